@@ -1,0 +1,1 @@
+//! A proxy-wasm ABI 0.2.1 host.

@@ -1,0 +1,1 @@
+//! Tracelift: an honest, cheap trace sampler for every Envoy of a mesh.

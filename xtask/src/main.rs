@@ -1,0 +1,2 @@
+//! Developer and user commands.
+fn main() {}
