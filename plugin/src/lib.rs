@@ -1,1 +1,6 @@
 //! Tracelift: an honest, cheap trace sampler for every Envoy of a mesh.
+//!
+//! Data flows one way: headers -> facts -> decision -> outgoing context -> response facts -> trigger -> span -> queue ->
+//! batch -> wire. Everything here is pure and runs natively; only `filter` knows proxy-wasm.
+
+pub mod trace_context;
