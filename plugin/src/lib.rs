@@ -3,4 +3,9 @@
 //! Data flows one way: headers -> facts -> decision -> outgoing context -> response facts -> trigger -> span -> queue ->
 //! batch -> wire. Everything here is pure and runs natively; only `filter` knows proxy-wasm.
 
+pub mod config;
+pub mod export;
+pub mod sampling;
+pub mod span;
 pub mod trace_context;
+pub mod upgrade;

@@ -1,0 +1,1 @@
+//! What a user writes, checked whole into what the filter uses.
