@@ -1,1 +1,16 @@
-//! What makes a dropped trace worth keeping after all, and how many a second.
+//! What makes a dropped trace worth keeping after all (a trigger), and how many of those a second (a budget).
+//!
+//! Ours to define: an *upgrade* changes a dropped trace to sampled after the fact. It has nothing to do with the HTTP
+//! `Upgrade` header.
+
+mod budget;
+mod flags;
+mod grpc;
+mod http;
+mod policy;
+
+pub use budget::{Budget, BudgetError};
+pub use flags::ResponseFlags;
+pub use grpc::{GrpcStatus, GrpcStatusSet};
+pub use http::{HttpStatusSet, StatusRange};
+pub use policy::{Ending, Policy, Recall, SignalPolicy, Trigger};
