@@ -6,9 +6,9 @@
 pub struct ResponseFlags(u64);
 
 /// Short names as access logs print them, by bit.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 30] = [
     "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH",
-    "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DR",
+    "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
 ];
 
 /// Flags that do not say that a request failed in the mesh: an answer from cache (RFCF), and what a policy did on
