@@ -10,6 +10,9 @@ use super::hex::{self, FieldError};
 pub struct TraceId(NonZeroU128);
 
 impl TraceId {
+    /// The smallest id, for a source of ids that gives nothing but zeros.
+    pub const MIN: Self = Self(NonZeroU128::MIN);
+
     /// Reads exactly 32 lowercase hex digits that are not all zero.
     pub fn parse(field: &[u8]) -> Result<Self, FieldError> {
         if field.len() != 32 {
@@ -53,6 +56,9 @@ impl fmt::Display for TraceId {
 pub struct SpanId(NonZeroU64);
 
 impl SpanId {
+    /// The smallest id, for a source of ids that gives nothing but zeros.
+    pub const MIN: Self = Self(NonZeroU64::MIN);
+
     /// Reads exactly 16 lowercase hex digits that are not all zero.
     pub fn parse(field: &[u8]) -> Result<Self, FieldError> {
         if field.len() != 16 {
