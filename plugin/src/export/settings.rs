@@ -1,0 +1,91 @@
+//! Where and how spans are exported, already checked by `config`.
+
+/// How requests travel. OTLP specification, "OTLP/HTTP" and "OTLP/gRPC".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http/protobuf`: one POST per batch, `application/x-protobuf`.
+    HttpProtobuf,
+    /// `grpc`: the unary call `TraceService/Export`, framed here, because a plain callout shows the trailers and
+    /// a gRPC callout does not.
+    Grpc,
+}
+
+/// How bodies are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// RFC 1952, fastest level: the work is done on a thread that serves requests.
+    Gzip,
+}
+
+/// What `export` in the configuration means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How requests travel.
+    pub protocol: Protocol,
+    /// The Envoy cluster of the collector.
+    pub cluster: String,
+    /// `:path` for [`Protocol::HttpProtobuf`]; an empty one becomes `/`. gRPC has a fixed path.
+    pub path: String,
+    /// `:authority`.
+    pub authority: String,
+    /// Sent with each request, credentials mostly. Names that [`Settings::reserves`] are not sent.
+    pub headers: Vec<(String, String)>,
+    /// Milliseconds for one attempt; 0 is read as 1, because Envoy reads 0 as "no timeout".
+    pub timeout_ms: u32,
+    /// How bodies are compressed.
+    pub compression: Compression,
+    /// Spans that may wait, those waiting for a retry included; those in flight are bounded by their batches.
+    pub max_queue_size: usize,
+    /// Bytes of encoded spans that may be held at all: waiting or in flight.
+    pub max_queue_bytes: usize,
+    /// Spans in one request; 0 is read as 1.
+    pub max_export_batch_size: usize,
+    /// Milliseconds that a span waits for company.
+    pub scheduled_delay_ms: u64,
+    /// Whether spans carry their `tracestate`. Without it a collector sees neither `th` nor `rv`.
+    pub tracestate: bool,
+}
+
+/// Header names that the exporter or the host sets. Lower case.
+const RESERVED: [&str; 11] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "grpc-encoding",
+    "grpc-timeout",
+    "host",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+impl Settings {
+    /// Whether a header of this name cannot be configured: a pseudo-header, an empty name, or one that the exporter
+    /// or the host sets. The case does not matter.
+    pub fn reserves(name: &str) -> bool {
+        name.is_empty()
+            || name.starts_with(':')
+            || RESERVED
+                .iter()
+                .any(|reserved| reserved.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_headers_cannot_be_configured_and_credentials_can() {
+        for name in ["", ":path", "Content-Type", "te", "HOST", "user-agent"] {
+            assert!(Settings::reserves(name), "{name}");
+        }
+        for name in ["authorization", "x-api-key", "api-key"] {
+            assert!(!Settings::reserves(name), "{name}");
+        }
+    }
+}
