@@ -1,0 +1,79 @@
+//! Which headers carry the trace context, and in what order they are believed.
+
+use super::{SpanId, TraceId};
+
+/// One header format. The configuration's list of them is the order of belief; all of them are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Propagator {
+    /// `traceparent` and `tracestate`.
+    TraceContext,
+    /// `X-Amzn-Trace-Id`.
+    XRay,
+    /// B3 in one header, `b3`. Read in both forms, as OTel's API specification has it ("B3 Requirements").
+    B3,
+    /// B3 in several headers, `X-B3-*`. Read in both forms.
+    B3Multi,
+}
+
+impl Propagator {
+    /// All of them, in the order in which messages list their names.
+    pub const ALL: [Self; 4] = [Self::TraceContext, Self::XRay, Self::B3, Self::B3Multi];
+
+    /// The name in `propagators` and in `OTEL_PROPAGATORS`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TraceContext => "tracecontext",
+            Self::XRay => "xray",
+            Self::B3 => "b3",
+            Self::B3Multi => "b3multi",
+        }
+    }
+
+    /// The propagator of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|propagator| propagator.name() == name)
+    }
+}
+
+/// What the caller decided about the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerDecision {
+    /// Record it.
+    Sampled,
+    /// Drop it.
+    NotSampled,
+    /// Nothing: B3 without a state, X-Ray without `Sampled` or with `Sampled=?`. Ours to decide.
+    Deferred,
+}
+
+/// The trace context that arrived with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentContext {
+    /// The trace to continue.
+    pub trace_id: TraceId,
+    /// The caller's span; `None` when a load balancer sent only the root of an X-Ray trace.
+    pub parent_id: Option<SpanId>,
+    /// The caller's word on sampling.
+    pub decision: CallerDecision,
+    /// The `random` flag; only `traceparent` can set it.
+    pub random: bool,
+}
+
+/// The trace context that leaves with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutgoingContext {
+    /// The trace, continued or new.
+    pub trace_id: TraceId,
+    /// Our own span, sampled or not.
+    pub span_id: SpanId,
+    /// The flag for the upstream.
+    pub sampled: bool,
+    /// The `random` flag for the upstream.
+    pub random: bool,
+}
+
+/// The request's headers, as far as the host hands them over. Every call is a hostcall.
+pub trait Headers {
+    /// All lines of that name joined by `,` in order of arrival; `None` without any. `name` is in lower case.
+    fn joined(&mut self, name: &'static str) -> Option<Vec<u8>>;
+}
