@@ -1,1 +1,12 @@
 //! Whether a trace is recorded: thresholds, randomness, rules and the one function that decides. Knows trace context only.
+
+mod compatible;
+mod matcher;
+mod policy;
+mod sampler;
+mod threshold;
+
+pub use matcher::{PatternError, RequestFacts, RequestMatcher, StringMatcher};
+pub use policy::{FactsNeeded, Mode, Policy, Rule};
+pub use sampler::{Algorithm, Sampler, Verdict};
+pub use threshold::{Randomness, RatioError, Threshold};

@@ -1,0 +1,148 @@
+//! Mode, fallback ratio and rules: everything a configuration says about the request phase.
+
+use super::matcher::{RequestFacts, RequestMatcher};
+use super::sampler::Sampler;
+
+/// Whose word counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// A caller's decision stands; only what has none is decided here.
+    #[default]
+    ParentBased,
+    /// Every trace is decided here, whatever the caller's flag says.
+    Independent,
+}
+
+/// How requests are sampled.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whose word counts.
+    pub mode: Mode,
+    /// Decides what no rule decides.
+    pub fallback: Sampler,
+    /// The first that matches counts. Those beyond the 65,536th are never looked at.
+    pub rules: Vec<Rule>,
+}
+
+/// Settings for some requests.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Appears on exported spans.
+    pub name: String,
+    /// Which requests.
+    pub matcher: RequestMatcher,
+    /// `None`: the fallback's ratio. Without say where a parent's decision stands.
+    pub sampler: Option<Sampler>,
+    /// A failure of such a request may upgrade its trace.
+    pub upgrade: bool,
+    /// From how many milliseconds on such a request is slow enough for an upgrade; `None`: the general setting.
+    pub latency_ms: Option<u64>,
+}
+
+/// Which parts of a request the rules look at. Each part costs a hostcall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FactsNeeded {
+    /// `:path`.
+    pub path: bool,
+    /// `:method`.
+    pub method: bool,
+    /// `:authority`.
+    pub host: bool,
+    /// Any other header.
+    pub headers: bool,
+}
+
+impl Policy {
+    /// There is any rule, so that [`Policy::first_match`] has something to say.
+    pub fn needs_request(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// What [`Policy::first_match`] must be told; the rest it never reads.
+    pub fn facts_needed(&self) -> FactsNeeded {
+        let any = |test: fn(&RequestMatcher) -> bool| self.rules.iter().any(|rule| test(&rule.matcher));
+        FactsNeeded {
+            path: any(|matcher| matcher.path.is_some()),
+            method: any(|matcher| !matcher.method.is_empty()),
+            host: any(|matcher| matcher.host.is_some()),
+            headers: any(|matcher| !matcher.headers.is_empty()),
+        }
+    }
+
+    /// The index of the first rule for this request.
+    pub fn first_match(&self, facts: &RequestFacts<'_>) -> Option<u16> {
+        let index = self.rules.iter().position(|rule| rule.matcher.matches(facts))?;
+        u16::try_from(index).ok()
+    }
+
+    /// The rule that [`Policy::first_match`] named.
+    pub fn rule(&self, index: Option<u16>) -> Option<&Rule> {
+        self.rules.get(usize::from(index?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matcher::StringMatcher;
+    use super::super::sampler::Algorithm;
+    use super::*;
+
+    fn rule(name: &str, matcher: RequestMatcher) -> Rule {
+        Rule { name: name.into(), matcher, sampler: None, upgrade: true, latency_ms: None }
+    }
+
+    fn policy(rules: Vec<Rule>) -> Policy {
+        Policy { mode: Mode::ParentBased, fallback: Sampler::new(Algorithm::Consistent, 0.5).unwrap(), rules }
+    }
+
+    fn path(wanted: StringMatcher) -> RequestMatcher {
+        RequestMatcher { path: Some(wanted), ..Default::default() }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_counts() {
+        let policy = policy(vec![
+            rule("probes", path(StringMatcher::Exact("/pay/healthz".into()))),
+            rule("payments", path(StringMatcher::Prefix("/pay".into()))),
+            rule("posts", RequestMatcher { method: vec!["POST".into()], ..Default::default() }),
+            rule("late probes", path(StringMatcher::Exact("/pay/healthz".into()))),
+        ]);
+        let cases = [
+            ("/pay/healthz", "POST", Some("probes")),
+            ("/pay/healthz?deep=1", "GET", Some("probes")),
+            ("/pay/now", "POST", Some("payments")),
+            ("/cart", "POST", Some("posts")),
+            ("/cart", "GET", None),
+        ];
+        for (path, method, wanted) in cases {
+            let facts = RequestFacts { path: path.as_bytes(), method: method.as_bytes(), ..Default::default() };
+            let found = policy.rule(policy.first_match(&facts)).map(|rule| rule.name.as_str());
+            assert_eq!(found, wanted, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn without_rules_nothing_is_asked_of_the_request() {
+        let policy = policy(Vec::new());
+        assert!(!policy.needs_request());
+        assert_eq!(policy.facts_needed(), FactsNeeded::default());
+        assert_eq!(policy.first_match(&RequestFacts::default()), None);
+        assert!(policy.rule(Some(0)).is_none());
+    }
+
+    #[test]
+    fn rules_ask_for_the_parts_they_look_at_and_no_others() {
+        let rules = vec![
+            rule("everything", RequestMatcher::default()),
+            rule("probes", path(StringMatcher::Present(true))),
+            rule(
+                "gold",
+                RequestMatcher { headers: vec![("x".into(), StringMatcher::Present(true))], ..Default::default() },
+            ),
+        ];
+        let policy = policy(rules);
+        assert!(policy.needs_request());
+        let wanted = FactsNeeded { path: true, headers: true, ..Default::default() };
+        assert_eq!(policy.facts_needed(), wanted);
+    }
+}
