@@ -1,1 +1,20 @@
 //! What a recorded stream looks like as a span: conventions, names, status, redaction, resource.
+//!
+//! Bytes that a client controls come in as [`HttpFacts`]; what goes out is valid UTF-8 within the limits of [`bounds`], free
+//! of credentials, and follows the OpenTelemetry semantic conventions for HTTP and gRPC.
+
+pub mod bounds;
+mod facts;
+mod kind;
+mod model;
+mod node;
+mod resource;
+pub mod semconv;
+mod settings;
+
+pub use facts::{HttpFacts, Identity, Provenance};
+pub use kind::{KindSetting, Kinds, ListenerDirection};
+pub use model::{Span, SpanKind, Status, Value};
+pub use node::NodeMetadata;
+pub use resource::{Resource, ResourceInputs};
+pub use settings::AttributeSettings;
