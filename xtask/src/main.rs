@@ -1,2 +1,21 @@
-//! Developer and user commands.
-fn main() {}
+//! `cargo xtask …`: every command of a developer or user of Tracelift.
+
+mod cache;
+mod commands;
+mod run;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::Xtask::parse().command.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

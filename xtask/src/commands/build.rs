@@ -1,0 +1,82 @@
+//! `cargo xtask build`: the module, at `target/tracelift.wasm`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
+use crate::{run, workspace};
+
+/// Bytes that the module may have. Envoy compiles it for each update, at about 1 ms of CPU a KB.
+pub(crate) const SIZE_LIMIT: usize = 400_000;
+
+/// Builds the module and returns its size in bytes.
+pub(crate) fn execute() -> Result<usize> {
+    let started = Instant::now();
+    let toolchain = WasmToolchain::ensure()?;
+    println!("Building the module with {} …", toolchain.describe());
+    fetch_dependencies()?;
+    run::run(&mut toolchain.build()).context("the module did not build")?;
+
+    let artifact = toolchain.artifact();
+    let built = fs::read(&artifact).with_context(|| format!("the build left no {}", artifact.display()))?;
+    let module = workspace::module();
+    let written = write_if_changed(&module, &built)?;
+    let state = if written { "written" } else { "unchanged" };
+    println!(
+        "target/tracelift.wasm  {} bytes  sha256 {}  ({state}, {:.1} s)",
+        built.len(),
+        sha256(&built),
+        started.elapsed().as_secs_f32()
+    );
+    if SIZE_LIMIT < built.len() {
+        println!("Warning: that is above the limit of {SIZE_LIMIT} bytes.");
+    }
+    Ok(built.len())
+}
+
+/// Sources of dependencies, before their folders go into flags of the compiler.
+fn fetch_dependencies() -> Result<()> {
+    let mut fetch = workspace::native_cargo();
+    run::run(fetch.args(["fetch", "--quiet", "--target", TARGET])).context("could not fetch dependencies")
+}
+
+/// Leaves a file with the same content alone, so that nothing that depends on it is done again; else replaces it in one step,
+/// because an Envoy or a test may be reading it.
+fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(false);
+    }
+    let partial = path.with_extension(format!("partial-{}", std::process::id()));
+    fs::write(&partial, content)
+        .and_then(|()| fs::rename(&partial, path))
+        .with_context(|| format!("could not write {}", path.display()))?;
+    Ok(true)
+}
+
+fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_module_is_not_touched() {
+        let path = std::env::temp_dir().join(format!("tracelift-module-{}", std::process::id()));
+        assert!(write_if_changed(&path, b"one").unwrap());
+        assert!(!write_if_changed(&path, b"one").unwrap());
+        assert!(write_if_changed(&path, b"two").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_digest_is_written_as_sha256sum_writes_it() {
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

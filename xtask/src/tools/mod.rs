@@ -1,0 +1,7 @@
+//! What a command needs beyond Cargo: found, or fetched, or refused with the command that a person can run.
+
+pub(crate) mod debian;
+pub(crate) mod envoy;
+pub(crate) mod rustup;
+pub(crate) mod system_rust;
+pub(crate) mod wasm_toolchain;

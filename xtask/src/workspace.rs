@@ -1,0 +1,27 @@
+//! Where things are in the working tree.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The crate that becomes the module.
+pub(crate) const PLUGIN: &str = "tracelift";
+
+/// Root of the working tree. Cargo says at run time where it found us; the path of the compilation is for a bare `xtask`.
+pub(crate) fn root() -> PathBuf {
+    let xtask = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&xtask).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// The built module: what Envoy loads, and what `TRACELIFT_WASM` points at for tests.
+pub(crate) fn module() -> PathBuf {
+    root().join("target").join("tracelift.wasm")
+}
+
+/// The Cargo that started us, so that one toolchain builds everything native.
+pub(crate) fn native_cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    cargo.current_dir(root());
+    cargo
+}
