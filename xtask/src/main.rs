@@ -12,7 +12,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match commands::Xtask::parse().command.execute() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("\nxtask: {error:#}");
             ExitCode::FAILURE

@@ -151,7 +151,8 @@ fn forward_lines(pipe: impl Read, sender: &mpsc::Sender<String>) {
     }
 }
 
-fn quote(word: &OsStr) -> String {
+/// The word as a POSIX shell reads it back.
+pub(crate) fn quote(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@+%".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -1,8 +1,15 @@
 //! The commands, one file each.
 
+mod bench;
 mod build;
 mod clean_cache;
+mod demo;
+mod lint;
+mod schema;
+mod test;
 mod tools;
+
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -24,6 +31,25 @@ pub(crate) enum XtaskCommand {
     /// the two when neither is here. Prints the module's size in bytes and its SHA-256. The same sources give the same
     /// bytes wherever the tree is.
     Build,
+    /// Run everything: lint, build, all tests, and the demo's check
+    ///
+    /// A stage whose needs failed is skipped; the others all run. The last line is `N passed, M failed`, the sums of all test
+    /// binaries; a stage that failed without a failed test counts as one.
+    Test(test::Test),
+    /// Check formatting, Clippy (native and wasm), Cargo.lock and the published schema
+    Lint,
+    /// Run the demo: a shop in a small mesh, its collector, and what you would see
+    ///
+    /// Builds the module, fetches Envoy when there is none, and runs until Ctrl-C, which leaves no process behind.
+    Demo(demo::Demo),
+    /// Report what the module costs: hostcalls, fuel, memory, size
+    Bench(bench::Bench),
+    /// Write the JSON Schema of the configuration: envoy/config.schema.json
+    Schema {
+        /// Write nothing; fail if the file is not what the types say
+        #[arg(long)]
+        check: bool,
+    },
     /// Fetch what is missing (a Rust for wasm, Envoy) and print where everything is
     Tools,
     /// Remove what was fetched into the cache folder
@@ -34,11 +60,17 @@ pub(crate) enum XtaskCommand {
 
 impl XtaskCommand {
     /// Runs the command to its end.
-    pub(crate) fn execute(self) -> Result<()> {
+    pub(crate) fn execute(self) -> Result<ExitCode> {
         match self {
             Self::Build => build::execute().map(drop),
+            Self::Test(test) => return Ok(test.execute()), // Has said itself what failed: its last line is for machines.
+            Self::Lint => lint::execute(),
+            Self::Demo(demo) => demo.execute(),
+            Self::Bench(bench) => bench.execute(),
+            Self::Schema { check } => schema::execute(check),
             Self::Tools => tools::execute(),
             Self::CleanCache => clean_cache::execute(),
         }
+        .map(|()| ExitCode::SUCCESS)
     }
 }

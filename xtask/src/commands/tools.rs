@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::tools::envoy;
 use crate::tools::wasm_toolchain::WasmToolchain;
-use crate::{cache, workspace};
+use crate::{cache, run, workspace};
 
 /// The last lines are variables that a shell can take, for running one test by hand.
 pub(crate) fn execute() -> Result<()> {
@@ -12,7 +12,7 @@ pub(crate) fn execute() -> Result<()> {
     let envoy = envoy::ensure()?;
     println!("module built by  {}", toolchain.describe());
     println!("cache folder     {}", cache::dir().display());
-    println!("export TRACELIFT_WASM={}", workspace::module().display());
-    println!("export {}={}", envoy::VARIABLE, envoy.display());
+    println!("export TRACELIFT_WASM={}", run::quote(workspace::module().as_os_str()));
+    println!("export {}={}", envoy::VARIABLE, run::quote(envoy.as_os_str()));
     Ok(())
 }

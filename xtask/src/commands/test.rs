@@ -1,0 +1,278 @@
+//! `cargo xtask test`: everything, in stages, each with its time.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::commands::demo::Demo;
+use crate::commands::{build, lint};
+use crate::tools::envoy;
+use crate::{run, workspace};
+
+/// Requests of the demo's check: enough that one percent of them is a number to compare.
+const DEMO_REQUESTS: u64 = 2000;
+
+/// Which stages to run.
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Run this stage and what it needs; may be given more than once
+    #[arg(long, value_name = "STAGE")]
+    only: Vec<Stage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// Formatting, Clippy (native and wasm), the published schema
+    Lint,
+    /// The module, within its size
+    Build,
+    /// Unit tests of the plugin, native
+    Plugin,
+    /// Unit tests of xtask
+    Xtask,
+    /// The module in our proxy-wasm host
+    Host,
+    /// Envoy, fetched when missing
+    Tools,
+    /// The module in real Envoys
+    Envoy,
+    /// The demo's own tests
+    Shop,
+    /// The demo, unattended, its traces checked
+    Demo,
+}
+
+impl Stage {
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    fn needs(self) -> &'static [Self] {
+        match self {
+            Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools => &[],
+            Self::Host => &[Self::Build],
+            Self::Envoy | Self::Shop | Self::Demo => &[Self::Build, Self::Tools],
+        }
+    }
+}
+
+/// Sums of what test binaries said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+impl Counts {
+    /// Reads `test result: ok. 3 passed; 0 failed; …`, the line that each test binary ends with.
+    fn parse(line: &str) -> Option<Self> {
+        let (_verdict, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let count = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
+        Some(Self { passed: count("passed")?, failed: count("failed")? })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// Something that it needs failed.
+    Skipped,
+}
+
+struct Report {
+    stage: Stage,
+    outcome: Outcome,
+    counts: Counts,
+    took: Duration,
+}
+
+impl Test {
+    /// Runs the stages and prints the summary, whose last line is the sums.
+    pub(crate) fn execute(&self) -> ExitCode {
+        let mut run = Run { reports: Vec::new(), envoy: None };
+        for stage in planned(&self.only) {
+            run.stage(stage);
+        }
+        let total = summarise(&run.reports);
+        let not_passed = || run.reports.iter().filter(|report| report.outcome != Outcome::Passed);
+        if let Some(first) = not_passed().next() {
+            println!(
+                "\n{} of {} stages did not pass. To repeat the first of them:",
+                not_passed().count(),
+                run.reports.len()
+            );
+            println!("  cargo xtask test --only {}", first.stage.name());
+        }
+        println!("\n{} passed, {} failed", total.passed, total.failed);
+        if not_passed().next().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// All stages in order, or those asked for after what they need.
+fn planned(only: &[Stage]) -> Vec<Stage> {
+    let wanted =
+        |stage: Stage| only.is_empty() || only.iter().any(|asked| *asked == stage || asked.needs().contains(&stage));
+    Stage::value_variants().iter().copied().filter(|stage| wanted(*stage)).collect()
+}
+
+struct Run {
+    reports: Vec<Report>,
+    envoy: Option<PathBuf>,
+}
+
+impl Run {
+    fn stage(&mut self, stage: Stage) {
+        let failed = |needed: &Stage| {
+            self.reports.iter().any(|report| report.stage == *needed && report.outcome != Outcome::Passed)
+        };
+        if stage.needs().iter().any(failed) {
+            self.reports.push(Report {
+                stage,
+                outcome: Outcome::Skipped,
+                counts: Counts::default(),
+                took: Duration::ZERO,
+            });
+            return;
+        }
+        println!("\n== {} ==", stage.name());
+        let started = Instant::now();
+        let mut counts = Counts::default();
+        let result = self.run(stage, &mut counts);
+        let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
+        if let Err(error) = result {
+            eprintln!("{}: {error:#}", stage.name());
+            if counts.failed == 0 {
+                counts.failed = 1; // The last line must not read as if nothing had failed.
+            }
+        }
+        self.reports.push(Report { stage, outcome, counts, took: started.elapsed() });
+    }
+
+    fn run(&mut self, stage: Stage, counts: &mut Counts) -> Result<()> {
+        match stage {
+            Stage::Lint => lint::execute(),
+            Stage::Build => check_size(build::execute()?),
+            Stage::Tools => {
+                let envoy = self.envoy.insert(envoy::ensure()?);
+                println!("Envoy: {}", envoy.display());
+                Ok(())
+            }
+            Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
+            Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),
+            Stage::Host => self.cargo_test(&["--package", "tracelift-host"], counts),
+            Stage::Envoy => self.cargo_test(&["--package", "tracelift-envoy"], counts),
+            Stage::Shop => self.cargo_test(&["--package", "tracelift-shop"], counts),
+            Stage::Demo => {
+                let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
+                run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy))
+            }
+        }
+    }
+
+    fn cargo_test(&self, arguments: &[&str], counts: &mut Counts) -> Result<()> {
+        let mut cargo = workspace::native_cargo();
+        cargo.args(["test", "--no-fail-fast"]).args(arguments).env("TRACELIFT_WASM", workspace::module());
+        if let Some(envoy) = &self.envoy {
+            cargo.env(envoy::VARIABLE, envoy);
+        }
+        let status = run::run_seen(&mut cargo, |line| {
+            if let Some(said) = Counts::parse(line) {
+                counts.add(said);
+            }
+        })?;
+        run::check(&cargo, status)
+    }
+}
+
+fn check_size(bytes: usize) -> Result<()> {
+    if build::SIZE_LIMIT < bytes {
+        bail!("the module has {bytes} bytes; its limit is {}", build::SIZE_LIMIT);
+    }
+    Ok(())
+}
+
+/// Prints one line a stage, and returns the sums.
+fn summarise(reports: &[Report]) -> Counts {
+    let mut total = Counts::default();
+    println!("\n{:<8} {:<8} {:>7} {:>7} {:>9}", "stage", "outcome", "passed", "failed", "seconds");
+    for Report { stage, outcome, counts, took } in reports {
+        let outcome = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "FAILED",
+            Outcome::Skipped => "skipped",
+        };
+        println!(
+            "{:<8} {outcome:<8} {:>7} {:>7} {:>9.1}",
+            stage.name(),
+            counts.passed,
+            counts.failed,
+            took.as_secs_f32()
+        );
+        total.add(*counts);
+    }
+    let took: Duration = reports.iter().map(|report| report.took).sum();
+    println!("{:<8} {:<8} {:>7} {:>7} {:>9.1}", "all", "", total.passed, total.failed, took.as_secs_f32());
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_result_line_of_a_test_binary_is_read_and_nothing_else_is() {
+        let cases = [
+            (
+                "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.05s",
+                Some((12, 0)),
+            ),
+            (
+                "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
+                Some((3, 2)),
+            ),
+            ("test the_result_line ... ok", None),
+            ("test result: ok", None),
+            ("test result: ok. many passed; 0 failed", None),
+            ("12 passed; 0 failed", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(Counts::parse(line), expected.map(|(passed, failed)| Counts { passed, failed }), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_stage_runs_after_everything_that_it_needs() {
+        assert_eq!(planned(&[]), Stage::value_variants());
+        assert_eq!(planned(&[Stage::Demo]), [Stage::Build, Stage::Tools, Stage::Demo]);
+        assert_eq!(planned(&[Stage::Xtask, Stage::Host]), [Stage::Build, Stage::Xtask, Stage::Host]);
+        for (position, stage) in Stage::value_variants().iter().enumerate() {
+            assert!(
+                stage.needs().iter().all(|needed| Stage::value_variants()[..position].contains(needed)),
+                "{stage:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_needs_a_failed_stage_is_skipped_and_adds_no_failure() {
+        let report = Report {
+            stage: Stage::Build,
+            outcome: Outcome::Failed,
+            counts: Counts { passed: 0, failed: 1 },
+            took: Duration::ZERO,
+        };
+        let mut run = Run { reports: vec![report], envoy: None };
+        run.stage(Stage::Host);
+        assert_eq!(run.reports[1].outcome, Outcome::Skipped);
+        assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });
+    }
+}
