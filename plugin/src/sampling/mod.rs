@@ -1,11 +1,13 @@
 //! Whether a trace is recorded: thresholds, randomness, rules and the one function that decides. Knows trace context only.
 
 mod compatible;
+mod decide;
 mod matcher;
 mod policy;
 mod sampler;
 mod threshold;
 
+pub use decide::{Decision, ExportClass, Parent, Reason, decide, exported_th};
 pub use matcher::{PatternError, RequestFacts, RequestMatcher, StringMatcher};
 pub use policy::{FactsNeeded, Mode, Policy, Rule};
 pub use sampler::{Algorithm, Sampler, Verdict};
