@@ -90,7 +90,7 @@ pub enum ExportClass {
 
 impl Decision {
     /// The threshold by which an exported span of this class counts; `None`: it cannot be counted. The lower of the head's
-    /// and the class's, as equally probable ways to be kept add up.
+    /// and the class's: what two ways could have kept was as likely to be kept as by the likelier one.
     pub fn exported_threshold(&self, class: ExportClass) -> Option<Threshold> {
         match class {
             ExportClass::Head | ExportClass::Signalled => self.threshold, // A signalled trace that was dropped has none.
