@@ -1,0 +1,26 @@
+//! Randomness that a test can repeat.
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough for ids in tests.
+#[derive(Clone, Debug)]
+pub(crate) struct SeededRandom(u64);
+
+impl SeededRandom {
+    /// Each VM of a process gets its own stream from the process's seed.
+    pub(crate) fn new(seed: u64, vm: u64) -> Self {
+        let mut random = Self(seed ^ vm.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        random.next();
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        std::iter::repeat_with(|| self.next().to_le_bytes()).flatten().take(length).collect()
+    }
+}
