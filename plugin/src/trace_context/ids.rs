@@ -41,7 +41,7 @@ impl TraceId {
 
     /// 32 lowercase hex digits.
     pub fn hex(self) -> [u8; 32] {
-        hex::write(self.to_bytes())
+        hex::write32(self.get())
     }
 }
 
@@ -88,7 +88,7 @@ impl SpanId {
 
     /// 16 lowercase hex digits.
     pub fn hex(self) -> [u8; 16] {
-        hex::write(self.to_bytes())
+        hex::write16(self.get())
     }
 }
 

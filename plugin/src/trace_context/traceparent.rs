@@ -1,7 +1,7 @@
 //! The `traceparent` header. W3C Trace Context Level 2, "Traceparent Header".
 
 use super::hex::{self, FieldError};
-use super::{SpanId, TraceFlags, TraceId};
+use super::{SpanId, TraceFlags, TraceId, scan};
 
 /// Bytes of a version 00 header: `00-` 32 digits `-` 16 digits `-` 2 digits.
 pub const TRACEPARENT_LEN: usize = 55;
@@ -17,7 +17,7 @@ pub struct TraceParent {
     pub flags: TraceFlags,
 }
 
-/// Why a `traceparent` was refused. The trace restarts then, whatever the reason; the reason is for tests and counters.
+/// Why a `traceparent` was refused. The trace restarts then, whatever the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceParentError {
     /// Too short, or longer than its version allows. Two headers joined by `,` end here.
@@ -42,9 +42,9 @@ impl TraceParent {
     ///
     /// A version above 00 is read by its first 55 bytes when nothing or `-` follows them.
     pub fn parse(value: &[u8]) -> Result<Self, TraceParentError> {
-        let value = super::scan::trim(value);
+        let value = scan::trim(value);
         let length = TraceParentError::Length { found: value.len() };
-        let Some((fields, rest)) = value.split_at_checked(TRACEPARENT_LEN) else {
+        let Some((fields, rest)) = value.split_first_chunk::<TRACEPARENT_LEN>() else {
             return Err(length);
         };
         let [version_high, version_low, b'-', fields @ ..] = fields else {
@@ -60,11 +60,8 @@ impl TraceParent {
             Ok(0) if rest.is_empty() => {}
             Ok(0) => return Err(length),
             Ok(0xff) | Err(_) => return Err(TraceParentError::Version),
-            Ok(_) => {
-                if !matches!(rest, [] | [b'-', ..]) {
-                    return Err(length);
-                }
-            }
+            Ok(_) if matches!(rest, [] | [b'-', ..]) => {}
+            Ok(_) => return Err(length),
         }
         let trace_id = TraceId::parse(trace_id).map_err(TraceParentError::TraceId)?;
         let parent_id = SpanId::parse(parent_id).map_err(TraceParentError::ParentId)?;
@@ -74,12 +71,47 @@ impl TraceParent {
 
     /// The header as version 00, the only version that this plugin writes.
     pub fn write(&self) -> [u8; TRACEPARENT_LEN] {
-        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        let (trace_id, rest) = text[3..].split_at_mut(32);
-        let (parent_id, flags) = rest[1..].split_at_mut(16);
-        trace_id.copy_from_slice(&self.trace_id.hex());
-        parent_id.copy_from_slice(&self.parent_id.hex());
-        flags[1..].copy_from_slice(&hex::write::<1, 2>([self.flags.bits()]));
+        let mut text = *b"00-................................-................-..";
+        if let Some((trace_id, [_, rest @ ..])) = text.split_at_mut(3).1.split_first_chunk_mut::<32>()
+            && let Some((parent_id, [_, flags @ ..])) = rest.split_first_chunk_mut::<16>()
+            && let Some(flags) = flags.first_chunk_mut::<2>()
+        {
+            *trace_id = self.trace_id.hex();
+            *parent_id = self.parent_id.hex();
+            *flags = hex::write2(self.flags.bits());
+        }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(trace_id in 1_u128.., parent_id in 1_u64.., bits: u8) {
+            let header = TraceParent {
+                trace_id: TraceId::from_u128(trace_id).unwrap(),
+                parent_id: SpanId::from_u64(parent_id).unwrap(),
+                flags: TraceFlags::from_bits(bits),
+            };
+            prop_assert_eq!(TraceParent::parse(&header.write()), Ok(header));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let _ = TraceParent::parse(&bytes);
+        }
+
+        #[test]
+        fn one_changed_byte_is_refused_or_means_what_it_says(at in 0_usize..TRACEPARENT_LEN, byte: u8) {
+            let mut text = *b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            text[at] = byte;
+            if let Ok(header) = TraceParent::parse(&text) {
+                prop_assert_eq!(&header.write()[3..53], &text[3..53]);
+            }
+        }
     }
 }

@@ -1,0 +1,132 @@
+//! From the headers of a request to the context that it continues.
+
+use super::tracestate::Shape;
+use super::xray::{XRayHeader, XRaySampled};
+use super::{CallerDecision, Headers, ParentContext, Propagator, TraceParent, TraceState, b3, names};
+
+/// What the headers said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extracted {
+    /// The context to continue; `None`: this request starts a trace.
+    pub parent: Option<ParentContext>,
+    /// The propagator that it came from.
+    pub from: Option<Propagator>,
+    /// `tracestate` as received, its lines joined by `,`. Asked for only beside a `traceparent` of the parent's trace.
+    pub tracestate: Option<Vec<u8>>,
+    /// There is a `tracestate` and it keeps to the grammar. One that does not is discarded.
+    pub tracestate_valid: bool,
+    /// There was a `traceparent` that could not be read.
+    pub traceparent_invalid: bool,
+    /// `X-Amzn-Trace-Id` as received, for its other fields; asked for whenever `xray` is listed.
+    pub xray: Option<Vec<u8>>,
+    /// The context came with `Sampled=?`: the caller wants to hear our decision in the response.
+    pub xray_asks: bool,
+    /// There is no `tracestate` for certain.
+    pub(super) tracestate_absent: bool,
+    shape: Shape,
+}
+
+impl Extracted {
+    /// The `tracestate` of the parent; an empty one when there is none or it was discarded.
+    pub fn trace_state(&self) -> TraceState<'_> {
+        match &self.tracestate {
+            Some(combined) if self.tracestate_valid => TraceState::with_shape(combined, self.shape.clone()),
+            _ => TraceState::empty(),
+        }
+    }
+
+    fn read_tracestate(&mut self, headers: &mut impl Headers) {
+        self.tracestate = headers.joined(names::TRACESTATE);
+        match &self.tracestate {
+            None => self.tracestate_absent = true,
+            Some(combined) => {
+                if let Ok(state) = TraceState::parse(combined) {
+                    self.shape = state.into_shape();
+                    self.tracestate_valid = true;
+                }
+            }
+        }
+    }
+
+    fn read_traceparent(&mut self, headers: &mut impl Headers) -> Option<TraceParent> {
+        let value = headers.joined(names::TRACEPARENT)?;
+        let header = TraceParent::parse(&value).ok();
+        self.traceparent_invalid = header.is_none();
+        header
+    }
+}
+
+/// Reads the context that the request continues: the first listed propagator with a valid one is believed, and no header
+/// of a later one is asked for, but for two reasons. `X-Amzn-Trace-Id` is read when `xray` is listed, since it will be
+/// rewritten with its other fields kept; and `traceparent` when it is listed behind the one believed, since its
+/// `tracestate` and random flag are good as well if it means the same trace.
+pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extracted {
+    let mut extracted = Extracted::default();
+    let mut b3_read = false;
+    for &propagator in propagators {
+        let parent = match propagator {
+            Propagator::TraceContext => trace_context(&mut extracted, headers),
+            Propagator::XRay => xray(&mut extracted, headers),
+            Propagator::B3 | Propagator::B3Multi if b3_read => None, // Both read both forms.
+            Propagator::B3 | Propagator::B3Multi => {
+                b3_read = true;
+                b3(headers)
+            }
+        };
+        if parent.is_some() {
+            extracted.parent = parent;
+            extracted.from = Some(propagator);
+            break;
+        }
+    }
+    let Some(from) = extracted.from else { return extracted };
+    let later = propagators.iter().skip_while(|&&propagator| propagator != from).skip(1);
+    for propagator in later {
+        match propagator {
+            Propagator::TraceContext => same_trace(&mut extracted, headers),
+            Propagator::XRay => extracted.xray = headers.joined(names::XRAY),
+            Propagator::B3 | Propagator::B3Multi => {}
+        }
+    }
+    extracted
+}
+
+fn trace_context(extracted: &mut Extracted, headers: &mut impl Headers) -> Option<ParentContext> {
+    let header = extracted.read_traceparent(headers)?;
+    extracted.read_tracestate(headers);
+    let decision = if header.flags.sampled() { CallerDecision::Sampled } else { CallerDecision::NotSampled };
+    Some(ParentContext {
+        trace_id: header.trace_id,
+        parent_id: Some(header.parent_id),
+        decision,
+        random: header.flags.random(),
+    })
+}
+
+/// Another propagator was believed: `traceparent` adds what that one has no field for.
+fn same_trace(extracted: &mut Extracted, headers: &mut impl Headers) {
+    let Some(header) = extracted.read_traceparent(headers) else { return };
+    if let Some(parent) = extracted.parent.as_mut().filter(|parent| parent.trace_id == header.trace_id) {
+        parent.random = header.flags.random();
+        extracted.read_tracestate(headers);
+    }
+}
+
+fn xray(extracted: &mut Extracted, headers: &mut impl Headers) -> Option<ParentContext> {
+    extracted.xray = headers.joined(names::XRAY);
+    let header = XRayHeader::parse(extracted.xray.as_deref()?).ok()?;
+    extracted.xray_asks = header.sampled == XRaySampled::Ask;
+    Some(header.context())
+}
+
+/// One header comes before several.
+fn b3(headers: &mut impl Headers) -> Option<ParentContext> {
+    let single = headers.joined(names::B3).and_then(|value| b3::parse(&value).ok());
+    single.or_else(|| {
+        let trace_id = headers.joined(names::B3_TRACE_ID)?;
+        let span_id = headers.joined(names::B3_SPAN_ID)?;
+        let sampled = headers.joined(names::B3_SAMPLED);
+        let flags = headers.joined(names::B3_FLAGS);
+        b3::parse_multi(&trace_id, &span_id, sampled.as_deref(), flags.as_deref()).ok()
+    })
+}

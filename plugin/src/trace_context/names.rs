@@ -1,0 +1,11 @@
+//! Header names, in the lower case in which a host hands them over.
+
+pub(super) const TRACEPARENT: &str = "traceparent";
+pub(super) const TRACESTATE: &str = "tracestate";
+pub(super) const XRAY: &str = "x-amzn-trace-id";
+pub(super) const B3: &str = "b3";
+pub(super) const B3_TRACE_ID: &str = "x-b3-traceid";
+pub(super) const B3_SPAN_ID: &str = "x-b3-spanid";
+pub(super) const B3_PARENT_SPAN_ID: &str = "x-b3-parentspanid";
+pub(super) const B3_SAMPLED: &str = "x-b3-sampled";
+pub(super) const B3_FLAGS: &str = "x-b3-flags";
