@@ -150,8 +150,11 @@ fn ot_value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Members, `None` for an empty one, and where ours stands among them.
-fn header() -> impl Strategy<Value = (Vec<Option<(String, String)>>, Option<(usize, String)>)> {
+/// Members, `None` for an empty one.
+type Members = Vec<Option<(String, String)>>;
+
+/// The others, and where ours stands among them.
+fn header() -> impl Strategy<Value = (Members, Option<(usize, String)>)> {
     let member = prop_oneof![1 => Just(None), 5 => (foreign_key(), " {0,2}[!-+.-<>-~]{1,12}").prop_map(Some)];
     (proptest::collection::vec(member, 0..20), proptest::option::of((0_usize..20, ot_value())))
 }
