@@ -28,6 +28,17 @@ pub enum Reason {
     Ratio,
 }
 
+impl Reason {
+    /// The name in counters and on spans.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parent => "parent",
+            Self::Rule { .. } => "rule",
+            Self::Ratio => "ratio",
+        }
+    }
+}
+
 /// Whether a trace is sampled, why, and what the upstream is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {

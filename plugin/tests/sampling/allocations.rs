@@ -52,7 +52,7 @@ fn policy(matcher: RequestMatcher) -> Policy {
 
 #[test]
 fn a_match_allocates_nothing() {
-    let headers = vec![(b"x-tenant".to_vec(), b"gold".to_vec()), (b"accept".to_vec(), b"*/*".to_vec())];
+    let headers = [(&b"x-tenant"[..], &b"gold"[..]), (b"accept", b"*/*")];
     let facts = RequestFacts { path: b"/pay/7?x=1", method: b"POST", host: b"EU.shop.example:8080", headers: &headers };
     let matcher = |path, host, header| RequestMatcher {
         path: Some(path),

@@ -146,7 +146,7 @@ proptest! {
         path in any::<Vec<u8>>(), method in any::<Vec<u8>>(), host in "[\\[\\]:a-zA-Z.]{0,8}",
         headers in proptest::collection::vec(("[ab]", any::<Vec<u8>>()), 0..4), wanted in "\\PC{0,4}",
     ) {
-        let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())).collect();
         let facts = RequestFacts { path: &path, method: &method, host: host.as_bytes(), headers: &headers };
         let kinds = [StringMatcher::Exact, StringMatcher::Prefix, StringMatcher::Suffix, StringMatcher::Contains];
         for kind in kinds {
