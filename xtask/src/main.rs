@@ -14,7 +14,10 @@ fn main() -> ExitCode {
     match commands::Xtask::parse().command.execute() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("\nxtask: {error:#}");
+            eprintln!("\nxtask: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("because: {cause}");
+            }
             ExitCode::FAILURE
         }
     }

