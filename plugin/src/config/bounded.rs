@@ -1,0 +1,261 @@
+//! Scalars that carry their range in their type, so that the check and the JSON Schema cannot differ.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
+
+use super::reader::SECRET;
+use super::tree::Tree;
+use crate::upgrade::{Budget, GrpcStatus};
+
+/// A whole number from `MIN` to `MAX`; `5.0` and `1e3` are whole, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Whole<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
+    /// The smallest and the largest value.
+    pub const RANGE: (u64, u64) = (MIN, MAX);
+
+    /// The value, brought into the range: for the defaults, which are in it.
+    pub const fn new(value: u64) -> Self {
+        Self(if value < MIN {
+            MIN
+        } else if MAX < value {
+            MAX
+        } else {
+            value
+        })
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The number as a size; every size has a `MAX` of 32 bits at most.
+    pub fn size(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// The number in 32 bits; every type that is asked for it has a `MAX` of 32 bits at most.
+    pub fn narrow(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+}
+
+/// A sampling ratio: 0, or 2^-56 to 1. Below that no threshold of the OTel specification exists.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Ratio(pub f64);
+
+impl Ratio {
+    /// 2^-56.
+    pub const MIN_POSITIVE: f64 = 1.0 / (1_u64 << 56) as f64;
+    /// The range in words.
+    pub const ALLOWED: &str = "0 (never) or a number from 2^-56 to 1 (5 % is 0.05)";
+
+    /// `None` outside the range, and for what is no number.
+    pub fn new(ratio: f64) -> Option<Self> {
+        (ratio == 0.0 || (Self::MIN_POSITIVE..=1.0).contains(&ratio)).then_some(Self(ratio))
+    }
+}
+
+/// A rate a second, 0 to [`Budget::MAX_PER_SECOND`]; fractions are fine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Rate(pub f64);
+
+/// A text of `MIN` to `MAX` characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Text<const MIN: u64, const MAX: u64>(pub String);
+
+/// A text that no message shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Secret(pub String);
+
+/// The name of a header (RFC 9110 section 5.6.2, `token`) of at most 128 bytes, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct HeaderName(pub String);
+
+impl HeaderName {
+    /// What is allowed, in words.
+    pub const ALLOWED: &str = "the name of a header: 1 to 128 letters, digits or -_.!#$%&'*+^`|~";
+
+    /// Lowers the case. `None` when it is no name.
+    pub fn new(name: &str) -> Option<Self> {
+        let named = (1..=128).contains(&name.len()) && name.bytes().all(is_token);
+        named.then(|| Self(name.to_ascii_lowercase()))
+    }
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.!#$%&'*+^`|~".contains(&byte)
+}
+
+/// One HTTP status code or a class of them: `503`, `"503"` or `"5xx"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpStatus {
+    /// The first code, 100 to 599.
+    pub first: u16,
+    /// The last code, not before the first.
+    pub last: u16,
+}
+
+impl HttpStatus {
+    const ALLOWED: &str = "a class from \"1xx\" to \"5xx\" or a code from 100 to 599";
+
+    /// The class that begins with this digit, 1 to 5.
+    pub const fn class(digit: u8) -> Self {
+        let first = digit as u16 * 100;
+        Self { first, last: first + 99 }
+    }
+
+    fn new(tree: &Tree) -> Option<Self> {
+        let code = match tree {
+            Tree::Text(text) => match *text.as_bytes() {
+                [class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => return Some(Self::class(class - b'0')),
+                [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => text.parse().ok()?,
+                _ => return None,
+            },
+            _ => u16::try_from(tree.whole()?).ok().filter(|code| (100..=599).contains(code))?,
+        };
+        Some(Self { first: code, last: code })
+    }
+}
+
+/// A gRPC status by its name or its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcCode(pub GrpcStatus);
+
+/// An object with keys of the user's choice, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries<V>(pub Vec<(String, V)>);
+
+impl<V> Default for Entries<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+fn refused<E: Error>(found: &Tree, allowed: &str) -> E {
+    E::invalid_value(Unexpected::Other(&found.describe()), &allowed)
+}
+
+/// Not generic over the range: one copy in the module.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D, min: u64, max: u64) -> Result<u64, D::Error> {
+    let tree = Tree::deserialize(deserializer)?;
+    let found = tree.whole().and_then(|number| u64::try_from(number).ok());
+    found.filter(|number| (min..=max).contains(number)).ok_or_else(|| refused(&tree, &whole_allowed(min, max)))
+}
+
+/// The range of a whole number, in words.
+pub fn whole_allowed(min: u64, max: u64) -> String {
+    ["a whole number from ", &min.to_string(), " to ", &max.to_string()].concat()
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D, min: u64, max: u64) -> Result<String, D::Error> {
+    let tree = Tree::deserialize(deserializer)?;
+    match tree {
+        Tree::Text(text) if (min..=max).contains(&(text.chars().count() as u64)) => Ok(text),
+        _ => {
+            let allowed = ["a text of ", &min.to_string(), " to ", &max.to_string(), " characters"].concat();
+            Err(refused(&tree, &allowed))
+        }
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole(deserializer, MIN, MAX).map(Self)
+    }
+}
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Text<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer, MIN, MAX).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ratio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tree = Tree::deserialize(deserializer)?;
+        tree.number().and_then(Self::new).ok_or_else(|| refused(&tree, Self::ALLOWED))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tree = Tree::deserialize(deserializer)?;
+        let rate = tree.number().filter(|rate| (0.0..=Budget::MAX_PER_SECOND).contains(rate));
+        rate.map(Self).ok_or_else(|| refused(&tree, "a number from 0 to 1000000"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SecretVisitor;
+        impl<'de> Visitor<'de> for SecretVisitor {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
+                String::deserialize(deserializer).map(Secret)
+            }
+        }
+        deserializer.deserialize_newtype_struct(SECRET, SecretVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tree = Tree::deserialize(deserializer)?;
+        let name = if let Tree::Text(text) = &tree { Self::new(text) } else { None };
+        name.ok_or_else(|| refused(&tree, Self::ALLOWED))
+    }
+}
+
+impl<'de> Deserialize<'de> for HttpStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tree = Tree::deserialize(deserializer)?;
+        Self::new(&tree).ok_or_else(|| refused(&tree, Self::ALLOWED))
+    }
+}
+
+impl<'de> Deserialize<'de> for GrpcCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tree = Tree::deserialize(deserializer)?;
+        if let Tree::Text(name) = &tree {
+            let status = GrpcStatus::from_name(name);
+            return status.map(Self).ok_or_else(|| D::Error::unknown_variant(name, GrpcStatus::names()));
+        }
+        let code = tree.whole().and_then(|code| u8::try_from(code).ok()).and_then(GrpcStatus::from_code);
+        code.map(Self).ok_or_else(|| refused(&tree, "the name of a gRPC status or its number from 0 to 16"))
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
+            type Value = Entries<V>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Entries<V>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Entries(all))
+            }
+        }
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}

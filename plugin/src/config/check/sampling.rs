@@ -1,0 +1,167 @@
+//! `sampling`: one sampler for each ratio, one matcher for each rule.
+
+use super::Findings;
+use crate::config::bounded::{HeaderName, Ratio, is_token};
+use crate::config::error::{self, Problem};
+use crate::config::raw;
+use crate::sampling::{Algorithm, Mode, Policy, RequestMatcher, Rule, Sampler, StringMatcher};
+
+/// Regular expressions in all rules: a compiled one may hold 64 KiB.
+const MAX_PATTERNS: usize = 32;
+/// Headers that one rule looks at.
+const MAX_HEADERS: usize = 16;
+/// Methods that one rule lists.
+const MAX_METHODS: usize = 32;
+
+pub fn policy(raw: raw::Sampling, findings: &mut Findings) -> Option<Policy> {
+    let seed = raw.hash_seed.narrow();
+    let algorithm = match raw.algorithm {
+        raw::Algorithm::Consistent => Algorithm::Consistent,
+        raw::Algorithm::TraceIdRatio => Algorithm::TraceIdRatio,
+        raw::Algorithm::Modulo => Algorithm::Modulo,
+        raw::Algorithm::HashSeed => Algorithm::HashSeed { seed },
+    };
+    if seed != 0 && raw.algorithm != raw::Algorithm::HashSeed {
+        findings.warn("sampling.hash_seed", "has no effect without `algorithm` = \"hash_seed\"");
+    }
+    let fallback = sampler(algorithm, raw.ratio, "sampling.ratio", findings);
+    if !findings.at_most("sampling.rules", raw.rules.len(), raw::MAX_RULES, "rules") {
+        return None;
+    }
+    let mut rules: Vec<Rule> = Vec::with_capacity(raw.rules.len());
+    let mut matchers = Matchers { findings, patterns: 0 };
+    let last = raw.rules.len().saturating_sub(1);
+    for (index, rule) in raw.rules.into_iter().enumerate() {
+        let number = ["rule[", &index.to_string(), "]"].concat();
+        let path = ["sampling.rules[", &index.to_string(), "]"].concat();
+        let sampler = match rule.ratio {
+            Some(ratio) => Some(sampler(algorithm, ratio, &[&path, ".ratio"].concat(), matchers.findings)?),
+            None => None,
+        };
+        let name = rule.name.map_or(number, |name| name.0);
+        if let Some(first) = rules.iter().position(|other| other.name == name) {
+            let found =
+                [&error::quoted(&name), ", which is the name of sampling.rules[", &first.to_string(), "]"].concat();
+            matchers.findings.refuse(&[&path, ".name"].concat(), &found, "a name that no other rule has");
+        }
+        if rule.r#match == raw::Match::default() && index < last {
+            matchers.findings.warn(&path, "matches every request, so that no rule behind it is ever reached");
+        }
+        rules.push(Rule {
+            name,
+            matcher: matchers.request(rule.r#match, &[&path, ".match"].concat()),
+            sampler,
+            upgrade: rule.upgrade,
+            latency_ms: rule.latency_ms.map(|latency| latency.get()),
+        });
+    }
+    if MAX_PATTERNS < matchers.patterns {
+        let patterns = matchers.patterns;
+        findings.at_most("sampling.rules", patterns, MAX_PATTERNS, "regular expressions");
+    }
+    let mode = match raw.mode {
+        raw::Mode::ParentBased => Mode::ParentBased,
+        raw::Mode::Independent => Mode::Independent,
+    };
+    Some(Policy { mode, fallback: fallback?, rules })
+}
+
+fn sampler(algorithm: Algorithm, ratio: Ratio, path: &str, findings: &mut Findings) -> Option<Sampler> {
+    let sampler = Sampler::new(algorithm, ratio.0).ok();
+    if sampler.is_none() {
+        findings.refuse(path, &crate::config::tree::number(ratio.0), Ratio::ALLOWED);
+    }
+    sampler
+}
+
+struct Matchers<'a> {
+    findings: &'a mut Findings,
+    /// Regular expressions so far; those beyond the limit are counted and not compiled.
+    patterns: usize,
+}
+
+impl Matchers<'_> {
+    fn request(&mut self, raw: raw::Match, path: &str) -> RequestMatcher {
+        let at = |key: &str| [path, ".", key].concat();
+        let mut matcher = RequestMatcher::default();
+        if let Some(wanted) = raw.path {
+            let start = match &wanted {
+                raw::StringMatch::Exact(text) => Some(&text.0),
+                raw::StringMatch::Prefix(text) => Some(&text.0),
+                _ => None,
+            };
+            if start.is_some_and(|start| !start.starts_with('/')) {
+                self.findings.warn(&at("path"), "does not begin with `/`, as the paths of requests do");
+            }
+            matcher.path = self.string(wanted, &at("path"), false);
+        }
+        if let Some(wanted) = raw.host {
+            matcher.host = self.string(wanted, &at("host"), true);
+        }
+        if self.findings.at_most(&at("method"), raw.method.len(), MAX_METHODS, "methods") {
+            for (index, method) in raw.method.into_iter().enumerate() {
+                let path = [&at("method"), "[", &index.to_string(), "]"].concat();
+                if !method.0.bytes().all(is_token) {
+                    self.findings.refuse(&path, &error::quoted(&method.0), "an HTTP method such as \"GET\"");
+                } else if method.0.bytes().any(|byte| byte.is_ascii_lowercase()) {
+                    self.findings
+                        .warn(&path, "has small letters: methods are compared with their case, GET is not get");
+                }
+                matcher.method.push(method.0);
+            }
+        }
+        if self.findings.at_most(&at("headers"), raw.headers.0.len(), MAX_HEADERS, "headers") {
+            for (name, wanted) in raw.headers.0 {
+                self.header(name, wanted, &at("headers"), &mut matcher.headers);
+            }
+        }
+        matcher
+    }
+
+    fn header(
+        &mut self,
+        name: String,
+        wanted: raw::StringMatch,
+        path: &str,
+        headers: &mut Vec<(String, StringMatcher)>,
+    ) {
+        let Some(HeaderName(lower)) = HeaderName::new(&name) else {
+            let problem = Problem::new(path, ["the key ", &error::quoted(&name)].concat(), HeaderName::ALLOWED);
+            let advice = "Correct the name; for `:path`, `:method` and `:authority` there are path, method and host.";
+            return self.findings.problems.push(problem.advise(advice));
+        };
+        if headers.iter().any(|(known, _)| *known == lower) {
+            let found = ["the header ", &error::quoted(&name), " again"].concat();
+            return self.findings.refuse(path, &found, "each header once, whatever its case");
+        }
+        if let Some(matcher) = self.string(wanted, &[path, ".", &name].concat(), false) {
+            headers.push((lower, matcher));
+        }
+    }
+
+    fn string(&mut self, raw: raw::StringMatch, path: &str, ignore_case: bool) -> Option<StringMatcher> {
+        Some(match raw {
+            raw::StringMatch::Exact(text) => StringMatcher::Exact(text.0),
+            raw::StringMatch::Prefix(text) => StringMatcher::Prefix(text.0),
+            raw::StringMatch::Suffix(text) => StringMatcher::Suffix(text.0),
+            raw::StringMatch::Contains(text) => StringMatcher::Contains(text.0),
+            raw::StringMatch::Present(wanted) => StringMatcher::Present(wanted),
+            raw::StringMatch::Regex(pattern) => {
+                self.patterns += 1;
+                if MAX_PATTERNS < self.patterns {
+                    return None;
+                }
+                let compile = if ignore_case { StringMatcher::regex_ignoring_case } else { StringMatcher::regex };
+                match compile(&pattern.0) {
+                    Ok(matcher) => matcher,
+                    Err(fault) => {
+                        let found = [&error::quoted(&pattern.0), ": ", &fault.to_string()].concat();
+                        let allowed = "a regular expression of at most 1024 bytes that compiles to at most 64 KiB";
+                        self.findings.refuse(&[path, ".regex"].concat(), &found, allowed);
+                        return None;
+                    }
+                }
+            }
+        })
+    }
+}
