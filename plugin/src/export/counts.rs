@@ -85,21 +85,13 @@ impl Counts {
 
     /// Spans lost.
     pub fn discarded_in_all(&self) -> u64 {
-        self.discarded
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count))
+        self.discarded.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// Whether the law holds.
     pub fn balance(&self) -> bool {
         let came = self.offered.saturating_add(self.adopted);
-        let is = [
-            self.exported,
-            self.discarded_in_all(),
-            self.queued,
-            self.in_flight,
-            self.released,
-        ];
+        let is = [self.exported, self.discarded_in_all(), self.queued, self.in_flight, self.released];
         came == is.into_iter().fold(0, u64::saturating_add)
     }
 
@@ -122,17 +114,8 @@ mod tests {
             counts.discard(reason, index as u64 + 1);
         }
         for (index, reason) in DiscardReason::ALL.into_iter().enumerate() {
-            assert_eq!(
-                counts.discarded(reason),
-                index as u64 + 1,
-                "{}",
-                reason.as_str()
-            );
-            assert!(
-                DiscardReason::ALL
-                    .iter()
-                    .all(|other| *other == reason || other.as_str() != reason.as_str())
-            );
+            assert_eq!(counts.discarded(reason), index as u64 + 1, "{}", reason.as_str());
+            assert!(DiscardReason::ALL.iter().all(|other| *other == reason || other.as_str() != reason.as_str()));
         }
         assert_eq!(counts.discarded_in_all(), 28);
         assert!(!counts.balance());

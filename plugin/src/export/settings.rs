@@ -67,11 +67,7 @@ impl Settings {
     /// Whether a header of this name cannot be configured: a pseudo-header, an empty name, or one that the exporter
     /// or the host sets. The case does not matter.
     pub fn reserves(name: &str) -> bool {
-        name.is_empty()
-            || name.starts_with(':')
-            || RESERVED
-                .iter()
-                .any(|reserved| reserved.eq_ignore_ascii_case(name))
+        name.is_empty() || name.starts_with(':') || RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
     }
 }
 

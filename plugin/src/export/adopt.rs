@@ -1,0 +1,42 @@
+//! A new configuration takes over the spans of the one before.
+
+use std::rc::Rc;
+
+use super::batch::Batch;
+use super::exporter::Exporter;
+use super::otlp::Envelope;
+use super::queue::SpanQueue;
+
+impl Exporter {
+    /// Takes over the spans that wait in the exporter of an earlier configuration, as far as the bounds allow, and sends
+    /// them next, with the resource that they were recorded under. What the other one has in flight stays with it until
+    /// it is answered; what comes back for a retry is there for the next call.
+    pub fn adopt(&mut self, other: &mut Self) {
+        while let Some(batch) = other.waiting.pop_front() {
+            other.release(batch.len(), batch.bytes);
+            let mut source = SpanQueue::default();
+            batch.spans.into_iter().for_each(|span| source.push(span, 0));
+            self.adopt_spans(&mut source, &batch.envelope);
+        }
+        other.release(other.queue.len() as u64, other.queue.bytes());
+        self.adopt_spans(&mut std::mem::take(&mut other.queue), &other.envelope);
+        other.check();
+        self.check();
+    }
+
+    fn adopt_spans(&mut self, source: &mut SpanQueue, envelope: &Rc<Envelope>) {
+        while source.oldest().is_some() {
+            let mut spans = source.take(self.max_batch_size(), self.max_span_bytes);
+            self.counts.adopted = self.counts.adopted.saturating_add(spans.len() as u64);
+            spans.retain(|span| self.admit(span.len()).is_ok());
+            if !spans.is_empty() {
+                self.waiting.push_back(Batch::new(spans, envelope));
+            }
+        }
+    }
+
+    fn release(&mut self, spans: u64, bytes: usize) {
+        self.count_unqueued(spans, bytes);
+        self.counts.released = self.counts.released.saturating_add(spans);
+    }
+}
