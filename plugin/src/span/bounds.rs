@@ -14,7 +14,9 @@ pub const GRPC_METHOD: usize = 255;
 pub const METHOD: usize = 64;
 /// Bytes of the status description.
 pub const DESCRIPTION: usize = 512;
-/// Values recorded of one header, and bytes of each.
+/// Bytes of all recorded headers of a span together.
+pub const HEADERS_TOTAL: usize = 8192;
+/// Lines recorded of one header.
 pub const HEADER_VALUES: usize = 8;
 /// Headers recorded of a request, and of a response.
 pub const HEADERS: usize = 32;

@@ -3,15 +3,23 @@
 //! Bytes that a client controls come in as [`HttpFacts`]; what goes out is valid UTF-8 within the limits of [`bounds`], free
 //! of credentials, and follows the OpenTelemetry semantic conventions for HTTP and gRPC.
 
+mod address;
+mod attributes;
 pub mod bounds;
+mod build;
 mod facts;
+mod grpc;
 mod kind;
 mod model;
+mod name;
 mod node;
+mod outcome;
+mod redaction;
 mod resource;
 pub mod semconv;
 mod settings;
 
+pub use build::build;
 pub use facts::{HttpFacts, Identity, Provenance};
 pub use kind::{KindSetting, Kinds, ListenerDirection};
 pub use model::{Span, SpanKind, Status, Value};

@@ -3,7 +3,7 @@
 use super::semconv::resource as key;
 use super::{NodeMetadata, Value, bounds};
 
-/// The resource of every exported span: attributes, no key twice, `service.name` first.
+/// The resource of every exported span: attributes, no key twice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource(Vec<(String, Value)>);
 
@@ -41,7 +41,13 @@ impl Resource {
         for (name, value) in inputs.environment_attributes {
             resource.offer(name, value);
         }
+        for (name, value) in inputs.node.attributes() {
+            resource.offer(name, &value);
+        }
         resource.offer(key::SERVICE_NAME, Self::UNKNOWN_SERVICE);
+        resource.offer(key::TELEMETRY_SDK_NAME, "tracelift");
+        resource.offer(key::TELEMETRY_SDK_LANGUAGE, "rust");
+        resource.offer(key::TELEMETRY_SDK_VERSION, env!("CARGO_PKG_VERSION"));
         resource
     }
 
@@ -52,14 +58,114 @@ impl Resource {
 
     fn offer(&mut self, name: &str, value: &str) {
         let taken = || self.0.iter().any(|(known, _)| known == name);
-        if name.is_empty()
-            || value.is_empty()
-            || bounds::KEY < name.len()
-            || bounds::RESOURCE <= self.0.len()
-            || taken()
-        {
+        // The service's name has a place kept, so that a crowded configuration cannot push it out.
+        let full = bounds::RESOURCE <= self.0.len() && name != key::SERVICE_NAME;
+        if name.is_empty() || value.is_empty() || bounds::KEY < name.len() || full || taken() {
             return;
         }
         self.0.push((name.to_owned(), Value::Text(bounds::text(value.as_bytes(), bounds::TEXT))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn text<'a>(resource: &'a Resource, name: &str) -> Option<&'a str> {
+        match resource.attributes().iter().find(|(known, _)| known == name) {
+            Some((_, Value::Text(text))) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn istio() -> NodeMetadata {
+        let some = |text: &str| Some(text.to_owned());
+        NodeMetadata {
+            id: some("sidecar~10.1.2.3~cart-7f.shop~shop.svc.cluster.local"),
+            cluster: some("cart.shop"),
+            name: some("cart-7f"),
+            namespace: some("shop"),
+            workload: some("cart-v1"),
+            owner: some("kubernetes://apis/apps/v1/namespaces/shop/deployments/cart-v1"),
+            canonical_name: some("cart"),
+            app: some("cart-app"),
+            canonical_revision: some("latest"),
+            version: some("v1"),
+            mesh_id: some("cluster.local"),
+            cluster_id: some("eu-1"),
+            region: some("eu-west-1"),
+            zone: some("eu-west-1a"),
+            ..NodeMetadata::default()
+        }
+    }
+
+    #[test]
+    fn the_stronger_source_wins_key_by_key() {
+        let node = istio();
+        let nothing = ResourceInputs {
+            service_name: None,
+            attributes: &[],
+            environment_service_name: None,
+            environment_attributes: &[],
+            node: &node,
+        };
+        let json = pairs(&[("service.name", "json-attribute"), ("deployment.environment.name", "prod"), ("x", "json")]);
+        let environment =
+            pairs(&[("service.name", "env-attribute"), ("x", "env"), ("y", "env"), ("k8s.pod.name", "env")]);
+        let empty = NodeMetadata::default();
+        for (inputs, service) in [
+            (ResourceInputs { service_name: Some("json"), attributes: &json, ..nothing }, "json"),
+            (ResourceInputs { attributes: &json, environment_service_name: Some("env"), ..nothing }, "json-attribute"),
+            (
+                ResourceInputs {
+                    environment_service_name: Some("env"),
+                    environment_attributes: &environment,
+                    ..nothing
+                },
+                "env",
+            ),
+            (ResourceInputs { environment_attributes: &environment, ..nothing }, "env-attribute"),
+            (nothing, "cart"),
+            (ResourceInputs { service_name: Some(""), environment_service_name: Some(""), ..nothing }, "cart"),
+            (ResourceInputs { node: &empty, ..nothing }, "unknown_service:envoy"),
+        ] {
+            assert_eq!(text(&Resource::merge(&inputs), "service.name"), Some(service), "{inputs:?}");
+        }
+        let merged = ResourceInputs { attributes: &json, environment_attributes: &environment, ..nothing };
+        let merged = Resource::merge(&merged);
+        for (name, value) in [
+            ("x", "json"),
+            ("y", "env"),
+            ("k8s.pod.name", "env"),
+            ("k8s.namespace.name", "shop"),
+            ("telemetry.sdk.name", "tracelift"),
+        ] {
+            assert_eq!(text(&merged, name), Some(value), "{name}");
+        }
+        let mut names: Vec<_> = merged.attributes().iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all, "no key twice");
+    }
+
+    #[test]
+    fn a_resource_is_bounded_and_still_has_its_service() {
+        let many: Vec<_> = (0..500).map(|number| (format!("key.{number}"), "v".repeat(5000))).collect();
+        let node = istio();
+        let resource = Resource::merge(&ResourceInputs {
+            service_name: None,
+            attributes: &many,
+            environment_service_name: None,
+            environment_attributes: &pairs(&[(&"k".repeat(bounds::KEY + 1), "v"), ("", "v"), ("empty", "")]),
+            node: &node,
+        });
+        assert_eq!(resource.attributes().len(), bounds::RESOURCE + 1);
+        assert_eq!(text(&resource, "service.name"), Some("cart"));
+        assert_eq!(text(&resource, "key.0").map(str::len), Some(bounds::TEXT));
     }
 }

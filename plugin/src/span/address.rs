@@ -1,0 +1,211 @@
+//! Host names, ports and IP addresses out of the bytes that carry them.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::HttpFacts;
+
+/// A host with its port, without user info and brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostPort<'a> {
+    /// Name or IP address, never empty.
+    pub host: &'a [u8],
+    /// 1 to 65535.
+    pub port: Option<u16>,
+}
+
+impl<'a> HostPort<'a> {
+    /// Reads `[user@]host[:port]`, where the host may be an IPv6 address in brackets (RFC 3986, section 3.2). `None` when
+    /// there is no host, or bytes that no host has.
+    pub fn parse(authority: &'a [u8]) -> Option<Self> {
+        let authority = authority.trim_ascii();
+        let start = authority.iter().rposition(|&byte| byte == b'@').map_or(0, |at| at.saturating_add(1));
+        let authority = authority.get(start..)?;
+        let (host, rest) = if let Some(inner) = authority.strip_prefix(b"[") {
+            let end = inner.iter().position(|&byte| byte == b']')?;
+            (inner.get(..end)?, inner.get(end..)?.get(1..)?)
+        } else {
+            let mut colons = authority.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at);
+            match (colons.next(), colons.next()) {
+                (Some(only), None) => (authority.get(..only)?, authority.get(only..)?),
+                _ => (authority, &b""[..]), // No port, or an IPv6 address without brackets.
+            }
+        };
+        let foreign = |byte: &u8| byte.is_ascii_control() || b" /?#\"<>\\".contains(byte);
+        if host.is_empty() || host.iter().any(foreign) {
+            return None;
+        }
+        Some(Self { host, port: rest.strip_prefix(b":").and_then(port) })
+    }
+
+    /// The host, if it is an IP address.
+    pub fn ip(&self) -> Option<&'a str> {
+        let text = str::from_utf8(self.host).ok()?;
+        let text = text.split('%').next().unwrap_or(text); // A zone means nothing on another machine.
+        text.parse::<IpAddr>().is_ok().then_some(text)
+    }
+}
+
+/// Reads a port. Zero is what Envoy says for an address that has none.
+fn port(digits: &[u8]) -> Option<u16> {
+    if digits.is_empty() || 5 < digits.len() {
+        return None;
+    }
+    let mut port: u32 = 0;
+    for byte in digits {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        port = port * 10 + u32::from(digit); // Five digits stay below 2^32.
+    }
+    u16::try_from(port).ok().filter(|port| *port != 0)
+}
+
+/// Whom the request was for: the trusted forwarding headers first, if `forwarded`, then `:authority`.
+pub fn target<'a>(facts: &HttpFacts<'a>, forwarded: bool) -> Option<HostPort<'a>> {
+    let by_proxy = || {
+        let host = facts.forwarded.and_then(|header| forwarded_parameter(header, b"host"));
+        host.or_else(|| facts.forwarded_host.map(first_element)).and_then(HostPort::parse)
+    };
+    let forwarded = if forwarded && facts.trust_forwarded { by_proxy() } else { None };
+    forwarded.or_else(|| facts.authority.and_then(HostPort::parse))
+}
+
+/// The URL's scheme in lower case: as the trusted forwarding headers say, if `forwarded`, else as Envoy does.
+pub fn scheme<'a>(facts: &HttpFacts<'a>, forwarded: bool) -> Option<Cow<'a, str>> {
+    let by_proxy = || {
+        let proto = facts.forwarded.and_then(|header| forwarded_parameter(header, b"proto"));
+        proto.or_else(|| facts.forwarded_proto.map(first_element)).and_then(checked_scheme)
+    };
+    let forwarded = if forwarded && facts.trust_forwarded { by_proxy() } else { None };
+    forwarded.or_else(|| facts.scheme.and_then(checked_scheme))
+}
+
+/// The port that a URL of this scheme means when it names none.
+pub fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+/// RFC 3986, section 3.1, and short.
+fn checked_scheme(scheme: &[u8]) -> Option<Cow<'_, str>> {
+    for known in ["http", "https"] {
+        if scheme.eq_ignore_ascii_case(known.as_bytes()) {
+            return Some(Cow::Borrowed(known));
+        }
+    }
+    let letters = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let legal = scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.len() <= 16 && scheme.iter().all(letters);
+    str::from_utf8(scheme).ok().filter(|_| legal).map(|scheme| Cow::Owned(scheme.to_ascii_lowercase()))
+}
+
+/// The first of a comma-separated list: what the proxy nearest to the client said.
+fn first_element(list: &[u8]) -> &[u8] {
+    list.split(|&byte| byte == b',').next().unwrap_or_default().trim_ascii()
+}
+
+/// A parameter of the first element of `Forwarded` (RFC 7239, section 4), without its quotes.
+fn forwarded_parameter<'a>(header: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    first_element(header).split(|&byte| byte == b';').find_map(|pair| {
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
+        let (key, value) = (pair.get(..equals)?, pair.get(equals..)?.get(1..)?.trim_ascii());
+        let value = value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value);
+        key.trim_ascii().eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports_are_read_and_anything_else_is_not() {
+        for (authority, expected) in [
+            ("shop.example", Some(("shop.example", None))),
+            ("shop.example:8080", Some(("shop.example", Some(8080)))),
+            ("bob:pw@shop.example:8080", Some(("shop.example", Some(8080)))),
+            ("bob@evil@shop.example", Some(("shop.example", None))),
+            ("10.0.0.1:80", Some(("10.0.0.1", Some(80)))),
+            ("[::1]:443", Some(("::1", Some(443)))),
+            ("[::1]", Some(("::1", None))),
+            ("::1", Some(("::1", None))),
+            ("shop.example:", Some(("shop.example", None))),
+            ("shop.example:0", Some(("shop.example", None))),
+            ("shop.example:65536", Some(("shop.example", None))),
+            ("shop.example:65535", Some(("shop.example", Some(65535)))),
+            ("shop.example:+80", Some(("shop.example", None))),
+            ("shop.example:00000080", Some(("shop.example", None))),
+            (" shop.example ", Some(("shop.example", None))),
+            ("[::1", None),
+            ("[]:80", None),
+            (":80", None),
+            ("", None),
+            ("bob@", None),
+            ("a b", None),
+            ("shop.example/path", None),
+            ("a\0b", None),
+        ] {
+            let read = HostPort::parse(authority.as_bytes());
+            let expected = expected.map(|(host, port): (&str, _)| HostPort { host: host.as_bytes(), port });
+            assert_eq!(read, expected, "{authority}");
+        }
+    }
+
+    #[test]
+    fn only_an_ip_address_is_one() {
+        for (address, expected) in [
+            ("10.1.2.3:5555", Some("10.1.2.3")),
+            ("[2001:db8::1]:0", Some("2001:db8::1")),
+            ("[fe80::1%eth0]:80", Some("fe80::1")),
+            ("[::ffff:10.0.0.1]:80", Some("::ffff:10.0.0.1")),
+            ("shop.example:80", None),
+            ("010.1.2.3:80", None),
+            ("1.2.3:80", None),
+        ] {
+            assert_eq!(HostPort::parse(address.as_bytes()).and_then(|address| address.ip()), expected, "{address}");
+        }
+        assert_eq!(HostPort::parse(b"\xff\xfe:80").and_then(|address| address.ip()), None);
+    }
+
+    #[test]
+    fn forwarding_headers_count_only_when_they_are_trusted() {
+        let facts = HttpFacts {
+            authority: Some(b"inner:8080"),
+            scheme: Some(b"http"),
+            forwarded_host: Some(b"shop.example, inner"),
+            forwarded_proto: Some(b"HTTPS, http"),
+            trust_forwarded: true,
+            ..HttpFacts::default()
+        };
+        let told = |facts: &HttpFacts<'_>, forwarded| {
+            let host = target(facts, forwarded).map(|target| String::from_utf8_lossy(target.host).into_owned());
+            (host.unwrap_or_default(), scheme(facts, forwarded).unwrap_or_default().into_owned())
+        };
+        let pair = |host: &str, scheme: &str| (host.to_owned(), scheme.to_owned());
+        assert_eq!(told(&facts, true), pair("shop.example", "https"));
+        assert_eq!(told(&facts, false), pair("inner", "http"));
+        assert_eq!(told(&HttpFacts { trust_forwarded: false, ..facts }, true), pair("inner", "http"));
+
+        let standard: &[u8] = b"For=\"[::1]\"; Host=\"a.example:8443\" ;proto=https, host=b.example";
+        assert_eq!(told(&HttpFacts { forwarded: Some(standard), ..facts }, true), pair("a.example", "https"));
+        let empty =
+            HttpFacts { forwarded: Some(b";;=,"), forwarded_host: Some(b","), forwarded_proto: Some(b""), ..facts };
+        assert_eq!(told(&empty, true), pair("inner", "http"));
+    }
+
+    #[test]
+    fn a_scheme_is_short_and_made_of_letters() {
+        for (given, expected) in [
+            (&b"HTTPS"[..], Some("https")),
+            (b"WS", Some("ws")),
+            (b"", None),
+            (b"1http", None),
+            (b"ht tp", None),
+            (b"http\xff", None),
+            (b"aaaaaaaaaaaaaaaaa", None),
+        ] {
+            assert_eq!(checked_scheme(given).as_deref(), expected, "{given:?}");
+        }
+    }
+}
