@@ -11,7 +11,7 @@ use crate::stream::{Phase, Stream};
 use crate::{Cost, Headers, Trap};
 
 /// A callback may run this many instructions; one that needs more loops for ever.
-const FUEL_LIMIT: u64 = 20_000_000_000;
+const FUEL_LIMIT: u64 = 2_000_000_000;
 
 /// What a context id stands for.
 #[derive(Debug)]
