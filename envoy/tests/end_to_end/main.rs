@@ -4,4 +4,13 @@
 //! counted as exported is what the collector holds, and nothing is lost without a count.
 
 mod configs;
+mod configuration;
+mod context;
+mod exports;
+mod failures;
+mod gateway;
+mod grpc;
 mod mesh;
+mod ratio;
+mod shutdown;
+mod telemetry;

@@ -101,7 +101,7 @@ pub fn settings(bootstrap: &mut Bootstrap, change: impl FnMut(&mut Value)) {
 }
 
 /// The one span of that trace, as soon as the collector has it.
-pub async fn span_of(collector: &Collector, traceparent: &str) -> ReceivedSpan {
+async fn span_of(collector: &Collector, traceparent: &str) -> ReceivedSpan {
     let trace_id = &traceparent[3..35];
     collector
         .wait_for(SOON, |spans| spans.iter().find(|span| span.trace_id() == trace_id).cloned())

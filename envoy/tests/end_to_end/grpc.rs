@@ -1,0 +1,41 @@
+//! gRPC tells its status where HTTP says 200.
+
+use crate::mesh::{Pod, settings, traceparent};
+use serde_json::json;
+use tracelift_envoy::Request;
+use tracelift_envoy::ports::RefusingPort;
+
+#[tokio::test]
+async fn a_failed_call_brings_its_trace_back_wherever_its_status_stands() {
+    let refusing = RefusingPort::any().unwrap();
+    let pod = Pod::sidecar(|bootstrap| {
+        settings(bootstrap, |json| json["sampling"] = json!({ "ratio": 0 }));
+        bootstrap.copy_cluster("application", "refusing", &[refusing.address()]).unwrap();
+        bootstrap.add_route("inbound", "/shop.Refused/", json!({ "route": { "cluster": "refusing" } })).unwrap();
+    })
+    .await;
+    // Path, gRPC status at the client, and whether the defaults call it a failure.
+    let cases = [
+        ("/answer.Trailers/13", 13, true),
+        ("/answer.TrailersOnly/14", 14, true),
+        // Envoy's own answer to a gRPC client: HTTP 200 with the status in the headers.
+        ("/shop.Refused/Get", 14, true),
+        ("/answer.Trailers/0", 0, false),
+        ("/answer.Trailers/5", 5, false),
+        ("/answer.TrailersOnly/7", 7, false),
+    ];
+    for (number, (path, status, fails)) in (1..).zip(cases) {
+        let sent = traceparent(number, false);
+        let reply = pod.send(Request::grpc(pod.entry(), path, b"").header("traceparent", &sent)).await;
+        assert_eq!((reply.status, reply.grpc_status()), (200, Some(status)), "{path}");
+        if fails {
+            let span = pod.span_of(&sent).await;
+            assert_eq!(span.trigger(), Some("grpc_status"), "{path}");
+            assert_eq!(span.name(), &path[1..], "{path}");
+            assert!(span.is_error(), "{path}");
+        }
+    }
+    pod.settle(3).await;
+    let stats = pod.envoy.admin().stats().await.unwrap();
+    assert_eq!(stats.tracelift("upgrades.grpc_status"), 3);
+}
