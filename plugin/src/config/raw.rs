@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
 #[cfg(feature = "schema")]
-use super::schema::{header_names, resource_names};
+use super::schema::{METHOD, header_names, resource_names};
 #[cfg(feature = "schema")]
 use crate::span::bounds;
 use crate::upgrade::GrpcStatus;
@@ -178,7 +178,7 @@ pub struct Match {
     /// The path without its query.
     pub path: Option<StringMatch>,
     /// Any of these methods, in the case that requests have. Empty: every method.
-    #[cfg_attr(feature = "schema", schemars(length(max = 32)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = 32), inner(regex(pattern = METHOD))))]
     pub method: Vec<Text<1, 32>>,
     /// The authority without its port; the case of letters does not matter.
     pub host: Option<StringMatch>,
@@ -271,6 +271,7 @@ pub struct Recall {
     /// The ORIGINAL_DST cluster that reads `x-envoy-original-dst-host`.
     pub cluster: Text<1, 255>,
     /// The secret that the mesh shares: up to 256 visible ASCII characters, better 16 or more.
+    #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
     pub token: Secret,
     /// How many milliseconds a dropped span is remembered.
     pub hold_ms: Whole<1, 600_000>,

@@ -106,6 +106,9 @@ fn allowed(root: &Value, node: &Value) -> String {
 
 const HEADER_NAME: &str = "^[-_.!#$%&'*+^`|~0-9A-Za-z]{1,128}$";
 
+/// An HTTP method: a token, RFC 9110 section 9.1.
+pub const METHOD: &str = "^[-_.!#$%&'*+^`|~0-9A-Za-z]+$";
+
 /// Keys of an object of headers.
 pub fn header_names() -> Value {
     json!({ "pattern": HEADER_NAME })
@@ -149,7 +152,9 @@ scalar!([] Ratio, "Ratio", json_schema!({
     "oneOf": [{ "const": 0 }, { "type": "number", "minimum": Ratio::MIN_POSITIVE, "maximum": 1 }]
 }));
 scalar!([] Rate, "Rate", json_schema!({ "type": "number", "minimum": 0, "maximum": Budget::MAX_PER_SECOND }));
-scalar!([] Secret, "Secret", json_schema!({ "type": "string" }));
+scalar!([] Secret, "Secret", json_schema!({
+    "type": "string", "maxLength": 4096, "pattern": "^([!-~]([\t -~]*[!-~])?)?$"
+}));
 scalar!([] HeaderName, "HeaderName", json_schema!({ "type": "string", "pattern": HEADER_NAME }));
 scalar!([] HttpStatus, "HttpStatus", json_schema!({
     "oneOf": [

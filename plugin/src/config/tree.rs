@@ -61,7 +61,8 @@ impl Tree {
         serde_json::from_slice(configuration).map_err(|error| {
             let place = ["line ", &error.line().to_string(), ", column ", &error.column().to_string()].concat();
             let told = error.to_string();
-            let found = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+            let reason = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+            let found = ["no valid JSON (", reason, ")"].concat();
             let advice = "Correct the text there; a `Struct` or a `StringValue` with JSON text may be given.";
             ConfigError::new(vec![Problem::new(place, found, "one JSON object").advise(advice)])
         })

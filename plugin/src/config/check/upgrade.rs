@@ -42,7 +42,11 @@ fn recall(raw: raw::Recall, findings: &mut Findings) -> Recall {
     const TOKEN: &str = "upgrade.recall.token";
     let token = raw.token.0;
     if MAX_TOKEN < token.len() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        findings.refuse(TOKEN, "another text", "a text of at most 256 visible ASCII characters, no spaces");
+        findings.refuse(
+            TOKEN,
+            "a text that is longer or has other characters",
+            "at most 256 visible ASCII characters, no spaces",
+        );
     }
     // A token of a wrong type was read as an empty one and has been told of: one problem is enough.
     if raw.enabled && token.is_empty() && findings.problems.is_empty() {
