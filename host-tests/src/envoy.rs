@@ -1,18 +1,13 @@
 //! One Envoy process: its VMs, its listeners, its life from start to exit.
 
 use std::fmt;
-use std::time::Duration;
 
+use crate::Trap;
 use crate::builder::EnvoyBuilder;
-use crate::fault::Hostcall;
 use crate::listener::Listener;
-use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::process::{LogLine, Owed, Process, VmId};
-use crate::property::{Property, PropertyPath};
-use crate::shared::SharedData;
 use crate::vm::{Context, Root, Vm, VmState};
-use crate::{Cost, Status, Trap};
 
 /// An Envoy process with the module in it. Nothing runs by itself: tests move time and answer callouts.
 pub struct Envoy {
@@ -23,6 +18,7 @@ pub struct Envoy {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) seed: u64,
     pub(crate) log_after_done: bool,
+    pub(crate) down: bool,
 }
 
 /// The module would not run with what it was given.
@@ -58,12 +54,6 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-impl Root {
-    pub(crate) fn period(&self) -> Option<Duration> {
-        (self.tick_period != 0).then(|| Duration::from_millis(self.tick_period.into()))
-    }
-}
-
 impl Envoy {
     /// Describes a process that will run `module`.
     pub fn builder(module: &Module) -> EnvoyBuilder {
@@ -78,6 +68,7 @@ impl Envoy {
             listeners: builder.listeners,
             seed: builder.seed,
             log_after_done: builder.log_after_done,
+            down: false,
         };
         for index in 0..envoy.listeners.len() {
             let configuration = envoy.listeners[index].configuration.clone();
@@ -184,6 +175,7 @@ impl Envoy {
     /// Ends the process: `proxy_on_done` for every root, workers first. What roots send now goes out over open
     /// connections only, and no answer comes back.
     pub fn shutdown(&mut self) {
+        self.down = true;
         let main_last = (1..self.vms.len()).chain([0]);
         for index in main_last {
             let roots: Vec<u32> = self.vms[index].state().roots().map(|(id, _)| id).collect();
@@ -277,84 +269,5 @@ impl Envoy {
     pub(crate) fn listener_index(&self, name: &str) -> usize {
         let found = self.listeners.iter().position(|listener| listener.name == name);
         found.unwrap_or_else(|| panic!("this Envoy has no listener {name:?}"))
-    }
-}
-
-/// What tests look at, and what they change while the process runs.
-impl Envoy {
-    /// Every log line so far, the canaries' included.
-    pub fn logs(&self) -> &[LogLine] {
-        &self.process.logs
-    }
-
-    /// Every trap so far. A VM that trapped is never entered again.
-    pub fn traps(&self) -> &[Trap] {
-        &self.process.traps
-    }
-
-    /// Metrics of the process.
-    pub fn metrics(&self) -> &Metrics {
-        &self.process.metrics
-    }
-
-    /// A counter's value; 0 if no module defined it.
-    pub fn counter(&self, name: &str) -> u64 {
-        self.process.metrics.counter(name)
-    }
-
-    /// A gauge's value; 0 if no module defined it.
-    pub fn gauge(&self, name: &str) -> i64 {
-        self.process.metrics.gauge(name)
-    }
-
-    /// Shared data of the process.
-    pub fn shared_data(&self) -> &SharedData {
-        &self.process.shared
-    }
-
-    /// Shared data, to write as another VM would.
-    pub fn shared_data_mut(&mut self) -> &mut SharedData {
-        &mut self.process.shared
-    }
-
-    /// The VMs: the main thread's first, then the workers'.
-    pub fn vms(&self) -> Vec<VmId> {
-        self.vms.iter().map(Vm::id).collect()
-    }
-
-    /// Size of a VM's linear memory in bytes.
-    pub fn memory_size(&self, vm: VmId) -> u64 {
-        self.vms[self.vm_index(vm)].memory_size()
-    }
-
-    /// What all callbacks of a VM have cost so far.
-    pub fn cost_of(&self, vm: VmId) -> &Cost {
-        &self.vms[self.vm_index(vm)].total
-    }
-
-    /// Root contexts of a VM with their listeners' names, oldest first.
-    pub fn roots(&self, vm: VmId) -> Vec<(u32, &str)> {
-        let roots = self.vms[self.vm_index(vm)].state().roots();
-        roots.map(|(id, root)| (id, &self.listeners[root.listener].name[..])).collect()
-    }
-
-    /// Changes a property that every context can read.
-    pub fn set_property(&mut self, path: impl Into<PropertyPath>, value: impl Into<Property>) {
-        self.process.properties.set(path.into(), value.into());
-    }
-
-    /// Makes hostcalls fail from now on; the rule names the status or lets the call pass.
-    pub fn fault(&mut self, rule: impl FnMut(&mut Hostcall<'_>) -> Option<Status> + Send + 'static) {
-        self.process.faults.add(rule);
-    }
-
-    /// Makes every call of one import answer `status` from now on.
-    pub fn fail_hostcall(&mut self, name: &'static str, status: Status) {
-        self.fault(move |call| (call.name == name).then_some(status));
-    }
-
-    /// Lets all hostcalls work again.
-    pub fn clear_faults(&mut self) {
-        self.process.faults.clear();
     }
 }

@@ -3,6 +3,38 @@
 //! It keeps state, not expectations: a test starts an [`Envoy`], sends requests, moves virtual time, answers callouts, and
 //! then looks at what came out. Callbacks run in Envoy's order, and maps and properties exist only in the phases in which
 //! Envoy has them. A callback that the module does not export is not called.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tracelift_host::{Envoy, LocalReply, RequestSpec, Response, VmId, testing};
+//!
+//! let config = r#"{"sampling": {"ratio": 0}, "export": {"cluster": "collector"}}"#;
+//! let mut envoy = Envoy::builder(testing::module())
+//!     .inbound(config)
+//!     .outbound(config)
+//!     .workers(2)
+//!     .seed(7)
+//!     .env("OTEL_SERVICE_NAME", "cart")
+//!     .collector("collector", Duration::from_millis(20)) // Answers every export; `answer` does it by hand.
+//!     .start()
+//!     .unwrap_or_else(|refused| panic!("{refused}"));
+//!
+//! let inbound = envoy.request("inbound", [(":method", "GET"), (":path", "/cart"), (":authority", "cart")]);
+//! let forwarded = inbound.forwarded_headers(&envoy);
+//! let call = RequestSpec::new("outbound", forwarded.clone()).worker(1).property("xds.cluster_name", "stock");
+//! let failed = envoy.open(call).local_reply(&mut envoy, LocalReply::connect_failure());
+//! assert!(failed.response_headers.get("server-timing").is_some());
+//! let finished = inbound.respond(&mut envoy, Response::status(200).body("[]"));
+//! assert!(finished.cost.hostcall_count() <= 6, "{:?}", finished.cost);
+//!
+//! envoy.advance(Duration::from_secs(5)); // Ticks, answers and timeouts, in the order in which they are due.
+//! for span in envoy.exports().accepted().trace(&forwarded.traceparent().trace_id) {
+//!     assert_eq!(span.resource_attribute("service.name"), "cart");
+//! }
+//! envoy.assert_conservation();
+//! assert!(envoy.traps().is_empty());
+//! assert!(envoy.memory_size(VmId::Worker(0)) < 4 << 20);
+//! ```
 
 mod abi;
 mod builder;
@@ -15,6 +47,7 @@ mod fault;
 mod finished;
 mod guest;
 mod headers;
+mod inspect;
 mod listener;
 mod metrics;
 mod module;
@@ -49,5 +82,5 @@ pub use request::{Request, RequestSpec};
 pub use response::{LocalReply, Response, flags};
 pub use shared::SharedData;
 pub use status::{Status, Trap};
-pub use stream::{LocalResponse, Phase};
+pub use stream::LocalResponse;
 pub use traceparent::Traceparent;

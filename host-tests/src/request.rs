@@ -94,6 +94,9 @@ impl Envoy {
     }
 
     /// A request arrives. If the module answers it itself, the module has also seen the response callbacks of that answer.
+    ///
+    /// # Panics
+    /// After [`Envoy::shutdown`], or if there is no such listener or worker.
     pub fn open(&mut self, spec: RequestSpec) -> Request {
         let headers = spec.headers.clone();
         let count = headers.len() as u32;
@@ -119,6 +122,7 @@ impl Envoy {
 
     /// `proxy_on_context_create`, under the listener's newest root.
     fn create(&mut self, spec: RequestSpec, headers: Option<Headers>) -> Request {
+        assert!(!self.down, "a request after the process has ended");
         let listener = self.listener_index(&spec.listener);
         let vm_id = VmId::Worker(spec.worker);
         let index = self.vm_index(vm_id);

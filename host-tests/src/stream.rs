@@ -8,7 +8,7 @@ use crate::{Cost, Headers};
 
 /// Where a stream is in its life; decides which maps and properties exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Before the first callback, and between two: no map is there.
     Between,
     /// In `proxy_on_request_headers`.

@@ -1,6 +1,7 @@
 //! One VM: a module's instance with its contexts, entered for one callback at a time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use wasmtime::{Func, Instance, Memory, Store, TypedFunc, Val};
 
@@ -26,9 +27,15 @@ pub(crate) struct Root {
     pub(crate) configuration: Vec<u8>,
     /// Milliseconds of virtual time; 0 is off.
     pub(crate) tick_period: u32,
-    pub(crate) next_tick: Option<std::time::Duration>,
+    pub(crate) next_tick: Option<Duration>,
     /// Replaced by an update; serves its streams until the listener has drained.
     pub(crate) draining: bool,
+}
+
+impl Root {
+    pub(crate) fn period(&self) -> Option<Duration> {
+        (self.tick_period != 0).then(|| Duration::from_millis(self.tick_period.into()))
+    }
 }
 
 /// The answer to a callout while the module reads it.

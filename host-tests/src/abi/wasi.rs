@@ -62,6 +62,7 @@ fn define_clock_and_random(linker: &mut Linker<VmState>) -> Result<()> {
     })?;
     linker.func_wrap(MODULE, "random_get", |call: Call<'_>, at: u32, len: u32| {
         wasi(call, "random_get", |guest| {
+            guest.read(at, len)?; // Before a wild length is filled with randomness.
             let bytes = guest.vm().random.bytes(len as usize);
             guest.write(at, &bytes)?;
             Ok(0)

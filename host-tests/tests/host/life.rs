@@ -101,3 +101,26 @@ fn at_exit_every_root_is_done_once() {
     assert_eq!(new_messages(&envoy, &mut seen), ["81", "91", "81", "91", "81", "91"]);
     assert_eq!(envoy.logs().last().map(|line| line.vm), Some(VmId::Main));
 }
+
+#[test]
+fn a_stream_that_is_not_done_yet_lives_until_the_module_says_so() {
+    let source = r#"
+    (func (export "proxy_on_done") (param i32) (result i32) (i32.const 0))
+    (func (export "proxy_on_delete") (param i32) (call $note (local.get 0)))
+    (func (export "proxy_on_tick") (param i32)
+      (call $note (call $done))
+      (drop (call $become (i32.const 2)))
+      (call $note (call $done)))"#;
+    let mut envoy = wat::envoy(source).start().unwrap();
+    let finished = envoy.request("inbound", wat::get()).respond(&mut envoy, 200);
+    assert!(!finished.callback_names().contains(&"proxy_on_delete"));
+    envoy.callback(VmId::Worker(0), "proxy_on_tick", &[1]);
+    assert_eq!(wat::messages(&envoy), ["01", "00", "02"], "a context that was not asked has nothing to finish");
+}
+
+#[test]
+fn a_process_can_be_handed_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let envoy = wat::envoy(TICKS).start().unwrap();
+    is_send(&envoy);
+}

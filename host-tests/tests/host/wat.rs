@@ -1,6 +1,6 @@
 //! Modules in WebAssembly text, with the tedious part written once.
 
-use tracelift_host::{Envoy, EnvoyBuilder, Headers, Module};
+use tracelift_host::{Envoy, EnvoyBuilder, Headers, LogLevel, Module};
 
 /// Imports, an allocator that never frees, and `$note`, which logs a number of up to two digits.
 /// Addresses 8 to 31 are free for results.
@@ -17,6 +17,7 @@ const PRELUDE: &str = r#"
 (import "env" "proxy_http_call" (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_set_tick_period_milliseconds" (func $set_tick (param i32) (result i32)))
 (import "env" "proxy_set_effective_context" (func $become (param i32) (result i32)))
+(import "env" "proxy_done" (func $done (result i32)))
 (import "env" "proxy_send_local_response" (func $answer (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_define_metric" (func $define_metric (param i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
@@ -102,6 +103,5 @@ pub fn get() -> Headers {
 
 /// The messages logged by workers and the main thread, and none of the canary's.
 pub fn messages(envoy: &Envoy) -> Vec<&str> {
-    let lines = envoy.logs().iter().filter(|line| line.vm != tracelift_host::VmId::Canary);
-    lines.map(|line| &line.message[..]).collect()
+    envoy.messages_from(LogLevel::Trace)
 }
