@@ -5,7 +5,11 @@
 
 pub mod config;
 pub mod export;
+#[cfg(target_arch = "wasm32")]
+mod filter;
 pub mod sampling;
 pub mod span;
+pub mod stream;
+pub mod telemetry;
 pub mod trace_context;
 pub mod upgrade;

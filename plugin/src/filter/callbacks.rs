@@ -1,0 +1,75 @@
+//! The callbacks that the host finds by name. Each only translates: numbers in, the VM's answer out. One that is not
+//! exported is not called, so there are no request bodies, no request trailers and no data of connections here.
+
+use super::vm;
+
+/// `proxy_action_t`: a tracing filter has only one.
+const CONTINUE: u32 = 0;
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
+    vm::with((), |vm| vm.context_created(context, parent));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> u32 {
+    1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(root: u32, configuration_size: usize) -> u32 {
+    u32::from(vm::with(false, |vm| vm.configure(root, configuration_size)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(root: u32) {
+    vm::with((), |vm| vm.tick(root));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
+    vm::with((), |vm| vm.request_headers(context));
+    CONTINUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: u32, _headers: u32, end_of_stream: u32) -> u32 {
+    vm::with((), |vm| vm.response_headers(context, end_of_stream != 0));
+    CONTINUE
+}
+
+/// Says only whether the answer reached its end: cheaper than asking for the response flags of every stream.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_body(context: u32, _size: usize, end_of_stream: u32) -> u32 {
+    if end_of_stream != 0 {
+        vm::with((), |vm| vm.response_body_ended(context));
+    }
+    CONTINUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_trailers(context: u32, _trailers: u32) -> u32 {
+    vm::with((), |vm| vm.response_trailers(context));
+    CONTINUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(root: u32, token: u32, headers: u32, body_size: usize, _trailers: u32) {
+    vm::with((), |vm| vm.answered(root, token, headers != 0, body_size));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_log(context: u32) {
+    vm::with((), |vm| vm.log(context));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_done(context: u32) -> u32 {
+    vm::with((), |vm| vm.done(context));
+    1
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(context: u32) {
+    vm::with((), |vm| vm.deleted(context));
+}

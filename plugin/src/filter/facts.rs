@@ -1,0 +1,187 @@
+//! What is known of a finished stream, read from the host only for a stream that is exported: each value costs about a
+//! microsecond.
+
+use super::abi::Map;
+use super::host;
+use super::pairs::Pairs;
+use super::root::Active;
+use crate::span::{self, HttpFacts, Identity, Kinds, ListenerDirection, Provenance, Span, SpanKind};
+use crate::stream::Keep;
+use crate::trace_context::{HeaderEdit, TraceState};
+use crate::upgrade::ResponseFlags;
+
+/// Everything that was read, owned, so that the spans can borrow it.
+pub struct Facts {
+    request: Vec<u8>,
+    response: Vec<u8>,
+    protocol: Option<Vec<u8>>,
+    code_details: Option<Vec<u8>>,
+    source_address: Option<Vec<u8>>,
+    destination_address: Option<Vec<u8>>,
+    upstream_address: Option<Vec<u8>>,
+    route_name: Option<Vec<u8>>,
+    cluster_name: Option<Vec<u8>>,
+    transport_failure_reason: Option<Vec<u8>>,
+    direction: ListenerDirection,
+    flags: ResponseFlags,
+    status: Option<u16>,
+    complete: bool,
+    trust_forwarded: bool,
+    started: u64,
+    ended: u64,
+}
+
+impl Facts {
+    /// Reads what a span needs. What is not there, or not in this host, is left out of the span.
+    pub fn read(active: &Active, complete: bool) -> Self {
+        let ended = host::now();
+        let flags = response_flags();
+        let upstream_address = text("upstream\0address");
+        let response = if active.policy.attributes.response_headers.is_empty() {
+            Vec::new()
+        } else {
+            host::map_bytes(Map::ResponseHeaders).unwrap_or_default()
+        };
+        Self {
+            request: host::map_bytes(Map::RequestHeaders).unwrap_or_default(),
+            response,
+            protocol: text("request\0protocol"),
+            code_details: if flags.is_empty() && complete { None } else { text("response\0code_details") },
+            source_address: text("source\0address"),
+            destination_address: text("destination\0address"),
+            route_name: text("xds\0route_name").or_else(|| text("route_name")),
+            cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
+            transport_failure_reason: if flags.is_empty() { None } else { text("upstream\0transport_failure_reason") },
+            direction: integer("xds\0listener_direction")
+                .or_else(|| integer("listener_direction"))
+                .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property),
+            status: integer("response\0code").and_then(|code| u16::try_from(code).ok()),
+            started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
+            trust_forwarded: !active.policy.edge,
+            upstream_address,
+            flags,
+            complete,
+            ended,
+        }
+    }
+
+    /// Makes the one span, or the two, that this stream becomes.
+    pub fn spans(&self, keep: &Keep, active: &Active, mut take: impl FnMut(Span)) {
+        let request: Vec<_> = Pairs::new(&self.request).collect();
+        let response: Vec<_> = Pairs::new(&self.response).collect();
+        let settings = &active.policy.attributes;
+        let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
+        let facts = HttpFacts {
+            method: header(":method"),
+            path: header(":path"),
+            scheme: header(":scheme"),
+            authority: header(":authority").or_else(|| header("host")),
+            user_agent: header("user-agent"),
+            protocol: self.protocol.as_deref(),
+            forwarded: header("forwarded"),
+            forwarded_proto: header("x-forwarded-proto"),
+            forwarded_host: header("x-forwarded-host"),
+            trust_forwarded: self.trust_forwarded,
+            content_type: header("content-type"),
+            grpc_status: keep.grpc_status,
+            // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
+            status_code: keep.status.or(self.status).filter(|code| *code != 0),
+            response_flags: self.flags,
+            reset: !self.complete,
+            code_details: self.code_details.as_deref(),
+            source_address: self.source_address.as_deref(),
+            destination_address: self.destination_address.as_deref(),
+            upstream_address: self.upstream_address.as_deref(),
+            route_name: self.route_name.as_deref(),
+            cluster_name: self.cluster_name.as_deref(),
+            transport_failure_reason: self.transport_failure_reason.as_deref(),
+            request_headers: &listed(&settings.request_headers, &request),
+            response_headers: &listed(&settings.response_headers, &response),
+        };
+        let rule = active.policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str());
+        let provenance =
+            Provenance { reason: keep.reason.name(), rule, trigger: keep.trigger, adjusted_count: keep.adjusted_count };
+        let tracestate = exported_tracestate(&request, keep);
+        let identity = |span_id, parent_id, parent_remote| Identity {
+            trace_id: keep.trace_id,
+            span_id,
+            parent_id,
+            parent_remote,
+            flags: keep.flags,
+            tracestate: tracestate.clone(),
+            start_unix_nanos: self.started,
+            end_unix_nanos: self.ended,
+        };
+        let remote = keep.parent_id.is_some();
+        match (active.policy.span_kind.kinds(self.direction), keep.server_span_id) {
+            (Kinds::ServerAndClient, Some(server)) => {
+                take(span::build(
+                    settings,
+                    SpanKind::Server,
+                    identity(server, keep.parent_id, remote),
+                    &facts,
+                    &provenance,
+                ));
+                let client = identity(keep.span_id, Some(server), false);
+                take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
+            }
+            (Kinds::One(kind), _) => {
+                take(span::build(settings, kind, identity(keep.span_id, keep.parent_id, remote), &facts, &provenance));
+            }
+            (Kinds::ServerAndClient, None) => {
+                let server = identity(keep.span_id, keep.parent_id, remote);
+                take(span::build(settings, SpanKind::Server, server, &facts, &provenance));
+            }
+        }
+    }
+}
+
+/// What went upstream, with the probability that the exported span really has.
+fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8>> {
+    let mut propagated = Vec::new();
+    for (_, value) in request.iter().filter(|(key, _)| *key == b"tracestate") {
+        if !propagated.is_empty() {
+            propagated.push(b',');
+        }
+        propagated.extend_from_slice(value);
+    }
+    let state = TraceState::parse(&propagated).unwrap_or_else(|_| TraceState::empty());
+    match state.edit(keep.th, None) {
+        HeaderEdit::Replace(value) => Some(value),
+        HeaderEdit::Remove => None,
+        HeaderEdit::Keep => (!propagated.is_empty()).then_some(propagated),
+    }
+}
+
+/// The entries that the configuration lists; most list none.
+fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let is_listed = |key: &[u8]| names.iter().any(|name| name.as_bytes() == key);
+    entries.iter().filter(|(key, _)| is_listed(key)).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}
+
+/// Envoy's response flags; none where the host does not know any.
+pub fn response_flags() -> ResponseFlags {
+    ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
+}
+
+/// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.
+pub fn is_tunnel() -> bool {
+    host::header(Map::RequestHeaders, ":method").ok().flatten().is_some_and(|method| method == b"CONNECT")
+}
+
+fn text(path: &str) -> Option<Vec<u8>> {
+    host::property(path).ok().flatten().filter(|value| !value.is_empty())
+}
+
+/// Integers and times are eight bytes, little-endian.
+fn integer(path: &str) -> Option<i64> {
+    host::property(path).ok().flatten()?.first_chunk::<8>().map(|bytes| i64::from_le_bytes(*bytes))
+}
+
+/// An unsigned decimal number of at most five digits.
+pub fn decimal(text: &[u8]) -> Option<u16> {
+    if text.is_empty() || 5 < text.len() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}

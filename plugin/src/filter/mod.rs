@@ -1,0 +1,16 @@
+//! The filter as Envoy runs it: the only room that knows proxy-wasm, compiled for wasm alone. Callbacks record, the tick
+//! exports, and every failure is a counter and `Continue`.
+
+mod abi;
+mod budget;
+mod callbacks;
+mod entropy;
+mod facts;
+mod headers;
+mod host;
+mod metrics;
+mod node;
+mod pairs;
+mod request;
+mod root;
+mod vm;

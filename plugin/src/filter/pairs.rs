@@ -1,0 +1,57 @@
+//! The encoding of header maps across the ABI: a count, the sizes of each key and value, then both with a NUL behind.
+//! All numbers are 32-bit little-endian. proxy-wasm ABI 0.2.1, "Serialized map".
+
+/// Borrowed entries of a map that the host serialised, in wire order, duplicates apart.
+pub struct Pairs<'a> {
+    sizes: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    /// Reads the count and finds the data. Whatever does not fit ends the iteration early; nothing panics.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let empty = Self { sizes: &[], data: &[] };
+        let Some((count, rest)) = number(bytes) else { return empty };
+        let Some((sizes, data)) = count.checked_mul(8).and_then(|size| rest.split_at_checked(size)) else {
+            return empty;
+        };
+        Self { sizes, data }
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key_size, rest) = number(self.sizes)?;
+        let (value_size, rest) = number(rest)?;
+        let (key, data) = self.data.split_at_checked(key_size)?;
+        let (value, data) = data.get(1..)?.split_at_checked(value_size)?;
+        self.sizes = rest;
+        self.data = data.get(1..).unwrap_or_default();
+        Some((key, value))
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
+}
+
+/// Serialises entries for the host. Sizes above 32 bits cannot occur in a 32-bit memory.
+pub fn encode(pairs: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)]) -> Vec<u8> {
+    let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend(u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for (key, value) in pairs {
+        bytes.extend(size(key.as_ref()));
+        bytes.extend(size(value.as_ref()));
+    }
+    for (key, value) in pairs {
+        bytes.extend(key.as_ref());
+        bytes.push(0);
+        bytes.extend(value.as_ref());
+        bytes.push(0);
+    }
+    bytes
+}

@@ -1,0 +1,241 @@
+//! One stream's callbacks: read the facts, ask the state machine, do what it says.
+
+use std::rc::Rc;
+
+use super::abi::Map;
+use super::headers::{Single, Whole};
+use super::host;
+use super::metrics::Metrics;
+use super::pairs::Pairs;
+use super::root::{Active, Root};
+use super::vm::{Vm, failed};
+use super::{budget::SharedBudget, facts};
+use crate::sampling::{Reason, RequestFacts};
+use crate::stream::{Outgoing, Stream, Upgrade};
+use crate::telemetry::Metric;
+use crate::trace_context::{Extracted, HeaderEdit, extract, inject};
+use crate::upgrade::{Budget, GrpcStatus, ResponseFlags, Trigger};
+
+/// A stream of a root context. `stream` is empty until its request headers came.
+pub struct StreamContext {
+    root: u32,
+    stream: Option<Stream>,
+}
+
+impl StreamContext {
+    pub fn new(root: u32) -> Self {
+        Self { root, stream: None }
+    }
+
+    pub fn root(&self) -> u32 {
+        self.root
+    }
+
+    /// Dropped so far, and not yet at its end.
+    pub fn is_pending(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.keep().is_none())
+    }
+}
+
+/// What of the VM a callback of one stream works on.
+struct Parts<'a> {
+    context: &'a mut StreamContext,
+    root: &'a mut Root,
+    active: Rc<Active>,
+    metrics: &'a mut Metrics,
+    entropy: &'a mut super::entropy::Entropy,
+}
+
+impl Vm {
+    /// `None` for a context that was never created, or whose root passes everything through.
+    fn parts(&mut self, context: u32) -> Option<Parts<'_>> {
+        let Self { roots, streams, metrics, entropy } = self;
+        let context = streams.get_mut(&context)?;
+        let root = roots.iter_mut().find(|root| root.id == context.root)?;
+        let active = root.active()?;
+        Some(Parts { context, root, active, metrics, entropy })
+    }
+
+    pub fn request_headers(&mut self, context: u32) {
+        let Some(parts) = self.parts(context) else { return };
+        if parts.context.stream.is_some() {
+            return;
+        }
+        let (stream, outgoing, extracted) = begin(&parts.active, parts.metrics, parts.entropy);
+        let mut refused = false;
+        inject(
+            &parts.active.policy.propagators,
+            &outgoing.context,
+            outgoing.tracestate,
+            &extracted,
+            &mut |name, edit| {
+                let result = match edit {
+                    HeaderEdit::Keep => Ok(()),
+                    HeaderEdit::Replace(value) => host::replace_header(Map::RequestHeaders, name, &value),
+                    HeaderEdit::Remove => host::remove_header(Map::RequestHeaders, name),
+                };
+                refused |= result.is_err();
+            },
+        );
+        if refused {
+            parts.metrics.count(Metric::HeadersNotSet);
+        }
+        parts.context.stream = Some(stream);
+    }
+
+    pub fn response_headers(&mut self, context: u32, end_of_stream: bool) {
+        let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
+        let Some(stream) = &mut context.stream else { return };
+        let status = response_status(metrics);
+        // gRPC has its status in the headers only where they are all there is (trailers-only), always with HTTP 200.
+        let grpc_status = if end_of_stream && status == Some(200) { grpc_status(Map::ResponseHeaders) } else { None };
+        let upgrade =
+            stream.response(active.rules(), status, grpc_status, end_of_stream, |it| admit(&mut root.budget, it));
+        count_upgrade(upgrade, metrics);
+    }
+
+    pub fn response_body_ended(&mut self, context: u32) {
+        if let Some(stream) = self.streams.get_mut(&context).and_then(|context| context.stream.as_mut()) {
+            stream.body_ended();
+        }
+    }
+
+    pub fn response_trailers(&mut self, context: u32) {
+        let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
+        let Some(stream) = &mut context.stream else { return };
+        let grpc_status = grpc_status(Map::ResponseTrailers);
+        let upgrade = stream.trailers(active.rules(), grpc_status, |it| admit(&mut root.budget, it));
+        count_upgrade(upgrade, metrics);
+    }
+
+    /// The one callback that sees everything, for every stream, also one that never had a request or an answer.
+    pub fn log(&mut self, context_id: u32) {
+        let Some(Parts { context, root, active, metrics, entropy }) = self.parts(context_id) else { return };
+        let mut stream = match context.stream.take() {
+            Some(stream) => stream,
+            // A request that its codec refused: its headers, if there are any, are readable here for the first time.
+            None => begin(&active, metrics, entropy).0,
+        };
+        let now = if stream.is_timed() { Some(host::now()) } else { None };
+        let (flags, tunnel) = if stream.wants_flags() {
+            let tunnel = !stream.is_complete() && facts::is_tunnel();
+            (facts::response_flags(), tunnel)
+        } else {
+            (ResponseFlags::default(), false)
+        };
+        let ending = stream.ending(flags, tunnel, now);
+        let upgrade = stream.end(active.rules(), &ending, |it| admit(&mut root.budget, it));
+        count_upgrade(upgrade, metrics);
+        let Some(keep) = stream.keep() else { return };
+
+        show_decision(keep.trigger);
+        facts::Facts::read(&active, ending.complete).spans(&keep, &active, |span| root.offer(&span));
+        if root.batch_is_full() && host::set_effective_context(root.id).is_ok() {
+            // The answer must outlive this stream, so the request is the root's.
+            root.send(host::now(), false, entropy);
+            if host::set_effective_context(context_id).is_err() {
+                failed(metrics);
+            }
+        }
+    }
+}
+
+/// Reads the caller's context, by as few hostcalls as the policy allows, and decides.
+fn begin(
+    active: &Active,
+    metrics: &mut Metrics,
+    entropy: &mut super::entropy::Entropy,
+) -> (Stream, Outgoing, Extracted) {
+    let rules = active.rules();
+    let propagators = &active.policy.propagators;
+    let (rule, extracted) = if rules.sampling.needs_request() {
+        let bytes = host::map_bytes(Map::RequestHeaders).unwrap_or_else(|_| {
+            failed(metrics);
+            Vec::new()
+        });
+        let entries: Vec<_> = Pairs::new(&bytes).collect();
+        let mut headers = Whole(&entries);
+        let facts = RequestFacts {
+            path: headers.first(":path").unwrap_or_default(),
+            method: headers.first(":method").unwrap_or_default(),
+            host: headers.first(":authority").unwrap_or_default(),
+            headers: &entries,
+        };
+        (rules.sampling.first_match(&facts), extract(propagators, &mut headers))
+    } else {
+        (None, extract(propagators, &mut Single { metrics }))
+    };
+    let now = if Stream::wants_clock(rules, rule) { Some(host::now()) } else { None };
+    let (stream, outgoing) = Stream::begin(rules, rule, &extracted, now, entropy);
+    count_head(&stream, &extracted, metrics);
+    (stream, outgoing, extracted)
+}
+
+fn count_head(stream: &Stream, extracted: &Extracted, metrics: &mut Metrics) {
+    let decision = stream.decision();
+    metrics.count(match (decision.sampled, decision.reason) {
+        (true, Reason::Parent) => Metric::SampledByParent,
+        (true, Reason::Rule { .. }) => Metric::SampledByRule,
+        (true, Reason::Ratio) => Metric::SampledByRatio,
+        (false, Reason::Parent) => Metric::DroppedByParent,
+        (false, Reason::Rule { .. }) => Metric::DroppedByRule,
+        (false, Reason::Ratio) => Metric::DroppedByRatio,
+    });
+    for (metric, happened) in [
+        (Metric::Inconsistent, decision.inconsistent),
+        (Metric::Restarted, extracted.traceparent_invalid),
+        (Metric::TracestateDiscarded, extracted.tracestate.is_some() && !extracted.tracestate_valid),
+    ] {
+        if happened {
+            metrics.count(metric);
+        }
+    }
+}
+
+fn count_upgrade(upgrade: Option<Upgrade>, metrics: &mut Metrics) {
+    match upgrade {
+        Some(Upgrade::Upgraded(trigger)) => metrics.count(match trigger {
+            Trigger::HttpStatus(_) => Metric::UpgradedByHttpStatus,
+            Trigger::GrpcStatus(_) => Metric::UpgradedByGrpcStatus,
+            Trigger::ResponseFlags(_) => Metric::UpgradedByResponseFlags,
+            Trigger::Reset => Metric::UpgradedByReset,
+            Trigger::Latency => Metric::UpgradedByLatency,
+            Trigger::Signal => Metric::UpgradedBySignal,
+        }),
+        Some(Upgrade::Shed) => metrics.count(Metric::UpgradesShed),
+        Some(Upgrade::AlreadySampled) | None => {}
+    }
+}
+
+fn admit(budget: &mut SharedBudget, limit: &Budget) -> bool {
+    budget.admit(limit, host::now())
+}
+
+fn response_status(metrics: &mut Metrics) -> Option<u16> {
+    match host::header(Map::ResponseHeaders, ":status") {
+        Ok(status) => facts::decimal(&status?),
+        Err(_) => {
+            failed(metrics);
+            None
+        }
+    }
+}
+
+fn grpc_status(map: Map) -> Option<GrpcStatus> {
+    host::header(map, "grpc-status").ok().flatten().map(|value| GrpcStatus::from_header(&value))
+}
+
+/// For access logs: `%FILTER_STATE(wasm.tracelift.decision:PLAIN)%`. A dropped request has none and prints `-`.
+fn show_decision(trigger: Option<Trigger>) {
+    let decision = match trigger {
+        None => "sampled",
+        Some(Trigger::HttpStatus(_)) => "upgraded.http_status",
+        Some(Trigger::GrpcStatus(_)) => "upgraded.grpc_status",
+        Some(Trigger::ResponseFlags(_)) => "upgraded.response_flags",
+        Some(Trigger::Reset) => "upgraded.reset",
+        Some(Trigger::Latency) => "upgraded.latency",
+        Some(Trigger::Signal) => "upgraded.signal",
+    };
+    // A host without filter state still has the traceparent in its log.
+    let _ = host::set_filter_state("tracelift.decision", decision);
+}

@@ -1,0 +1,139 @@
+//! One VM: its root contexts (one for each listener and configuration), its streams, and what they share.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::entropy::Entropy;
+use super::host;
+use super::metrics::Metrics;
+use super::request::StreamContext;
+use super::root::Root;
+use crate::stream::Ids;
+use crate::telemetry::Metric;
+
+/// State of this VM. `static` state would be the same thing: a VM has one thread.
+#[derive(Default)]
+pub struct Vm {
+    pub(super) roots: Vec<Root>,
+    pub(super) streams: HashMap<u32, StreamContext, BuildHasherDefault<ContextHasher>>,
+    pub(super) metrics: Metrics,
+    pub(super) entropy: Entropy,
+}
+
+thread_local! {
+    static VM: RefCell<Vm> = RefCell::default();
+}
+
+/// Runs a callback on the VM's state. A host that calls back while a callback runs gets `otherwise`, not a panic.
+pub fn with<T>(otherwise: T, callback: impl FnOnce(&mut Vm) -> T) -> T {
+    VM.with(|vm| match vm.try_borrow_mut() {
+        Ok(mut vm) => callback(&mut vm),
+        Err(_) => otherwise,
+    })
+}
+
+impl Vm {
+    /// `parent` 0 makes a root context, everything else a stream of that root.
+    pub fn context_created(&mut self, context: u32, parent: u32) {
+        if parent == 0 {
+            if self.root(context).is_none() {
+                self.roots.push(Root::new(context));
+            }
+        } else {
+            self.streams.insert(context, StreamContext::new(parent));
+        }
+    }
+
+    /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
+    pub fn configure(&mut self, root: u32, size: usize) -> bool {
+        self.context_created(root, 0);
+        let Self { roots, metrics, .. } = self;
+        let accepted =
+            roots.iter_mut().find(|candidate| candidate.id == root).is_some_and(|root| root.configure(size, metrics));
+        metrics.flush();
+        accepted
+    }
+
+    /// Sends what is due and shows the counts.
+    pub fn tick(&mut self, root: u32) {
+        let Self { roots, metrics, entropy, streams } = self;
+        if let Some(root) = roots.iter_mut().find(|candidate| candidate.id == root) {
+            root.send(host::now(), false, entropy);
+            root.publish(metrics);
+            root.publish_pending(streams.values(), metrics);
+        }
+        metrics.flush();
+    }
+
+    /// The answer to an export request, or its absence (`has_headers` is false when the call failed).
+    pub fn answered(&mut self, _root: u32, token: u32, has_headers: bool, body_size: usize) {
+        let Self { roots, metrics, entropy, .. } = self;
+        // Tokens are the VM's, not the root's; one that nobody waits for is none of ours.
+        if let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) {
+            root.answered(token, has_headers, body_size, metrics, entropy);
+        }
+    }
+
+    /// The last callback but one. A root that ends hands its spans to its successor, or sends them off.
+    pub fn done(&mut self, context: u32) {
+        let Some(index) = self.roots.iter().position(|root| root.id == context) else { return };
+        let mut ending = self.roots.swap_remove(index);
+        match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id) {
+            Some(successor) => successor.adopt(&mut ending),
+            None => ending.send(host::now(), true, &mut self.entropy),
+        }
+        ending.publish(&mut self.metrics);
+        ending.publish_pending([].iter(), &mut self.metrics);
+        self.metrics.flush();
+        self.roots.push(ending);
+    }
+
+    /// The last callback: nothing of this context is left behind.
+    pub fn deleted(&mut self, context: u32) {
+        if self.streams.remove(&context).is_some() {
+            return;
+        }
+        if let Some(index) = self.roots.iter().position(|root| root.id == context) {
+            let mut ended = self.roots.swap_remove(index);
+            ended.close();
+            ended.publish(&mut self.metrics);
+            self.metrics.flush();
+        }
+    }
+
+    pub(super) fn root(&self, id: u32) -> Option<&Root> {
+        self.roots.iter().find(|root| root.id == id)
+    }
+}
+
+impl Ids for Entropy {
+    fn next(&mut self) -> u64 {
+        self.next_u64()
+    }
+}
+
+/// Context ids count up: any spread will do, and the standard hasher is four times the work.
+#[derive(Default)]
+pub struct ContextHasher(u64);
+
+impl Hasher for ContextHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// Counters that more than one callback needs.
+pub(super) fn failed(metrics: &mut Metrics) {
+    metrics.count(Metric::HostcallFailed);
+}

@@ -1,0 +1,322 @@
+//! One request's life as a state machine: facts in, effects out. Owns no host handle, reads no clock, cannot fail.
+//!
+//! `begin` -> `response` -> (`body_ended` | `trailers`) -> `end`. Each step may be missing and may come twice: a client
+//! that leaves never reaches a response, a codec error begins and ends at once.
+
+use crate::sampling::{self, Decision, ExportClass, Randomness, Threshold};
+use crate::span::KindSetting;
+use crate::trace_context::{
+    CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, TraceState,
+};
+use crate::upgrade::{self, Budget, Ending, GrpcStatus, Trigger};
+
+/// Where new ids come from: eight random bytes at a time.
+pub trait Ids {
+    /// The next random number; zero is fine, it is asked again.
+    fn next(&mut self) -> u64;
+}
+
+/// The parts of the policy that a stream obeys.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// What is sampled.
+    pub sampling: &'a sampling::Policy,
+    /// What is upgraded.
+    pub upgrade: &'a upgrade::Policy,
+    /// Which spans a stream becomes.
+    pub kind: KindSetting,
+    /// This is the mesh's outer listener: what a client says of sampling is not believed.
+    pub edge: bool,
+}
+
+/// One request between its first callback and its last.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    trace_id: TraceId,
+    /// The id that went upstream as parent-id.
+    span_id: SpanId,
+    /// The SERVER span's id where a stream becomes two spans, of which the CLIENT's went upstream.
+    server_span_id: Option<SpanId>,
+    parent_id: Option<SpanId>,
+    flags: TraceFlags,
+    decision: Decision,
+    rule: Option<u16>,
+    /// Unix nanoseconds; asked for only where a latency limit holds.
+    started: Option<u64>,
+    status: Option<u16>,
+    grpc_status: Option<GrpcStatus>,
+    complete: bool,
+    trigger: Option<Triggered>,
+}
+
+/// A trigger and what the budget said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Triggered {
+    trigger: Trigger,
+    admitted: bool,
+}
+
+/// What goes upstream.
+pub struct Outgoing {
+    /// Ids and flags for every propagator.
+    pub context: OutgoingContext,
+    /// What becomes of `tracestate`.
+    pub tracestate: HeaderEdit,
+}
+
+/// What a trigger did to a stream, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// A dropped stream is kept after all.
+    Upgraded(Trigger),
+    /// The budget was spent and the stream stays dropped.
+    Shed,
+    /// The head had sampled it already.
+    AlreadySampled,
+}
+
+/// A stream that is exported, and as what.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Trace of the span, or of both.
+    pub trace_id: TraceId,
+    /// The id that went upstream.
+    pub span_id: SpanId,
+    /// Set where the stream becomes a SERVER span with this id and a CLIENT child with `span_id`.
+    pub server_span_id: Option<SpanId>,
+    /// The caller's span.
+    pub parent_id: Option<SpanId>,
+    /// With `sampled` set: an exported span is sampled.
+    pub flags: TraceFlags,
+    /// What the exported span's tracestate says of its probability.
+    pub th: ThEdit,
+    /// Who decided, at the head.
+    pub reason: sampling::Reason,
+    /// The rule that matched, whether or not it decided.
+    pub rule: Option<u16>,
+    /// The trigger, if the budget admitted it.
+    pub trigger: Option<Trigger>,
+    /// How many requests this span stands for, where that is known.
+    pub adjusted_count: Option<f64>,
+    /// HTTP status, if there was one.
+    pub status: Option<u16>,
+    /// gRPC status, if there was one.
+    pub grpc_status: Option<GrpcStatus>,
+}
+
+impl Stream {
+    /// Reads the caller's context, decides, and says what goes upstream. `rule` is the first rule that matched; `now`
+    /// (Unix nanoseconds) is needed where [`Self::wants_clock`] says so.
+    pub fn begin(
+        rules: Rules<'_>,
+        rule: Option<u16>,
+        extracted: &Extracted,
+        now: Option<u64>,
+        ids: &mut impl Ids,
+    ) -> (Self, Outgoing) {
+        let parent = extracted.parent.as_ref();
+        let (trace_id, random) = match parent {
+            Some(parent) => (parent.trace_id, parent.random),
+            None => (new_trace_id(ids), true),
+        };
+        // A tracestate that did not parse is as good as none: the header goes, the trace stays.
+        let tracestate = extracted
+            .tracestate
+            .as_deref()
+            .and_then(|combined| TraceState::parse(combined).ok())
+            .unwrap_or_else(TraceState::empty);
+        let ot = tracestate.ot();
+        let randomness = ot.rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
+        let decided = parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {
+            CallerDecision::Sampled => Some(true),
+            CallerDecision::NotSampled => Some(false),
+            CallerDecision::Deferred => None,
+        });
+        let decided =
+            decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
+        let decision = sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness);
+
+        let span_id = new_span_id(ids);
+        let server_span_id = matches!(rules.kind, KindSetting::Both).then(|| new_span_id(ids));
+        let stream = Self {
+            trace_id,
+            span_id,
+            server_span_id,
+            parent_id: parent.and_then(|parent| parent.parent_id),
+            flags: TraceFlags::default().with_random(random).with_sampled(decision.sampled),
+            rule,
+            started: now,
+            status: None,
+            grpc_status: None,
+            complete: false,
+            trigger: None,
+            decision,
+        };
+        let edit = tracestate.edit(stream.decision.th, None);
+        let context = OutgoingContext { trace_id, span_id, sampled: stream.decision.sampled, random };
+        (stream, Outgoing { context, tracestate: edit })
+    }
+
+    /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
+    pub fn wants_clock(rules: Rules<'_>, rule: Option<u16>) -> bool {
+        latency_limit(rules, rule).is_some()
+    }
+
+    /// The head decision.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The head of an answer. `grpc_status` is what `grpc-status` said, if it was there (trailers-only).
+    pub fn response(
+        &mut self,
+        rules: Rules<'_>,
+        status: Option<u16>,
+        grpc_status: Option<GrpcStatus>,
+        end_of_stream: bool,
+        admit: impl FnOnce(&Budget) -> bool,
+    ) -> Option<Upgrade> {
+        self.status = status.or(self.status);
+        // A switched protocol has no end of stream that a filter could see.
+        self.complete |= end_of_stream || status == Some(101);
+        self.answered(rules, grpc_status, admit)
+    }
+
+    /// The trailers of an answer, which end it.
+    pub fn trailers(
+        &mut self,
+        rules: Rules<'_>,
+        grpc_status: Option<GrpcStatus>,
+        admit: impl FnOnce(&Budget) -> bool,
+    ) -> Option<Upgrade> {
+        self.complete = true;
+        self.answered(rules, grpc_status, admit)
+    }
+
+    fn answered(
+        &mut self,
+        rules: Rules<'_>,
+        grpc_status: Option<GrpcStatus>,
+        admit: impl FnOnce(&Budget) -> bool,
+    ) -> Option<Upgrade> {
+        self.grpc_status = grpc_status.or(self.grpc_status);
+        let trigger = rules.upgrade.at_response(self.status, self.grpc_status)?;
+        self.triggered(rules, trigger, admit)
+    }
+
+    /// The last byte of the answer's body has passed.
+    pub fn body_ended(&mut self) {
+        self.complete = true;
+    }
+
+    /// The answer has passed whole. If not, only the response flags can tell why.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// HTTP status of the answer, as far as it was seen.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Envoy's flags can say more than status and completeness: they cost a hostcall, so only where they may matter.
+    pub fn wants_flags(&self) -> bool {
+        self.trigger.is_none() && (!self.complete || self.status.is_none_or(|status| 400 <= status))
+    }
+
+    /// What is known of the end; `now` is Unix nanoseconds, needed where a start was given.
+    pub fn ending(&self, flags: upgrade::ResponseFlags, complete: bool, now: Option<u64>) -> Ending {
+        let latency_ms = match (self.started, now) {
+            (Some(started), Some(now)) => Some(now.saturating_sub(started) / 1_000_000),
+            _ => None,
+        };
+        Ending { flags, complete: complete || self.complete, latency_ms }
+    }
+
+    /// Whether the end needs a clock.
+    pub fn is_timed(&self) -> bool {
+        self.started.is_some()
+    }
+
+    /// The end of the stream.
+    pub fn end(&mut self, rules: Rules<'_>, ending: &Ending, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
+        let trigger = rules.upgrade.at_end(ending, latency_limit(rules, self.rule))?;
+        self.triggered(rules, trigger, admit)
+    }
+
+    /// The first trigger counts. The budget is charged for it whatever the head had decided, so that admission does not
+    /// depend on randomness.
+    fn triggered(
+        &mut self,
+        rules: Rules<'_>,
+        trigger: Trigger,
+        admit: impl FnOnce(&Budget) -> bool,
+    ) -> Option<Upgrade> {
+        let allowed = matched(rules, self.rule).is_none_or(|rule| rule.upgrade);
+        if self.trigger.is_some() || !allowed {
+            return None;
+        }
+        let admitted = admit(&rules.upgrade.budget);
+        self.trigger = Some(Triggered { trigger, admitted });
+        Some(match (self.decision.sampled, admitted) {
+            (true, _) => Upgrade::AlreadySampled,
+            (false, true) => Upgrade::Upgraded(trigger),
+            (false, false) => Upgrade::Shed,
+        })
+    }
+
+    /// Whether and as what this stream is exported, as far as is known by now.
+    pub fn keep(&self) -> Option<Keep> {
+        let trigger = self.trigger.filter(|triggered| triggered.admitted).map(|triggered| triggered.trigger);
+        let class = match trigger {
+            Some(Trigger::Signal) => ExportClass::Signalled,
+            Some(_) => ExportClass::KeptWhole,
+            None if self.decision.sampled => ExportClass::Head,
+            None => return None,
+        };
+        let th = sampling::exported_th(&self.decision, class);
+        Some(Keep {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            server_span_id: self.server_span_id,
+            parent_id: self.parent_id,
+            flags: self.flags.with_sampled(true),
+            adjusted_count: match class {
+                ExportClass::KeptWhole => Some(1.0),
+                ExportClass::Head => self.decision.threshold.map(Threshold::adjusted_count),
+                ExportClass::Signalled => None,
+            },
+            th,
+            reason: self.decision.reason,
+            rule: self.rule,
+            trigger,
+            status: self.status,
+            grpc_status: self.grpc_status,
+        })
+    }
+}
+
+fn matched(rules: Rules<'_>, rule: Option<u16>) -> Option<&sampling::Rule> {
+    rules.sampling.rules.get(usize::from(rule?))
+}
+
+fn latency_limit(rules: Rules<'_>, rule: Option<u16>) -> Option<u64> {
+    match matched(rules, rule) {
+        Some(rule) if !rule.upgrade => None,
+        Some(rule) => rule.latency_ms.or(rules.upgrade.latency_ms),
+        None => rules.upgrade.latency_ms,
+    }
+}
+
+/// Zero is no id; a source that gives nothing else still ends here.
+const TRIES: usize = 4;
+
+fn new_span_id(ids: &mut impl Ids) -> SpanId {
+    (0..TRIES).find_map(|_| SpanId::from_u64(ids.next())).unwrap_or(SpanId::MIN)
+}
+
+fn new_trace_id(ids: &mut impl Ids) -> TraceId {
+    (0..TRIES)
+        .find_map(|_| TraceId::from_u128(u128::from(ids.next()) << 64 | u128::from(ids.next())))
+        .unwrap_or(TraceId::MIN)
+}

@@ -1,0 +1,119 @@
+//! Every metric the filter shows, in one table: its name under `tracelift.`, its kind, and what it says.
+
+/// What a metric is to Prometheus and to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down; summed over all worker VMs of a process.
+    Gauge,
+    /// Values in milliseconds.
+    Histogram,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// The whole name. Envoy shows it under `wasmcustom.`.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// One sentence for the reference.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($metric:ident $kind:ident $name:literal $help:literal)*) => {
+        /// A metric, as an index into [`TABLE`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Metric {
+            $(
+                #[doc = $help]
+                $metric,
+            )*
+        }
+
+        /// All metrics, in the order of [`Metric`].
+        pub const TABLE: [Description; [$($name),*].len()] = [
+            $(Description { name: concat!("tracelift.", $name), kind: Kind::$kind, help: $help },)*
+        ];
+
+        /// All metrics.
+        pub const ALL: [Metric; TABLE.len()] = [$(Metric::$metric),*];
+    };
+}
+
+metrics! {
+    SampledByParent Counter "decisions.sampled.parent" "Requests whose caller had sampled the trace."
+    SampledByRule Counter "decisions.sampled.rule" "Requests that a rule's ratio sampled."
+    SampledByRatio Counter "decisions.sampled.ratio" "Requests that the general ratio sampled."
+    DroppedByParent Counter "decisions.dropped.parent" "Requests whose caller had dropped the trace."
+    DroppedByRule Counter "decisions.dropped.rule" "Requests that a rule's ratio dropped."
+    DroppedByRatio Counter "decisions.dropped.ratio" "Requests that the general ratio dropped."
+    Inconsistent Counter "decisions.inconsistent" "Sampled callers whose th contradicts the trace's randomness; th was erased."
+    Restarted Counter "context.restarted" "Requests with a traceparent that is none; the trace was restarted."
+    TracestateDiscarded Counter "context.tracestate_discarded" "Requests with a tracestate that is none; only that header was discarded."
+    UpgradedByHttpStatus Counter "upgrades.http_status" "Dropped traces kept for their HTTP status."
+    UpgradedByGrpcStatus Counter "upgrades.grpc_status" "Dropped traces kept for their gRPC status."
+    UpgradedByResponseFlags Counter "upgrades.response_flags" "Dropped traces kept because Envoy gave up on the request or lost a side of it."
+    UpgradedByReset Counter "upgrades.reset" "Dropped traces kept because the answer broke off and no flag says why."
+    UpgradedByLatency Counter "upgrades.latency" "Dropped traces kept because they were slow."
+    UpgradedBySignal Counter "upgrades.signal" "Dropped traces kept because the upstream had kept them."
+    UpgradesShed Counter "upgrades.shed" "Dropped traces with a trigger that the budget did not admit."
+    SpansOffered Counter "spans.offered" "Spans made and offered to the queue."
+    SpansExported Counter "spans.exported" "Spans that a collector acknowledged."
+    DiscardedQueueFull Counter "spans.discarded.queue_full" "Spans lost because max_queue_size was reached."
+    DiscardedQueueBytes Counter "spans.discarded.queue_bytes" "Spans lost because max_queue_bytes was reached."
+    DiscardedTooLarge Counter "spans.discarded.too_large" "Spans lost because they are too large for a request, or the collector said so."
+    DiscardedRejected Counter "spans.discarded.rejected" "Spans that the collector refused in a partial success."
+    DiscardedNonRetryable Counter "spans.discarded.non_retryable" "Spans lost to an answer that OTLP forbids to retry."
+    DiscardedRetriesExhausted Counter "spans.discarded.retries_exhausted" "Spans lost because retries took too long."
+    DiscardedShutdown Counter "spans.discarded.shutdown" "Spans whose answer could not be awaited when the VM ended."
+    ExportsSucceeded Counter "exports.succeeded" "Export requests that were acknowledged."
+    ExportsRetried Counter "exports.retried" "Export requests that failed and are sent again."
+    ExportsFailed Counter "exports.failed" "Export requests that failed for good."
+    ExportDuration Histogram "exports.duration_ms" "Time from an export request to its answer, in milliseconds."
+    QueueSpans Gauge "queue.spans" "Spans that wait for a batch or for a retry."
+    QueueBytes Gauge "queue.bytes" "Their encoded bytes."
+    InFlightSpans Gauge "exports.in_flight_spans" "Spans that are with the collector, unanswered."
+    PendingSpans Gauge "pending.spans" "Requests in progress that were dropped so far and may still be upgraded."
+    HeadersNotSet Counter "errors.headers_not_set" "Requests whose trace headers the host would not let us write; they went on without."
+    HostcallFailed Counter "errors.hostcall" "Hostcalls that failed and cost at most a detail of a span."
+    ConfigAccepted Counter "config.accepted" "Configurations taken into use, counted in each worker."
+    ConfigRefused Counter "config.refused" "Configurations refused, counted in each worker."
+    ConfigPassThrough Counter "config.pass_through" "Configurations refused while TRACELIFT_ON_INVALID_CONFIG=pass_through: the filter does nothing."
+}
+
+impl Metric {
+    /// The row of this metric.
+    pub fn describe(self) -> Description {
+        TABLE[self as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::DiscardReason;
+    use crate::upgrade::Trigger;
+
+    #[test]
+    fn the_table_and_the_enum_have_one_order_and_no_name_twice() {
+        for (index, metric) in ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, index);
+            let name = metric.describe().name;
+            assert_eq!(TABLE.iter().filter(|other| other.name == name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_discard_reason_and_every_trigger_has_its_counter() {
+        let has = |name: String| TABLE.iter().any(|row| row.name == name && row.kind == Kind::Counter);
+        for reason in DiscardReason::ALL {
+            assert!(has(format!("tracelift.spans.discarded.{}", reason.as_str())), "{reason:?}");
+        }
+        for trigger in Trigger::NAMES {
+            assert!(has(format!("tracelift.upgrades.{trigger}")), "{trigger}");
+        }
+    }
+}
