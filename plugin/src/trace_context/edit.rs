@@ -1,7 +1,7 @@
 //! What is to become of a header, and of the threshold inside `tracestate`.
 
 use super::TraceState;
-use super::tracestate::MAX_MEMBERS;
+use super::tracestate::{MAX_MEMBERS, Member};
 
 /// Bytes that a changed `tracestate` may have; W3C Trace Context asks everybody to propagate that many.
 pub const MAX_WRITTEN_LEN: usize = 512;
@@ -38,21 +38,22 @@ impl TraceState<'_> {
     ///
     /// A changed header carries no empty or repeated list-members, at most 32, and at most [`MAX_WRITTEN_LEN`] bytes.
     pub fn edit(&self, th: ThEdit, rv: Option<u64>) -> HeaderEdit {
-        let before = self.ot_text();
-        if before.is_empty() && matches!((th, rv), (ThEdit::Keep | ThEdit::Erase, None)) {
-            return HeaderEdit::Keep;
-        }
+        let th = match th {
+            ThEdit::Set(threshold) if threshold >> 56 != 0 => ThEdit::Erase,
+            th => th,
+        };
         let member = self.ot();
-        if th == ThEdit::Keep && (rv.is_none() || member.rv.is_some()) {
+        let adds_rv = rv.is_some() && member.rv.is_none();
+        // A value that breaks the grammar counts as absent, but lenient readers could find a threshold in it.
+        let readable = member.is_present() || self.ot_text().is_empty();
+        let drops = th != ThEdit::Keep && (!readable || self.ot_repeated());
+        if !adds_rv && !drops && member.has(th) {
             return HeaderEdit::Keep;
         }
-        let Some(after) = member.edited(th, rv) else {
+        let Some(ot) = member.edited(th, rv) else {
             return HeaderEdit::Keep;
         };
-        if after.as_bytes() == before && !self.ot_repeated() {
-            return HeaderEdit::Keep;
-        }
-        match self.with_ot(after.as_bytes()) {
+        match self.with_ot(&ot) {
             header if header.is_empty() => HeaderEdit::Remove,
             header => HeaderEdit::Replace(header),
         }
@@ -60,34 +61,35 @@ impl TraceState<'_> {
 
     /// The header with this value of `ot`; without the member when the value is empty.
     fn with_ot(&self, ot: &[u8]) -> Vec<u8> {
-        let unique = self.unique_members();
-        let mut others: Vec<&[u8]> = Vec::with_capacity(MAX_MEMBERS);
-        others.extend(unique.iter().filter(|member| member.key != b"ot").map(|member| member.text));
-        let ours: &[&[u8]] = if ot.is_empty() { &[] } else { &[b"ot=", ot] };
-        if !ours.is_empty() {
+        let mut others = self.unique_members();
+        others.retain(|member| member.key != b"ot");
+        if !ot.is_empty() {
             others.truncate(MAX_MEMBERS - 1);
         }
-        while MAX_WRITTEN_LEN < joined_len(ours, &others) {
-            match others.iter().rposition(|text| LONG_MEMBER_LEN < text.len()) {
+        while MAX_WRITTEN_LEN < joined_len(ot, &others) {
+            match others.iter().rposition(|member| LONG_MEMBER_LEN < member.text.len()) {
                 Some(long) => drop(others.remove(long)),
                 None => drop(others.pop()),
             }
         }
-        let mut header = Vec::with_capacity(MAX_WRITTEN_LEN);
-        ours.iter().for_each(|part| header.extend_from_slice(part));
-        for text in others {
+        let mut header = Vec::with_capacity(joined_len(ot, &others));
+        if !ot.is_empty() {
+            header.extend_from_slice(b"ot=");
+            header.extend_from_slice(ot);
+        }
+        for member in others {
             if !header.is_empty() {
                 header.push(b',');
             }
-            header.extend_from_slice(text);
+            header.extend_from_slice(member.text);
         }
         header
     }
 }
 
-/// Bytes of the header: our own list-member in parts, the others each with a `,` between.
-fn joined_len(ours: &[&[u8]], others: &[&[u8]]) -> usize {
-    let bytes: usize = ours.iter().chain(others).map(|part| part.len()).sum();
-    let commas = if ours.is_empty() { others.len().saturating_sub(1) } else { others.len() };
-    bytes.saturating_add(commas)
+/// Bytes of the header: our own list-member unless it is empty, and the others, with a `,` between.
+fn joined_len(ot: &[u8], others: &[Member<'_>]) -> usize {
+    let ours = if ot.is_empty() { 0 } else { ot.len().saturating_add(b"ot=,".len()) };
+    let with_comma = |len: usize, member: &Member<'_>| len.saturating_add(member.text.len()).saturating_add(1);
+    others.iter().fold(ours, with_comma).saturating_sub(1)
 }

@@ -28,21 +28,43 @@ const fn lanes(b: u8) -> u64 {
 
 /// Reads up to 32 lowercase hex digits as one number; the caller has checked the length.
 pub fn lower(field: &[u8]) -> Result<u128, FieldError> {
-    let (groups, rest) = field.as_chunks::<8>();
     let mut value: u128 = 0;
-    for group in groups {
-        let Some(number) = read_eight(u64::from_le_bytes(*group)) else {
-            return Err(first_error(field));
-        };
-        value = (value << 32) | u128::from(number);
-    }
-    for &byte in rest {
-        let Some(digit) = digit(byte) else {
-            return Err(first_error(field));
-        };
-        value = (value << 4) | u128::from(digit);
+    for &byte in field {
+        match digit(byte) {
+            Some(digit) => value = (value << 4) | u128::from(digit),
+            None => return Err(first_error(field)),
+        }
     }
     Ok(value)
+}
+
+/// Reads 16 lowercase hex digits.
+pub fn lower16(field: &[u8; 16]) -> Result<u64, FieldError> {
+    if let ([high, low], _) = field.as_chunks::<8>()
+        && let Some(high) = read_eight(u64::from_le_bytes(*high))
+        && let Some(low) = read_eight(u64::from_le_bytes(*low))
+    {
+        return Ok((u64::from(high) << 32) | u64::from(low));
+    }
+    Err(first_error(field))
+}
+
+/// Reads 32 lowercase hex digits.
+pub fn lower32(field: &[u8; 32]) -> Result<u128, FieldError> {
+    if let ([high, low], _) = field.as_chunks::<16>()
+        && let (Ok(high), Ok(low)) = (lower16(high), lower16(low))
+    {
+        return Ok((u128::from(high) << 64) | u128::from(low));
+    }
+    Err(first_error(field))
+}
+
+/// Reads two lowercase hex digits.
+pub fn lower_byte([high, low]: [u8; 2]) -> Result<u8, FieldError> {
+    match (digit(high), digit(low)) {
+        (Some(high), Some(low)) => Ok((high << 4) | low),
+        _ => Err(first_error(&[high, low])),
+    }
 }
 
 const fn digit(byte: u8) -> Option<u8> {
@@ -101,9 +123,9 @@ pub const fn write2(number: u8) -> [u8; 2] {
 /// 16 lowercase digits.
 pub fn write16(number: u64) -> [u8; 16] {
     let mut text = [0; 16];
-    let (groups, _) = text.as_chunks_mut::<8>();
-    for (group, shift) in groups.iter_mut().zip([32, 0]) {
-        *group = write8((number >> shift) as u32);
+    if let ([high, low], _) = text.as_chunks_mut::<8>() {
+        *high = write8((number >> 32) as u32);
+        *low = write8(number as u32);
     }
     text
 }
@@ -111,9 +133,9 @@ pub fn write16(number: u64) -> [u8; 16] {
 /// 32 lowercase digits.
 pub fn write32(number: u128) -> [u8; 32] {
     let mut text = [0; 32];
-    let (groups, _) = text.as_chunks_mut::<8>();
-    for (group, shift) in groups.iter_mut().zip([96, 64, 32, 0]) {
-        *group = write8((number >> shift) as u32);
+    if let ([high, low], _) = text.as_chunks_mut::<16>() {
+        *high = write16((number >> 64) as u64);
+        *low = write16(number as u64);
     }
     text
 }
@@ -125,16 +147,20 @@ mod tests {
 
     #[test]
     fn every_byte_but_the_sixteen_digits_is_refused_at_every_place() {
-        for at in 0..17 {
+        for at in 0..32 {
             for byte in 0..=255_u8 {
-                let mut field = *b"0123456789abcdef7";
+                let mut field = *b"0123456789abcdef7f6e5d4c3b2a1908";
                 field[at] = byte;
-                let found = lower(&field);
-                if matches!(byte, b'0'..=b'9' | b'a'..=b'f') {
-                    let text = std::str::from_utf8(&field).unwrap();
-                    assert_eq!(found, Ok(u128::from_str_radix(text, 16).unwrap()));
+                let expected = if matches!(byte, b'0'..=b'9' | b'a'..=b'f') {
+                    Ok(u128::from_str_radix(std::str::from_utf8(&field).unwrap(), 16).unwrap())
                 } else {
-                    assert_eq!(found, Err(FieldError::NotLowerHex { at, byte }));
+                    Err(FieldError::NotLowerHex { at, byte })
+                };
+                assert_eq!(lower(&field), expected);
+                assert_eq!(lower32(&field), expected);
+                if at < 16 {
+                    let half = field.first_chunk::<16>().unwrap();
+                    assert_eq!(lower16(half), expected.map(|number| (number >> 64) as u64));
                 }
             }
         }
@@ -152,7 +178,8 @@ mod tests {
             prop_assert_eq!(write32(number).to_vec(), format!("{number:032x}").into_bytes());
             prop_assert_eq!(write16(low).to_vec(), format!("{low:016x}").into_bytes());
             prop_assert_eq!(write2(low as u8).to_vec(), format!("{:02x}", low as u8).into_bytes());
-            prop_assert_eq!(lower(&write32(number)), Ok(number));
+            prop_assert_eq!(lower32(&write32(number)), Ok(number));
+            prop_assert_eq!(lower16(&write16(low)), Ok(low));
         }
     }
 }

@@ -15,10 +15,8 @@ impl TraceId {
 
     /// Reads exactly 32 lowercase hex digits that are not all zero.
     pub fn parse(field: &[u8]) -> Result<Self, FieldError> {
-        if field.len() != 32 {
-            return Err(FieldError::Length { found: field.len() });
-        }
-        Self::from_u128(hex::lower(field)?).ok_or(FieldError::AllZero)
+        let digits = field.try_into().map_err(|_| FieldError::Length { found: field.len() })?;
+        Self::from_u128(hex::lower32(digits)?).ok_or(FieldError::AllZero)
     }
 
     /// `None` for zero, which no specification allows.
@@ -61,11 +59,8 @@ impl SpanId {
 
     /// Reads exactly 16 lowercase hex digits that are not all zero.
     pub fn parse(field: &[u8]) -> Result<Self, FieldError> {
-        if field.len() != 16 {
-            return Err(FieldError::Length { found: field.len() });
-        }
-        let id = u64::try_from(hex::lower(field)?).unwrap_or(0); // 16 digits always fit.
-        Self::from_u64(id).ok_or(FieldError::AllZero)
+        let digits = field.try_into().map_err(|_| FieldError::Length { found: field.len() })?;
+        Self::from_u64(hex::lower16(digits)?).ok_or(FieldError::AllZero)
     }
 
     /// `None` for zero, which no specification allows.

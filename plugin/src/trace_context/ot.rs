@@ -17,6 +17,9 @@ pub struct OtMember<'a> {
     pub rv: Option<u64>,
     /// The value as received; empty when the member is absent or breaks the grammar, which makes it absent.
     text: &'a [u8],
+    /// The first `th:…` as received, good or bad; empty without one.
+    th_text: &'a [u8],
+    th_repeated: bool,
 }
 
 impl<'a> OtMember<'a> {
@@ -27,7 +30,7 @@ impl<'a> OtMember<'a> {
             return None;
         }
         let mut member = Self { text, ..Self::default() };
-        let (mut th_seen, mut rv_seen) = (false, false);
+        let mut rv_seen = false;
         for pair in pairs(text) {
             let (key, rest) = scan::span(pair, scan::LETTER | scan::DIGIT);
             let [b':', value @ ..] = rest else { return None };
@@ -37,7 +40,8 @@ impl<'a> OtMember<'a> {
                 return None;
             }
             match key {
-                b"th" if !th_seen => (th_seen, member.th) = (true, left_aligned(value)),
+                b"th" if member.th_text.is_empty() => (member.th_text, member.th) = (pair, left_aligned(value)),
+                b"th" => member.th_repeated = true,
                 b"rv" if !rv_seen => {
                     rv_seen = true;
                     member.rv = if value.len() == DIGITS { left_aligned(value) } else { None };
@@ -54,30 +58,56 @@ impl<'a> OtMember<'a> {
         pairs(self.text).filter(move |pair| !pair.is_empty() && known(pair))
     }
 
+    /// There is a member, and it keeps to the grammar.
+    pub const fn is_present(&self) -> bool {
+        !self.text.is_empty()
+    }
+
+    /// Whether this change of `th` would leave every byte as it is.
+    pub(super) fn has(&self, th: ThEdit) -> bool {
+        match th {
+            ThEdit::Keep => true,
+            ThEdit::Erase => self.th_text.is_empty(),
+            ThEdit::Set(threshold) => {
+                let (digits, len) = th_digits(threshold);
+                let text = self.th_text.split_at_checked(b"th:".len()).map(|(_, text)| text);
+                text == digits.get(..len) && !self.th_repeated
+            }
+        }
+    }
+
     /// The value after this change, in the Collector's order: `rv`, `th`, the rest byte for byte. Empty when nothing
     /// is left; `None` when it would be longer than [`MAX_OT_LEN`], and then the change has to be abandoned.
     ///
     /// `rv` is added only when there is none: one trace has one R.
-    pub(super) fn edited(&self, th: ThEdit, rv: Option<u64>) -> Option<OtText> {
+    pub(super) fn edited(&self, th: ThEdit, rv: Option<u64>) -> Option<Vec<u8>> {
         let th = match th {
             ThEdit::Keep => self.th,
-            ThEdit::Set(threshold) => Some(threshold).filter(|threshold| threshold >> 56 == 0),
+            ThEdit::Set(threshold) => Some(threshold),
             ThEdit::Erase => None,
         };
-        let mut text = OtText::default();
+        let mut text = Vec::with_capacity(self.text.len().saturating_add(2 * (b"rv:;".len() + DIGITS)));
         if let Some(rv) = self.rv.or(rv) {
-            text.push(b"rv:", &digits(rv))?;
+            push(&mut text, b"rv:", &digits(rv));
         }
         if let Some(th) = th {
-            let digits = digits(th);
-            let len = digits.iter().rposition(|&digit| digit != b'0').unwrap_or(0).saturating_add(1);
-            text.push(b"th:", digits.split_at_checked(len)?.0)?;
+            let (digits, len) = th_digits(th);
+            push(&mut text, b"th:", digits.get(..len)?);
         }
         for pair in self.rest() {
-            text.push(pair, b"")?;
+            push(&mut text, pair, b"");
         }
-        Some(text)
+        if text.len() <= MAX_OT_LEN { Some(text) } else { None }
     }
+}
+
+/// Appends one pair, given in two parts.
+fn push(text: &mut Vec<u8>, head: &[u8], tail: &[u8]) {
+    if !text.is_empty() {
+        text.push(b';');
+    }
+    text.extend_from_slice(head);
+    text.extend_from_slice(tail);
 }
 
 fn pairs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -86,9 +116,12 @@ fn pairs(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// 1 to 14 digits, padded with zeros on the right.
 fn left_aligned(digits: &[u8]) -> Option<u64> {
-    let missing = DIGITS.checked_sub(digits.len()).filter(|_| !digits.is_empty())?;
-    let number = u64::try_from(hex::lower(digits).ok()?).ok()?;
-    number.checked_shl(u32::try_from(missing).ok()?.checked_mul(4)?)
+    let mut padded = *b"0000000000000000"; // Two more than 56 bits have, in front.
+    if digits.is_empty() || DIGITS < digits.len() {
+        return None;
+    }
+    padded.get_mut(2..)?.get_mut(..digits.len())?.copy_from_slice(digits);
+    hex::lower16(&padded).ok()
 }
 
 /// The lower 56 bits.
@@ -97,31 +130,9 @@ fn digits(number: u64) -> [u8; DIGITS] {
     digits
 }
 
-/// A value under construction: on the stack, since most turn out to be what was there before.
-pub(super) struct OtText {
-    bytes: [u8; MAX_OT_LEN],
-    len: usize,
-}
-
-impl Default for OtText {
-    fn default() -> Self {
-        Self { bytes: [0; MAX_OT_LEN], len: 0 }
-    }
-}
-
-impl OtText {
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// Appends one pair, given in two parts; `None` when it does not fit.
-    fn push(&mut self, head: &[u8], tail: &[u8]) -> Option<()> {
-        let separator: &[u8] = if self.len == 0 { b"" } else { b";" };
-        for part in [separator, head, tail] {
-            let end = self.len.checked_add(part.len())?;
-            self.bytes.get_mut(self.len..end)?.copy_from_slice(part);
-            self.len = end;
-        }
-        Some(())
-    }
+/// The digits of a threshold, and how many are written: without trailing zeros, but one at least.
+fn th_digits(threshold: u64) -> ([u8; DIGITS], usize) {
+    let digits = digits(threshold);
+    let len = digits.iter().rposition(|&digit| digit != b'0').unwrap_or(0).saturating_add(1);
+    (digits, len)
 }

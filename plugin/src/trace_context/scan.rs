@@ -2,34 +2,33 @@
 //!
 //! A `tracestate` of 512 bytes is read on many requests, so these loops are the dearest code on the request path.
 
-/// `a-z 0-9 _ - * /`: a list-member's key after its first byte, `@` aside.
+/// `a-z 0-9 _ - * / @`: a list-member's key after its first byte.
 pub(super) const KEY: u8 = 1;
-/// `@`, which Level 1 gives a meaning.
-pub(super) const AT: u8 = 2;
 /// `a-z`.
-pub(super) const LETTER: u8 = 4;
+pub(super) const LETTER: u8 = 2;
 /// `0-9`.
-pub(super) const DIGIT: u8 = 8;
-/// Space and tab: optional white space, RFC 9110 "OWS".
-pub(super) const SPACE: u8 = 16;
-/// `,`.
-pub(super) const COMMA: u8 = 32;
+pub(super) const DIGIT: u8 = 4;
 /// `A-Z . _ -`: with letters and digits, a value inside the `ot` list-member.
-pub(super) const OT: u8 = 64;
+pub(super) const OT: u8 = 8;
+/// Printable ASCII without `,` and `=`: a list-member's value.
+pub(super) const VALUE: u8 = 16;
+/// Space, tab and `,`.
+const SEPARATOR: u8 = 32;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'a'..=b'z' => KEY | LETTER,
-            b'0'..=b'9' => KEY | DIGIT,
-            b'_' | b'-' => KEY | OT,
-            b'*' | b'/' => KEY,
-            b'@' => AT,
-            b' ' | b'\t' => SPACE,
-            b',' => COMMA,
-            b'A'..=b'Z' | b'.' => OT,
+            b'a'..=b'z' => KEY | LETTER | VALUE,
+            b'0'..=b'9' => KEY | DIGIT | VALUE,
+            b'_' | b'-' => KEY | OT | VALUE,
+            b'*' | b'/' | b'@' => KEY | VALUE,
+            b'A'..=b'Z' | b'.' => OT | VALUE,
+            b' ' => SEPARATOR | VALUE,
+            b'\t' | b',' => SEPARATOR,
+            b'=' => 0,
+            b'!'..=b'~' => VALUE,
             _ => 0,
         };
         byte += 1;
@@ -48,37 +47,97 @@ pub(super) fn span(bytes: &[u8], classes: u8) -> (&[u8], &[u8]) {
     bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
-/// Splits off the longest start that could be a list-member's value: printable ASCII without `,` and `=`.
-pub(super) fn value(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = value_len(bytes);
-    bytes.split_at_checked(end).unwrap_or((bytes, &[]))
+/// Cuts white space and commas, that is empty list-members, off the start.
+pub(super) fn skip_separators(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is(*first, SEPARATOR)
+    {
+        bytes = rest;
+    }
+    bytes
 }
 
-/// Eight bytes at a time. Of the lanes with a bad byte the lowest is always marked truly: a borrow or carry only comes
-/// from a bad byte below.
-fn value_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+/// Length of the longest start that could be a list-member's value: printable ASCII without `,` and `=`.
+pub(super) fn value_len(bytes: &[u8]) -> usize {
     let (groups, rest) = bytes.as_chunks::<8>();
-    let mut len = 0_usize;
-    for group in groups {
-        let text = u64::from_le_bytes(*group);
-        let control = text.wrapping_sub(ONES * 0x20);
-        let delete_or_high = text | text.wrapping_add(ONES);
-        let comma = (text ^ (ONES * b',' as u64)).wrapping_sub(ONES);
-        let equals = (text ^ (ONES * b'=' as u64)).wrapping_sub(ONES);
-        let bad = (control | delete_or_high | comma | equals) & (ONES * 0x80);
+    for (at, group) in groups.iter().enumerate() {
+        let bad = not_in_value(u64::from_le_bytes(*group));
         if bad != 0 {
-            return len.saturating_add((bad.trailing_zeros() / 8) as usize);
+            return at * 8 + first_lane(bad);
         }
-        len = len.saturating_add(8);
     }
-    let clean = rest.iter().position(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b',' | b'='));
-    len.saturating_add(clean.unwrap_or(rest.len()))
+    let clean = rest.iter().position(|&byte| !is(byte, VALUE));
+    groups.len() * 8 + clean.unwrap_or(rest.len())
+}
+
+/// Length of the longest start that could be a list-member's key, `a-z 0-9 _ - * / @`, and whether it has an `@`.
+pub(super) fn key_len(bytes: &[u8]) -> (usize, bool) {
+    let (groups, rest) = bytes.as_chunks::<8>();
+    let mut at_signs = 0;
+    for (at, group) in groups.iter().enumerate() {
+        let (bad, at_sign) = not_in_key(u64::from_le_bytes(*group));
+        if bad != 0 {
+            let below = (bad & bad.wrapping_neg()).wrapping_sub(1);
+            return (at * 8 + first_lane(bad), at_signs | (at_sign & below) != 0);
+        }
+        at_signs |= at_sign;
+    }
+    let mut len = groups.len() * 8;
+    for &byte in rest {
+        if !is(byte, KEY) {
+            break;
+        }
+        at_signs |= u64::from(byte == b'@');
+        len += 1;
+    }
+    (len, at_signs != 0)
+}
+
+const fn lanes(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The lowest lane whose top bit is set: the first byte, since the text was read with the first byte lowest.
+const fn first_lane(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+/// Marks the lanes that no value may have. The lowest mark is always a true one: a borrow or carry only comes from a bad
+/// byte below.
+const fn not_in_value(text: u64) -> u64 {
+    let control = text.wrapping_sub(lanes(b' '));
+    let delete_or_high = text | text.wrapping_add(lanes(1));
+    let comma = (text ^ lanes(b',')).wrapping_sub(lanes(1));
+    let equals = (text ^ lanes(b'=')).wrapping_sub(lanes(1));
+    (control | delete_or_high | comma | equals) & lanes(0x80)
+}
+
+/// Marks the lanes that no key may have, and those of `@`, each exactly: without their top bits, no sum leaves its lane.
+const fn not_in_key(text: u64) -> (u64, u64) {
+    let low = text & lanes(0x7f);
+    let not_at = differs(low, b'@');
+    let letter = at_least(low, b'a') & !at_least(low, b'z' + 1);
+    let dash_to_nine = at_least(low, b'-') & !at_least(low, b'9' + 1) & differs(low, b'.');
+    let other = !(differs(low, b'_') & differs(low, b'*') & not_at);
+    let bad = (text | !(letter | dash_to_nine | other)) & lanes(0x80);
+    (bad, !not_at & lanes(0x80))
+}
+
+const fn at_least(low: u64, byte: u8) -> u64 {
+    low.wrapping_add(lanes(0x80 - byte))
+}
+
+const fn differs(low: u64, byte: u8) -> u64 {
+    (low ^ lanes(byte)).wrapping_add(lanes(0x7f))
 }
 
 /// Cuts the optional white space off both ends.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
-    let mut bytes = trim_end(bytes);
+    trim_start(trim_end(bytes))
+}
+
+/// Cuts the optional white space off the start.
+pub(super) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
@@ -98,20 +157,38 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn in_value(byte: u8) -> bool {
+        matches!(byte, b' '..=b'~') && byte != b',' && byte != b'='
+    }
+
+    fn in_key(byte: u8) -> bool {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/@".contains(&byte)
+    }
+
+    fn end(bytes: &[u8], fits: fn(u8) -> bool) -> usize {
+        bytes.iter().position(|&byte| !fits(byte)).unwrap_or(bytes.len())
+    }
+
     proptest! {
         #[test]
-        fn a_value_ends_at_its_first_bad_byte(bytes in proptest::collection::vec(prop_oneof![9 => b' '..=b'~', 1 => 0..=255_u8], 0..70)) {
-            let expected = bytes.iter().position(|&b| !(b' '..=b'~').contains(&b) || b == b',' || b == b'=');
-            prop_assert_eq!(value(&bytes).0.len(), expected.unwrap_or(bytes.len()));
+        fn keys_and_values_end_at_their_first_bad_byte(
+            bytes in proptest::collection::vec(prop_oneof![20 => b'a'..=b'z', 1 => Just(b'@'), 4 => b' '..=b'~', 1 => 0..=255_u8], 0..70),
+        ) {
+            prop_assert_eq!(value_len(&bytes), end(&bytes, in_value));
+            let key = end(&bytes, in_key);
+            prop_assert_eq!(key_len(&bytes), (key, bytes[..key].contains(&b'@')));
         }
     }
 
     #[test]
-    fn every_single_byte_is_judged_alike_in_a_group_and_after_it() {
+    fn every_byte_is_judged_alike_in_a_group_and_behind_it_whatever_its_neighbours() {
         for byte in 0..=255_u8 {
-            let fits = (b' '..=b'~').contains(&byte) && byte != b',' && byte != b'=';
-            assert_eq!(value_len(&[b'a', b'a', byte, b'a', b'a', b'a', b'a', b'a']), if fits { 8 } else { 2 });
-            assert_eq!(value_len(&[b'a', byte]), if fits { 2 } else { 1 });
+            for neighbour in 0..=255_u8 {
+                for text in [&[b'a', byte, neighbour, b'a', b'a', b'a', b'a', neighbour][..], &[byte, neighbour]] {
+                    assert_eq!(value_len(text), end(text, in_value), "{text:?}");
+                    assert_eq!(key_len(text).0, end(text, in_key), "{text:?}");
+                }
+            }
         }
     }
 }

@@ -53,10 +53,10 @@ impl TraceParent {
         let Some((trace_id, [b'-', fields @ ..])) = fields.split_at_checked(32) else {
             return Err(TraceParentError::Delimiter);
         };
-        let Some((parent_id, [b'-', flags @ ..])) = fields.split_at_checked(16) else {
+        let Some((parent_id, &[b'-', flags_high, flags_low])) = fields.split_at_checked(16) else {
             return Err(TraceParentError::Delimiter);
         };
-        match hex::lower(&[*version_high, *version_low]) {
+        match hex::lower_byte([*version_high, *version_low]) {
             Ok(0) if rest.is_empty() => {}
             Ok(0) => return Err(length),
             Ok(0xff) | Err(_) => return Err(TraceParentError::Version),
@@ -65,8 +65,8 @@ impl TraceParent {
         }
         let trace_id = TraceId::parse(trace_id).map_err(TraceParentError::TraceId)?;
         let parent_id = SpanId::parse(parent_id).map_err(TraceParentError::ParentId)?;
-        let flags = hex::lower(flags).map_err(TraceParentError::Flags)?;
-        Ok(Self { trace_id, parent_id, flags: TraceFlags::from_bits(flags as u8) }) // Two digits are one byte.
+        let flags = hex::lower_byte([flags_high, flags_low]).map_err(TraceParentError::Flags)?;
+        Ok(Self { trace_id, parent_id, flags: TraceFlags::from_bits(flags) })
     }
 
     /// The header as version 00, the only version that this plugin writes.

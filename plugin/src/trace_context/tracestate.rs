@@ -71,14 +71,23 @@ impl Shape {
         let mut members = 0_usize;
         let mut rest = combined;
         loop {
-            (_, rest) = scan::span(rest, scan::SPACE | scan::COMMA);
+            rest = scan::skip_separators(rest);
             let Some(&first) = rest.first() else { return Ok(shape) };
             members = members.saturating_add(1);
             if MAX_MEMBERS < members {
                 return Err(TraceStateError::Members);
             }
-            let (key, after) = key(rest, first, &mut shape)?;
-            let (value, after) = scan::value(after);
+            let (key_len, has_at) = scan::key_len(rest);
+            if !scan::is(first, scan::LETTER | scan::DIGIT) || MAX_KEY_LEN < key_len {
+                return Err(TraceStateError::Key);
+            }
+            let (key, after) = rest.split_at_checked(key_len).unwrap_or((rest, &[]));
+            let after = match after {
+                [b'=', after @ ..] => after,
+                [] | [b',' | b' ' | b'\t', ..] => return Err(TraceStateError::NoEquals),
+                _ => return Err(TraceStateError::Key),
+            };
+            let (value, after) = after.split_at_checked(scan::value_len(after)).unwrap_or((after, &[]));
             let value = scan::trim_end(value);
             if value.is_empty() || MAX_VALUE_LEN < value.len() {
                 return Err(TraceStateError::Value);
@@ -86,11 +95,16 @@ impl Shape {
             if key == b"ot" {
                 shape.found_ot(combined.len(), value.len(), rest.len());
             }
+            if has_at || scan::is(first, scan::DIGIT) {
+                shape.level2_keys |= !is_level1_tenant(key);
+            }
             rest = match after {
-                [b',', ..] | [] => after,
+                [b',', after @ ..] => after,
+                [] => return Ok(shape),
                 // The value ended in a tab, or in something worse.
-                _ => match scan::span(after, scan::SPACE).1 {
-                    after @ ([b',', ..] | []) => after,
+                _ => match scan::trim_start(after) {
+                    [] => return Ok(shape),
+                    [b',', after @ ..] => after,
                     _ => return Err(TraceStateError::Value),
                 },
             };
@@ -108,32 +122,14 @@ impl Shape {
     }
 }
 
-/// Splits off a key and its `=`.
-fn key<'a>(bytes: &'a [u8], first: u8, shape: &mut Shape) -> Result<(&'a [u8], &'a [u8]), TraceStateError> {
-    let (plain, mut after) = scan::span(bytes, scan::KEY);
-    let mut key = plain;
-    if let [b'@', ..] = after {
-        let (system, rest) = scan::span(after, scan::KEY | scan::AT);
-        key = bytes.get(..plain.len().saturating_add(system.len())).unwrap_or_default();
-        after = rest;
-        shape.level2_keys |= !is_level1_tenant(plain, system);
-    } else {
-        shape.level2_keys |= scan::is(first, scan::DIGIT);
-    }
-    if !scan::is(first, scan::LETTER | scan::DIGIT) || MAX_KEY_LEN < key.len() {
-        return Err(TraceStateError::Key);
-    }
-    match after {
-        [b'=', value @ ..] => Ok((key, value)),
-        [] | [b',' | b' ' | b'\t', ..] => Err(TraceStateError::NoEquals),
-        _ => Err(TraceStateError::Key),
-    }
-}
-
-/// Level 1 knows one `@`, between a tenant of up to 241 and a system of up to 14 bytes that starts with a letter.
-fn is_level1_tenant(tenant: &[u8], system: &[u8]) -> bool {
-    let [b'@', system @ ..] = system else { return false };
-    matches!(system, [b'a'..=b'z', rest @ ..] if rest.len() < 14 && !rest.contains(&b'@')) && tenant.len() <= 241
+/// Level 1 knows one `@`, between a tenant of up to 241 and a system of up to 14 bytes that starts with a letter; and a
+/// digit as the first byte of a tenant only.
+fn is_level1_tenant(key: &[u8]) -> bool {
+    let mut parts = key.split(|&byte| byte == b'@');
+    let (Some(tenant), Some([b'a'..=b'z', system @ ..]), None) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    tenant.len() <= 241 && system.len() < 14
 }
 
 impl<'a> TraceState<'a> {
@@ -171,23 +167,21 @@ impl<'a> TraceState<'a> {
     }
 
     /// The list-members in order, repeated ones included.
-    pub fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
-        self.combined.split(|&byte| byte == b',').filter_map(|text| {
-            let text = scan::trim(text);
-            let (key, value) = text.split_at_checked(text.iter().position(|&byte| byte == b'=')?)?;
-            Some(Member { key, value: value.split_first()?.1, text })
-        })
+    pub const fn members(&self) -> Members<'a> {
+        Members { rest: self.combined }
     }
 
     /// The list-members in order; of a repeated key only the first.
     pub fn unique_members(&self) -> Vec<Member<'a>> {
-        let mut unique: Vec<Member<'a>> = Vec::with_capacity(MAX_MEMBERS);
+        let mut unique: Vec<(u32, Member<'a>)> = Vec::with_capacity(self.combined.len().div_ceil(4).min(MAX_MEMBERS));
         for member in self.members() {
-            if !unique.iter().any(|earlier| earlier.key == member.key) {
-                unique.push(member);
+            // All pairs are compared, so first by something cheaper than the bytes.
+            let mark = member.key.iter().fold(0_u32, |mark, &byte| mark.wrapping_mul(31).wrapping_add(u32::from(byte)));
+            if !unique.iter().any(|(earlier, known)| *earlier == mark && known.key == member.key) {
+                unique.push((mark, member));
             }
         }
-        unique
+        unique.into_iter().map(|(_, member)| member).collect()
     }
 
     /// How many list-members a change of this header would drop because an earlier one has their key.
@@ -209,5 +203,26 @@ impl<'a> TraceState<'a> {
     /// A second `ot` follows the first.
     pub(super) const fn ot_repeated(&self) -> bool {
         self.shape.ot_repeated
+    }
+}
+
+/// The list-members of a valid header.
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let bytes = scan::skip_separators(self.rest);
+        let (key, after) = bytes.split_at_checked(scan::value_len(bytes))?; // Ends at the `=`: the header is valid.
+        let after = after.split_first()?.1;
+        let (value, rest) = after.split_at_checked(scan::value_len(after))?;
+        let value = scan::trim_end(value);
+        self.rest = rest;
+        let text = bytes.get(..key.len().saturating_add(b"=".len()).saturating_add(value.len()))?;
+        Some(Member { key, value, text })
     }
 }
