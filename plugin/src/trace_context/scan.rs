@@ -12,8 +12,8 @@ pub(super) const DIGIT: u8 = 4;
 pub(super) const OT: u8 = 8;
 /// Printable ASCII without `,` and `=`: a list-member's value.
 pub(super) const VALUE: u8 = 16;
-/// Space, tab and `,`.
-const SEPARATOR: u8 = 32;
+/// Space, tab and `,`: what stands between list-members, empty ones included.
+pub(super) const SEPARATOR: u8 = 32;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
@@ -47,50 +47,48 @@ pub(super) fn span(bytes: &[u8], classes: u8) -> (&[u8], &[u8]) {
     bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
-/// Cuts white space and commas, that is empty list-members, off the start.
-pub(super) fn skip_separators(mut bytes: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = bytes
-        && is(*first, SEPARATOR)
-    {
-        bytes = rest;
-    }
-    bytes
-}
-
-/// Length of the longest start that could be a list-member's value: printable ASCII without `,` and `=`.
-pub(super) fn value_len(bytes: &[u8]) -> usize {
-    let (groups, rest) = bytes.as_chunks::<8>();
-    for (at, group) in groups.iter().enumerate() {
-        let bad = not_in_value(u64::from_le_bytes(*group));
+/// Where the longest run from `at` on ends that could be a list-member's value: printable ASCII without `,` and `=`.
+pub(super) fn value_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(text) = eight(bytes, at) {
+        let bad = not_in_value(text);
         if bad != 0 {
-            return at * 8 + first_lane(bad);
+            return at + first_lane(bad);
         }
+        at += 8;
     }
-    let clean = rest.iter().position(|&byte| !is(byte, VALUE));
-    groups.len() * 8 + clean.unwrap_or(rest.len())
+    while let Some(&byte) = bytes.get(at)
+        && is(byte, VALUE)
+    {
+        at += 1;
+    }
+    at
 }
 
-/// Length of the longest start that could be a list-member's key, `a-z 0-9 _ - * / @`, and whether it has an `@`.
-pub(super) fn key_len(bytes: &[u8]) -> (usize, bool) {
-    let (groups, rest) = bytes.as_chunks::<8>();
+/// Where the longest run from `at` on ends that could be a list-member's key, `a-z 0-9 _ - * / @`, and whether it has
+/// an `@`.
+pub(super) fn key_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
     let mut at_signs = 0;
-    for (at, group) in groups.iter().enumerate() {
-        let (bad, at_sign) = not_in_key(u64::from_le_bytes(*group));
+    while let Some(text) = eight(bytes, at) {
+        let (bad, at_sign) = not_in_key(text);
         if bad != 0 {
             let below = (bad & bad.wrapping_neg()).wrapping_sub(1);
-            return (at * 8 + first_lane(bad), at_signs | (at_sign & below) != 0);
+            return (at + first_lane(bad), at_signs | (at_sign & below) != 0);
         }
         at_signs |= at_sign;
+        at += 8;
     }
-    let mut len = groups.len() * 8;
-    for &byte in rest {
-        if !is(byte, KEY) {
-            break;
-        }
+    while let Some(&byte) = bytes.get(at)
+        && is(byte, KEY)
+    {
         at_signs |= u64::from(byte == b'@');
-        len += 1;
+        at += 1;
     }
-    (len, at_signs != 0)
+    (at, at_signs != 0)
+}
+
+/// The eight bytes from there on, the first in the lowest lane; `None` when fewer are left.
+fn eight(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk::<8>().map(|text| u64::from_le_bytes(*text))
 }
 
 const fn lanes(byte: u8) -> u64 {
@@ -174,9 +172,9 @@ mod tests {
         fn keys_and_values_end_at_their_first_bad_byte(
             bytes in proptest::collection::vec(prop_oneof![20 => b'a'..=b'z', 1 => Just(b'@'), 4 => b' '..=b'~', 1 => 0..=255_u8], 0..70),
         ) {
-            prop_assert_eq!(value_len(&bytes), end(&bytes, in_value));
+            prop_assert_eq!(value_end(&bytes, 0), end(&bytes, in_value));
             let key = end(&bytes, in_key);
-            prop_assert_eq!(key_len(&bytes), (key, bytes[..key].contains(&b'@')));
+            prop_assert_eq!(key_end(&bytes, 0), (key, bytes[..key].contains(&b'@')));
         }
     }
 
@@ -185,8 +183,8 @@ mod tests {
         for byte in 0..=255_u8 {
             for neighbour in 0..=255_u8 {
                 for text in [&[b'a', byte, neighbour, b'a', b'a', b'a', b'a', neighbour][..], &[byte, neighbour]] {
-                    assert_eq!(value_len(text), end(text, in_value), "{text:?}");
-                    assert_eq!(key_len(text).0, end(text, in_key), "{text:?}");
+                    assert_eq!(value_end(text, 0), end(text, in_value), "{text:?}");
+                    assert_eq!(key_end(text, 0).0, end(text, in_key), "{text:?}");
                 }
             }
         }

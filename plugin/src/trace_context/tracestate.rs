@@ -68,58 +68,68 @@ impl Shape {
             return Err(TraceStateError::Length { found: combined.len() });
         }
         let mut shape = Self::default();
-        let mut members = 0_usize;
-        let mut rest = combined;
+        let mut members = 0;
+        let mut at = 0;
         loop {
-            rest = scan::skip_separators(rest);
-            let Some(&first) = rest.first() else { return Ok(shape) };
-            members = members.saturating_add(1);
+            let (start, Some(first)) = skip_separators(combined, at) else { return Ok(shape) };
+            members += 1;
             if MAX_MEMBERS < members {
                 return Err(TraceStateError::Members);
             }
-            let (key_len, has_at) = scan::key_len(rest);
-            if !scan::is(first, scan::LETTER | scan::DIGIT) || MAX_KEY_LEN < key_len {
+            let (equals, has_at) = scan::key_end(combined, start);
+            if !scan::is(first, scan::LETTER | scan::DIGIT) || MAX_KEY_LEN < equals - start {
                 return Err(TraceStateError::Key);
             }
-            let (key, after) = rest.split_at_checked(key_len).unwrap_or((rest, &[]));
-            let after = match after {
-                [b'=', after @ ..] => after,
-                [] | [b',' | b' ' | b'\t', ..] => return Err(TraceStateError::NoEquals),
-                _ => return Err(TraceStateError::Key),
-            };
-            let (value, after) = after.split_at_checked(scan::value_len(after)).unwrap_or((after, &[]));
-            let value = scan::trim_end(value);
-            if value.is_empty() || MAX_VALUE_LEN < value.len() {
+            match combined.get(equals) {
+                Some(b'=') => {}
+                None | Some(b',' | b' ' | b'\t') => return Err(TraceStateError::NoEquals),
+                Some(_) => return Err(TraceStateError::Key),
+            }
+            let stop = scan::value_end(combined, equals + 1);
+            let end = without_spaces(combined, equals + 1, stop);
+            if end == equals + 1 || MAX_VALUE_LEN < end - (equals + 1) {
                 return Err(TraceStateError::Value);
             }
-            if key == b"ot" {
-                shape.found_ot(combined.len(), value.len(), rest.len());
+            if equals - start == 2 && combined.get(start..equals) == Some(b"ot") {
+                if shape.ot.is_empty() {
+                    shape.ot = equals + 1..end;
+                } else {
+                    shape.ot_repeated = true;
+                }
             }
             if has_at || scan::is(first, scan::DIGIT) {
-                shape.level2_keys |= !is_level1_tenant(key);
+                shape.level2_keys |= !combined.get(start..equals).is_some_and(is_level1_tenant);
             }
-            rest = match after {
-                [b',', after @ ..] => after,
-                [] => return Ok(shape),
+            at = match combined.get(stop) {
+                Some(b',') => stop + 1,
+                None => return Ok(shape),
                 // The value ended in a tab, or in something worse.
-                _ => match scan::trim_start(after) {
+                Some(_) => match scan::trim_start(combined.get(stop..).unwrap_or_default()) {
                     [] => return Ok(shape),
-                    [b',', after @ ..] => after,
+                    after @ [b',', ..] => combined.len() - after.len(),
                     _ => return Err(TraceStateError::Value),
                 },
             };
         }
     }
+}
 
-    /// `left` bytes of the header start with this `ot=` and its value.
-    fn found_ot(&mut self, combined: usize, value: usize, left: usize) {
-        if self.ot.is_empty() {
-            let start = combined.saturating_sub(left).saturating_add(b"ot=".len());
-            self.ot = start..start.saturating_add(value);
-        } else {
-            self.ot_repeated = true;
+/// Where the next list-member starts, and its first byte.
+fn skip_separators(bytes: &[u8], mut at: usize) -> (usize, Option<u8>) {
+    loop {
+        match bytes.get(at) {
+            Some(&byte) if scan::is(byte, scan::SEPARATOR) => at += 1,
+            first => return (at, first.copied()),
         }
     }
+}
+
+/// Where a value that starts and stops there ends, the spaces behind it aside.
+fn without_spaces(bytes: &[u8], start: usize, mut stop: usize) -> usize {
+    while start < stop && bytes.get(stop - 1) == Some(&b' ') {
+        stop -= 1;
+    }
+    stop
 }
 
 /// Level 1 knows one `@`, between a tenant of up to 241 and a system of up to 14 bytes that starts with a letter; and a
@@ -168,7 +178,7 @@ impl<'a> TraceState<'a> {
 
     /// The list-members in order, repeated ones included.
     pub const fn members(&self) -> Members<'a> {
-        Members { rest: self.combined }
+        Members { combined: self.combined, at: 0 }
     }
 
     /// The list-members in order; of a repeated key only the first.
@@ -209,20 +219,23 @@ impl<'a> TraceState<'a> {
 /// The list-members of a valid header.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
-    rest: &'a [u8],
+    combined: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
-        let bytes = scan::skip_separators(self.rest);
-        let (key, after) = bytes.split_at_checked(scan::value_len(bytes))?; // Ends at the `=`: the header is valid.
-        let after = after.split_first()?.1;
-        let (value, rest) = after.split_at_checked(scan::value_len(after))?;
-        let value = scan::trim_end(value);
-        self.rest = rest;
-        let text = bytes.get(..key.len().saturating_add(b"=".len()).saturating_add(value.len()))?;
-        Some(Member { key, value, text })
+        // The header is valid: a key ends at its `=`, a value at a separator.
+        let (start, _) = skip_separators(self.combined, self.at);
+        let equals = scan::value_end(self.combined, start);
+        self.at = scan::value_end(self.combined, equals + 1);
+        let end = without_spaces(self.combined, equals + 1, self.at);
+        Some(Member {
+            key: self.combined.get(start..equals)?,
+            value: self.combined.get(equals + 1..end)?,
+            text: self.combined.get(start..end)?,
+        })
     }
 }
