@@ -2,6 +2,7 @@
 
 use wasmtime::{AsContextMut, Caller, Extern, Memory, TypedFunc};
 
+use crate::Headers;
 use crate::fault::Hostcall;
 use crate::process::Process;
 use crate::status::{Status, Stop};
@@ -63,6 +64,12 @@ impl Guest<'_> {
     pub(crate) fn read_text(&mut self, address: u32, length: u32) -> Result<String, Stop> {
         let bytes = self.read(address, length)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A header map in the ABI's form.
+    pub(crate) fn read_map(&mut self, address: u32, length: u32) -> Result<Headers, Stop> {
+        let wire = self.read(address, length)?;
+        Headers::from_pairs(&wire).ok_or(Status::BadArgument.into())
     }
 
     pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> Result<(), Stop> {

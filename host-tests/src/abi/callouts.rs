@@ -63,11 +63,9 @@ fn define_http(linker: &mut Linker<VmState>) -> Result<()> {
          token_at: u32| {
             hostcall(call, "proxy_http_call", |guest| {
                 let cluster = guest.read_text(cluster_at, cluster_len)?;
-                let headers = guest.read(headers_at, headers_len)?;
-                let headers = Headers::from_pairs(&headers).ok_or(Status::BadArgument)?;
+                let headers = guest.read_map(headers_at, headers_len)?;
                 let body = guest.read(body_at, body_len)?;
-                let trailers = guest.read(trailers_at, trailers_len)?;
-                let trailers = Headers::from_pairs(&trailers).ok_or(Status::BadArgument)?;
+                let trailers = guest.read_map(trailers_at, trailers_len)?;
                 let required = [":method", ":path", ":authority"];
                 if required.iter().any(|name| headers.get(name).is_none()) {
                     return Err(Status::BadArgument.into());
@@ -107,8 +105,7 @@ fn define_grpc(linker: &mut Linker<VmState>) -> Result<()> {
                     service: guest.read_text(service_at, service_len)?,
                     method: guest.read_text(method_at, method_len)?,
                 };
-                let metadata = guest.read(metadata_at, metadata_len)?;
-                let metadata = Headers::from_pairs(&metadata).ok_or(Status::BadArgument)?;
+                let metadata = guest.read_map(metadata_at, metadata_len)?;
                 let message = guest.read(message_at, message_len)?;
                 let mut dispatch = dispatch(guest, kind, cluster, metadata, timeout)?;
                 dispatch.body = message;
@@ -158,8 +155,7 @@ fn define_grpc_streams(linker: &mut Linker<VmState>) -> Result<()> {
                     service: guest.read_text(service_at, service_len)?,
                     method: guest.read_text(method_at, method_len)?,
                 };
-                let metadata = guest.read(metadata_at, metadata_len)?;
-                let metadata = Headers::from_pairs(&metadata).ok_or(Status::BadArgument)?;
+                let metadata = guest.read_map(metadata_at, metadata_len)?;
                 let dispatch = dispatch(guest, kind, cluster, metadata, 0)?;
                 let token = dispatch.token;
                 guest.process().dispatch(dispatch)?;

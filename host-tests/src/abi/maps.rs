@@ -94,8 +94,7 @@ fn define_reads(linker: &mut Linker<VmState>) -> Result<()> {
 fn define_writes(linker: &mut Linker<VmState>) -> Result<()> {
     linker.func_wrap("env", "proxy_set_header_map_pairs", |call: Call<'_>, map: u32, at: u32, len: u32| {
         hostcall(call, "proxy_set_header_map_pairs", |guest| {
-            let wire = guest.read(at, len)?;
-            let pairs = Headers::from_pairs(&wire).ok_or(Status::BadArgument)?;
+            let pairs = guest.read_map(at, len)?;
             *writable(guest, map)? = pairs;
             Ok(())
         })

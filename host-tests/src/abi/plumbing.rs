@@ -2,11 +2,11 @@
 
 use wasmtime::{Caller, Linker, Result};
 
+use crate::Status;
 use crate::guest::hostcall;
 use crate::process::{LogLevel, Owed};
 use crate::stream::LocalResponse;
 use crate::vm::VmState;
-use crate::{Headers, Status};
 
 type Call<'a> = Caller<'a, VmState>;
 
@@ -94,8 +94,7 @@ fn define_stream_control(linker: &mut Linker<VmState>) -> Result<()> {
             hostcall(call, "proxy_send_local_response", |guest| {
                 let details = guest.read(details_at, details_len)?;
                 let body = guest.read(body_at, body_len)?;
-                let headers = guest.read(headers_at, headers_len)?;
-                let headers = Headers::from_pairs(&headers).ok_or(Status::BadArgument)?;
+                let headers = guest.read_map(headers_at, headers_len)?;
                 guest.stream()?.local_response = Some(LocalResponse { status, details, body, headers, grpc_status });
                 Ok(())
             })
