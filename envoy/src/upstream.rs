@@ -7,8 +7,8 @@
 //! | `/silence` | none, ever |
 //! | `/close` | none: the connection breaks |
 //! | `/break` | 200 and half a body, then the connection breaks |
-//! | `/answer.Trailers/<code>` | gRPC: a message, then `grpc-status` as a trailer |
-//! | `/answer.TrailersOnly/<code>` | gRPC: `grpc-status` in the headers, no body |
+//! | `/answer.Trailers/Status<code>` | gRPC: a message, then `grpc-status` as a trailer |
+//! | `/answer.TrailersOnly/Status<code>` | gRPC: `grpc-status` in the headers, no body |
 //! | anything else | 200 with the request as JSON: `{"method", "path", "headers": [[name, value]...]}` |
 //!
 //! A request's `x-answer-header: name=value` lines become headers of its answer.
@@ -143,8 +143,8 @@ async fn answer(request: Request<Incoming>, seen: &Seen) -> Result<Response<Body
         "silence" => std::future::pending().await,
         "close" => return Err(io::Error::other("told to close")),
         "break" => half_a_body(),
-        "answer.Trailers" => grpc(Some(grpc_frame(b"")), word),
-        "answer.TrailersOnly" => grpc(None, word),
+        "answer.Trailers" => grpc(Some(grpc_frame(b"")), word.trim_start_matches("Status")),
+        "answer.TrailersOnly" => grpc(None, word.trim_start_matches("Status")),
         _ => Response::new(Body::from(arrival.json().to_string())),
     };
     for line in arrival.headers.get_all("x-answer-header") {

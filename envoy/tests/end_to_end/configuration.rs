@@ -131,7 +131,7 @@ async fn a_wrong_update_is_a_nack_and_the_old_configuration_serves_every_request
     assert!(pod.upstream.wait_for(refused_after + 50, SOON).await, "traffic went on");
     stop.store(true, Ordering::Relaxed);
     let served = traffic.await.unwrap();
-    settle(&[&pod.envoy], &pod.collector, served).await;
+    settle(&[&pod.envoy], &pod.collector, served, 0).await;
 }
 
 #[tokio::test]
@@ -156,5 +156,5 @@ async fn an_update_while_spans_wait_loses_none() {
     for _ in 0..5 {
         assert_eq!(Client::new().send(Request::get(to, "/cart")).await.unwrap().status, 200);
     }
-    settle(&[&pod.envoy], &pod.collector, 20).await;
+    settle(&[&pod.envoy], &pod.collector, 20, 0).await;
 }

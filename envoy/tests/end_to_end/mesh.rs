@@ -89,9 +89,14 @@ impl Pod {
         span_of(&self.collector, traceparent).await
     }
 
-    /// Closes the books; see [`settle`].
+    /// Closes the books of a run that lost nothing; see [`settle`].
     pub async fn settle(&self, exported: usize) -> Ledger {
-        settle(&[&self.envoy], &self.collector, exported).await
+        settle(&[&self.envoy], &self.collector, exported, 0).await
+    }
+
+    /// Closes the books of a run that had to lose some; see [`settle`].
+    pub async fn settle_with(&self, exported: usize, discarded: u64) -> Ledger {
+        settle(&[&self.envoy], &self.collector, exported, discarded).await
     }
 }
 
@@ -110,8 +115,8 @@ async fn span_of(collector: &Collector, traceparent: &str) -> ReceivedSpan {
 }
 
 /// Waits until nothing is queued or in flight and all VMs have told their counters, then checks that exactly `exported`
-/// spans left, that the collector holds as many, and that the conservation law holds.
-pub async fn settle(envoys: &[&Envoy], collector: &Collector, exported: usize) -> Ledger {
+/// spans left and `discarded` were lost, that the collector holds what left, and that the conservation law holds.
+pub async fn settle(envoys: &[&Envoy], collector: &Collector, exported: usize, discarded: u64) -> Ledger {
     let started = Instant::now();
     loop {
         let mut ledgers = Vec::new();
@@ -120,12 +125,13 @@ pub async fn settle(envoys: &[&Envoy], collector: &Collector, exported: usize) -
         }
         let ledger: Ledger = ledgers.into_iter().sum();
         let received = collector.spans().len();
-        if ledger.is_settled() && ledger.exported == exported as u64 && received == exported {
+        let as_told = ledger.exported == exported as u64 && ledger.discarded == discarded && received == exported;
+        if as_told && ledger.is_settled() {
             return ledger;
         }
         assert!(
             started.elapsed() < SOON,
-            "{exported} spans should have been exported; the collector has {received}; the filter says {ledger}"
+            "{exported} spans should have been exported and {discarded} discarded; the collector has {received}; the filter says {ledger}"
         );
         sleep(Duration::from_millis(20)).await;
     }

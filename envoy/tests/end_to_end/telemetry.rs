@@ -32,11 +32,11 @@ async fn prometheus_sees_the_counters_with_their_reasons_as_labels() {
     pod.settle(1).await;
     let page = pod.envoy.admin().prometheus().await.unwrap();
     for line in [
-        "envoy_wasmcustom_tracelift_decisions_dropped{tracelift_reason=\"ratio\"} 2",
-        "envoy_wasmcustom_tracelift_upgrades{tracelift_reason=\"http_status\"} 1",
-        "envoy_wasmcustom_tracelift_spans_offered{} 1",
-        "envoy_wasmcustom_tracelift_spans_exported{} 1",
-        "envoy_wasmcustom_tracelift_queue_spans{} 0",
+        "tracelift_decisions_dropped{reason=\"ratio\"} 2",
+        "tracelift_upgrades{reason=\"http_status\"} 1",
+        "tracelift_spans_offered{} 1",
+        "tracelift_spans_exported{} 1",
+        "tracelift_queue_spans{} 0",
     ] {
         assert!(page.lines().any(|found| found == line), "no {line} in\n{}", ours(&page));
     }
