@@ -1,0 +1,215 @@
+//! All that is known after a run.
+
+use crate::hops::Hop;
+use crate::mesh::{Counted, GATEWAY};
+use crate::plan::{Operation, Visit};
+use crate::services::{BANK, MESHED};
+use crate::span::{Span, threshold};
+use crate::truth::{Answered, Arrival, Call, Event};
+use std::collections::{BTreeMap, HashMap};
+
+/// What services, clients, collector and Envoys have told.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// Share of traces that the head was told to sample.
+    pub ratio: f64,
+    /// What the clients got.
+    pub answered: Vec<Answered>,
+    /// What the applications were asked.
+    pub arrivals: Vec<Arrival>,
+    /// What the applications asked for.
+    pub calls: Vec<Call>,
+    /// What the collector took.
+    pub spans: Vec<Span>,
+    /// What the Envoys counted.
+    pub counted: BTreeMap<String, Counted>,
+    /// Errors in the Envoys' logs.
+    pub complaints: Vec<String>,
+}
+
+/// What the head made of a request, as the storefront saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Which request.
+    pub visit: &'a Visit,
+    /// The storefront's arrival.
+    pub arrival: &'a Arrival,
+}
+
+impl Head<'_> {
+    /// R: the low 56 bits of the trace id (no request here brings an `rv`).
+    pub fn randomness(&self) -> u64 {
+        (self.arrival.context.trace_id & ((1 << 56) - 1)) as u64
+    }
+
+    /// It is a health probe.
+    pub fn is_probe(&self) -> bool {
+        self.visit.operation == Operation::Probe
+    }
+}
+
+impl Evidence {
+    /// Of a run that has not begun.
+    pub fn new(ratio: f64) -> Self {
+        Self {
+            ratio,
+            answered: Vec::new(),
+            arrivals: Vec::new(),
+            calls: Vec::new(),
+            spans: Vec::new(),
+            counted: BTreeMap::new(),
+            complaints: Vec::new(),
+        }
+    }
+
+    /// Takes what was noted.
+    pub fn events(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Arrival(arrival) => self.arrivals.push(arrival),
+                Event::Call(call) => self.calls.push(call),
+                Event::Answered(answered) => self.answered.push(answered),
+            }
+        }
+    }
+
+    /// Every Envoy has counted every request, and no span is on its way.
+    pub fn is_settled(&self) -> bool {
+        let exported: u64 = self.counted.values().map(|counted| counted.ledger.exported).sum();
+        let counted = |name: &str| {
+            self.counted.get(name).is_some_and(|c| c.ledger.is_settled() && c.decisions() == self.streams(name))
+        };
+        MESHED.into_iter().chain([GATEWAY]).all(counted) && exported == self.spans.len() as u64
+    }
+
+    /// How many requests passed the Envoy of that name, in and out.
+    pub fn streams(&self, name: &str) -> u64 {
+        let count = if name == GATEWAY {
+            self.answered.len()
+        } else {
+            self.arrivals.iter().filter(|arrival| arrival.service == name).count()
+                + self.calls.iter().filter(|call| call.service == name).count()
+        };
+        count as u64
+    }
+
+    /// Each request at the storefront, where the gateway's decision shows.
+    pub fn heads(&self) -> impl Iterator<Item = Head<'_>> {
+        let visits: HashMap<u64, &Visit> = self.answered.iter().map(|a| (a.visit.number, &a.visit)).collect();
+        let front = self.arrivals.iter().filter(|arrival| arrival.service == "storefront");
+        front.filter_map(move |arrival| visits.get(&arrival.visit).map(|visit| Head { visit, arrival }))
+    }
+
+    /// The same by trace.
+    pub fn heads_by_trace(&self) -> HashMap<u128, Head<'_>> {
+        self.heads().map(|head| (head.arrival.context.trace_id, head)).collect()
+    }
+
+    /// T as the head wrote it into `tracestate`; none when nothing was sampled.
+    pub fn threshold(&self) -> Option<u64> {
+        let sampled = self.arrivals.iter().filter(|arrival| arrival.context.sampled);
+        sampled.filter_map(|arrival| threshold(&arrival.context.tracestate)).next()
+    }
+
+    /// Every pass through an Envoy that may be recorded: all but those of probes.
+    pub fn hops(&self) -> Vec<Hop> {
+        let heads: HashMap<u64, Head<'_>> = self.heads().map(|head| (head.visit.number, head)).collect();
+        let is_probe = |visit: &u64| heads.get(visit).is_some_and(Head::is_probe);
+        let inbound = self.arrivals.iter().filter(|arrival| !is_probe(&arrival.visit)).filter_map(Hop::of_arrival);
+        let outbound = self.calls.iter().map(Hop::of_call);
+        let gateway = self.answered.iter().filter_map(|answered| {
+            let head = heads.get(&answered.visit.number).filter(|head| !head.is_probe())?;
+            Some(Hop::of_answer(answered, head.arrival.context.trace_id, head.arrival.context.sampled))
+        });
+        inbound.chain(outbound).chain(gateway.flatten()).collect()
+    }
+
+    /// The spans by trace.
+    pub fn by_trace(&self) -> HashMap<u128, Vec<&Span>> {
+        let mut traces: HashMap<u128, Vec<&Span>> = HashMap::new();
+        for span in &self.spans {
+            traces.entry(span.trace_id).or_default().push(span);
+        }
+        traces
+    }
+
+    /// Arrivals behind a sidecar, or all of them with the bank's.
+    pub fn arrivals_in_mesh(&self) -> impl Iterator<Item = &Arrival> {
+        self.arrivals.iter().filter(|arrival| arrival.service != BANK)
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::span::Kind;
+    use crate::testing::{SpanBuilder, span};
+    use crate::truth::{Outcome, SeenContext};
+    use tracelift_envoy::Ledger;
+
+    /// T for one half.
+    const TH: &str = "ot=th:8";
+
+    /// Two requests for the cart at a ratio of one half: the first is sampled and well, the second dropped and fails in
+    /// the catalog.
+    pub fn a_run() -> Evidence {
+        let mut evidence = Evidence::new(0.5);
+        one_request(&mut evidence, 1, 0x80_0000_0000_0001, true, None);
+        one_request(&mut evidence, 2, 0x7f_0000_0000_0002, false, Some(crate::plan::Fault::CatalogCrash));
+        for name in MESHED.into_iter().chain([GATEWAY]) {
+            let spans = evidence.spans.iter().filter(|span| span.service == name).count() as u64;
+            let streams = evidence.streams(name);
+            let ledger = Ledger { offered: spans, exported: spans, ..Ledger::default() };
+            let mut counted = Counted { ledger, ..Counted::default() };
+            if 0 < streams {
+                counted.sampled.insert("parent".into(), streams / 2);
+                counted.dropped.insert("parent".into(), streams / 2);
+                counted.upgrades.insert("http_status".into(), streams / 2);
+            }
+            evidence.counted.insert(name.to_owned(), counted);
+        }
+        evidence
+    }
+
+    fn one_request(
+        evidence: &mut Evidence,
+        number: u64,
+        trace_id: u128,
+        sampled: bool,
+        fault: Option<crate::plan::Fault>,
+    ) {
+        let visit = Visit { number, operation: Operation::Cart, fault, context: None };
+        let id = |hop: u64| number * 100 + hop;
+        let (ok, tracestate) = (fault.is_none(), if sampled { TH } else { "" });
+        let outcome = |failing: u16| Outcome::Status(if ok { 200 } else { failing });
+        let hop = |builder: SpanBuilder, status: i64| match ok {
+            true => builder.tracestate(TH).build(),
+            false => builder.upgraded(status).build(),
+        };
+        evidence.answered.push(Answered { visit, status: Ok(visit.expected_status()) });
+        evidence.spans.push(hop(span(GATEWAY, Kind::Server, trace_id, id(1), None), 502));
+        evidence.spans.push(hop(span(GATEWAY, Kind::Client, trace_id, id(2), Some(id(1))), 502));
+        for (place, service, peer, status) in
+            [(3, "storefront", Some("cart"), 502), (5, "cart", Some("catalog"), 502), (7, "catalog", None, 500)]
+        {
+            let context = SeenContext {
+                trace_id,
+                span_id: id(place),
+                sampled,
+                tracestate: tracestate.to_owned(),
+                amazon: visit.amazon_header(),
+            };
+            evidence.arrivals.push(Arrival { visit: number, service, context, outcome: outcome(status) });
+            evidence
+                .spans
+                .push(hop(span(service, Kind::Server, trace_id, id(place), Some(id(place - 1))), i64::from(status)));
+            if let Some(peer) = peer {
+                let outcome = outcome(if peer == "catalog" { 500 } else { 502 });
+                let parent_id = id(place);
+                evidence.calls.push(Call { visit: number, service, peer, trace_id, parent_id, sampled, outcome });
+                let client = span(service, Kind::Client, trace_id, id(place + 1), Some(parent_id)).peer(peer);
+                evidence.spans.push(hop(client, 500));
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The unattended verdict: what the collector and the Envoys say, against what services and clients saw themselves.
+
+mod context;
+mod counters;
+mod decisions;
+mod evidence;
+mod spans;
+
+pub use evidence::Evidence;
+use std::fmt::Write;
+
+/// Lines of a failed check that are shown.
+const SHOWN: usize = 5;
+
+/// One thing that was verified, or was found wrong.
+#[derive(Clone, Debug)]
+pub struct Check {
+    name: &'static str,
+    detail: String,
+    cases: u64,
+    wrong: Vec<String>,
+}
+
+impl Check {
+    /// A check without cases so far.
+    fn new(name: &'static str) -> Self {
+        Self { name, detail: String::new(), cases: 0, wrong: Vec::new() }
+    }
+
+    /// One case: right, or wrong with an explanation.
+    fn case(&mut self, right: bool, explain: impl FnOnce() -> String) {
+        self.cases += 1;
+        if !right {
+            self.wrong.push(explain());
+        }
+    }
+
+    /// What was counted, for the table.
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+
+    /// Nothing was found wrong.
+    pub fn passed(&self) -> bool {
+        self.wrong.is_empty()
+    }
+}
+
+/// All checks, in the order in which a request lives.
+pub fn all(evidence: &Evidence) -> Vec<Check> {
+    vec![
+        context::answers(evidence),
+        context::context(evidence),
+        context::own_ids(evidence),
+        context::others(evidence),
+        decisions::head(evidence),
+        decisions::agreement(evidence),
+        decisions::ratio(evidence),
+        spans::failing_hops(evidence),
+        spans::sampled_hops(evidence),
+        spans::reasons(evidence),
+        spans::flags(evidence),
+        spans::thresholds(evidence),
+        spans::links(evidence),
+        spans::probes(evidence),
+        counters::requests(evidence),
+        counters::upgrades(evidence),
+        counters::ledgers(evidence),
+        counters::losses(evidence),
+        counters::problems(evidence),
+    ]
+}
+
+/// The checks as a table, with the first lines of what is wrong.
+pub fn table(checks: &[Check]) -> String {
+    let mut out = String::new();
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    // Writing to a String cannot fail.
+    let mut say = |line: String| writeln!(out, "{}", line.trim_end()).unwrap_or_default();
+    for check in checks {
+        let verdict = match (check.passed(), check.cases) {
+            (false, _) => "FAILED ",
+            (true, 0) => "no case",
+            (true, _) => "ok     ",
+        };
+        say(format!("{verdict}  {:width$}  {}", check.name, check.detail));
+        for line in check.wrong.iter().take(SHOWN) {
+            say(format!("           {line}"));
+        }
+        if SHOWN < check.wrong.len() {
+            say(format!("           … and {} more", check.wrong.len() - SHOWN));
+        }
+    }
+    let failed = checks.iter().filter(|check| !check.passed()).count();
+    let verified = checks.iter().filter(|check| check.passed() && 0 < check.cases).count();
+    say(String::new());
+    say(format!("{verified} verified, {failed} failed, {} without a case", checks.len() - verified - failed));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::evidence::tests::a_run;
+
+    fn failed(evidence: &Evidence) -> Vec<&'static str> {
+        all(evidence).iter().filter(|check| !check.passed()).map(|check| check.name).collect()
+    }
+
+    #[test]
+    fn a_run_in_which_everything_is_right_passes() {
+        let evidence = a_run();
+        let checks = all(&evidence);
+        assert!(checks.iter().all(Check::passed), "{}", table(&checks));
+        assert!(evidence.is_settled());
+    }
+
+    #[test]
+    fn each_defect_is_found_by_its_check() {
+        type Defect = fn(&mut Evidence);
+        let cases: [(&str, Defect); 16] = [
+            ("every answer is the planned one", |e| e.answered[0].status = Ok(500)),
+            ("every answer is the planned one", |e| e.answered[0].status = Err("no response".into())),
+            ("one trace at every service", |e| e.arrivals[1].context.trace_id ^= 1 << 64),
+            ("every hop has its own span id", |e| e.arrivals[1].context.span_id = e.arrivals[0].context.span_id),
+            ("headers of others arrive untouched", |e| e.arrivals[0].context.amazon.push('x')),
+            ("the head samples iff R >= T", |e| e.arrivals.iter_mut().for_each(|a| a.context.sampled = true)),
+            ("all hops agree with the head", |e| e.arrivals[1].context.sampled ^= true),
+            ("every failing hop's span is there", |e| {
+                let failed = e.spans.iter().position(|span| span.trigger.is_some()).unwrap();
+                e.spans.remove(failed);
+            }),
+            ("every hop of a sampled trace is there", |e| {
+                let sampled = e.spans.iter().position(|span| span.trigger.is_none()).unwrap();
+                e.spans.remove(sampled);
+            }),
+            ("nothing is kept without a reason", |e| {
+                let id = e.spans.iter().map(|span| span.span_id).max().unwrap();
+                e.spans.iter_mut().find(|span| span.trigger.is_none()).unwrap().trigger = Some("latency".into());
+                assert_ne!(id, 0);
+            }),
+            ("exported thresholds and priorities", |e| {
+                e.spans.iter_mut().find(|span| span.trigger.is_some()).unwrap().th = None;
+            }),
+            ("parent ids link up", |e| {
+                e.spans.iter_mut().find(|span| span.parent_id.is_some()).unwrap().parent_id = Some(0xdead);
+            }),
+            ("counters count every request", |e| {
+                e.counted.get_mut("gateway").unwrap().dropped.insert("ratio".into(), 99);
+            }),
+            ("ledgers balance", |e| e.counted.get_mut("cart").unwrap().ledger.offered += 1),
+            ("nothing is lost or shed", |e| e.counted.get_mut("cart").unwrap().shed = 1),
+            ("no filter had a problem", |e| e.complaints.push("gateway: trap".into())),
+        ];
+        for (name, defect) in cases {
+            let mut evidence = a_run();
+            defect(&mut evidence);
+            assert!(failed(&evidence).contains(&name), "{name} did not fail, only {:?}", failed(&evidence));
+        }
+    }
+
+    #[test]
+    fn the_table_tells_a_check_without_a_case_from_one_that_passed() {
+        let mut wrong = Check::new("b");
+        (0..7).for_each(|case| wrong.case(false, || format!("case {case}")));
+        let table = table(&[Check::new("a"), wrong, Check { cases: 1, ..Check::new("c").detail("1 of 1") }]);
+        assert!(table.starts_with("no case  a\nFAILED   b\n           case 0\n"), "{table}");
+        assert!(table.contains("… and 2 more\nok       c  1 of 1\n"), "{table}");
+        assert!(table.ends_with("1 verified, 1 failed, 1 without a case\n"), "{table}");
+    }
+}

@@ -1,0 +1,53 @@
+//! The load generator: an open loop at a steady rate, as strangers on the internet are.
+
+use crate::plan::{Plan, Visit};
+use crate::services::VISIT_HEADER;
+use crate::truth::{Answered, Event, Truth};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracelift_envoy::client::{Client, Request};
+
+/// Requests that may be open at a time; beyond it the generator waits rather than fall over.
+const OPEN: usize = 256;
+
+/// Sends the plan's requests to `entrance`, `rate` a second, and returns when `requests` of them were answered.
+pub async fn run(plan: Plan, entrance: SocketAddr, rate: f64, requests: Option<u64>, truth: Truth) {
+    let client = Client::new();
+    let open = Arc::new(Semaphore::new(OPEN));
+    let mut visitors = JoinSet::new();
+    let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
+    // After a pause of the machine the rate goes on; it does not make up for lost time all at once.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0..requests.unwrap_or(u64::MAX) {
+        ticks.tick().await;
+        let Ok(permit) = open.clone().acquire_owned().await else { return };
+        let (visit, client, truth) = (plan.visit(number), client.clone(), truth.clone());
+        visitors.spawn(async move {
+            let status = client.send(request(entrance, &visit)).await;
+            let status = status.map(|reply| reply.status).map_err(|error| error.to_string());
+            truth.note(Event::Answered(Answered { visit, status }));
+            drop(permit);
+        });
+        while visitors.try_join_next().is_some() {}
+    }
+    while visitors.join_next().await.is_some() {}
+}
+
+fn request(entrance: SocketAddr, visit: &Visit) -> Request {
+    let path = visit.path();
+    let request = if visit.is_post() { Request::post(entrance, &path, "") } else { Request::get(entrance, &path) };
+    let request = request
+        .host("shop.example")
+        .header(VISIT_HEADER, visit.number.to_string())
+        .header("x-amzn-trace-id", visit.amazon_header());
+    match &visit.context {
+        Some(context) => {
+            request.header("traceparent", context.traceparent()).header("tracestate", visit.vendor_member())
+        }
+        None => request,
+    }
+}

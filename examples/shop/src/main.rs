@@ -1,0 +1,55 @@
+//! The demo: a shop of four services that know nothing of tracing, an Envoy with Tracelift beside each and one at the edge,
+//! strangers who visit it, and a collector whose traces are shown, priced and, on request, checked.
+
+mod check;
+mod hops;
+mod load;
+mod mesh;
+mod model;
+mod options;
+mod plan;
+mod run;
+mod services;
+mod span;
+#[cfg(test)]
+mod testing;
+mod truth;
+mod view;
+
+use clap::Parser;
+use options::Options;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    // Dropping the run ends everything that it started.
+    let outcome = tokio::select! {
+        outcome = run::run(&options) => outcome,
+        signal = ended() => {
+            println!("\nEnding on {signal}: stopping the Envoys.");
+            return ExitCode::SUCCESS;
+        }
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn ended() -> &'static str {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    match (interrupt, terminate) {
+        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+            _ = interrupt.recv() => "Ctrl-C",
+            _ = terminate.recv() => "SIGTERM",
+        },
+        // Without handlers the default action ends us, and the kernel ends the Envoys with us.
+        _ => std::future::pending().await,
+    }
+}

@@ -1,0 +1,157 @@
+//! What the views show: fed with events, spans and counters; bounded, however long it runs.
+
+pub mod bill;
+mod completeness;
+pub mod snapshot;
+mod traces;
+mod waterfall;
+
+use crate::hops::Hop;
+use crate::mesh::Counted;
+use crate::plan::{Operation, Visit};
+use crate::span::Span;
+use crate::truth::Event;
+use completeness::Completeness;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+use traces::Traces;
+
+/// Requests whose trace is remembered, to name it when it shows up.
+const REMEMBERED: usize = 20_000;
+
+/// What was asked for on the command line.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Settings {
+    /// Share of traces that the head samples.
+    pub ratio: f64,
+    /// Requests per second.
+    pub rate: f64,
+    /// Share of requests with a fault.
+    pub failures: f64,
+    /// Of the plan.
+    pub seed: u64,
+}
+
+/// Answers, as the clients counted them.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Requests {
+    /// All.
+    pub answered: u64,
+    /// Of these, health probes.
+    pub probes: u64,
+    /// Of those that are no probes: 5xx or no answer.
+    pub failed: u64,
+    /// With another status than planned: must stay 0.
+    pub unplanned: u64,
+}
+
+/// A request as its trace is called.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    visit: Visit,
+    sampled: bool,
+    status: Option<u16>,
+}
+
+/// Everything that is known so far.
+#[derive(Debug)]
+pub struct Model {
+    settings: Settings,
+    started: Instant,
+    requests: Requests,
+    traces: Traces,
+    hops: Completeness,
+    counted: BTreeMap<String, Counted>,
+    known: HashMap<u128, Known>,
+    trace_of: HashMap<u64, u128>,
+    by_age: VecDeque<(u128, u64)>,
+    plan: crate::plan::Plan,
+}
+
+impl Model {
+    /// Of a run that begins now.
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        let plan = crate::plan::Plan { seed: settings.seed, failures: settings.failures };
+        Self {
+            settings,
+            started: now,
+            requests: Requests::default(),
+            traces: Traces::default(),
+            hops: Completeness::default(),
+            counted: BTreeMap::new(),
+            known: HashMap::new(),
+            trace_of: HashMap::new(),
+            by_age: VecDeque::new(),
+            plan,
+        }
+    }
+
+    /// Something happened.
+    pub fn note(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::Arrival(arrival) => {
+                if arrival.service == "storefront" {
+                    self.remember(arrival.context.trace_id, arrival.visit, arrival.context.sampled);
+                }
+                let upgradable = self.plan.visit(arrival.visit).operation != Operation::Probe;
+                if let Some(hop) = Hop::of_arrival(arrival).filter(|hop| hop.failed && upgradable) {
+                    self.hops.expect(now, hop);
+                }
+            }
+            Event::Call(call) => {
+                let hop = Hop::of_call(call);
+                if hop.failed {
+                    self.hops.expect(now, hop);
+                }
+            }
+            Event::Answered(answered) => {
+                self.requests.answered += 1;
+                self.requests.unplanned += u64::from(answered.status != Ok(answered.visit.expected_status()));
+                if answered.visit.operation == Operation::Probe {
+                    self.requests.probes += 1;
+                    return;
+                }
+                let failed = answered.status.as_ref().map_or(true, |status| 500 <= *status);
+                self.requests.failed += u64::from(failed);
+                let Some(trace_id) = self.trace_of.get(&answered.visit.number).copied() else { return };
+                let Some(known) = self.known.get_mut(&trace_id) else { return };
+                known.status = answered.status.as_ref().ok().copied();
+                if failed {
+                    for hop in Hop::of_answer(answered, trace_id, known.sampled) {
+                        self.hops.expect(now, hop);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Spans came in.
+    pub fn receive(&mut self, now: Instant, spans: impl IntoIterator<Item = Span>) {
+        for span in spans {
+            self.traces.add(span);
+        }
+        self.hops.look(now, &self.traces);
+    }
+
+    /// A reading of all Envoys' counters.
+    pub fn count(&mut self, counted: BTreeMap<String, Counted>) {
+        self.counted = counted;
+    }
+
+    fn remember(&mut self, trace_id: u128, number: u64, sampled: bool) {
+        let visit = self.plan.visit(number);
+        self.known.insert(trace_id, Known { visit, sampled, status: None });
+        self.trace_of.insert(number, trace_id);
+        self.by_age.push_back((trace_id, number));
+        while REMEMBERED < self.by_age.len() {
+            if let Some((trace_id, number)) = self.by_age.pop_front() {
+                self.known.remove(&trace_id);
+                self.trace_of.remove(&number);
+            }
+        }
+    }
+
+    fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.started)
+    }
+}

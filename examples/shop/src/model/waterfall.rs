@@ -1,0 +1,130 @@
+//! Spans of one trace as rows: parents before their children, indented, with their place in time.
+
+use crate::span::{Kind, Span};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+
+/// One bar.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// 0 for a root.
+    pub depth: usize,
+    /// Who.
+    pub service: String,
+    /// `SERVER` or `CLIENT`.
+    pub kind: &'static str,
+    /// The span's name.
+    pub name: String,
+    /// Whom a CLIENT called.
+    pub peer: Option<String>,
+    /// Since the trace's first span began, in milliseconds.
+    pub offset_ms: f64,
+    /// In milliseconds.
+    pub duration_ms: f64,
+    /// HTTP status, if there was one.
+    pub status: Option<i64>,
+    /// Envoy's response flags.
+    pub flags: Option<String>,
+    /// The span's status is ERROR.
+    pub error: bool,
+    /// What upgraded it.
+    pub trigger: Option<String>,
+    /// Its parent is not here: the caller had no failure and was not sampled.
+    pub parent_dropped: bool,
+    /// 16 hexadecimal digits.
+    pub span_id: String,
+}
+
+/// Rows of all spans, whatever order they came in. A parent that is missing, or a circle, makes a root.
+pub fn rows(spans: &[Span], client_span: Option<u64>) -> Vec<Row> {
+    let ids: BTreeSet<u64> = spans.iter().map(|span| span.span_id).collect();
+    let known = |span: &Span| span.parent_id.filter(|parent| ids.contains(parent));
+    let first = spans.iter().map(|span| span.start).min().unwrap_or(0);
+
+    let mut in_order: Vec<&Span> = spans.iter().collect();
+    // Two ends of a hop may begin in the same nanosecond; then the caller comes first.
+    in_order.sort_by_key(|span| (span.start, u64::MAX - span.end, span.span_id));
+    let mut children: HashMap<u64, Vec<&Span>> = HashMap::new();
+    for span in &in_order {
+        if let Some(parent) = known(span) {
+            children.entry(parent).or_default().push(span);
+        }
+    }
+    let mut rows = Vec::with_capacity(spans.len());
+    let mut done = BTreeSet::new();
+    let roots = in_order.iter().filter(|span| known(span).is_none());
+    // Whatever a circle hides from the roots is shown after them.
+    for root in roots.chain(&in_order) {
+        let mut stack = vec![(*root, 0)];
+        while let Some((span, depth)) = stack.pop() {
+            if !done.insert(span.span_id) {
+                continue;
+            }
+            rows.push(row(span, depth, first, known(span).is_none() && span.parent_id != client_span));
+            let below = children.get(&span.span_id).into_iter().flatten().rev();
+            stack.extend(below.map(|child| (*child, depth + 1)));
+        }
+    }
+    rows
+}
+
+fn row(span: &Span, depth: usize, first: u64, parent_dropped: bool) -> Row {
+    let ms = |nanos: u64| nanos as f64 / 1e6;
+    Row {
+        depth,
+        service: span.service.clone(),
+        kind: span.kind.name(),
+        name: span.name.clone(),
+        peer: span.peer.clone().filter(|_| span.kind == Kind::Client),
+        offset_ms: ms(span.start - first),
+        duration_ms: ms(span.end.saturating_sub(span.start)),
+        status: span.status,
+        flags: span.flags.clone(),
+        error: span.error,
+        trigger: span.trigger.clone(),
+        parent_dropped: parent_dropped && span.parent_id.is_some(),
+        span_id: format!("{:016x}", span.span_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::span;
+
+    fn outline(spans: &[Span]) -> Vec<(usize, String, bool)> {
+        rows(spans, None).into_iter().map(|row| (row.depth, row.service, row.parent_dropped)).collect()
+    }
+
+    #[test]
+    fn children_follow_their_parents_by_start_whatever_the_order_of_arrival() {
+        let spans = [
+            span("payment", Kind::Server, 1, 5, Some(4)).ms(12, 18).build(),
+            span("storefront", Kind::Server, 1, 2, Some(1)).ms(1, 20).build(),
+            span("storefront out", Kind::Client, 1, 4, Some(2)).ms(11, 19).build(),
+            span("storefront out", Kind::Client, 1, 3, Some(2)).ms(2, 9).build(),
+            span("gateway", Kind::Server, 1, 1, None).ms(0, 21).build(),
+        ];
+        let rows = rows(&spans, None);
+        let seen: Vec<_> = rows.iter().map(|row| (row.depth, row.span_id.trim_start_matches('0'))).collect();
+        assert_eq!(seen, [(0, "1"), (1, "2"), (2, "3"), (2, "4"), (3, "5")]);
+        assert_eq!((rows[4].offset_ms, rows[4].duration_ms), (12.0, 6.0));
+    }
+
+    #[test]
+    fn a_hop_whose_caller_was_dropped_is_a_root_that_says_so() {
+        let spans = [
+            span("catalog", Kind::Server, 1, 9, Some(8)).ms(1, 2).build(),
+            span("cart", Kind::Client, 1, 8, Some(7)).ms(0, 3).build(),
+        ];
+        assert_eq!(outline(&spans), [(0, "cart".to_owned(), true), (1, "catalog".to_owned(), false)]);
+        assert!(!rows(&spans, Some(7))[0].parent_dropped, "the client's own span is outside the mesh");
+    }
+
+    #[test]
+    fn a_circle_loses_no_span_and_ends() {
+        let spans = [span("a", Kind::Server, 1, 1, Some(2)).build(), span("b", Kind::Server, 1, 2, Some(1)).build()];
+        assert_eq!(outline(&spans).len(), 2);
+        assert_eq!(outline(&[]), []);
+    }
+}

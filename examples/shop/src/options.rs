@@ -1,0 +1,89 @@
+//! The command line.
+
+use clap::Parser;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// A shop of four services behind Envoys with Tracelift, its traffic, and what its traces show and cost
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tracelift-shop")]
+pub struct Options {
+    /// Stop after this many requests instead of running until Ctrl-C
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    requests: Option<u64>,
+    /// Unattended: no live view; verify what the collector got against what happened, fail on any difference
+    #[arg(long)]
+    pub check: bool,
+    /// Requests per second [default: 30, with --check 150]
+    #[arg(long, value_parser = rate)]
+    rate: Option<f64>,
+    /// Share of requests that meet a failure somewhere in the mesh, 0 to 1
+    #[arg(long, default_value_t = 0.05, value_parser = share)]
+    pub failures: f64,
+    /// Share of traces that the head samples, 0.0001 to 1: the one place where it is set
+    #[arg(long, default_value_t = 0.01, value_parser = ratio)]
+    pub ratio: f64,
+    /// Port of the web page on 127.0.0.1; another one is taken when it is busy
+    #[arg(long, default_value_t = 7878)]
+    port: u16,
+    /// Chooses which request does what and which fails
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl Options {
+    /// How many requests, if there is an end.
+    pub fn requests(&self) -> Option<u64> {
+        self.requests.or(self.check.then_some(2000))
+    }
+
+    /// Requests per second. A check is unattended, so it need not be slow enough to watch.
+    pub fn rate(&self) -> f64 {
+        self.rate.unwrap_or(if self.check { 150.0 } else { 30.0 })
+    }
+
+    /// Where the web page should be.
+    pub fn page(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    within(text, 0.0, 1.0)
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    within(text, 0.0001, 1.0)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    within(text, 0.1, 2000.0)
+}
+
+fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (least..=most).contains(&number) { Ok(number) } else { Err(format!("must be {least} to {most}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from([&["shop"], arguments].concat())
+    }
+
+    #[test]
+    fn a_check_has_an_end_and_a_live_run_has_none() {
+        assert_eq!(parse(&[]).unwrap().requests(), None);
+        assert_eq!(parse(&["--check"]).unwrap().requests(), Some(2000));
+        assert_eq!(parse(&["--requests", "7", "--check"]).unwrap().requests(), Some(7));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for bad in [["--ratio", "0"], ["--ratio", "1.1"], ["--failures", "-1"], ["--rate", "NaN"], ["--requests", "0"]]
+        {
+            assert!(parse(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! One run from start to end: applications, collector, Envoys, traffic, views or check.
+
+use crate::check::{self, Evidence};
+use crate::load;
+use crate::mesh::Mesh;
+use crate::model::{Model, Settings};
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::services::Services;
+use crate::span::Span;
+use crate::truth::Truth;
+use crate::view::terminal::{self, Terminal};
+use crate::view::web::{Page, Shared};
+use anyhow::{Context, Result};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracelift_envoy::Collector;
+
+/// How often spans and events are fetched.
+const FETCH: Duration = Duration::from_millis(250);
+/// How long the last spans may take to arrive.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// Everything that runs.
+struct Running {
+    mesh: Mesh,
+    collector: Collector,
+    truth: Truth,
+    plan: Plan,
+    _services: Services,
+}
+
+/// Runs until the requests are used up; for ever without a number of them. The exit code is the check's verdict.
+pub async fn run(options: &Options) -> Result<ExitCode> {
+    let running = start(options).await?;
+    if options.check { checked(options, running).await } else { watched(options, running).await }
+}
+
+async fn start(options: &Options) -> Result<Running> {
+    let began = Instant::now();
+    let plan = Plan { seed: options.seed, failures: options.failures };
+    let truth = Truth::default();
+    println!("Starting four services, a bank and an OTLP collector …");
+    let services = Services::start(plan, &truth).await.context("cannot start the services")?;
+    let collector = Collector::start().await.context("cannot start the collector")?;
+    println!("Starting 5 Envoys with the module, two workers each …");
+    let mesh = Mesh::start(&services, collector.address(), options.ratio, |name| {
+        println!("  {:>5.1} s  Envoy of {name}", began.elapsed().as_secs_f64());
+    })
+    .await?;
+    println!("  {:>5.1} s  all are ready", began.elapsed().as_secs_f64());
+    Ok(Running { mesh, collector, truth, plan, _services: services })
+}
+
+async fn watched(options: &Options, running: Running) -> Result<ExitCode> {
+    let (rate, requests) = (options.rate(), options.requests());
+    let settings = Settings { ratio: options.ratio, rate, failures: options.failures, seed: options.seed };
+    let model: Shared = Arc::new(Mutex::new(Model::new(settings, Instant::now())));
+    let page = Page::start(options.page(), model.clone()).await.context("cannot serve the web page")?;
+    println!("\nThe shop is open. Watch it at {}\n", page.url);
+
+    let mut terminal = Terminal::new(page.url.clone());
+    let mut drawing = interval(Duration::from_secs(terminal.period()));
+    let mut counting = interval(Duration::from_secs(1));
+    let mut fetching = interval(FETCH);
+    for ticks in [&mut drawing, &mut counting, &mut fetching] {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    let traffic = load::run(running.plan, running.mesh.entrance()?, rate, requests, running.truth.clone());
+    tokio::pin!(traffic);
+    let lock = || model.lock().unwrap_or_else(PoisonError::into_inner);
+    let fetch = || {
+        let (now, events, spans) = (Instant::now(), running.truth.take(), running.collector.take_spans());
+        let mut model = lock();
+        events.iter().for_each(|event| model.note(now, event));
+        model.receive(now, spans.iter().map(Span::from));
+    };
+    let mut ending: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            () = &mut traffic, if ending.is_none() => ending = Some(Instant::now()),
+            _ = fetching.tick() => fetch(),
+            _ = counting.tick() => {
+                let counted = running.mesh.counted().await?;
+                lock().count(counted);
+            }
+            _ = drawing.tick() => terminal.draw(&lock().snapshot(Instant::now()))?,
+        }
+        // The last spans are on their way for about two seconds.
+        if ending.is_some_and(|ending| Duration::from_secs(3) < ending.elapsed()) {
+            break;
+        }
+    }
+    println!("\n{}", terminal::line(&lock().snapshot(Instant::now())));
+    println!("All requests are done. Stopping the Envoys.");
+    running.mesh.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
+    let requests = options.requests().unwrap_or_default();
+    let rate = options.rate();
+    println!(
+        "Sending {requests} requests, {rate} a second (seed {}, failures {}, ratio {}) …",
+        options.seed, options.failures, options.ratio
+    );
+    let began = Instant::now();
+    let mut evidence = Evidence::new(options.ratio);
+    load::run(running.plan, running.mesh.entrance()?, rate, Some(requests), running.truth.clone()).await;
+    println!("  {:>5.1} s  all answered; waiting for the last spans and counters …", began.elapsed().as_secs_f64());
+    let waiting = Instant::now();
+    loop {
+        evidence.events(running.truth.take());
+        evidence.spans.extend(running.collector.take_spans().iter().map(Span::from));
+        evidence.counted = running.mesh.counted().await?;
+        if evidence.is_settled() || SETTLING < waiting.elapsed() {
+            break;
+        }
+        sleep(FETCH).await;
+    }
+    println!("  {:>5.1} s  checking\n", began.elapsed().as_secs_f64());
+    evidence.complaints = running.mesh.complaints();
+    let checks = check::all(&evidence);
+    println!("{}", check::table(&checks));
+    running.mesh.stop().await;
+    Ok(if checks.iter().all(check::Check::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

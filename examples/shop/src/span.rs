@@ -1,0 +1,130 @@
+//! A span as the demo looks at it: ids as numbers, and the few attributes that it shows or checks.
+
+use tracelift_envoy::ReceivedSpan;
+
+/// Which side of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// The call as it arrived.
+    Server,
+    /// The call as it went on.
+    Client,
+    /// None that a proxy makes.
+    Other,
+}
+
+impl Kind {
+    /// As the semantic conventions write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "SERVER",
+            Self::Client => "CLIENT",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+/// One exported span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The trace.
+    pub trace_id: u128,
+    /// This span.
+    pub span_id: u64,
+    /// Its parent; none for a root.
+    pub parent_id: Option<u64>,
+    /// `service.name` of the resource.
+    pub service: String,
+    /// The span's name.
+    pub name: String,
+    /// Which side of the call.
+    pub kind: Kind,
+    /// Unix nanoseconds.
+    pub start: u64,
+    /// Unix nanoseconds.
+    pub end: u64,
+    /// Its status is ERROR.
+    pub error: bool,
+    /// HTTP status, if there was one.
+    pub status: Option<i64>,
+    /// Envoy's response flags, such as `UF,URX`.
+    pub flags: Option<String>,
+    /// What upgraded it, if anything did.
+    pub trigger: Option<String>,
+    /// Whom it called or was called as.
+    pub peer: Option<String>,
+    /// `th` of the exported tracestate: the rejection threshold, 14 hexadecimal digits as a number.
+    pub th: Option<u64>,
+    /// The exported tracestate.
+    pub tracestate: String,
+    /// `sampling.priority`.
+    pub priority: Option<i64>,
+    /// The sampled bit of the exported flags.
+    pub sampled: bool,
+}
+
+impl From<&ReceivedSpan> for Span {
+    fn from(received: &ReceivedSpan) -> Self {
+        let span = &received.span;
+        let parent_id = number(&span.parent_span_id);
+        let text = |key: &str| received.text(key).map(str::to_owned);
+        Self {
+            trace_id: span.trace_id.iter().fold(0, |id, byte| id << 8 | u128::from(*byte)),
+            span_id: number(&span.span_id),
+            parent_id: (parent_id != 0).then_some(parent_id),
+            service: received.service_name().to_owned(),
+            name: received.name().to_owned(),
+            kind: match received.kind().as_str_name() {
+                "SPAN_KIND_SERVER" => Kind::Server,
+                "SPAN_KIND_CLIENT" => Kind::Client,
+                _ => Kind::Other,
+            },
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            error: received.is_error(),
+            status: received.int("http.response.status_code"),
+            flags: text("tracelift.response_flags"),
+            trigger: received.trigger().map(str::to_owned),
+            peer: text("server.address"),
+            th: threshold(&span.trace_state),
+            tracestate: span.trace_state.clone(),
+            priority: received.int("sampling.priority"),
+            sampled: span.flags & 1 == 1,
+        }
+    }
+}
+
+fn number(id: &[u8]) -> u64 {
+    id.iter().fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+/// The `th` sub-key of the `ot` list-member, left-aligned in 56 bits (OTel "TraceState: Probability Sampling").
+pub fn threshold(tracestate: &str) -> Option<u64> {
+    let ot = tracestate.split(',').find_map(|member| member.trim().strip_prefix("ot="))?;
+    let th = ot.split(';').find_map(|pair| pair.strip_prefix("th:"))?;
+    let digits = th.len();
+    if !(1..=14).contains(&digits) {
+        return None;
+    }
+    Some(u64::from_str_radix(th, 16).ok()? << (4 * (14 - digits)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_read_left_aligned() {
+        for (tracestate, expected) in [
+            ("ot=th:0", Some(0)),
+            ("ot=th:c", Some(0xc0_0000_0000_0000)),
+            ("vendor=a,ot=rv:00000000000001;th:fd70a", Some(0xfd_70a0_0000_0000)),
+            ("ot=rv:00000000000001", None),
+            ("vendor=th:0", None),
+            ("", None),
+            ("ot=th:0123456789abcdef", None),
+        ] {
+            assert_eq!(threshold(tracestate), expected, "{tracestate}");
+        }
+    }
+}

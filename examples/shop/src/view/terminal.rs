@@ -1,0 +1,193 @@
+//! The live view in a terminal: redrawn in place, or a line now and then where there is no terminal.
+
+use crate::model::snapshot::{FailedTrace, Snapshot};
+use std::fmt::Write;
+use std::io::{self, IsTerminal, Write as _};
+
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const PLAIN: &str = "\x1b[0m";
+/// Failed traces listed.
+const LISTED: usize = 8;
+
+/// Draws on standard output.
+pub struct Terminal {
+    url: String,
+    live: bool,
+    drawn: usize,
+}
+
+impl Terminal {
+    /// Redraws in place when standard output is a terminal.
+    pub fn new(url: String) -> Self {
+        Self { url, live: io::stdout().is_terminal(), drawn: 0 }
+    }
+
+    /// How long to wait between two drawings, in seconds.
+    pub fn period(&self) -> u64 {
+        if self.live { 1 } else { 5 }
+    }
+
+    /// Draws over what was drawn last, or adds a line.
+    pub fn draw(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if !self.live {
+            return writeln!(out, "{}", line(snapshot));
+        }
+        let screen = screen(snapshot, &self.url);
+        if 0 < self.drawn {
+            write!(out, "\x1b[{}F", self.drawn)?;
+        }
+        // Each line clears its own rest: clearing everything first would flicker.
+        for line in screen.lines() {
+            writeln!(out, "{line}\x1b[K")?;
+        }
+        write!(out, "\x1b[J")?;
+        self.drawn = screen.lines().count();
+        out.flush()
+    }
+}
+
+/// The whole run in one line.
+pub fn line(snapshot: &Snapshot) -> String {
+    let Snapshot { requests, traces, hops, bill, shed, .. } = snapshot;
+    format!(
+        "{:>5.0} s  {} requests, {} failed | traces recorded: {} = {} sampled + {} upgraded | failing hops kept: {} of {}, \
+         {} on their way, {} missing | shed {} | X-Ray, a month: {} instead of {}",
+        snapshot.uptime_s,
+        grouped(requests.answered),
+        grouped(requests.failed),
+        grouped(traces.recorded),
+        grouped(traces.head_sampled),
+        grouped(traces.upgraded),
+        grouped(hops.kept),
+        grouped(hops.failed),
+        hops.pending,
+        hops.missing,
+        shed,
+        dollars(bill.tracelift.month),
+        dollars(bill.everything.month),
+    )
+}
+
+fn screen(snapshot: &Snapshot, url: &str) -> String {
+    let Snapshot { settings, requests, traces, hops, bill, .. } = snapshot;
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let mut say = |line: String| writeln!(out, "{line}").unwrap_or_default();
+    say(format!("{BOLD}Tracelift{PLAIN}  the shop behind five Envoys   {BOLD}{url}{PLAIN}   Ctrl-C ends it"));
+    say(format!(
+        "{DIM}{:.0} s   {} requests a second   {} of them fail somewhere   the head samples {}{PLAIN}",
+        snapshot.uptime_s,
+        settings.rate,
+        percent(settings.failures),
+        percent(settings.ratio)
+    ));
+    say(String::new());
+    let unplanned = match requests.unplanned {
+        0 => String::new(),
+        count => format!("   {RED}{count} failed that should not{PLAIN}"),
+    };
+    say(format!(
+        "  requests          {BOLD}{:>9}{PLAIN}   {} failed, {} health probes{unplanned}",
+        grouped(requests.answered),
+        grouped(requests.failed),
+        grouped(requests.probes)
+    ));
+    let share = if traces.seen == 0 { 0.0 } else { traces.recorded as f64 / traces.seen as f64 };
+    say(format!(
+        "  traces recorded   {BOLD}{:>9}{PLAIN}   {} of the traffic: {} sampled, {} upgraded",
+        grouped(traces.recorded),
+        percent(share),
+        grouped(traces.head_sampled),
+        grouped(traces.upgraded)
+    ));
+    let colour = if hops.missing == 0 { GREEN } else { RED };
+    say(format!(
+        "  failing hops kept {BOLD}{colour}{:>9}{PLAIN}   of {}, {} on their way, {} missing",
+        grouped(hops.kept),
+        grouped(hops.failed),
+        hops.pending,
+        hops.missing
+    ));
+    let mut why: Vec<_> = snapshot.upgrades.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+    why.push(format!("shed {}", snapshot.shed));
+    say(format!("  why               {:>9}   {}", "", why.join(", ")));
+    let balanced = snapshot.envoys.iter().all(|envoy| envoy.balances);
+    let discarded: u64 = snapshot.envoys.iter().map(|envoy| envoy.discarded).sum();
+    let ledger = if balanced {
+        format!("{GREEN}the ledgers balance{PLAIN}")
+    } else {
+        format!("{RED}a ledger does not balance{PLAIN}")
+    };
+    say(format!("  spans received    {:>9}   {} discarded, {ledger}", grouped(traces.spans), grouped(discarded)));
+    say(String::new());
+    say(format!(
+        "  X-Ray, a month    {BOLD}{:>9}{PLAIN}   sampling everything {}, head sampling alone {}",
+        dollars(bill.tracelift.month),
+        dollars(bill.everything.month),
+        dollars(bill.head_only.month)
+    ));
+    say(format!(
+        "                    {:>9}   {DIM}${:.2} a million traces recorded, price page of {}{PLAIN}",
+        "", snapshot.price.dollars_per_million, snapshot.price.read
+    ));
+    say(String::new());
+    say(format!("{BOLD}Latest failed traces{PLAIN}"));
+    for trace in snapshot.failed.iter().take(LISTED) {
+        say(entry(trace));
+    }
+    out
+}
+
+fn entry(trace: &FailedTrace) -> String {
+    let status = trace.status.map_or_else(|| "   ".to_owned(), |status| status.to_string());
+    format!(
+        "  {}  {status}  {:<18} {:<38} {:>2} spans {:>6.0} ms",
+        trace.trace_id.get(..8).unwrap_or_default(),
+        trace.request,
+        trace.what,
+        trace.rows.len(),
+        trace.duration_ms
+    )
+}
+
+fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn dollars(amount: f64) -> String {
+    format!("${amount:.2}")
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Model, Settings};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!([grouped(0), grouped(999), grouped(1000), grouped(1234567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([percent(0.01), percent(0.0525), percent(1.0), percent(0.1)], ["1 %", "5.25 %", "100 %", "10 %"]);
+    }
+
+    #[test]
+    fn a_run_that_has_just_begun_can_be_drawn() {
+        let start = Instant::now();
+        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1 };
+        let snapshot = Model::new(settings, start).snapshot(start + Duration::from_secs(3));
+        let screen = screen(&snapshot, "http://127.0.0.1:7878");
+        assert!(screen.contains("http://127.0.0.1:7878") && screen.contains("samples 1 %"), "{screen}");
+        assert!(line(&snapshot).starts_with("    3 s  0 requests"), "{}", line(&snapshot));
+    }
+}
