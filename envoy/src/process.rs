@@ -103,22 +103,39 @@ impl From<ClientError> for EnvoyError {
 /// The module under test: `TRACELIFT_WASM`, else `target/tracelift.wasm`.
 pub fn module() -> Result<PathBuf, EnvoyError> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tracelift.wasm");
-    let path = env::var_os("TRACELIFT_WASM").map_or(default, PathBuf::from);
+    let path = variable("TRACELIFT_WASM").unwrap_or(default);
     path.canonicalize().map_err(|_| EnvoyError::Missing {
         what: "tracelift.wasm",
         advice: format!("{} does not exist; run `cargo xtask build`, or set TRACELIFT_WASM", path.display()),
     })
 }
 
-/// Envoy's binary: `TRACELIFT_ENVOY`, else `envoy` on the PATH.
+/// Envoy's binary: `TRACELIFT_ENVOY`, else the one that `cargo xtask tools` fetched, else `envoy` on the PATH.
 pub fn binary() -> Result<PathBuf, EnvoyError> {
-    let named = env::var_os("TRACELIFT_ENVOY").map(PathBuf::from);
+    let named = variable("TRACELIFT_ENVOY");
     let paths = env::var_os("PATH").unwrap_or_default();
-    let candidates = named.into_iter().chain(env::split_paths(&paths).map(|directory| directory.join("envoy")));
-    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| EnvoyError::Missing {
+    let on_path = env::split_paths(&paths).map(|directory| directory.join("envoy"));
+    named.into_iter().chain(fetched()).chain(on_path).find(|path| path.is_file()).ok_or_else(|| EnvoyError::Missing {
         what: "Envoy",
         advice: "run `cargo xtask tools`, set TRACELIFT_ENVOY to its binary, or put it on the PATH".to_owned(),
     })
+}
+
+/// `envoy-<version>/envoy` in the cache folder of `cargo xtask`.
+fn fetched() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let cache = variable("TRACELIFT_CACHE")
+        .map(|directory| root.join(directory))
+        .or_else(|| variable("XDG_CACHE_HOME").map(|home| home.join("tracelift")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/tracelift")));
+    let entries = cache.and_then(|directory| fs::read_dir(directory).ok()).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("envoy-"))
+        .map(|entry| entry.path().join("envoy"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// How to start an Envoy.

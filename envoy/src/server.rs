@@ -32,8 +32,11 @@ impl Server {
                         let _ = stream.set_nodelay(true);
                         let service = service.clone();
                         connections.spawn(async move {
+                            let mut builder = Builder::new(TokioExecutor::new());
+                            // A peer that has sent a whole request and left is served, as Go's server does.
+                            builder.http1().half_close(true);
                             // An error here is a peer that left or a service that broke off on purpose.
-                            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                         });
                     }
                     Some(_) = connections.join_next() => {}
