@@ -28,7 +28,8 @@ async fn main() -> ExitCode {
     let outcome = tokio::select! {
         outcome = run::run(&options) => outcome,
         signal = ended() => {
-            println!("\nEnding on {signal}: stopping the Envoys.");
+            // Nobody may be reading any more.
+            let _ = run::say(format_args!("\nEnding on {signal}: stopping the Envoys."));
             return ExitCode::SUCCESS;
         }
     };

@@ -4,9 +4,11 @@ use crate::services::{BANK, MESHED, Services};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tracelift_envoy::ports::RefusingPort;
 use tracelift_envoy::{Bootstrap, Envoy, Launch, Ledger, Shipped, Stats, process};
 
@@ -81,29 +83,48 @@ impl From<&Stats> for Counted {
 }
 
 impl Mesh {
-    /// Starts all Envoys, callees before their callers, and tells the services where their sidecars are.
-    pub async fn start(services: &Services, collector: SocketAddr, ratio: f64, say: impl Fn(&str)) -> Result<Self> {
+    /// Starts all Envoys at once, and tells the services where their sidecars are. They name each other's ports before
+    /// they run, so the ports are taken first: bound here without listening, which leaves Envoy free to bind and listen.
+    pub async fn start(
+        services: &Services,
+        collector: SocketAddr,
+        ratio: f64,
+        say: impl Fn(&str) -> io::Result<()>,
+    ) -> Result<Self> {
         let module = process::module()?;
         let warehouse = RefusingPort::any()?;
-        let mut mesh = Self { envoys: BTreeMap::new(), _warehouse: warehouse };
+        let mut inbound = BTreeMap::new();
         for name in MESHED {
-            say(name);
-            let mut peers = Vec::new();
-            for &peer in calls_of(name) {
-                peers.push((peer, mesh.address_for(peer, services)?));
-            }
-            let bootstrap = sidecar(&module, name, services.address(name), &peers, collector, ratio)
-                .with_context(|| format!("the configuration of {name}'s Envoy"))?;
-            let envoy = launch(name)?.start(&bootstrap).await.with_context(|| format!("Envoy of {name}"))?;
-            services.set_sidecar(name, envoy.address("outbound")?);
-            mesh.envoys.insert(name, envoy);
+            inbound.insert(name, RefusingPort::any()?);
         }
-        say(GATEWAY);
-        let bootstrap = gateway(&module, mesh.address_for("storefront", services)?, collector, ratio)
-            .context("the configuration of the gateway")?;
-        let envoy = launch(GATEWAY)?.start(&bootstrap).await.context("Envoy of the gateway")?;
-        mesh.envoys.insert(GATEWAY, envoy);
-        Ok(mesh)
+        let address_of = |peer: &str| match peer {
+            BANK => services.address(BANK),
+            "warehouse" => warehouse.address(),
+            meshed => inbound[meshed].address(),
+        };
+        let mut starting = JoinSet::new();
+        for name in MESHED.into_iter().chain([GATEWAY]) {
+            let bootstrap = if name == GATEWAY {
+                gateway(&module, address_of("storefront"), collector, ratio)
+            } else {
+                let peers: Vec<_> = calls_of(name).iter().map(|peer| (*peer, address_of(peer))).collect();
+                sidecar(&module, name, address_of(name), services.address(name), &peers, collector, ratio)
+            };
+            let bootstrap = bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?;
+            let launch = Launch::new()?.workers(WORKERS).node(name);
+            starting.spawn(async move { (name, launch.start(&bootstrap).await) });
+        }
+        let mut envoys = BTreeMap::new();
+        while let Some(started) = starting.join_next().await {
+            let (name, envoy) = started?;
+            let envoy = envoy.with_context(|| format!("Envoy of {name}"))?;
+            if name != GATEWAY {
+                services.set_sidecar(name, envoy.address("outbound")?);
+            }
+            say(name)?;
+            envoys.insert(name, envoy);
+        }
+        Ok(Self { envoys, _warehouse: warehouse })
     }
 
     /// Where clients enter.
@@ -139,14 +160,6 @@ impl Mesh {
             let _ = envoy.terminate(Duration::from_secs(3)).await;
         }
     }
-
-    fn address_for(&self, peer: &str, services: &Services) -> Result<SocketAddr> {
-        Ok(match peer {
-            BANK => services.address(BANK),
-            "warehouse" => self._warehouse.address(),
-            meshed => self.envoys.get(meshed).context("callees start first")?.address("inbound")?,
-        })
-    }
 }
 
 /// Whom a service calls, by the names that its application uses as Host.
@@ -158,10 +171,6 @@ fn calls_of(service: &str) -> &'static [&'static str] {
         "payment" => &[BANK],
         _ => &[],
     }
-}
-
-fn launch(name: &str) -> Result<Launch> {
-    Ok(Launch::new()?.workers(WORKERS).node(name))
 }
 
 /// The same for every Envoy: the gateway decides by it, and a sidecar would if it were ever called without a context.
@@ -178,12 +187,14 @@ fn settings(service: &str, ratio: f64) -> impl Fn(&mut Value) {
 fn sidecar(
     module: &Path,
     name: &str,
+    inbound: SocketAddr,
     application: SocketAddr,
     peers: &[(&str, SocketAddr)],
     collector: SocketAddr,
     ratio: f64,
 ) -> Result<Bootstrap> {
     let mut bootstrap = Bootstrap::shipped(Shipped::Sidecar, module)?;
+    bootstrap.listen("inbound", inbound)?;
     bootstrap.endpoints("application", &[application])?;
     bootstrap.endpoints("otel_collector", &[collector])?;
     for (peer, address) in peers {
@@ -225,7 +236,7 @@ mod tests {
     fn a_sidecar_reaches_its_peers_and_only_them_and_samples_as_told() {
         let address: SocketAddr = ([127, 0, 0, 1], 4318).into();
         let peers = [(BANK, address)];
-        let bootstrap = sidecar(Path::new("m.wasm"), "payment", address, &peers, address, 0.25).unwrap();
+        let bootstrap = sidecar(Path::new("m.wasm"), "payment", address, address, &peers, address, 0.25).unwrap();
         let text = bootstrap.as_value().to_string();
         assert!(!text.contains("\"payments\""), "the example's peer is still there");
         assert!(text.contains(r#"\"ratio\":0.25"#) && text.contains(r#"\"service_name\":\"payment\""#));

@@ -12,6 +12,8 @@ use crate::truth::Truth;
 use crate::view::terminal::{self, Terminal};
 use crate::view::web::{Page, Shared};
 use anyhow::{Context, Result};
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +34,11 @@ struct Running {
     _services: Services,
 }
 
+/// Prints a line. A reader that left, as `head` does, is an error and no panic.
+pub fn say(line: impl Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
+}
+
 /// Runs until the requests are used up; for ever without a number of them. The exit code is the check's verdict.
 pub async fn run(options: &Options) -> Result<ExitCode> {
     let running = start(options).await?;
@@ -42,15 +49,15 @@ async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
     let plan = Plan { seed: options.seed, failures: options.failures };
     let truth = Truth::default();
-    println!("Starting four services, a bank and an OTLP collector …");
+    say(format_args!("Starting four services, a bank and an OTLP collector …"))?;
     let services = Services::start(plan, &truth).await.context("cannot start the services")?;
     let collector = Collector::start().await.context("cannot start the collector")?;
-    println!("Starting 5 Envoys with the module, two workers each …");
+    say(format_args!("Starting 5 Envoys, each compiles the module for its two workers …"))?;
     let mesh = Mesh::start(&services, collector.address(), options.ratio, |name| {
-        println!("  {:>5.1} s  Envoy of {name}", began.elapsed().as_secs_f64());
+        say(format_args!("  {:>5.1} s  Envoy of {name}", began.elapsed().as_secs_f64()))
     })
     .await?;
-    println!("  {:>5.1} s  all are ready", began.elapsed().as_secs_f64());
+    say(format_args!("  {:>5.1} s  all are ready", began.elapsed().as_secs_f64()))?;
     Ok(Running { mesh, collector, truth, plan, _services: services })
 }
 
@@ -59,7 +66,7 @@ async fn watched(options: &Options, running: Running) -> Result<ExitCode> {
     let settings = Settings { ratio: options.ratio, rate, failures: options.failures, seed: options.seed };
     let model: Shared = Arc::new(Mutex::new(Model::new(settings, Instant::now())));
     let page = Page::start(options.page(), model.clone()).await.context("cannot serve the web page")?;
-    println!("\nThe shop is open. Watch it at {}\n", page.url);
+    say(format_args!("\nThe shop is open. Watch it at {}\n", page.url))?;
 
     let mut terminal = Terminal::new(page.url.clone());
     let mut drawing = interval(Duration::from_secs(terminal.period()));
@@ -93,8 +100,8 @@ async fn watched(options: &Options, running: Running) -> Result<ExitCode> {
             break;
         }
     }
-    println!("\n{}", terminal::line(&lock().snapshot(Instant::now())));
-    println!("All requests are done. Stopping the Envoys.");
+    say(format_args!("\n{}", terminal::line(&lock().snapshot(Instant::now()))))?;
+    say(format_args!("All requests are done. Stopping the Envoys."))?;
     running.mesh.stop().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -102,14 +109,17 @@ async fn watched(options: &Options, running: Running) -> Result<ExitCode> {
 async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
     let requests = options.requests().unwrap_or_default();
     let rate = options.rate();
-    println!(
+    say(format_args!(
         "Sending {requests} requests, {rate} a second (seed {}, failures {}, ratio {}) …",
         options.seed, options.failures, options.ratio
-    );
+    ))?;
     let began = Instant::now();
     let mut evidence = Evidence::new(options.ratio);
     load::run(running.plan, running.mesh.entrance()?, rate, Some(requests), running.truth.clone()).await;
-    println!("  {:>5.1} s  all answered; waiting for the last spans and counters …", began.elapsed().as_secs_f64());
+    say(format_args!(
+        "  {:>5.1} s  all answered; waiting for the last spans and counters …",
+        began.elapsed().as_secs_f64()
+    ))?;
     let waiting = Instant::now();
     loop {
         evidence.events(running.truth.take());
@@ -120,10 +130,10 @@ async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
         }
         sleep(FETCH).await;
     }
-    println!("  {:>5.1} s  checking\n", began.elapsed().as_secs_f64());
+    say(format_args!("  {:>5.1} s  checking\n", began.elapsed().as_secs_f64()))?;
     evidence.complaints = running.mesh.complaints();
     let checks = check::all(&evidence);
-    println!("{}", check::table(&checks));
+    say(format_args!("{}", check::table(&checks)))?;
     running.mesh.stop().await;
     Ok(if checks.iter().all(check::Check::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -11,7 +11,7 @@ let paused = false;
 const count = (number) => number.toLocaleString("en-US");
 const money = (dollars) => "$" + dollars.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const percent = (share) => (share * 100).toLocaleString("en-US", { maximumFractionDigits: 2 }) + " %";
-const ms = (value) => (value < 10 ? value.toFixed(1) : value < 1000 ? value.toFixed(0) : (value / 1000).toFixed(2)) + (value < 1000 ? " ms" : " s");
+const ms = (value) => (value === 0 ? "0 ms" : value < 10 ? `${value.toFixed(1)} ms` : value < 1000 ? `${value.toFixed(0)} ms` : `${(value / 1000).toFixed(2)} s`);
 
 /** An element with a class and children; strings become text nodes. */
 function make(tag, name, ...children) {
@@ -38,12 +38,13 @@ function figures(state) {
 
   const seen = state.traces.seen;
   by("recorded").replaceChildren(count(state.traces.recorded),
-    make("small", "", seen ? `  ${percent(state.traces.recorded / seen)}` : ""));
+    make("small", "", seen ? `${percent(state.traces.recorded / seen)}` : ""));
   by("recorded-note").textContent =
     `${count(state.traces.head_sampled)} sampled, ${count(state.traces.upgraded)} upgraded · ${count(state.traces.spans)} spans`;
 
   const judged = state.hops.kept + state.hops.missing;
-  by("kept").replaceChildren(judged ? percent(state.hops.kept / judged) : "–");
+  // Rounded down: 100 % means all of them.
+  by("kept").textContent = judged ? percent(Math.floor(state.hops.kept / judged * 1e4) / 1e4) : "–";
   by("kept").className = state.hops.missing ? "figure bad" : "figure good";
   by("kept-note").replaceChildren(
     `${count(state.hops.kept)} of ${count(state.hops.failed)}, ${count(state.hops.pending)} on their way, `,
@@ -110,18 +111,15 @@ function waterfall(trace) {
     const bar = make("i", row.kind.toLowerCase() + (row.error ? " failed" : ""));
     bar.style.left = `${start * 100}%`;
     bar.style.width = `${width * 100}%`;
-    const label = make("em", "", ms(row.duration_ms));
-    if (start + width < .86) label.style.left = `${(start + width) * 100}%`;
-    else if (start > .14) label.style.right = `${(1 - start) * 100}%`;
-    else { label.style.right = "2px"; label.style.color = "var(--sheet)"; label.style.mixBlendMode = "normal"; }
-    const reasons = [row.flags, row.trigger].filter(Boolean).join(" · ") || (row.error ? "" : "ok");
+    const reasons = [row.flags, row.trigger].filter(Boolean).join(", ") || (row.error ? "" : "ok");
     const why = make("div", "why", make("b", "", row.status == null ? "–" : String(row.status)), reasons);
     why.title = reasons;
-    return make("div", row.error ? "row error" : "row", who, make("div", "lane", bar, label), why);
+    return make("div", row.error ? "row error" : "row", who, make("div", "lane", bar), make("div", "took", ms(row.duration_ms)), why);
   });
-  const cut = trace.rows.some((row) => row.parent_dropped)
-    ? [make("p", "cut", "The callers above answered well and their head decision was to drop, so the trace begins where the failure was seen.")] : [];
-  return make("div", "fall", make("div", "scale", make("span", "", ""), ticks, make("span", "", "status · flags · trigger")), ...rows, ...cut);
+  const cut = trace.rows.some((row) => row.parent_dropped) ? [make("p", "cut", trace.status != null && trace.status < 500
+    ? "Whoever called this service saw no failure, and the head had dropped the trace: it begins where the failure was seen."
+    : "Spans of the callers are still on their way.")] : [];
+  return make("div", "fall", make("div", "scale", make("span", "", ""), ticks, make("span", "", ""), make("span", "", "status, flags, trigger")), ...rows, ...cut);
 }
 
 function ago(unix) {
@@ -129,13 +127,24 @@ function ago(unix) {
   return seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`;
 }
 
+let drawn = "";
+
+/** Draws anew only what changed: a person may be selecting an id. */
 function failed(state) {
   if (!state.failed.length) return;
+  const news = JSON.stringify(state.failed.slice(0, SHOWN));
+  if (news === drawn) {
+    document.querySelectorAll(".ago").forEach((element) => { element.textContent = ago(Number(element.dataset.at)); });
+    return;
+  }
+  drawn = news;
   const entries = state.failed.slice(0, SHOWN).map((trace, index) => {
     const status = make("span", trace.status != null && trace.status < 500 ? "status fine" : "status", trace.status == null ? "–" : String(trace.status));
-    const chip = `${trace.rows.length} spans${trace.head_sampled ? ", sampled anyway" : ""}`;
+    const chip = `${trace.rows.length} ${trace.rows.length === 1 ? "span" : "spans"}${trace.head_sampled ? ", sampled anyway" : ""}`;
+    const when = make("span", "ago", ago(trace.at_unix_ms));
+    when.dataset.at = trace.at_unix_ms;
     const summary = make("summary", "", status, make("span", "what", trace.what, make("span", "", trace.request)),
-      make("span", "chip", chip), make("span", "id", trace.trace_id.slice(0, 16)), make("span", "ago", ago(trace.at_unix_ms)));
+      make("span", "chip", chip), make("span", "id", trace.trace_id.slice(0, 16)), when);
     summary.title = `trace ${trace.trace_id}`;
     const details = make("details", "", summary);
     details.open = opened.has(trace.trace_id) ? opened.get(trace.trace_id) : index < OPEN_AT_FIRST;

@@ -65,7 +65,7 @@ mod tests {
         }
         hops.look(start, &traces);
         assert_eq!((hops.kept(), hops.pending(), hops.missing()), (0, 2, 0));
-        traces.add(span("cart", Kind::Server, 9, 2, None).upgraded(500).build());
+        traces.add(start, span("cart", Kind::Server, 9, 2, None).upgraded(500).build());
         hops.look(start + GRACE, &traces);
         assert_eq!((hops.kept(), hops.pending(), hops.missing()), (1, 1, 0));
         hops.look(start + GRACE * 2, &traces);

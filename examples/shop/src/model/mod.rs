@@ -128,7 +128,7 @@ impl Model {
     /// Spans came in.
     pub fn receive(&mut self, now: Instant, spans: impl IntoIterator<Item = Span>) {
         for span in spans {
-            self.traces.add(span);
+            self.traces.add(now, span);
         }
         self.hops.look(now, &self.traces);
     }

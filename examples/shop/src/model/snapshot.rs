@@ -4,6 +4,7 @@ use super::bill::{Bill, Cost, DOLLARS_PER_MILLION, PRICE_READ};
 use super::{Model, Requests, Settings, waterfall};
 use crate::mesh::{Counted, GATEWAY};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -151,12 +152,12 @@ impl Model {
             },
             price: Price { dollars_per_million: DOLLARS_PER_MILLION, read: PRICE_READ },
             envoys,
-            failed: self.failed_traces(),
+            failed: self.failed_traces(now),
         }
     }
 
-    fn failed_traces(&self) -> Vec<FailedTrace> {
-        let failed = self.traces.failed().map(|(trace_id, spans)| {
+    fn failed_traces(&self, now: Instant) -> Vec<FailedTrace> {
+        let described = self.traces.failed(now).map(|(trace_id, spans)| {
             let known = self.known.get(&trace_id);
             let client_span = known.and_then(|known| known.visit.context).map(|context| context.span_id);
             let start = spans.iter().map(|span| span.start).min().unwrap_or(0);
@@ -172,7 +173,9 @@ impl Model {
                 rows: waterfall::rows(spans, client_span),
             }
         });
-        failed.collect()
+        let mut failed: Vec<_> = described.collect();
+        failed.sort_by_key(|trace| Reverse(trace.at_unix_ms));
+        failed
     }
 }
 
@@ -278,7 +281,7 @@ mod tests {
     #[test]
     fn failing_hops_are_counted_against_their_spans() {
         let start = Instant::now();
-        let snapshot = a_model(start).snapshot(start + Duration::from_secs(1));
+        let snapshot = a_model(start).snapshot(start + Duration::from_secs(2));
         // Of the first request: two of the gateway, one of the storefront and its call. Of the second: none came.
         assert_eq!((snapshot.hops.kept, snapshot.hops.missing), (4, 0));
         assert_eq!(snapshot.hops.failed, snapshot.hops.kept + snapshot.hops.pending);

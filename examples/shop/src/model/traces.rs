@@ -2,25 +2,30 @@
 
 use crate::span::Span;
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Traces remembered; spans of one trace come within seconds, so far fewer would do to count each trace once.
 const REMEMBERED: usize = 20_000;
+/// Failed traces to choose from; young ones are held back, and there may be many of them.
+const FAILED: usize = 500;
 /// Failed traces that the views can show.
 const SHOWN: usize = 24;
+/// How long a trace ripens before it is shown: its Envoys export at different times.
+const RIPE: Duration = Duration::from_millis(1500);
 
 /// Recorded traces, bounded.
 #[derive(Debug, Default)]
 pub struct Traces {
     remembered: HashMap<u128, Vec<Span>>,
     by_age: VecDeque<u128>,
-    failed: VecDeque<u128>,
+    failed: VecDeque<(Instant, u128)>,
     recorded: u64,
     spans: u64,
 }
 
 impl Traces {
     /// Takes an exported span.
-    pub fn add(&mut self, span: Span) {
+    pub fn add(&mut self, now: Instant, span: Span) {
         self.spans += 1;
         let failed = span.trigger.is_some();
         let trace_id = span.trace_id;
@@ -30,8 +35,8 @@ impl Traces {
             Vec::new()
         });
         if failed && !spans.iter().any(|earlier| earlier.trigger.is_some()) {
-            self.failed.push_front(trace_id);
-            self.failed.truncate(SHOWN);
+            self.failed.push_front((now, trace_id));
+            self.failed.truncate(FAILED);
         }
         spans.push(span);
         while REMEMBERED < self.by_age.len() {
@@ -56,9 +61,10 @@ impl Traces {
         self.remembered.get(&trace_id).map_or(&[], Vec::as_slice)
     }
 
-    /// The latest traces with a trigger, newest first.
-    pub fn failed(&self) -> impl Iterator<Item = (u128, &[Span])> {
-        self.failed.iter().map(|id| (*id, self.of(*id))).filter(|(_, spans)| !spans.is_empty())
+    /// The latest traces with a trigger, newest first, as soon as they should be whole.
+    pub fn failed(&self, now: Instant) -> impl Iterator<Item = (u128, &[Span])> {
+        let ripe = self.failed.iter().filter(move |(since, _)| RIPE <= now.saturating_duration_since(*since));
+        ripe.map(|(_, id)| (*id, self.of(*id))).filter(|(_, spans)| !spans.is_empty()).take(SHOWN)
     }
 }
 
@@ -70,24 +76,25 @@ mod tests {
 
     #[test]
     fn a_trace_is_counted_once_and_failed_ones_come_newest_first() {
-        let mut traces = Traces::default();
-        traces.add(span("a", Kind::Server, 1, 1, None).upgraded(503).build());
-        traces.add(span("a", Kind::Server, 2, 2, None).build());
-        traces.add(span("b", Kind::Server, 1, 3, Some(1)).upgraded(503).build());
-        traces.add(span("b", Kind::Server, 3, 4, None).upgraded(503).build());
+        let (start, mut traces) = (Instant::now(), Traces::default());
+        traces.add(start, span("a", Kind::Server, 1, 1, None).upgraded(503).build());
+        traces.add(start, span("a", Kind::Server, 2, 2, None).build());
+        traces.add(start, span("b", Kind::Server, 1, 3, Some(1)).upgraded(503).build());
+        traces.add(start, span("b", Kind::Server, 3, 4, None).upgraded(503).build());
         assert_eq!((traces.recorded(), traces.spans()), (3, 4));
-        let failed: Vec<_> = traces.failed().map(|(id, spans)| (id, spans.len())).collect();
+        let failed: Vec<_> = traces.failed(start + RIPE).map(|(id, spans)| (id, spans.len())).collect();
         assert_eq!(failed, [(3, 1), (1, 2)]);
+        assert_eq!(traces.failed(start).count(), 0, "shown before it can be whole");
     }
 
     #[test]
     fn memory_is_bounded_however_long_it_runs() {
-        let mut traces = Traces::default();
+        let (start, mut traces) = (Instant::now(), Traces::default());
         for id in 1..=(REMEMBERED as u128 + 50) {
-            traces.add(span("a", Kind::Server, id, 1, None).upgraded(500).build());
+            traces.add(start, span("a", Kind::Server, id, 1, None).upgraded(500).build());
         }
         assert_eq!(traces.remembered.len(), REMEMBERED);
         assert_eq!(traces.recorded(), REMEMBERED as u64 + 50);
-        assert_eq!(traces.failed().count(), SHOWN);
+        assert_eq!((traces.failed.len(), traces.failed(start + RIPE).count()), (FAILED, SHOWN));
     }
 }
