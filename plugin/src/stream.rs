@@ -6,7 +6,7 @@
 use crate::sampling::{self, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
-    CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, TraceState,
+    CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId,
 };
 use crate::upgrade::{self, Budget, Ending, GrpcStatus, Trigger};
 
@@ -119,12 +119,7 @@ impl Stream {
             Some(parent) => (parent.trace_id, parent.random),
             None => (new_trace_id(ids), true),
         };
-        // A tracestate that did not parse is as good as none: the header goes, the trace stays.
-        let tracestate = extracted
-            .tracestate
-            .as_deref()
-            .and_then(|combined| TraceState::parse(combined).ok())
-            .unwrap_or_else(TraceState::empty);
+        let tracestate = extracted.trace_state();
         let ot = tracestate.ot();
         let randomness = ot.rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
         let decided = parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {

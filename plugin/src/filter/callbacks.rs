@@ -54,8 +54,8 @@ extern "C" fn proxy_on_response_trailers(context: u32, _trailers: u32) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(root: u32, token: u32, headers: u32, body_size: usize, _trailers: u32) {
-    vm::with((), |vm| vm.answered(root, token, headers != 0, body_size));
+extern "C" fn proxy_on_http_call_response(_root: u32, token: u32, headers: u32, body_size: usize, _trailers: u32) {
+    vm::with((), |vm| vm.answered(token, headers != 0, body_size));
 }
 
 #[unsafe(no_mangle)]
@@ -65,8 +65,7 @@ extern "C" fn proxy_on_log(context: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_done(context: u32) -> u32 {
-    vm::with((), |vm| vm.done(context));
-    1
+    u32::from(vm::with(true, |vm| vm.done(context)))
 }
 
 #[unsafe(no_mangle)]

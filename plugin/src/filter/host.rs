@@ -58,6 +58,12 @@ pub fn set_effective_context(context: u32) -> HostResult<()> {
     check(unsafe { abi::proxy_set_effective_context(context) })
 }
 
+/// The context in effect, which had asked for time in `on_done`, needs no more.
+pub fn done() -> HostResult<()> {
+    // SAFETY: no arguments.
+    check(unsafe { abi::proxy_done() })
+}
+
 /// Up to `max_size` bytes of a buffer; empty when there are none.
 pub fn buffer(buffer: Buffer, max_size: usize) -> HostResult<Vec<u8>> {
     let (mut data, mut size) = (std::ptr::null_mut(), 0);

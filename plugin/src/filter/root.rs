@@ -47,6 +47,8 @@ pub struct Root {
     /// What the metrics have seen of the exporter.
     published: Counts,
     published_pending: i64,
+    /// `on_done` has come: nothing new is sent.
+    ending: bool,
 }
 
 struct Work {
@@ -65,6 +67,7 @@ impl Root {
             budget: SharedBudget::default(),
             published: Counts::default(),
             published_pending: 0,
+            ending: false,
         }
     }
 
@@ -188,13 +191,30 @@ impl Root {
         while let Some(duration_ms) = work.exporter.next_duration_ms() {
             metrics.record(Metric::ExportDuration, duration_ms);
         }
-        self.send(now, false, entropy);
+        if !self.ending {
+            self.send(now, false, entropy);
+        }
+    }
+
+    /// The host has no more use for this root.
+    pub fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// Whether [`Self::end`] was said.
+    pub fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// Whether answers are outstanding.
+    pub fn is_awaiting(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| 0 < work.exporter.counts().in_flight)
     }
 
     /// Whether this root works for the same filter, so that it exports what the other leaves behind.
     pub fn succeeds(&self, ending: &Self) -> bool {
         match (&self.work, &ending.work) {
-            (Some(_), Some(_)) => self.plugin == ending.plugin,
+            (Some(_), Some(_)) => !self.ending && self.plugin == ending.plugin,
             _ => false,
         }
     }

@@ -67,26 +67,51 @@ impl Vm {
     }
 
     /// The answer to an export request, or its absence (`has_headers` is false when the call failed).
-    pub fn answered(&mut self, _root: u32, token: u32, has_headers: bool, body_size: usize) {
+    pub fn answered(&mut self, token: u32, has_headers: bool, body_size: usize) {
         let Self { roots, metrics, entropy, .. } = self;
         // Tokens are the VM's, not the root's; one that nobody waits for is none of ours.
-        if let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) {
-            root.answered(token, has_headers, body_size, metrics, entropy);
+        let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
+        root.answered(token, has_headers, body_size, metrics, entropy);
+        if root.is_ending() {
+            let id = root.id;
+            if self.hand_over(id) {
+                let _ = host::done(); // Only the host's memory of this context is at stake.
+            }
         }
     }
 
-    /// The last callback but one. A root that ends hands its spans to its successor, or sends them off.
-    pub fn done(&mut self, context: u32) {
-        let Some(index) = self.roots.iter().position(|root| root.id == context) else { return };
-        let mut ending = self.roots.swap_remove(index);
-        match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id) {
-            Some(successor) => successor.adopt(&mut ending),
-            None => ending.send(host::now(), true, &mut self.entropy),
+    /// The last callback but one. A stream has nothing to wait for. A root hands its spans to its successor, or sends
+    /// them off, and stays (`false`) while answers are awaited; a host that exits does not wait.
+    pub fn done(&mut self, context: u32) -> bool {
+        match self.roots.iter_mut().find(|root| root.id == context) {
+            Some(root) => {
+                root.end();
+                self.hand_over(context)
+            }
+            None => true,
         }
+    }
+
+    /// Moves what an ending root still has to where it can be exported; `true` when nothing is left to wait for.
+    fn hand_over(&mut self, ending: u32) -> bool {
+        let Some(index) = self.roots.iter().position(|root| root.id == ending) else { return true };
+        let mut ending = self.roots.swap_remove(index);
+        let finished = match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id) {
+            Some(successor) => {
+                successor.adopt(&mut ending);
+                successor.publish(&mut self.metrics);
+                !ending.is_awaiting()
+            }
+            None => {
+                ending.send(host::now(), true, &mut self.entropy);
+                !ending.is_awaiting()
+            }
+        };
         ending.publish(&mut self.metrics);
         ending.publish_pending([].iter(), &mut self.metrics);
         self.metrics.flush();
         self.roots.push(ending);
+        finished
     }
 
     /// The last callback: nothing of this context is left behind.
