@@ -5,6 +5,11 @@ use crate::stats::Stats;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Counters announce nothing, and the filter shows its own ten times a second at most.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The admin port of one Envoy.
 #[derive(Clone, Debug)]
@@ -32,6 +37,22 @@ impl Admin {
     /// Counters and gauges as they stand.
     pub async fn stats(&self) -> Result<Stats, ClientError> {
         Ok(Stats::parse(&self.get("/stats").await?.text()))
+    }
+
+    /// Reads [`Self::stats`] until `find` finds something; none when it did not before the deadline.
+    pub async fn wait_for_stats<T>(
+        &self,
+        deadline: Duration,
+        mut find: impl FnMut(&Stats) -> Option<T>,
+    ) -> Result<Option<T>, ClientError> {
+        let started = Instant::now();
+        loop {
+            let found = find(&self.stats().await?);
+            if found.is_some() || deadline < started.elapsed() {
+                return Ok(found);
+            }
+            sleep(POLL).await;
+        }
     }
 
     /// The page that Prometheus scrapes.

@@ -3,17 +3,17 @@
 use crate::mesh::{Pod, SOON, settings, traceparent};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use tracelift_envoy::{Answer, Request, Shipped};
+use tracelift_envoy::{Answer, Request, Shipped, Stats};
 
 /// Far above what a request takes here, far below what any of these collectors makes an export wait.
-const AT_ONCE: Duration = Duration::from_millis(900);
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 impl Pod {
     async fn sampled(which: Shipped) -> Self {
         Self::start(which, |bootstrap| {
             settings(bootstrap, |json| {
                 json["sampling"] = json!({ "ratio": 1 });
-                json["export"]["timeout_ms"] = 1000.into();
+                json["export"]["timeout_ms"] = 3000.into();
             });
         })
         .await
@@ -134,15 +134,8 @@ async fn a_full_queue_discards_and_says_so() {
     pod.collector.stop_listening().await.unwrap();
     pod.serve(100).await;
     pod.collector.listen_again().await.unwrap();
-    let started = Instant::now();
-    let ledger = loop {
-        let ledger = pod.envoy.admin().stats().await.unwrap().ledger();
-        if ledger.is_settled() && ledger.offered == 100 {
-            break ledger;
-        }
-        assert!(started.elapsed() < SOON, "{ledger}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+    let settled = |stats: &Stats| Some(stats.ledger()).filter(|ledger| ledger.is_settled() && ledger.offered == 100);
+    let ledger = pod.envoy.admin().wait_for_stats(SOON, settled).await.unwrap().expect("the books close");
     assert!(0 < ledger.discarded && 0 < ledger.exported, "{ledger}");
     assert_eq!(pod.collector.spans().len() as u64, ledger.exported);
     let stats = pod.envoy.admin().stats().await.unwrap();

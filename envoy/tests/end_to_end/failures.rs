@@ -3,7 +3,7 @@
 use crate::mesh::{Pod, SOON, settings, traceparent};
 use serde_json::json;
 use tracelift_envoy::ports::RefusingPort;
-use tracelift_envoy::{Bootstrap, Client, Request};
+use tracelift_envoy::{Bootstrap, Client, Request, Stats};
 
 /// Routes into every kind of failure that Envoy itself makes. 503 and 504 are no triggers here, so that what upgrades
 /// these is what Envoy says of them.
@@ -156,4 +156,25 @@ async fn probes_are_never_recorded_not_even_when_they_fail() {
     pod.settle(1).await;
     let stats = pod.envoy.admin().stats().await.unwrap();
     assert_eq!(stats.tracelift("decisions.dropped.rule"), 1);
+}
+
+#[tokio::test]
+async fn an_error_storm_is_kept_within_the_budget_and_what_is_shed_is_counted() {
+    let pod = Pod::sidecar(|bootstrap| {
+        settings(bootstrap, |json| {
+            json["sampling"]["ratio"] = 0.into();
+            json["upgrade"] = json!({ "traces_per_second": 5 });
+        });
+    })
+    .await;
+    for _ in 0..200 {
+        assert_eq!(pod.get("/status/500").await.status, 500);
+    }
+    let counted = |stats: &Stats| {
+        let (upgraded, shed) = (stats.tracelift("upgrades.http_status"), stats.tracelift("upgrades.shed"));
+        (upgraded + shed == 200).then_some((upgraded, shed))
+    };
+    let (upgraded, shed) = pod.envoy.admin().wait_for_stats(SOON, counted).await.unwrap().expect("all are counted");
+    assert!(0 < upgraded && upgraded < shed, "{upgraded} upgraded, {shed} shed");
+    pod.settle(upgraded as usize).await;
 }

@@ -121,7 +121,9 @@ pub async fn settle(envoys: &[&Envoy], collector: &Collector, exported: usize, d
     loop {
         let mut ledgers = Vec::new();
         for envoy in envoys {
-            ledgers.push(envoy.admin().stats().await.unwrap().ledger());
+            let stats = envoy.admin().stats().await.unwrap();
+            assert_eq!(stats.sum("errors."), 0, "the filter met a host that would not do as asked");
+            ledgers.push(stats.ledger());
         }
         let ledger: Ledger = ledgers.into_iter().sum();
         let received = collector.spans().len();
