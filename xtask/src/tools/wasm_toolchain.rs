@@ -98,13 +98,14 @@ impl WasmToolchain {
         }
     }
 
-    /// `cargo build` for the plugin, in release. Dependencies must be there already (`cargo fetch`), to know their folders.
+    /// The build of the plugin, in release. Dependencies must be there already (`cargo fetch`), to know their folders.
     pub(crate) fn build(&self) -> Command {
         let mut cargo = match self {
             Self::Native { .. } => workspace::native_cargo(),
             Self::System(rust) => rust.cargo(),
         };
-        cargo.arg("build");
+        // The plugin is an rlib too, for native tests, and Cargo applies LTO to no crate that is. As a cdylib alone it gets it.
+        cargo.args(["rustc", "--lib", "--crate-type", "cdylib"]);
         self.finish(&mut cargo);
         cargo
     }
@@ -148,6 +149,8 @@ impl WasmToolchain {
             Self::Native { sysroot, .. } => (sysroot, Vec::new()),
             Self::System(rust) => (&rust.sysroot, rust.flags()),
         };
+        // Without it each address in the code takes five bytes, ready for a second linking that never comes.
+        flags.push("-Clink-arg=--compress-relocations".into());
         flags.extend(remaps(sysroot));
         cargo.current_dir(workspace::root()).args(["--release", "--package", workspace::PLUGIN, "--target", TARGET]);
         // A folder of its own: two Cargos in one would build each other's work anew.
