@@ -7,6 +7,8 @@ pub mod config;
 pub mod export;
 #[cfg(target_arch = "wasm32")]
 mod filter;
+#[cfg(feature = "schema")]
+pub mod reference;
 pub mod sampling;
 pub mod span;
 pub mod stream;

@@ -1,31 +1,42 @@
-//! `cargo xtask schema`: the JSON Schema of the configuration, from the plugin's own types.
+//! `cargo xtask schema`: the JSON Schema of the configuration and the README's tables, from the plugin's own types.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{run, workspace};
 
 /// Where users and editors find it, in the tree.
-const PUBLISHED: &str = "envoy/config.schema.json";
+const SCHEMA: &str = "envoy/config.schema.json";
+const README: &str = "README.md";
 
-/// Writes the schema, or with `check` fails when the published one is not what the types say.
+/// Writes what the types say, or with `check` fails where the tree says something else.
 pub(crate) fn execute(check: bool) -> Result<()> {
-    println!("Asking the plugin for its configuration schema …");
-    let mut example = workspace::native_cargo();
-    example.args(["run", "--quiet", "--package", workspace::PLUGIN, "--features", "schema", "--example", "schema"]);
-    let schema = run::output(example.stderr(Stdio::inherit()))? + "\n";
+    println!("Asking the plugin for its configuration schema and reference …");
+    let schema = run::output(example("schema").stderr(Stdio::inherit()))? + "\n";
+    publish(SCHEMA, &schema, check)?;
 
-    let path = workspace::root().join(PUBLISHED);
+    let readme = run::output(example("reference").arg("--").arg(README).stderr(Stdio::inherit()))? + "\n";
+    publish(README, &readme, check)
+}
+
+fn example(name: &str) -> Command {
+    let mut cargo = workspace::native_cargo();
+    cargo.args(["run", "--quiet", "--package", workspace::PLUGIN, "--features", "schema", "--example", name]);
+    cargo
+}
+
+fn publish(name: &str, text: &str, check: bool) -> Result<()> {
+    let path = workspace::root().join(name);
     let published = fs::read_to_string(&path).unwrap_or_default();
-    if published == schema {
-        println!("{PUBLISHED} is what the types say.");
+    if published == text {
+        println!("{name} is what the types say.");
     } else if check {
-        bail!("{PUBLISHED} is not what the configuration's types say. Write it anew:\n  cargo xtask schema");
+        bail!("{name} is not what the configuration's types say. Write it anew:\n  cargo xtask schema");
     } else {
-        fs::write(&path, schema).with_context(|| format!("could not write {}", path.display()))?;
-        println!("{PUBLISHED} written.");
+        fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+        println!("{name} written.");
     }
     Ok(())
 }
