@@ -6,11 +6,16 @@ use crate::telemetry::{Kind, TABLE};
 /// Every key of the configuration as a Markdown table. The six string matchers are told once, not at each place.
 pub fn configuration() -> String {
     let mut table = String::from("| key | allowed | default | meaning |\n|---|---|---|---|\n");
-    for key in config::keys() {
+    let keys = config::keys();
+    let has_keys = |path: &str| {
+        let inside = |other: &config::Key| other.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'));
+        keys.iter().any(|other| inside(other).is_some_and(|rest| !rest.starts_with('*')))
+    };
+    for key in keys.clone() {
         let parent = key.path.rsplit_once('.').map_or("", |(parent, _)| parent);
         let is_matcher = parent.contains(".match.") || key.path.ends_with(".*");
-        // Objects are told by their keys.
-        if is_matcher || key.allowed == "object" {
+        let is_told_by_its_keys = key.allowed == "object" && has_keys(&key.path);
+        if is_matcher || is_told_by_its_keys {
             continue;
         }
         let default = key.default.map_or_else(String::new, |default| format!("`{default}`"));
