@@ -7,23 +7,25 @@ use crate::telemetry::{Kind, TABLE};
 pub fn configuration() -> String {
     let mut table = String::from("| key | allowed | default | meaning |\n|---|---|---|---|\n");
     let keys = config::keys();
-    let has_keys = |path: &str| {
-        let inside = |other: &config::Key| other.path.strip_prefix(path).and_then(|rest| rest.strip_prefix('.'));
-        keys.iter().any(|other| inside(other).is_some_and(|rest| !rest.starts_with('*')))
-    };
-    for key in keys.clone() {
+    for key in &keys {
         let parent = key.path.rsplit_once('.').map_or("", |(parent, _)| parent);
         let is_matcher = parent.contains(".match.") || key.path.ends_with(".*");
-        let is_told_by_its_keys = key.allowed == "object" && has_keys(&key.path);
+        let is_told_by_its_keys = key.allowed == "object" && keys.iter().any(|other| is_inside(&other.path, &key.path));
         if is_matcher || is_told_by_its_keys {
             continue;
         }
-        let default = key.default.map_or_else(String::new, |default| format!("`{default}`"));
+        let default = key.default.as_ref().map_or_else(String::new, |default| format!("`{default}`"));
         let allowed = key.allowed.replace('|', "\\|");
         let meaning = key.description.replace('|', "\\|");
         table.push_str(&format!("| `{}` | {allowed} | {default} | {meaning} |\n", key.path));
     }
     table
+}
+
+/// A key of that object with a name of ours, not one that the user chooses.
+fn is_inside(key: &str, object: &str) -> bool {
+    let rest = key.strip_prefix(object).and_then(|rest| rest.strip_prefix('.'));
+    rest.is_some_and(|rest| !rest.starts_with('*'))
 }
 
 /// Every metric as a Markdown table.
