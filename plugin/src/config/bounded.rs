@@ -1,12 +1,7 @@
 //! Scalars that carry their range in their type, so that the check and the JSON Schema cannot differ.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
-
-use super::reader::SECRET;
-use super::tree::Tree;
+use super::reader::{Read, Reader};
+use super::tree::{Step, Tree};
 use crate::upgrade::{Budget, GrpcStatus};
 
 /// A whole number from `MIN` to `MAX`; `5.0` and `1e3` are whole, too.
@@ -66,6 +61,11 @@ impl Ratio {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "schema", derive(serde::Serialize))]
 pub struct Rate(pub f64);
+
+impl Rate {
+    /// The range in words.
+    pub const ALLOWED: &str = "a number from 0 to 1000000";
+}
 
 /// A text of `MIN` to `MAX` characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,119 +143,107 @@ impl<V> Default for Entries<V> {
     }
 }
 
-fn refused<E: Error>(found: &Tree, allowed: &str) -> E {
-    E::invalid_value(Unexpected::Other(&found.describe()), &allowed)
-}
-
-/// Not generic over the range: one copy in the module.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D, min: u64, max: u64) -> Result<u64, D::Error> {
-    let tree = Tree::deserialize(deserializer)?;
-    let found = tree.whole().and_then(|number| u64::try_from(number).ok());
-    found.filter(|number| (min..=max).contains(number)).ok_or_else(|| refused(&tree, &whole_allowed(min, max)))
-}
-
 /// The range of a whole number, in words.
 pub fn whole_allowed(min: u64, max: u64) -> String {
     ["a whole number from ", &min.to_string(), " to ", &max.to_string()].concat()
 }
 
-fn text<'de, D: Deserializer<'de>>(deserializer: D, min: u64, max: u64) -> Result<String, D::Error> {
-    let tree = Tree::deserialize(deserializer)?;
+/// Not generic over the range: one copy in the module.
+fn whole(tree: &Tree, min: u64, max: u64, reader: &mut Reader<'_>) -> Option<u64> {
+    match tree.whole().filter(|number| (min..=max).contains(number)) {
+        None => reader.refuse_value(tree, &whole_allowed(min, max)),
+        number => number,
+    }
+}
+
+/// As above.
+fn text(tree: &Tree, min: u64, max: u64, reader: &mut Reader<'_>) -> Option<String> {
     match tree {
-        Tree::Text(text) if (min..=max).contains(&(text.chars().count() as u64)) => Ok(text),
+        Tree::Text(text) if (min..=max).contains(&(text.chars().count() as u64)) => Some(text.clone()),
         _ => {
             let allowed = ["a text of ", &min.to_string(), " to ", &max.to_string(), " characters"].concat();
-            Err(refused(&tree, &allowed))
+            reader.refuse_value(tree, &allowed)
         }
     }
 }
 
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        whole(deserializer, MIN, MAX).map(Self)
+impl<const MIN: u64, const MAX: u64> Read for Whole<MIN, MAX> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        whole(tree, MIN, MAX, reader).map(Self)
     }
 }
 
-impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Text<MIN, MAX> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, MIN, MAX).map(Self)
+impl<const MIN: u64, const MAX: u64> Read for Text<MIN, MAX> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        text(tree, MIN, MAX, reader).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Ratio {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tree = Tree::deserialize(deserializer)?;
-        tree.number().and_then(Self::new).ok_or_else(|| refused(&tree, Self::ALLOWED))
-    }
-}
-
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tree = Tree::deserialize(deserializer)?;
-        let rate = tree.number().filter(|rate| (0.0..=Budget::MAX_PER_SECOND).contains(rate));
-        rate.map(Self).ok_or_else(|| refused(&tree, "a number from 0 to 1000000"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SecretVisitor;
-        impl<'de> Visitor<'de> for SecretVisitor {
-            type Value = Secret;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
-                String::deserialize(deserializer).map(Secret)
-            }
+impl Read for Ratio {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        match tree.number().and_then(Self::new) {
+            None => reader.refuse_value(tree, Self::ALLOWED),
+            ratio => ratio,
         }
-        deserializer.deserialize_newtype_struct(SECRET, SecretVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for HeaderName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tree = Tree::deserialize(deserializer)?;
-        let name = if let Tree::Text(text) = &tree { Self::new(text) } else { None };
-        name.ok_or_else(|| refused(&tree, Self::ALLOWED))
-    }
-}
-
-impl<'de> Deserialize<'de> for HttpStatus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tree = Tree::deserialize(deserializer)?;
-        Self::new(&tree).ok_or_else(|| refused(&tree, Self::ALLOWED))
-    }
-}
-
-impl<'de> Deserialize<'de> for GrpcCode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tree = Tree::deserialize(deserializer)?;
-        if let Tree::Text(name) = &tree {
-            let status = GrpcStatus::from_name(name);
-            return status.map(Self).ok_or_else(|| D::Error::unknown_variant(name, GrpcStatus::names()));
+impl Read for Rate {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        match tree.number().filter(|rate| (0.0..=Budget::MAX_PER_SECOND).contains(rate)) {
+            None => reader.refuse_value(tree, Self::ALLOWED),
+            rate => rate.map(Self),
         }
-        let code = tree.whole().and_then(|code| u8::try_from(code).ok()).and_then(GrpcStatus::from_code);
-        code.map(Self).ok_or_else(|| refused(&tree, "the name of a gRPC status or its number from 0 to 16"))
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
-            type Value = Entries<V>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Entries<V>, A::Error> {
-                let mut all = Vec::new();
-                while let Some(entry) = entries.next_entry()? {
-                    all.push(entry);
-                }
-                Ok(Entries(all))
-            }
+impl Read for Secret {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        match tree {
+            Tree::Text(text) => Some(Self(text.clone())),
+            _ => reader.refuse(tree.kind(), "a text", "Write it in quotes."),
         }
-        deserializer.deserialize_map(EntriesVisitor(PhantomData))
+    }
+}
+
+impl Read for HeaderName {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let name = if let Tree::Text(text) = tree { Self::new(text) } else { None };
+        name.or_else(|| reader.refuse_value(tree, Self::ALLOWED))
+    }
+}
+
+impl Read for HttpStatus {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        Self::new(tree).or_else(|| reader.refuse_value(tree, Self::ALLOWED))
+    }
+}
+
+impl Read for GrpcCode {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let status = match tree {
+            Tree::Text(name) => match GrpcStatus::from_name(name) {
+                None => return reader.refuse_name(name, GrpcStatus::names()),
+                status => status,
+            },
+            _ => tree.whole().and_then(|code| u8::try_from(code).ok()).and_then(GrpcStatus::from_code),
+        };
+        match status {
+            None => reader.refuse_value(tree, "the name of a gRPC status or its number from 0 to 16"),
+            status => status.map(Self),
+        }
+    }
+}
+
+/// All entries or none.
+impl<V: Read> Read for Entries<V> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let Tree::Object(entries) = tree else { return reader.refuse_value(tree, "an object") };
+        let mut read = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let value = reader.inside(Step::Key(key), |reader| V::read(value, reader));
+            read.extend(value.map(|value| (key.clone(), value)));
+        }
+        (read.len() == entries.len()).then_some(Self(read))
     }
 }

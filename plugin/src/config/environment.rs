@@ -125,24 +125,22 @@ impl<'a> Reader<'a> {
             None => ("independent", name.as_str()),
         };
         let ratio = match root {
-            "always_on" => 1.0,
-            "always_off" => 0.0,
+            "always_on" => "1",
+            "always_off" => "0",
             _ => self.sampler_argument(ARGUMENT),
         };
         self.text(&["sampling", "mode"], mode);
-        self.tree.fill(&["sampling", "ratio"], Tree::Double(ratio));
+        self.tree.fill(&["sampling", "ratio"], Tree::Number(ratio.to_owned()));
     }
 
     /// Unset or unreadable, it is 1: "TraceIdRatioBased ... default 1.0".
-    fn sampler_argument(&mut self, name: &str) -> f64 {
-        let Some(text) = self.get(name) else { return 1.0 };
-        match text.parse().ok().and_then(Ratio::new) {
-            Some(Ratio(ratio)) => ratio,
-            None => {
-                self.warn(name, &quoted(text), &[Ratio::ALLOWED, "; unset it means 1"].concat());
-                1.0
-            }
+    fn sampler_argument(&mut self, name: &str) -> &'a str {
+        let Some(text) = self.get(name) else { return "1" };
+        if text.parse().ok().and_then(Ratio::new).is_none() {
+            self.warn(name, &quoted(text), &[Ratio::ALLOWED, "; unset it means 1"].concat());
+            return "1";
         }
+        text
     }
 
     /// `OTEL_PROPAGATORS`. `baggage` passes untouched anyway, and `none` asks for nothing.
@@ -243,31 +241,31 @@ impl<'a> Reader<'a> {
             .or_else(|| self.number("OTEL_EXPORTER_OTLP_TIMEOUT", timeouts));
         let batch = self.number("OTEL_BSP_EXPORT_TIMEOUT", timeouts);
         if let Some(timeout) = attempt.into_iter().chain(batch).min() {
-            self.tree.fill(&["export", "timeout_ms"], Tree::Unsigned(timeout));
+            self.tree.fill(&["export", "timeout_ms"], Tree::Number(timeout.to_string()));
         }
         if let Some(delay) = self.number("OTEL_BSP_SCHEDULE_DELAY", limits(defaults.scheduled_delay_ms)) {
-            self.tree.fill(&["export", "scheduled_delay_ms"], Tree::Unsigned(delay));
+            self.tree.fill(&["export", "scheduled_delay_ms"], Tree::Number(delay.to_string()));
         }
         const QUEUE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
         if let Some(size) = self.number(QUEUE, limits(defaults.max_queue_size)) {
             let batch = self.tree.get(&["export", "max_export_batch_size"]).and_then(Tree::whole);
-            match batch.filter(|&batch| i128::from(size) < batch) {
+            match batch.filter(|&batch| size < batch) {
                 Some(batch) => {
                     let allowed = ["at least ", &batch.to_string(), ", the configured `export.max_export_batch_size`"];
                     self.warn(QUEUE, &size.to_string(), &allowed.concat());
                 }
-                None => self.tree.fill(&["export", "max_queue_size"], Tree::Unsigned(size)),
+                None => self.tree.fill(&["export", "max_queue_size"], Tree::Number(size.to_string())),
             }
         }
         const BATCH: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
         if let Some(size) = self.number(BATCH, limits(defaults.max_export_batch_size)) {
             let queue = self.tree.get(&["export", "max_queue_size"]).and_then(Tree::whole);
-            let queue = queue.unwrap_or_else(|| i128::from(defaults.max_queue_size.get()));
-            if queue < i128::from(size) {
+            let queue = queue.unwrap_or(defaults.max_queue_size.get());
+            if queue < size {
                 let allowed = ["at most ", &queue.to_string(), ", the size of the queue"].concat();
                 self.warn(BATCH, &size.to_string(), &allowed);
             } else {
-                self.tree.fill(&["export", "max_export_batch_size"], Tree::Unsigned(size));
+                self.tree.fill(&["export", "max_export_batch_size"], Tree::Number(size.to_string()));
             }
         }
     }

@@ -82,7 +82,14 @@ impl std::error::Error for ConfigError {}
 
 /// A text as it stands in a message: quoted, escaped, and cut to 60 characters.
 pub fn quoted(text: &str) -> String {
-    let mut shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for character in text.chars().take(60) {
+        if character.is_control() || matches!(character, '"' | '\\') {
+            shown.extend(character.escape_default()); // A message stays on its line.
+        } else {
+            shown.push(character);
+        }
+    }
     if text.chars().nth(60).is_some() {
         shown.push_str("...");
     }

@@ -8,6 +8,7 @@ mod bounded;
 mod check;
 mod environment;
 mod error;
+mod json;
 mod percent;
 mod protobuf;
 pub mod raw;
@@ -15,6 +16,8 @@ mod reader;
 #[cfg(feature = "schema")]
 mod schema;
 mod tree;
+
+use reader::{Read, Reader};
 
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs};
 use crate::trace_context::Propagator;
@@ -90,8 +93,9 @@ pub fn load(configuration: &[u8], environment: &Environment) -> Result<Loaded, C
     let mut findings = check::Findings::default();
     let from_environment = environment::fill(environment, &mut tree, &mut findings.warnings);
     check::fill(&mut tree);
-    let (raw, problems) = reader::read::<raw::Configuration>(tree);
-    findings.problems = problems;
+    let mut reader = Reader::default();
+    let raw = raw::Configuration::read(&tree, &mut reader).unwrap_or_default();
+    findings.problems = reader.into_problems();
     let policy = check::policy(raw, from_environment, &mut findings);
     match (policy, findings.problems.is_empty()) {
         (Some(policy), true) => Ok(Loaded { policy, warnings: findings.warnings }),

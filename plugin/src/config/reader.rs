@@ -1,268 +1,201 @@
-//! Serde over a [`Tree`]: knows the path of every fault, and reads on after it, so that one refusal tells of all.
-
-use std::fmt::Display;
-
-use serde::Deserialize;
-use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer};
-use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
+//! Reads a [`Tree`] into the raw types in one pass: knows the path of every fault, and goes on after it, so that one
+//! refusal tells of all.
 
 use super::error::{self, MAX_PROBLEMS, Problem};
 use super::tree::{Step, Tree, path_text};
 
-/// Name of the newtype whose content no message may show.
-pub const SECRET: &str = "Secret";
-/// Name of the one enum whose variants have a value: an object with one key. All others are bare names.
-const TAGGED: &str = "StringMatch";
-
-/// Reads what is well-formed and names every fault. The value is the default wherever one was found.
-pub fn read<T: for<'de> Deserialize<'de> + Default>(mut tree: Tree) -> (T, Vec<Problem>) {
-    let mut problems = Vec::new();
-    while problems.len() < MAX_PROBLEMS {
-        let fault = match T::deserialize(&tree) {
-            Ok(value) => return (value, problems),
-            Err(fault) => fault,
-        };
-        let Fault { mut path, found, allowed, advice } = *fault.0;
-        path.reverse();
-        let problem = Problem::new(path_text(&path), found, allowed);
-        problems.push(match advice {
-            Some(advice) => problem.advise(advice),
-            None => problem,
-        });
-        if !tree.prune(&path) {
-            break;
-        }
-    }
-    (T::default(), problems)
+/// Can be read from a configuration.
+pub trait Read: Sized {
+    /// The value, or `None` with a problem that says why.
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self>;
 }
 
-/// Why a value is none of its type. Boxed: every reader returns it.
-#[derive(Debug)]
-pub struct ReadError(Box<Fault>);
-
-#[derive(Debug)]
-struct Fault {
-    /// From the leaf to the root: each level adds itself on the way out.
-    path: Vec<Step>,
-    found: String,
-    allowed: String,
-    advice: Option<String>,
+/// Where we are, and what was wrong so far.
+#[derive(Debug, Default)]
+pub struct Reader<'t> {
+    path: Vec<Step<'t>>,
+    problems: Vec<Problem>,
 }
 
-impl ReadError {
-    fn new(found: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self(Box::new(Fault { path: Vec::new(), found: found.into(), allowed: allowed.into(), advice: None }))
+impl<'t> Reader<'t> {
+    /// What was wrong, at most [`MAX_PROBLEMS`].
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
     }
 
-    fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.0.advice = Some(advice.into());
-        self
+    /// A problem with the value here; always `None`. Empty advice stands for the general one.
+    pub fn refuse<T>(&mut self, found: &str, allowed: &str, advice: &str) -> Option<T> {
+        self.push(found, allowed, advice);
+        None
     }
 
-    fn inside(mut self, step: Step) -> Self {
-        self.0.path.push(step);
-        self
+    /// A problem with this value, which is shown.
+    pub fn refuse_value<T>(&mut self, found: &Tree, allowed: &str) -> Option<T> {
+        self.push(&found.describe(), allowed, "");
+        None
     }
 
-    fn unknown(name: &str, known: &[&str]) -> Self {
-        let fault = Self::new(error::quoted(name), error::one_of(known));
-        match error::nearest(name, known) {
-            Some(near) => fault.advise(["Did you mean `", near, "`?"].concat()),
-            None => fault,
+    /// A problem with a name that is none of those known.
+    pub fn refuse_name<T>(&mut self, found: &str, known: &[&str]) -> Option<T> {
+        self.push(&error::quoted(found), &error::one_of(known), &did_you_mean(found, known));
+        None
+    }
+
+    fn push(&mut self, found: &str, allowed: &str, advice: &str) {
+        if MAX_PROBLEMS <= self.problems.len() {
+            return;
         }
+        let problem = Problem::new(path_text(&self.path), found, allowed);
+        self.problems.push(if advice.is_empty() { problem } else { problem.advise(advice) });
     }
 
-    fn unknown_key(key: &str, known: &[&str]) -> Self {
-        let mut fault = Self::unknown(key, known).inside(Step::Key(key.to_owned()));
-        fault.0.found = "an unknown key".to_owned();
-        if fault.0.advice.is_none() {
-            fault.0.advice = Some("Take it out, or write it where it belongs.".to_owned());
-        }
-        fault
-    }
-}
-
-impl Display for ReadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.found)
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-/// What serde's own visitors say. Those of this room build a whole fault through `invalid_value`.
-impl de::Error for ReadError {
-    fn custom<T: Display>(found: T) -> Self {
-        Self::new(found.to_string(), "a value of this key")
-    }
-
-    fn invalid_type(found: Unexpected<'_>, allowed: &dyn Expected) -> Self {
-        Self::new(found.to_string(), allowed.to_string())
-    }
-
-    fn invalid_value(found: Unexpected<'_>, allowed: &dyn Expected) -> Self {
-        Self::invalid_type(found, allowed)
-    }
-
-    fn unknown_variant(name: &str, known: &'static [&'static str]) -> Self {
-        Self::unknown(name, known)
-    }
-
-    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self::unknown_key(key, known)
-    }
-}
-
-impl<'de> Deserializer<'de> for &'de Tree {
-    type Error = ReadError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        match self {
-            Tree::Null => visitor.visit_unit(),
-            Tree::Bool(value) => visitor.visit_bool(*value),
-            Tree::Unsigned(value) => visitor.visit_u64(*value),
-            Tree::Signed(value) => visitor.visit_i64(*value),
-            Tree::Double(value) => visitor.visit_f64(*value),
-            Tree::Text(text) => visitor.visit_borrowed_str(text),
-            Tree::List(elements) => visitor.visit_seq(Elements { elements, next: 0 }),
-            Tree::Object(entries) => visitor.visit_map(Entries { entries, next: 0 }),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        if *self == Tree::Null { visitor.visit_none() } else { visitor.visit_some(self) }
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let Tree::Bool(value) = self else {
-            return Err(ReadError::new(self.describe(), "true or false").advise("Write it without quotes."));
+    /// The entries of an object that has these keys and no others. Each other one is a problem.
+    pub fn object(&mut self, tree: &'t Tree, keys: &[&str]) -> Option<&'t [(String, Tree)]> {
+        let Tree::Object(entries) = tree else {
+            return self.refuse_value(tree, &["an object with ", &error::one_of(keys)].concat());
         };
-        visitor.visit_bool(*value)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let Tree::Text(text) = self else {
-            return Err(ReadError::new(self.describe(), "a text").advise("Write it in quotes."));
-        };
-        visitor.visit_borrowed_str(text)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        if name == SECRET && !matches!(self, Tree::Text(_)) {
-            return Err(ReadError::new(self.kind(), "a text").advise("Write it in quotes."));
-        }
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let Tree::List(elements) = self else {
-            return Err(ReadError::new(self.describe(), "a list").advise("Write it in square brackets."));
-        };
-        visitor.visit_seq(Elements { elements, next: 0 })
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let Tree::Object(entries) = self else {
-            return Err(ReadError::new(self.describe(), "an object"));
-        };
-        visitor.visit_map(Entries { entries, next: 0 })
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        let Tree::Object(entries) = self else {
-            return Err(ReadError::new(self.describe(), ["an object with ", &error::one_of(fields)].concat()));
-        };
-        match entries.iter().find(|(key, _)| !fields.contains(&key.as_str())) {
-            Some((key, _)) => Err(ReadError::unknown_key(key, fields)),
-            None => visitor.visit_map(Entries { entries, next: 0 }),
-        }
-    }
-
-    /// A text is a bare name; an object with one key is a name with a value (`{"prefix": "/pay"}`).
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
-        match self {
-            Tree::Object(entries) if name == TAGGED => match entries.as_slice() {
-                [(key, _)] if variants.contains(&key.as_str()) => {
-                    visitor.visit_enum(MapAccessDeserializer::new(Entries { entries, next: 0 }))
-                }
-                [(key, _)] => Err(ReadError::unknown_key(key, variants)),
-                _ => {
-                    let found = ["an object with ", &entries.len().to_string(), " keys"].concat();
-                    Err(ReadError::new(found, one_key_of(variants)))
-                }
-            },
-            _ if name == TAGGED => {
-                let advice = "Write the test, too: {\"exact\": \"...\"}.";
-                Err(ReadError::new(self.describe(), one_key_of(variants)).advise(advice))
+        for (key, _) in entries {
+            if !keys.contains(&key.as_str()) {
+                self.inside(Step::Key(key), |reader| reader.refuse_key::<()>(key, keys));
             }
-            Tree::Text(name) if variants.contains(&name.as_str()) => {
-                visitor.visit_enum(name.as_str().into_deserializer())
-            }
-            Tree::Text(name) => Err(ReadError::unknown(name, variants)),
-            _ => Err(ReadError::new(self.describe(), error::one_of(variants))),
+        }
+        Some(entries)
+    }
+
+    /// A problem with the key here, which is none of those known.
+    pub fn refuse_key<T>(&mut self, key: &str, known: &[&str]) -> Option<T> {
+        let meant = did_you_mean(key, known);
+        let advice = if meant.is_empty() { "Take it out, or write it where it belongs." } else { &meant };
+        self.refuse("an unknown key", &error::one_of(known), advice)
+    }
+
+    /// The value of the key; `None` when it is not there or wrong.
+    pub fn key<T: Read>(&mut self, entries: &'t [(String, Tree)], key: &str) -> Option<T> {
+        let (key, value) = entries.iter().find(|(name, _)| name == key)?;
+        self.inside(Step::Key(key), |reader| T::read(value, reader))
+    }
+
+    /// Does this one step further down.
+    pub fn inside<T>(&mut self, step: Step<'t>, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(step);
+        let value = read(self);
+        self.path.pop();
+        value
+    }
+}
+
+fn did_you_mean(found: &str, known: &[&str]) -> String {
+    error::nearest(found, known).map(|near| ["Did you mean `", near, "`?"].concat()).unwrap_or_default()
+}
+
+impl Read for bool {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        match tree {
+            Tree::Bool(value) => Some(*value),
+            _ => reader.refuse(&tree.describe(), "true or false", "Write it without quotes."),
         }
     }
+}
 
-    serde::forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit unit_struct tuple tuple_struct
-        identifier ignored_any
+impl<T: Read> Read for Option<T> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        if *tree == Tree::Null { Some(None) } else { T::read(tree, reader).map(Some) }
     }
 }
 
-fn one_key_of(variants: &[&str]) -> String {
-    ["an object with exactly one of ", &error::one_of(variants)].concat()
-}
-
-struct Elements<'de> {
-    elements: &'de [Tree],
-    next: usize,
-}
-
-impl<'de> de::SeqAccess<'de> for Elements<'de> {
-    type Error = ReadError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
-        let Some(element) = self.elements.get(self.next) else { return Ok(None) };
-        let index = self.next;
-        self.next += 1;
-        seed.deserialize(element).map(Some).map_err(|fault| fault.inside(Step::Index(index)))
-    }
-}
-
-struct Entries<'de> {
-    entries: &'de [(String, Tree)],
-    next: usize,
-}
-
-impl<'de> de::MapAccess<'de> for Entries<'de> {
-    type Error = ReadError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
-        let Some((key, _)) = self.entries.get(self.next) else { return Ok(None) };
-        seed.deserialize(BorrowedStrDeserializer::new(key))
-            .map(Some)
-            .map_err(|fault: ReadError| fault.inside(Step::Key(key.clone())))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
-        let Some((key, value)) = self.entries.get(self.next) else {
-            return Err(ReadError::new("a key without a value", "a value"));
+/// All elements or none: a list with a hole would have wrong indices in later messages.
+impl<T: Read> Read for Vec<T> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let Tree::List(elements) = tree else {
+            return reader.refuse(&tree.describe(), "a list", "Write it in square brackets.");
         };
-        self.next += 1;
-        seed.deserialize(value).map_err(|fault| fault.inside(Step::Key(key.clone())))
+        let mut list = Self::with_capacity(elements.len());
+        for (index, element) in elements.iter().enumerate() {
+            list.extend(reader.inside(Step::Index(index), |reader| T::read(element, reader)));
+        }
+        (list.len() == elements.len()).then_some(list)
+    }
+}
+
+/// Makes a struct of keys: each with its type and its default, which holds when the key is left out. No other key is taken.
+macro_rules! keys {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$key_about:meta])* pub $key:ident: $type:ty = $default:expr,)* }) => {
+        #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(feature = "schema", derive(serde::Serialize, schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", serde(default, deny_unknown_fields))]
+        $(#[$about])*
+        pub struct $name { $($(#[$key_about])* pub $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $crate::config::reader::Read for $name {
+            fn read<'t>(
+                tree: &'t $crate::config::tree::Tree,
+                reader: &mut $crate::config::reader::Reader<'t>,
+            ) -> Option<Self> {
+                const KEYS: &[&str] = &[$($crate::config::reader::bare(stringify!($key)),)*];
+                let entries = reader.object(tree, KEYS)?;
+                let read = Self {
+                    $($key: match reader.key(entries, const { $crate::config::reader::bare(stringify!($key)) }) {
+                        Some(value) => value,
+                        None => $default,
+                    },)*
+                };
+                Some(read)
+            }
+        }
+    };
+}
+
+/// Makes an enum of names.
+macro_rules! names {
+    ($(#[$about:meta])* pub enum $name:ident { $($(#[$name_about:meta])* $variant:ident = $text:literal,)* }) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "schema", derive(serde::Serialize, schemars::JsonSchema), schemars(inline))]
+        $(#[$about])*
+        pub enum $name { $($(#[$name_about])* #[cfg_attr(feature = "schema", serde(rename = $text))] $variant,)* }
+
+        impl $name {
+            const ALL: &[Self] = &[$(Self::$variant,)*];
+            const NAMES: &[&str] = &[$($text,)*];
+        }
+
+        impl $crate::config::reader::Read for $name {
+            fn read<'t>(
+                tree: &'t $crate::config::tree::Tree,
+                reader: &mut $crate::config::reader::Reader<'t>,
+            ) -> Option<Self> {
+                let place = $crate::config::reader::name(tree, Self::NAMES, reader)?;
+                Self::ALL.get(place).copied()
+            }
+        }
+    };
+}
+
+pub(super) use {keys, names};
+
+/// Which of the names it is.
+pub fn name(tree: &Tree, names: &[&str], reader: &mut Reader<'_>) -> Option<usize> {
+    match tree {
+        Tree::Text(text) => match names.iter().position(|name| name == text) {
+            None => reader.refuse_name(text, names),
+            place => place,
+        },
+        _ => reader.refuse_value(tree, &error::one_of(names)),
+    }
+}
+
+/// The name of a field as users write it: without Rust's mark of a keyword.
+pub const fn bare(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', name @ ..] => match str::from_utf8(name) {
+            Ok(name) => name,
+            Err(_) => field,
+        },
+        _ => field,
     }
 }

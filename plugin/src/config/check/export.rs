@@ -14,10 +14,10 @@ const MAX_VALUE: usize = 4096;
 
 /// A batch size that nobody gave follows a smaller queue, so that naming the queue alone is enough.
 pub fn fill(tree: &mut Tree) {
-    let queue = tree.get(&["export", "max_queue_size"]).and_then(Tree::whole).and_then(|size| u64::try_from(size).ok());
+    let queue = tree.get(&["export", "max_queue_size"]).and_then(Tree::whole);
     let batch = raw::Export::default().max_export_batch_size.get();
     if let Some(queue) = queue.filter(|queue| (1..batch).contains(queue)) {
-        tree.fill(&["export", "max_export_batch_size"], Tree::Unsigned(queue));
+        tree.fill(&["export", "max_export_batch_size"], Tree::Number(queue.to_string()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! `upgrade`: sets of statuses, the budget, and what recall needs.
 
 use super::Findings;
+use crate::config::bounded::Rate;
 use crate::config::error::Problem;
 use crate::config::raw;
 use crate::upgrade::{Budget, GrpcStatusSet, HttpStatusSet, Policy, Recall, SignalPolicy};
@@ -23,8 +24,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         grpc_status.insert(status.0);
     }
     let Ok(budget) = Budget::per_second(raw.traces_per_second.0) else {
-        let found = crate::config::tree::number(raw.traces_per_second.0);
-        findings.refuse("upgrade.traces_per_second", &found, "a number from 0 to 1000000");
+        findings.refuse("upgrade.traces_per_second", "another number", Rate::ALLOWED);
         return None;
     };
     Some(Policy {
