@@ -42,13 +42,14 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
+/// Waits for Ctrl-C, SIGTERM, or the terminal's end.
 async fn ended() -> &'static str {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    match (interrupt, terminate) {
-        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+    let on = |kind| signal(kind).ok();
+    match (on(SignalKind::interrupt()), on(SignalKind::terminate()), on(SignalKind::hangup())) {
+        (Some(mut interrupt), Some(mut terminate), Some(mut hangup)) => tokio::select! {
             _ = interrupt.recv() => "Ctrl-C",
             _ = terminate.recv() => "SIGTERM",
+            _ = hangup.recv() => "SIGHUP",
         },
         // Without handlers the default action ends us, and the kernel ends the Envoys with us.
         _ => std::future::pending().await,

@@ -40,11 +40,13 @@ impl Terminal {
         if 0 < self.drawn {
             write!(out, "\x1b[{}F", self.drawn)?;
         }
+        // A line that is too long for the terminal is cut: wrapped, it would push the next drawing down.
+        write!(out, "\x1b[?7l")?;
         // Each line clears its own rest: clearing everything first would flicker.
         for line in screen.lines() {
             writeln!(out, "{line}\x1b[K")?;
         }
-        write!(out, "\x1b[J")?;
+        write!(out, "\x1b[J\x1b[?7h")?;
         self.drawn = screen.lines().count();
         out.flush()
     }
@@ -145,7 +147,7 @@ fn screen(snapshot: &Snapshot, url: &str) -> String {
 fn entry(trace: &FailedTrace) -> String {
     let status = trace.status.map_or_else(|| "   ".to_owned(), |status| status.to_string());
     format!(
-        "  {}  {status}  {:<18} {:<38} {:>2} spans {:>6.0} ms",
+        "  {}  {status}  {:<20} {:<38} {:>2} spans {:>6.0} ms",
         trace.trace_id.get(..8).unwrap_or_default(),
         trace.request,
         trace.what,
