@@ -6,8 +6,27 @@ use super::batch::Batch;
 use super::exporter::Exporter;
 use super::otlp::Envelope;
 use super::queue::SpanQueue;
+use super::settings::Settings;
+use crate::span::Resource;
 
 impl Exporter {
+    /// Goes on under another configuration. What waits is sent next, with the resource that it was recorded under, also
+    /// where the new bounds are narrower; what is in flight stays so, and counts go on.
+    pub fn reconfigure(&mut self, settings: Settings, resource: &Resource) {
+        while self.queue.oldest().is_some() {
+            let spans = self.queue.take(self.max_batch_size(), self.max_span_bytes);
+            self.waiting.push_back(Batch::new(spans, &self.envelope));
+        }
+        let Self { settings, headers, envelope, max_span_bytes, backoff, episode, .. } = Self::new(settings, resource);
+        self.settings = settings;
+        self.headers = headers;
+        self.envelope = envelope;
+        self.max_span_bytes = max_span_bytes;
+        self.backoff = backoff;
+        self.episode = episode;
+        self.check();
+    }
+
     /// Takes over the spans that wait in the exporter of an earlier configuration, as far as the bounds allow, and sends
     /// them next, with the resource that they were recorded under. What the other one has in flight stays with it until
     /// it is answered; what comes back for a retry is there for the next call.

@@ -46,8 +46,8 @@ pub struct ExportRequest {
 /// bits. After every call the law of [`Counts`] holds. Unknown and repeated ids change nothing.
 #[derive(Debug)]
 pub struct Exporter {
-    settings: Settings,
-    headers: Vec<(String, String)>,
+    pub(super) settings: Settings,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) envelope: Rc<Envelope>,
     pub(super) max_span_bytes: usize,
     clock: Clock,
@@ -56,8 +56,8 @@ pub struct Exporter {
     pub(super) waiting: VecDeque<Batch>,
     in_flight: Vec<InFlight>,
     next_id: u64,
-    backoff: Backoff,
-    episode: Episode,
+    pub(super) backoff: Backoff,
+    pub(super) episode: Episode,
     durations_ms: VecDeque<u64>,
     pub(super) counts: Counts,
     closed: bool,
@@ -117,9 +117,20 @@ impl Exporter {
         result
     }
 
+    /// Says what time it is, Unix nanoseconds, where nothing is to be sent yet.
+    pub fn tell_time(&mut self, unix_nanos: u64) {
+        self.clock.advance(unix_nanos);
+    }
+
     /// Whether a batch need not wait for more spans.
     pub fn batch_is_full(&self) -> bool {
         self.max_batch_size() <= self.queue.len() || self.max_span_bytes <= self.queue.bytes()
+    }
+
+    /// Whether a full batch could leave at the last time that a call named. A request that asks this during an outage
+    /// then does nothing for the export.
+    pub fn batch_is_ready(&self) -> bool {
+        self.batch_is_full() && self.may_send(self.clock.now())
     }
 
     /// The next request to dispatch, if one is due: a retry, a full batch, or a partial one whose first span has waited
@@ -227,9 +238,13 @@ impl Exporter {
         self.settings.max_export_batch_size.min(self.settings.max_queue_size).max(1)
     }
 
-    fn next_due(&mut self, now: u64) -> Option<Batch> {
+    fn may_send(&self, now: u64) -> bool {
         let most = if self.backoff.is_backing_off() { 1 } else { MAX_IN_FLIGHT };
-        if most <= self.in_flight.len() || !self.backoff.is_open(now) {
+        self.in_flight.len() < most && self.backoff.is_open(now)
+    }
+
+    fn next_due(&mut self, now: u64) -> Option<Batch> {
+        if !self.may_send(now) {
             return None;
         }
         if let Some(batch) = self.waiting.pop_front() {

@@ -130,7 +130,7 @@ impl Vm {
 
         show_decision(keep.trigger);
         facts::Facts::read(&active, ending.complete).spans(&keep, &active, |span| root.offer(&span));
-        if root.batch_is_full() && host::set_effective_context(root.id).is_ok() {
+        if root.batch_is_ready() && host::set_effective_context(root.id).is_ok() {
             // The answer must outlive this stream, so the request is the root's.
             root.send(host::now(), false, entropy);
             if host::set_effective_context(context_id).is_err() {
@@ -153,7 +153,9 @@ fn begin(
             failed(metrics);
             Vec::new()
         });
-        let entries: Vec<_> = Pairs::new(&bytes).collect();
+        let pairs = Pairs::new(&bytes);
+        let mut entries = Vec::with_capacity(pairs.declared());
+        entries.extend(pairs);
         let mut headers = Whole(&entries);
         let facts = RequestFacts {
             path: headers.first(":path").unwrap_or_default(),

@@ -116,13 +116,19 @@ impl Root {
         self.plugin = node::plugin_name();
         let resource = policy.resource.merge(&node::metadata());
         let tick = policy.export.scheduled_delay_ms.clamp(*TICK_MS.start(), *TICK_MS.end());
-        let mut exporter = Exporter::new(policy.export.clone(), &resource);
-        // A host may configure a root again: what is queued stays.
-        if let Some(mut previous) = self.work.take() {
-            exporter.adopt(&mut previous.exporter);
-        }
         self.budget = SharedBudget::new(&self.plugin);
-        self.work = Some(Work { active: Rc::new(Active { policy }), exporter, calls: Vec::new() });
+        match &mut self.work {
+            // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
+            Some(work) => {
+                work.exporter.reconfigure(policy.export.clone(), &resource);
+                work.active = Rc::new(Active { policy });
+            }
+            None => {
+                let mut exporter = Exporter::new(policy.export.clone(), &resource);
+                exporter.tell_time(host::now());
+                self.work = Some(Work { active: Rc::new(Active { policy }), exporter, calls: Vec::new() });
+            }
+        }
         let _ = host::set_tick_period(u32::try_from(tick).unwrap_or(1000));
         host::log(Level::Debug, concat!("tracelift ", env!("CARGO_PKG_VERSION"), ": configured"));
     }
@@ -136,8 +142,8 @@ impl Root {
     }
 
     /// Enough is queued to send it now.
-    pub fn batch_is_full(&self) -> bool {
-        self.work.as_ref().is_some_and(|work| work.exporter.batch_is_full())
+    pub fn batch_is_ready(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.exporter.batch_is_ready())
     }
 
     /// Sends what is due, or all there is (`force`). The root's context must be in effect.

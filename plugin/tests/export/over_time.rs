@@ -32,6 +32,21 @@ fn a_full_batch_leaves_at_once_and_a_partial_one_when_its_first_span_has_waited(
 }
 
 #[test]
+fn a_full_batch_is_ready_only_while_it_may_leave() {
+    let mut bench = bench();
+    bench.exporter.tell_time(START);
+    bench.offer(4);
+    assert!(bench.exporter.batch_is_ready());
+    let first = bench.only_request(0);
+    assert!(!bench.exporter.batch_is_ready());
+    bench.offer(4);
+    bench.answer(first.id, 503, &[], b"");
+    assert!(bench.exporter.batch_is_full() && !bench.exporter.batch_is_ready());
+    assert_eq!(bench.tick(SECOND).len(), 1, "one asks whether the outage is over");
+    assert!(!bench.exporter.batch_is_ready());
+}
+
+#[test]
 fn a_batch_is_bounded_by_a_mebibyte_too() {
     let mut settings = settings(Protocol::Grpc);
     settings.max_queue_bytes = 8 << 20;

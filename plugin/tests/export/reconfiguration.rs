@@ -32,6 +32,24 @@ fn waiting_spans_move_go_out_next_and_keep_the_resource_that_they_were_recorded_
 }
 
 #[test]
+fn an_exporter_that_is_configured_again_goes_on_with_what_it_holds() {
+    let mut bench = Bench::new(settings(Protocol::HttpProtobuf));
+    bench.tick(0);
+    bench.offer(10);
+    let in_flight = bench.tick(0);
+    assert_eq!((in_flight.len(), bench.counts().queued), (2, 2));
+    bench.exporter.reconfigure(settings(Protocol::HttpProtobuf), &resource("basket"));
+    assert_eq!((bench.counts().offered, bench.counts().queued, bench.counts().in_flight), (10, 2, 8));
+    let rest = bench.tick(0);
+    let message = ExportTraceServiceRequest::decode(rest[0].body.as_slice()).expect("OTLP");
+    assert!(format!("{message:?}").contains("\"cart\""));
+    for request in in_flight.iter().chain(&rest) {
+        bench.answer(request.id, 200, &[], b"");
+    }
+    assert_eq!(bench.counts().exported, 10);
+}
+
+#[test]
 fn the_bounds_of_the_new_configuration_hold() {
     let bytes = encoded(0).len();
     for (max_queue_size, max_queue_bytes, reason) in
