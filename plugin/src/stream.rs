@@ -8,7 +8,7 @@ use crate::span::KindSetting;
 use crate::trace_context::{
     CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId,
 };
-use crate::upgrade::{self, Budget, Ending, GrpcStatus, Trigger};
+use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger};
 
 /// Where new ids come from: eight random bytes at a time.
 pub trait Ids {
@@ -162,19 +162,21 @@ impl Stream {
         &self.decision
     }
 
-    /// The head of an answer. `grpc_status` is what `grpc-status` said, if it was there (trailers-only).
+    /// The head of an answer. `grpc_status` is what `grpc-status` said, if it was there (trailers-only). `flags` reads Envoy's
+    /// response flags, and is asked only where there is a trigger.
     pub fn response(
         &mut self,
         rules: Rules<'_>,
         status: Option<u16>,
         grpc_status: Option<GrpcStatus>,
         end_of_stream: bool,
+        flags: impl FnOnce() -> ResponseFlags,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
         self.status = status.or(self.status);
         // A switched protocol has no end of stream that a filter could see.
         self.complete |= end_of_stream || status == Some(101);
-        self.answered(rules, grpc_status, admit)
+        self.answered(rules, grpc_status, flags, admit)
     }
 
     /// The trailers of an answer, which end it.
@@ -182,20 +184,25 @@ impl Stream {
         &mut self,
         rules: Rules<'_>,
         grpc_status: Option<GrpcStatus>,
+        flags: impl FnOnce() -> ResponseFlags,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
         self.complete = true;
-        self.answered(rules, grpc_status, admit)
+        self.answered(rules, grpc_status, flags, admit)
     }
 
     fn answered(
         &mut self,
         rules: Rules<'_>,
         grpc_status: Option<GrpcStatus>,
+        flags: impl FnOnce() -> ResponseFlags,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
         self.grpc_status = grpc_status.or(self.grpc_status);
-        let trigger = rules.upgrade.at_response(self.status, self.grpc_status)?;
+        if self.trigger.is_some() {
+            return None;
+        }
+        let trigger = rules.upgrade.at_response(self.status, self.grpc_status, flags)?;
         self.triggered(rules, trigger, admit)
     }
 
@@ -220,7 +227,7 @@ impl Stream {
     }
 
     /// What is known of the end; `now` is Unix nanoseconds, needed where a start was given.
-    pub fn ending(&self, flags: upgrade::ResponseFlags, complete: bool, now: Option<u64>) -> Ending {
+    pub fn ending(&self, flags: ResponseFlags, complete: bool, now: Option<u64>) -> Ending {
         let latency_ms = match (self.started, now) {
             (Some(started), Some(now)) => Some(now.saturating_sub(started) / 1_000_000),
             _ => None,

@@ -90,7 +90,9 @@ impl Vm {
         // gRPC has its status in the headers only where they are all there is (trailers-only), always with HTTP 200.
         let grpc_status = if end_of_stream && status == Some(200) { grpc_status(Map::ResponseHeaders) } else { None };
         let upgrade =
-            stream.response(active.rules(), status, grpc_status, end_of_stream, |it| admit(&mut root.budget, it));
+            stream.response(active.rules(), status, grpc_status, end_of_stream, facts::response_flags, |it| {
+                admit(&mut root.budget, it)
+            });
         count_upgrade(upgrade, metrics);
     }
 
@@ -104,7 +106,8 @@ impl Vm {
         let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
         let Some(stream) = &mut context.stream else { return };
         let grpc_status = grpc_status(Map::ResponseTrailers);
-        let upgrade = stream.trailers(active.rules(), grpc_status, |it| admit(&mut root.budget, it));
+        let upgrade =
+            stream.trailers(active.rules(), grpc_status, facts::response_flags, |it| admit(&mut root.budget, it));
         count_upgrade(upgrade, metrics);
     }
 

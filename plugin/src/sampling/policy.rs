@@ -71,7 +71,8 @@ impl Policy {
 
     /// The index of the first rule for this request.
     pub fn first_match(&self, facts: &RequestFacts<'_>) -> Option<u16> {
-        let index = self.rules.iter().position(|rule| rule.matcher.matches(facts))?;
+        let facts = facts.bare();
+        let index = self.rules.iter().position(|rule| rule.matcher.matches(&facts))?;
         u16::try_from(index).ok()
     }
 

@@ -96,8 +96,25 @@ pub struct Ending {
 }
 
 impl Policy {
-    /// The trigger in the head of an answer, or in its trailers.
-    pub fn at_response(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Option<Trigger> {
+    /// The trigger in the head of an answer, or in its trailers. `flags` say whether the answer is Envoy's own: a refused
+    /// connection is told as such and not as the 503 that stands for it. They matter only where there is a trigger.
+    pub fn at_response(
+        &self,
+        status: Option<u16>,
+        grpc_status: Option<GrpcStatus>,
+        flags: impl FnOnce() -> ResponseFlags,
+    ) -> Option<Trigger> {
+        let trigger = self.by_status(status, grpc_status)?;
+        if self.response_flags {
+            let flags = flags();
+            if flags.failed() {
+                return Some(Trigger::ResponseFlags(flags));
+            }
+        }
+        Some(trigger)
+    }
+
+    fn by_status(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Option<Trigger> {
         if let Some(status) = status.filter(|&status| self.http_status.contains(status)) {
             return Some(Trigger::HttpStatus(status));
         }
@@ -150,14 +167,21 @@ mod tests {
     #[test]
     fn an_answer_triggers_by_http_status_before_grpc_status() {
         let policy = policy();
-        assert_eq!(policy.at_response(Some(200), None), None);
-        assert_eq!(policy.at_response(Some(503), Some(GrpcStatus::UNKNOWN)), Some(Trigger::HttpStatus(503)));
-        assert_eq!(
-            policy.at_response(Some(200), Some(GrpcStatus::UNKNOWN)),
-            Some(Trigger::GrpcStatus(GrpcStatus::UNKNOWN))
-        );
-        assert_eq!(policy.at_response(Some(200), Some(GrpcStatus::OK)), None);
-        assert_eq!(policy.at_response(None, None), None);
+        let at_response = |status, grpc| policy.at_response(status, grpc, ResponseFlags::default);
+        assert_eq!(at_response(Some(200), None), None);
+        assert_eq!(at_response(Some(503), Some(GrpcStatus::UNKNOWN)), Some(Trigger::HttpStatus(503)));
+        assert_eq!(at_response(Some(200), Some(GrpcStatus::UNKNOWN)), Some(Trigger::GrpcStatus(GrpcStatus::UNKNOWN)));
+        assert_eq!(at_response(Some(200), Some(GrpcStatus::OK)), None);
+        assert_eq!(at_response(None, None), None);
+    }
+
+    #[test]
+    fn an_answer_of_envoy_triggers_by_its_flags_and_only_where_they_are_wanted() {
+        let refused = ResponseFlags::from_bits(0x20);
+        let of = |policy: &Policy, status| policy.at_response(Some(status), None, || refused);
+        assert_eq!(of(&policy(), 503), Some(Trigger::ResponseFlags(refused)));
+        assert_eq!(of(&policy(), 200), None);
+        assert_eq!(of(&Policy { response_flags: false, ..policy() }, 503), Some(Trigger::HttpStatus(503)));
     }
 
     #[test]
