@@ -217,6 +217,8 @@ impl Envoy {
     /// # Errors
     /// If the module refuses its configuration now.
     pub fn reload(&mut self, worker: usize) -> Result<(), Refused> {
+        self.seed = self.seed.wrapping_add(1); // A system's random source does not begin anew.
+        self.process.cancel_of(VmId::Worker(worker), None, true);
         let vm = self.start_vm(VmId::Worker(worker))?;
         self.vms[worker + 1] = vm;
         self.settle();

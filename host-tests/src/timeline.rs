@@ -118,6 +118,11 @@ impl Envoy {
         self.deliver(id, answer.into(), false);
     }
 
+    /// Forgets a callout: it went out, and the module hears neither of an answer nor of a timeout.
+    pub fn lose(&mut self, id: CalloutId) {
+        self.process.settle(id, CalloutState::Cancelled { delivered: true });
+    }
+
     /// Changes the rule that decides on new callouts.
     pub fn answer_with(&mut self, rule: impl FnMut(&Callout) -> Reply + Send + 'static) {
         self.process.answering = Some(Box::new(rule));

@@ -1,0 +1,18 @@
+//! The release module over the life of a process: exports, backpressure, configuration, budget, shutdown, telemetry.
+
+mod answers;
+mod backpressure;
+mod budget;
+mod configuration;
+mod cost;
+mod environment;
+mod export;
+#[path = "../../examples/cost/figures.rs"]
+mod figures;
+mod kit;
+#[path = "../../examples/cost/measure.rs"]
+mod measure;
+mod outage;
+mod reconfiguration;
+mod shutdown;
+mod telemetry;
