@@ -10,6 +10,10 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prost::Message;
+/// Kind of an exported span.
+pub use proto::span::SpanKind;
+/// Status code of an exported span.
+pub use proto::status::StatusCode;
 
 use crate::callout::{Callout, CalloutId, CalloutKind, CalloutState};
 use crate::envoy::Envoy;
@@ -211,12 +215,12 @@ impl ExportedSpan {
     }
 
     /// Kind of the span.
-    pub fn kind(&self) -> proto::span::SpanKind {
+    pub fn kind(&self) -> SpanKind {
         self.span.kind()
     }
 
     /// Status code; unset if there is no status.
-    pub fn status(&self) -> proto::status::StatusCode {
+    pub fn status(&self) -> StatusCode {
         self.span.status.clone().unwrap_or_default().code()
     }
 
