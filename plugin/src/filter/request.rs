@@ -69,12 +69,16 @@ impl Vm {
             outgoing.tracestate,
             &extracted,
             &mut |name, edit| {
+                // Where traceparent goes on unchanged, tracestate must, too.
+                if refused {
+                    return;
+                }
                 let result = match edit {
                     HeaderEdit::Keep => Ok(()),
                     HeaderEdit::Replace(value) => host::replace_header(Map::RequestHeaders, name, &value),
                     HeaderEdit::Remove => host::remove_header(Map::RequestHeaders, name),
                 };
-                refused |= result.is_err();
+                refused = result.is_err();
             },
         );
         if refused {
