@@ -115,6 +115,8 @@ unsafe extern "C" {
 unsafe extern "C" {
     /// WASI preview 1; the host's random source, different in every VM.
     pub fn random_get(buffer: *mut u8, size: usize) -> u32;
+    pub fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
+    pub fn environ_get(starts: *mut *mut u8, text: *mut u8) -> u32;
 }
 
 unsafe extern "C" {

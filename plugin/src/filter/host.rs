@@ -183,6 +183,25 @@ pub fn record_metric(id: u32, value: u64) -> HostResult<()> {
     check(unsafe { abi::proxy_record_metric(id, value) })
 }
 
+/// Most bytes of an environment, and most variables in it.
+const ENVIRONMENT: usize = 1 << 20;
+
+/// The VM's environment variables, `NAME=value`, each with a NUL behind; `None` when the host refuses. Asked without the C
+/// library, which would end the VM then.
+pub fn environment() -> Option<Vec<u8>> {
+    let (mut count, mut size) = (0, 0);
+    // SAFETY: the host writes two sizes.
+    let status = unsafe { abi::environ_sizes_get(&mut count, &mut size) };
+    if status != 0 || ENVIRONMENT < count || ENVIRONMENT < size {
+        return None;
+    }
+    let mut starts = vec![std::ptr::null_mut(); count];
+    let mut text = vec![0; size];
+    // SAFETY: the host writes as many pointers and bytes as it has just said.
+    let status = unsafe { abi::environ_get(starts.as_mut_ptr(), text.as_mut_ptr()) };
+    (status == 0).then_some(text)
+}
+
 /// Fills `bytes` from the system's random source, by way of the host.
 pub fn entropy(bytes: &mut [u8]) -> bool {
     // SAFETY: the host writes exactly these bytes.

@@ -291,7 +291,10 @@ impl Work {
 
 /// The variables of this VM. Those that are no UTF-8 are none of ours.
 fn environment() -> Environment {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+    let text = host::environment().unwrap_or_else(|| {
+        host::log(Level::Warn, "tracelift: the host hands no environment variables over; going on without them");
+        Vec::new()
+    });
+    let variables = text.split(|byte| *byte == 0).filter_map(|variable| str::from_utf8(variable).ok()?.split_once('='));
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
