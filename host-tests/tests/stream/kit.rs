@@ -75,6 +75,12 @@ impl Story {
     }
 }
 
+impl From<Envoy> for Story {
+    fn from(envoy: Envoy) -> Self {
+        Self(envoy)
+    }
+}
+
 impl Deref for Story {
     type Target = Envoy;
 
