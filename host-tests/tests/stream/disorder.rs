@@ -137,7 +137,7 @@ fn run(story: &mut Story, step: Step, contexts: &mut Contexts, open: &mut Vec<Re
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_order_of_callbacks_traps_holds_a_request_up_or_loses_a_span(steps in vec(step(), 1..120)) {

@@ -9,6 +9,10 @@ const XRAY: &str = "x-amzn-trace-id";
 const B3_TRACE: &str = "80f198ee56343ba864fe8b2a57d3eff7";
 const B3_SPAN: &str = "e457b5a2e4d86bd1";
 
+/// The trace to be continued, if there is one, and what its caller decided, if anything.
+type Caller<'a> = Option<(&'a str, Option<bool>)>;
+type Pairs = [(&'static str, &'static str)];
+
 fn config(propagators: &[&str], ratio: u32) -> Value {
     json!({"propagators": propagators, "sampling": {"ratio": ratio}})
 }
@@ -48,8 +52,7 @@ fn xray(headers: &Headers) -> (String, String, String, Vec<String>) {
 #[test]
 fn a_b3_header_is_continued_or_begun_anew() {
     let padded = format!("0000000000000000{}", &B3_TRACE[16..]);
-    // Trace to be continued; what the caller decided, if anything.
-    let cases: [(String, Option<(&str, Option<bool>)>); 14] = [
+    let cases: [(String, Caller<'_>); 14] = [
         (format!("{B3_TRACE}-{B3_SPAN}-1"), Some((B3_TRACE, Some(true)))),
         (format!("{B3_TRACE}-{B3_SPAN}-d"), Some((B3_TRACE, Some(true)))),
         (format!("{B3_TRACE}-{B3_SPAN}-0"), Some((B3_TRACE, Some(false)))),
@@ -90,7 +93,7 @@ fn a_b3_header_is_continued_or_begun_anew() {
 #[test]
 fn b3_in_several_headers_is_continued_or_begun_anew() {
     let ids = [("x-b3-traceid", B3_TRACE), ("x-b3-spanid", B3_SPAN)];
-    let cases: [(&[(&str, &str)], bool, Option<bool>); 10] = [
+    let cases: [(&Pairs, bool, Option<bool>); 10] = [
         (&[("x-b3-sampled", "1")], true, Some(true)),
         (&[("x-b3-sampled", "true")], true, Some(true)),
         (&[("x-b3-sampled", "0")], true, Some(false)),
