@@ -17,7 +17,7 @@ pub enum Tree {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number as it was written; `inf` and `NaN` can only come from protobuf.
+    /// A number as text, which may be of any size; JSON itself has no `inf` and no `NaN`, but protobuf has.
     Number(String),
     /// A text.
     Text(String),
@@ -55,13 +55,13 @@ impl Tree {
         if configuration.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::Object(Vec::new()));
         }
-        json::read(configuration).map_err(|fault| {
-            let before = configuration.get(..fault.at).unwrap_or_default();
-            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-            let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
-            let place = ["line ", &line.to_string(), ", column ", &column.to_string()].concat();
+        json::read(configuration).map_err(|error| {
+            let place = ["line ", &error.line().to_string(), ", column ", &error.column().to_string()].concat();
+            let told = error.to_string();
+            let reason = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+            let found = ["no valid JSON (", reason, ")"].concat();
             let advice = "Correct the text there; a `Struct` or a `StringValue` with JSON text may be given.";
-            ConfigError::new(vec![Problem::new(place, fault.what, "one JSON object").advise(advice)])
+            ConfigError::new(vec![Problem::new(place, found, "one JSON object").advise(advice)])
         })
     }
 
