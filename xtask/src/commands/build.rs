@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::tools::binaryen::Binaryen;
 use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
 
@@ -17,12 +18,13 @@ pub(crate) const SIZE_LIMIT: usize = 400_000;
 pub(crate) fn execute() -> Result<usize> {
     let started = Instant::now();
     let toolchain = WasmToolchain::ensure()?;
-    println!("Building the module with {} …", toolchain.describe());
+    let binaryen = Binaryen::ensure()?;
+    println!("Building the module with {} and {} …", toolchain.describe(), binaryen.describe());
     fetch_dependencies()?;
     run::run(&mut toolchain.build()).context("the module did not build")?;
 
     let artifact = toolchain.artifact();
-    let built = fs::read(&artifact).with_context(|| format!("the build left no {}", artifact.display()))?;
+    let built = binaryen.optimise(&artifact)?;
     let module = workspace::module();
     let written = write_if_changed(&module, &built)?;
     let state = if written { "written" } else { "unchanged" };

@@ -1,5 +1,6 @@
 //! What a command needs beyond Cargo: found, or fetched, or refused with the command that a person can run.
 
+pub(crate) mod binaryen;
 pub(crate) mod debian;
 pub(crate) mod envoy;
 pub(crate) mod rustup;
