@@ -8,9 +8,12 @@ mod flags;
 mod grpc;
 mod http;
 mod policy;
+pub mod signal;
+pub mod slots;
 
 pub use budget::{Budget, BudgetError};
 pub use flags::ResponseFlags;
 pub use grpc::{GrpcStatus, GrpcStatusSet};
 pub use http::{HttpStatusSet, StatusRange};
 pub use policy::{Ending, Policy, Recall, SignalPolicy, Trigger};
+pub use signal::Verdict;
