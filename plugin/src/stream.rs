@@ -8,7 +8,8 @@ use crate::span::KindSetting;
 use crate::trace_context::{
     CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId,
 };
-use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger};
+use crate::upgrade::signal::Signal;
+use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
 
 /// Where new ids come from: eight random bytes at a time.
 pub trait Ids {
@@ -106,12 +107,14 @@ pub struct Keep {
 
 impl Stream {
     /// Reads the caller's context, decides, and says what goes upstream. `rule` is the first rule that matched; `now`
-    /// (Unix nanoseconds) is needed where [`Self::wants_clock`] says so.
+    /// (Unix nanoseconds) is needed where [`Self::wants_clock`] says so. `known` looks up what became of the trace in this
+    /// process; it is asked for calls of a dropped trace only.
     pub fn begin(
         rules: Rules<'_>,
         rule: Option<u16>,
         extracted: &Extracted,
         now: Option<u64>,
+        known: impl FnOnce(TraceId) -> Option<Verdict>,
         ids: &mut impl Ids,
     ) -> (Self, Outgoing) {
         let parent = extracted.parent.as_ref();
@@ -129,7 +132,11 @@ impl Stream {
         });
         let decided =
             decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
-        let decision = sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness);
+        let mut decision = sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness);
+        if decided.is_some() && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded)
+        {
+            decision = Decision::UPGRADED;
+        }
 
         let span_id = new_span_id(ids);
         let server_span_id = matches!(rules.kind, KindSetting::Both).then(|| new_span_id(ids));
@@ -171,12 +178,13 @@ impl Stream {
         grpc_status: Option<GrpcStatus>,
         end_of_stream: bool,
         flags: impl FnOnce() -> ResponseFlags,
+        known: Option<Verdict>,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
         self.status = status.or(self.status);
         // A switched protocol has no end of stream that a filter could see.
         self.complete |= end_of_stream || status == Some(101);
-        self.answered(rules, grpc_status, flags, admit)
+        self.answered(rules, grpc_status, flags, known, admit)
     }
 
     /// The trailers of an answer, which end it.
@@ -185,10 +193,11 @@ impl Stream {
         rules: Rules<'_>,
         grpc_status: Option<GrpcStatus>,
         flags: impl FnOnce() -> ResponseFlags,
+        known: Option<Verdict>,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
         self.complete = true;
-        self.answered(rules, grpc_status, flags, admit)
+        self.answered(rules, grpc_status, flags, known, admit)
     }
 
     fn answered(
@@ -196,14 +205,43 @@ impl Stream {
         rules: Rules<'_>,
         grpc_status: Option<GrpcStatus>,
         flags: impl FnOnce() -> ResponseFlags,
+        known: Option<Verdict>,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
         self.grpc_status = grpc_status.or(self.grpc_status);
         if self.trigger.is_some() {
             return None;
         }
-        let trigger = rules.upgrade.at_response(self.status, self.grpc_status, flags)?;
-        self.triggered(rules, trigger, admit)
+        let own = rules.upgrade.at_response(self.status, self.grpc_status, flags);
+        match (own, known) {
+            // The verdict came with the failure: this hop charges nothing and keeps what the hops below keep.
+            (Some(trigger), Some(verdict)) => self.settle(rules, trigger, |_| verdict == Verdict::Upgraded),
+            (Some(trigger), None) => self.settle(rules, trigger, admit),
+            (None, Some(Verdict::Upgraded)) => self.settle(rules, Trigger::Signal, |_| true),
+            (None, Some(Verdict::Shed) | None) => None,
+        }
+    }
+
+    /// Whether a verdict from elsewhere would change anything, now that the head of the answer is known.
+    pub fn wants_verdict(&self, rules: Rules<'_>, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> bool {
+        self.trigger.is_none()
+            && upgrades(rules, self.rule)
+            && (!self.decision.sampled || rules.upgrade.by_status(status, grpc_status).is_some())
+    }
+
+    /// What became of this trace here, for its caller and for the other streams of this process.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.trigger.map(|it| if it.admitted { Verdict::Upgraded } else { Verdict::Shed })
+    }
+
+    /// The trace of this stream.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// What the caller is told of [`Self::verdict`]: by the span that it called.
+    pub fn signal(&self, verdict: Verdict) -> Signal {
+        Signal::new(self.trace_id, self.server_span_id.unwrap_or(self.span_id), self.flags.random(), verdict)
     }
 
     /// The last byte of the answer's body has passed.
@@ -243,19 +281,13 @@ impl Stream {
     /// The end of the stream.
     pub fn end(&mut self, rules: Rules<'_>, ending: &Ending, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
         let trigger = rules.upgrade.at_end(ending, latency_limit(rules, self.rule))?;
-        self.triggered(rules, trigger, admit)
+        self.settle(rules, trigger, admit)
     }
 
     /// The first trigger counts. The budget is charged for it whatever the head had decided, so that admission does not
     /// depend on randomness.
-    fn triggered(
-        &mut self,
-        rules: Rules<'_>,
-        trigger: Trigger,
-        admit: impl FnOnce(&Budget) -> bool,
-    ) -> Option<Upgrade> {
-        let allowed = matched(rules, self.rule).is_none_or(|rule| rule.upgrade);
-        if self.trigger.is_some() || !allowed {
+    fn settle(&mut self, rules: Rules<'_>, trigger: Trigger, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
+        if self.trigger.is_some() || !upgrades(rules, self.rule) {
             return None;
         }
         let admitted = admit(&rules.upgrade.budget);
@@ -300,6 +332,11 @@ impl Stream {
 
 fn matched(rules: Rules<'_>, rule: Option<u16>) -> Option<&sampling::Rule> {
     rules.sampling.rules.get(usize::from(rule?))
+}
+
+/// A rule may switch upgrades off for its requests.
+fn upgrades(rules: Rules<'_>, rule: Option<u16>) -> bool {
+    matched(rules, rule).is_none_or(|rule| rule.upgrade)
 }
 
 fn latency_limit(rules: Rules<'_>, rule: Option<u16>) -> Option<u64> {

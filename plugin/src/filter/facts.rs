@@ -52,9 +52,7 @@ impl Facts {
             route_name: text("xds\0route_name").or_else(|| text("route_name")),
             cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
             transport_failure_reason: if flags.is_empty() { None } else { text("upstream\0transport_failure_reason") },
-            direction: integer("xds\0listener_direction")
-                .or_else(|| integer("listener_direction"))
-                .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property),
+            direction: direction(),
             status: integer("response\0code").and_then(|code| u16::try_from(code).ok()),
             started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
             trust_forwarded: !active.policy.edge,
@@ -162,6 +160,13 @@ fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>
 /// Envoy's response flags; none where the host does not know any.
 pub fn response_flags() -> ResponseFlags {
     ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
+}
+
+/// The listener's `traffic_direction`; older hosts know it under the shorter name.
+pub fn direction() -> ListenerDirection {
+    integer("xds\0listener_direction")
+        .or_else(|| integer("listener_direction"))
+        .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)
 }
 
 /// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.

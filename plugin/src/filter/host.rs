@@ -98,6 +98,14 @@ pub fn replace_header(map: Map, name: &str, value: &[u8]) -> HostResult<()> {
     })
 }
 
+/// Puts one more entry of that name behind those that are there. The value must be fit for a header.
+pub fn add_header(map: Map, name: &str, value: &[u8]) -> HostResult<()> {
+    // SAFETY: the host reads both during the call.
+    check(unsafe {
+        abi::proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
+}
+
 /// Leaves no entry of that name.
 pub fn remove_header(map: Map, name: &str) -> HostResult<()> {
     // SAFETY: the host reads `name` during the call.

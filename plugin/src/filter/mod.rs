@@ -12,5 +12,8 @@ mod metrics;
 mod node;
 mod pairs;
 mod request;
+mod role;
 mod root;
+mod signal;
+mod verdicts;
 mod vm;

@@ -7,9 +7,10 @@ use super::headers::{Single, Whole};
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::Pairs;
+use super::role::Signs;
 use super::root::{Active, Root};
 use super::vm::{Vm, failed};
-use super::{budget::SharedBudget, facts};
+use super::{budget::SharedBudget, facts, signal};
 use crate::sampling::{Reason, RequestFacts};
 use crate::stream::{Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
@@ -61,7 +62,8 @@ impl Vm {
         if parts.context.stream.is_some() {
             return;
         }
-        let (stream, outgoing, extracted) = begin(&parts.active, parts.metrics, parts.entropy);
+        let signs = parts.root.role.signs(parts.active.policy.span_kind);
+        let (stream, outgoing, extracted) = begin(&parts.active, signs, parts.metrics, parts.entropy);
         let mut refused = false;
         inject(
             &parts.active.policy.propagators,
@@ -93,11 +95,19 @@ impl Vm {
         let status = response_status(metrics);
         // gRPC has its status in the headers only where they are all there is (trailers-only), always with HTTP 200.
         let grpc_status = if end_of_stream && status == Some(200) { grpc_status(Map::ResponseHeaders) } else { None };
+        let map = Map::ResponseHeaders;
+        let known = signal::verdict(&active, root, metrics, stream, (status, grpc_status), map);
         let upgrade =
-            stream.response(active.rules(), status, grpc_status, end_of_stream, facts::response_flags, |it| {
+            stream.response(active.rules(), status, grpc_status, end_of_stream, facts::response_flags, known, |it| {
                 admit(&mut root.budget, it)
             });
         count_upgrade(upgrade, metrics);
+        if active.policy.edge {
+            signal::strip(metrics, map, "response\0headers\0server-timing");
+        }
+        if upgrade.is_some() {
+            signal::announce(&active, metrics, stream, Some(map), known.is_some());
+        }
     }
 
     pub fn response_body_ended(&mut self, context: u32) {
@@ -110,9 +120,17 @@ impl Vm {
         let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
         let Some(stream) = &mut context.stream else { return };
         let grpc_status = grpc_status(Map::ResponseTrailers);
-        let upgrade =
-            stream.trailers(active.rules(), grpc_status, facts::response_flags, |it| admit(&mut root.budget, it));
+        let map = Map::ResponseTrailers;
+        let known = signal::verdict(&active, root, metrics, stream, (stream.status(), grpc_status), map);
+        let upgrade = stream
+            .trailers(active.rules(), grpc_status, facts::response_flags, known, |it| admit(&mut root.budget, it));
         count_upgrade(upgrade, metrics);
+        if active.policy.edge {
+            signal::strip(metrics, map, "response\0trailers\0server-timing");
+        }
+        if upgrade.is_some() {
+            signal::announce(&active, metrics, stream, Some(map), known.is_some());
+        }
     }
 
     /// The one callback that sees everything, for every stream, also one that never had a request or an answer.
@@ -121,7 +139,7 @@ impl Vm {
         let mut stream = match context.stream.take() {
             Some(stream) => stream,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
-            None => begin(&active, metrics, entropy).0,
+            None => begin(&active, root.role.known(active.policy.span_kind), metrics, entropy).0,
         };
         let now = if stream.is_timed() { Some(host::now()) } else { None };
         let (flags, tunnel) = if stream.wants_flags() {
@@ -133,6 +151,9 @@ impl Vm {
         let ending = stream.ending(flags, tunnel, now);
         let upgrade = stream.end(active.rules(), &ending, |it| admit(&mut root.budget, it));
         count_upgrade(upgrade, metrics);
+        if upgrade.is_some() {
+            signal::announce(&active, metrics, &stream, None, false);
+        }
         let Some(keep) = stream.keep() else { return };
 
         show_decision(keep.trigger);
@@ -150,6 +171,7 @@ impl Vm {
 /// Reads the caller's context, by as few hostcalls as the policy allows, and decides.
 fn begin(
     active: &Active,
+    signs: Signs,
     metrics: &mut Metrics,
     entropy: &mut super::entropy::Entropy,
 ) -> (Stream, Outgoing, Extracted) {
@@ -175,7 +197,8 @@ fn begin(
         (None, extract(propagators, &mut Single { metrics }))
     };
     let now = if Stream::wants_clock(rules, rule) { Some(host::now()) } else { None };
-    let (stream, outgoing) = Stream::begin(rules, rule, &extracted, now, entropy);
+    let (stream, outgoing) =
+        Stream::begin(rules, rule, &extracted, now, |trace| signal::forward(active, signs, trace), entropy);
     count_head(&stream, &extracted, metrics);
     (stream, outgoing, extracted)
 }
@@ -186,6 +209,7 @@ fn count_head(stream: &Stream, extracted: &Extracted, metrics: &mut Metrics) {
         (true, Reason::Parent) => Metric::SampledByParent,
         (true, Reason::Rule { .. }) => Metric::SampledByRule,
         (true, Reason::Ratio) => Metric::SampledByRatio,
+        (_, Reason::Upgraded) => Metric::SampledByUpgrade,
         (false, Reason::Parent) => Metric::DroppedByParent,
         (false, Reason::Rule { .. }) => Metric::DroppedByRule,
         (false, Reason::Ratio) => Metric::DroppedByRatio,

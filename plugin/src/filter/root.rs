@@ -8,6 +8,8 @@ use super::entropy::Entropy;
 use super::metrics::Metrics;
 use super::pairs::{self, Pairs};
 use super::request::StreamContext;
+use super::role::Role;
+use super::signal::SignalLimit;
 use super::{host, node};
 use crate::config::{self, Environment, OnInvalidConfig, Policy};
 use crate::export::{Answer, Counts, DiscardReason, Exporter, RequestId, encode_span};
@@ -44,6 +46,10 @@ pub struct Root {
     plugin: String,
     work: Option<Work>,
     pub budget: SharedBudget,
+    /// Signals of upstreams that were believed, against a flood of them.
+    pub signals: SignalLimit,
+    /// On which side of the application these listeners are.
+    pub role: Role,
     /// What the metrics have seen of the exporter.
     published: Counts,
     published_pending: i64,
@@ -65,6 +71,8 @@ impl Root {
             plugin: String::new(),
             work: None,
             budget: SharedBudget::default(),
+            signals: SignalLimit::default(),
+            role: Role::default(),
             published: Counts::default(),
             published_pending: 0,
             ending: false,

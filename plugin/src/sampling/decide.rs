@@ -26,6 +26,8 @@ pub enum Reason {
     },
     /// The fallback's ratio.
     Ratio,
+    /// A failure had upgraded the trace before this request was made: it goes on sampled.
+    Upgraded,
 }
 
 impl Reason {
@@ -35,6 +37,7 @@ impl Reason {
             Self::Parent => "parent",
             Self::Rule { .. } => "rule",
             Self::Ratio => "ratio",
+            Self::Upgraded => "upgraded",
         }
     }
 }
@@ -100,6 +103,10 @@ pub enum ExportClass {
 }
 
 impl Decision {
+    /// The decision for a later call of a trace that was upgraded: sampled, with a probability that nobody knows.
+    pub const UPGRADED: Self =
+        Self { sampled: true, reason: Reason::Upgraded, threshold: None, th: ThEdit::Erase, inconsistent: false };
+
     /// The threshold by which an exported span of this class counts; `None`: it cannot be counted. The lower of the head's
     /// and the class's: what two ways could have kept was as likely to be kept as by the likelier one.
     pub fn exported_threshold(&self, class: ExportClass) -> Option<Threshold> {

@@ -35,6 +35,11 @@ impl Budget {
         Ok(Self { interval: (rate > 0.0).then(|| (SECOND as f64 / rate) as u64) })
     }
 
+    /// A budget of `factor` times as many traces a second.
+    pub fn times(&self, factor: u64) -> Self {
+        Self { interval: self.interval.map(|interval| interval.checked_div(factor).unwrap_or(interval)) }
+    }
+
     /// Charges one trigger at `now` (Unix nanoseconds). `arrival` is the state of the last charge, 0 at first.
     /// `Some` is the new state of an admitted trigger; `None` says that it is shed and the state stays.
     pub fn charge(&self, arrival: u64, now: u64) -> Option<u64> {

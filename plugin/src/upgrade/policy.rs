@@ -114,7 +114,8 @@ impl Policy {
         Some(trigger)
     }
 
-    fn by_status(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Option<Trigger> {
+    /// The trigger in a status alone.
+    pub fn by_status(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Option<Trigger> {
         if let Some(status) = status.filter(|&status| self.http_status.contains(status)) {
             return Some(Trigger::HttpStatus(status));
         }

@@ -126,7 +126,10 @@ mod tests {
         for (found, left) in [
             ("trace;desc=00-a-b-01", None),
             ("db;dur=53, trace;desc=00-a-b-01", Some("db;dur=53")),
-            ("TRACE ; desc=x , db;dur=53,cache;desc=\"a, trace;desc=b\"", Some("db;dur=53, cache;desc=\"a, trace;desc=b\"")),
+            (
+                "TRACE ; desc=x , db;dur=53,cache;desc=\"a, trace;desc=b\"",
+                Some("db;dur=53, cache;desc=\"a, trace;desc=b\""),
+            ),
             ("cache;desc=\"\\\",trace\", trace", Some("cache;desc=\"\\\",trace\"")),
             ("traces;dur=1", Some("traces;dur=1")),
             (",, ,", None),

@@ -45,16 +45,18 @@ fn entries(slot: &[u8]) -> impl Iterator<Item = Entry> {
     })
 }
 
-/// What the slot says of a trace at `now` (Unix seconds). Whatever else the bytes are, they say nothing.
-pub fn find(slot: &[u8], trace_id: TraceId, now: u32) -> Option<Verdict> {
-    entries(slot).find(|entry| entry.trace == trace_id.to_bytes() && now < entry.expiry).map(|entry| entry.verdict)
+/// What the slot says of a trace; `now` (Unix seconds) is asked only where it says something. Whatever else the bytes are,
+/// they say nothing.
+pub fn find(slot: &[u8], trace_id: TraceId, now: impl FnOnce() -> u32) -> Option<Verdict> {
+    let entry = entries(slot).find(|entry| entry.trace == trace_id.to_bytes())?;
+    (now() < entry.expiry).then_some(entry.verdict)
 }
 
 /// The slot with this verdict in it, for [`HOLD_SECONDS`]; `None` when it says so already. A full slot forgets the trace
 /// that would be forgotten first. An upgrade stands against a later verdict that the trace be shed: what is kept stays
 /// whole.
 pub fn remember(slot: &[u8], trace_id: TraceId, verdict: Verdict, now: u32) -> Option<Vec<u8>> {
-    match find(slot, trace_id, now) {
+    match find(slot, trace_id, || now) {
         Some(Verdict::Upgraded) => return None,
         Some(known) if known == verdict => return None,
         _ => {}
@@ -88,9 +90,9 @@ mod tests {
     #[test]
     fn a_verdict_is_remembered_until_it_expires() {
         let slot = remember(&[], trace(7), Verdict::Upgraded, 1000).expect("new");
-        assert_eq!(find(&slot, trace(7), 1000 + HOLD_SECONDS - 1), Some(Verdict::Upgraded));
-        assert_eq!(find(&slot, trace(7), 1000 + HOLD_SECONDS), None);
-        assert_eq!(find(&slot, trace(8), 1000), None);
+        assert_eq!(find(&slot, trace(7), || 1000 + HOLD_SECONDS - 1), Some(Verdict::Upgraded));
+        assert_eq!(find(&slot, trace(7), || 1000 + HOLD_SECONDS), None);
+        assert_eq!(find(&slot, trace(8), || 1000), None);
     }
 
     #[test]
@@ -100,7 +102,7 @@ mod tests {
         assert_eq!(remember(&kept, trace(7), Verdict::Upgraded, 1001), None);
         let shed = remember(&[], trace(7), Verdict::Shed, 1000).expect("new");
         let kept = remember(&shed, trace(7), Verdict::Upgraded, 1001).expect("changed");
-        assert_eq!(find(&kept, trace(7), 1002), Some(Verdict::Upgraded));
+        assert_eq!(find(&kept, trace(7), || 1002), Some(Verdict::Upgraded));
         assert_eq!(kept.len(), ENTRY_BYTES);
     }
 
@@ -110,8 +112,8 @@ mod tests {
         for id in 1..=5_u32 {
             slot = remember(&slot, trace(id.into()), Verdict::Upgraded, 1000 + id).expect("new");
         }
-        assert_eq!(find(&slot, trace(1), 1010), None);
-        assert!((2..=5).all(|id| find(&slot, trace(id), 1010).is_some()));
+        assert_eq!(find(&slot, trace(1), || 1010), None);
+        assert!((2..=5).all(|id| find(&slot, trace(id), || 1010).is_some()));
     }
 
     #[test]
@@ -137,7 +139,7 @@ mod tests {
             for (id, gap) in ids.iter().zip(gaps) {
                 now += gap;
                 slot = remember(&slot, trace(*id), Verdict::Upgraded, now).unwrap_or(slot);
-                prop_assert!(find(&slot, trace(*id), now).is_some());
+                prop_assert!(find(&slot, trace(*id), || now).is_some());
                 prop_assert!(slot.len() <= SLOT_BYTES.max(200));
             }
         }

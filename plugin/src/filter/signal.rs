@@ -1,0 +1,113 @@
+//! The upgrade signal on the wire: read from the upstream's answer, told to the caller, taken off at the edge.
+
+use super::abi::Map;
+use super::metrics::Metrics;
+use super::role::Signs;
+use super::root::{Active, Root};
+use super::vm::failed;
+use super::{host, verdicts};
+use crate::stream::Stream;
+use crate::telemetry::Metric;
+use crate::trace_context::TraceId;
+use crate::upgrade::signal::{self, SERVER_TIMING, TRACERESPONSE};
+use crate::upgrade::{Budget, GrpcStatus, Verdict};
+
+/// Signals are admitted already, by the hop that saw the failure. This many times our own budget is what the hops behind
+/// a busy gateway may admit together; beyond it an upstream is lying.
+const SIGNALS_PER_UPGRADE: u64 = 10;
+
+/// How many signals of upstreams this root believes.
+#[derive(Default)]
+pub struct SignalLimit {
+    arrival: u64,
+}
+
+impl SignalLimit {
+    fn admit(&mut self, budget: &Budget) -> bool {
+        match budget.times(SIGNALS_PER_UPGRADE).charge(self.arrival, host::now()) {
+            Some(next) => {
+                self.arrival = next;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// What this process already knows of a dropped trace, at the request of a later call.
+pub fn forward(active: &Active, signs: Signs, trace_id: TraceId) -> Option<Verdict> {
+    (active.policy.upgrade.signal.accept && signs.forward).then(|| verdicts::find(trace_id)).flatten()
+}
+
+/// What the answer, or this process, says of the trace; asked only for streams to which it matters.
+pub fn verdict(
+    active: &Active,
+    root: &mut Root,
+    metrics: &mut Metrics,
+    stream: &Stream,
+    head: (Option<u16>, Option<GrpcStatus>),
+    map: Map,
+) -> Option<Verdict> {
+    let (status, grpc_status) = head;
+    let policy = &active.policy;
+    if !policy.upgrade.signal.accept || !stream.wants_verdict(active.rules(), status, grpc_status) {
+        return None;
+    }
+    let signs = root.role.known(policy.span_kind);
+    let told = if signs.header { told(metrics, stream, map) } else { None };
+    match told {
+        Some(Verdict::Upgraded) if !root.signals.admit(&policy.upgrade.budget) => {
+            metrics.count(Metric::SignalsRefused);
+            None
+        }
+        Some(verdict) => Some(verdict),
+        None if signs.join => verdicts::find(stream.trace_id()),
+        None => None,
+    }
+}
+
+fn told(metrics: &mut Metrics, stream: &Stream, map: Map) -> Option<Verdict> {
+    match host::header(map, TRACERESPONSE) {
+        Ok(value) => signal::read(&value?, stream.trace_id()),
+        Err(_) => {
+            failed(metrics);
+            None
+        }
+    }
+}
+
+/// Tells the other streams of this process and, where there still is a head or a trailer to write to, the caller.
+/// `relayed` says that the upstream told us, so that its `Server-Timing` entry is there already.
+pub fn announce(active: &Active, metrics: &mut Metrics, stream: &Stream, map: Option<Map>, relayed: bool) {
+    let Some(verdict) = stream.verdict() else { return };
+    let policy = &active.policy.upgrade.signal;
+    if policy.accept {
+        verdicts::remember(stream.trace_id(), verdict);
+    }
+    let Some(map) = map.filter(|_| policy.emit && !active.policy.edge) else { return };
+    let signal = stream.signal(verdict);
+    let told = host::replace_header(map, TRACERESPONSE, &signal.traceresponse);
+    let timed = if relayed { Ok(()) } else { host::add_header(map, SERVER_TIMING, &signal.server_timing) };
+    if told.and(timed).is_err() {
+        failed(metrics);
+    }
+}
+
+/// No signal leaves the mesh: ours was never written, an upstream's is taken off. An application's own entries stay.
+pub fn strip(metrics: &mut Metrics, map: Map, server_timing: &str) {
+    match host::header(map, TRACERESPONSE) {
+        Ok(None) => return,
+        Ok(Some(_)) => {}
+        Err(_) => return failed(metrics),
+    }
+    let timing = host::property(server_timing).ok().flatten();
+    let left = timing.as_deref().map(signal::without_context);
+    let stripped = match left {
+        None => Ok(()),
+        Some(None) => host::remove_header(map, SERVER_TIMING),
+        Some(Some(kept)) => host::replace_header(map, SERVER_TIMING, &kept),
+    };
+    if host::remove_header(map, TRACERESPONSE).and(stripped).is_err() {
+        failed(metrics);
+    }
+}

@@ -1,0 +1,43 @@
+//! What became of traces in this process: the shared slots behind `upgrade::slots`.
+
+use super::host;
+use crate::trace_context::TraceId;
+use crate::upgrade::{Verdict, slots};
+
+/// Attempts against other workers. A slot holds few traces, so that two writers rarely meet.
+const TRIES: usize = 8;
+/// The number is the version of the layout: another layout is another key.
+const PREFIX: &str = "tracelift.verdicts.1.";
+
+/// One lookup. Nothing was upgraded in this slot since the process began: the host returns no value, which is cheap.
+pub fn find(trace_id: TraceId) -> Option<Verdict> {
+    let (slot, _) = host::shared(&key(trace_id)).ok().flatten()?;
+    slots::find(&slot, trace_id, now)
+}
+
+/// Tells the other streams of this process. A slot that cannot be written costs one hop of one trace.
+pub fn remember(trace_id: TraceId, verdict: Verdict) {
+    let key = key(trace_id);
+    for _ in 0..TRIES {
+        let Ok(found) = host::shared(&key) else { return };
+        let (slot, cas) = found.unwrap_or_default();
+        let Some(slot) = slots::remember(&slot, trace_id, verdict, now()) else { return };
+        if host::set_shared(&key, &slot, cas) != Ok(false) {
+            return;
+        }
+    }
+}
+
+fn now() -> u32 {
+    u32::try_from(host::now() / 1_000_000_000).unwrap_or(u32::MAX)
+}
+
+fn key(trace_id: TraceId) -> String {
+    let mut key = String::with_capacity(32);
+    key.push_str(PREFIX);
+    let slot = slots::slot_of(trace_id);
+    for shift in [8, 4, 0] {
+        key.push(char::from_digit((slot >> shift) & 0xf, 16).unwrap_or('0'));
+    }
+    key
+}
