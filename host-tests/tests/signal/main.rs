@@ -1,0 +1,6 @@
+//! How an upgrade travels: the release module in pods of several workers, each hop an Envoy listener of its own.
+
+mod answer;
+mod edge;
+mod pod;
+mod pods;
