@@ -65,8 +65,8 @@ impl Facts {
 
     /// Makes the one span, or the two, that this stream becomes.
     pub fn spans(&self, keep: &Keep, active: &Active, mut take: impl FnMut(Span)) {
-        let request: Vec<_> = Pairs::new(&self.request).collect();
-        let response: Vec<_> = Pairs::new(&self.response).collect();
+        let request = Pairs::all(&self.request);
+        let response = Pairs::all(&self.response);
         let settings = &active.policy.attributes;
         let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
         let facts = HttpFacts {

@@ -38,6 +38,16 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
+impl<'a> Pairs<'a> {
+    /// All entries, in one allocation.
+    pub fn all(bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
+        let pairs = Self::new(bytes);
+        let mut entries = Vec::with_capacity(pairs.sizes.len() / 8);
+        entries.extend(pairs);
+        entries
+    }
+}
+
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<4>()?;
     Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))

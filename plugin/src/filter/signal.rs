@@ -61,7 +61,8 @@ pub fn verdict(
             None
         }
         Some(verdict) => Some(verdict),
-        None if signs.join => verdicts::find(stream.trace_id()),
+        // One lookup a response: whether trailers follow is not known at its head.
+        None if signs.join && matches!(map, Map::ResponseHeaders) => verdicts::find(stream.trace_id()),
         None => None,
     }
 }
