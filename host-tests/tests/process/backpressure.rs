@@ -99,7 +99,7 @@ fn a_request_costs_no_more_hostcalls_while_the_collector_is_down() {
     let export = json!({"max_export_batch_size": 5, "max_queue_size": 20});
     let mut envoy = started(process(keep_all(export)));
     envoy.answer_with(|_| Reply::After(Duration::from_millis(1), Answer::connection_failure()));
-    serve(&mut envoy, 1, 200); // It fetches random bytes for many.
+    serve(&mut envoy, 20, 200); // The first fetch random bytes for many, and ask for the listener's direction.
     let first = serve_on(&mut envoy, 0, 200);
     serve(&mut envoy, 100, 200);
     envoy.advance(seconds(30));

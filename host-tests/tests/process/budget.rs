@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::json;
 use tracelift_host::{Envoy, EnvoyBuilder, Hostcall, Status};
 
-use crate::kit::{books, process, seconds, serve, serve_on, started};
+use crate::kit::{books, no_signal, process, seconds, serve, serve_on, started};
 
 const KEY_PREFIX: &[u8] = b"tracelift.";
 
 fn limited(rate: f64) -> EnvoyBuilder {
     let export = json!({"max_queue_size": 65_536, "max_queue_bytes": 64 << 20, "scheduled_delay_ms": 600_000,
                         "max_export_batch_size": 65_536});
-    let upgrade = json!({"traces_per_second": rate});
+    let upgrade = json!({"traces_per_second": rate, "signal": no_signal()});
     process(json!({"sampling": {"ratio": 0}, "upgrade": upgrade, "export": export}).to_string())
 }
 
@@ -66,8 +66,9 @@ fn a_trigger_of_a_sampled_request_is_charged_too() {
 
 #[test]
 fn listeners_share_the_budget_and_zero_switches_upgrades_off() {
-    let configuration =
-        |rate: u32| json!({"sampling": {"ratio": 0}, "upgrade": {"traces_per_second": rate}}).to_string();
+    let configuration = |rate: u32| {
+        json!({"sampling": {"ratio": 0}, "upgrade": {"traces_per_second": rate, "signal": no_signal()}}).to_string()
+    };
     for (rate, kept) in [(0, 0), (7, 7)] {
         let mut envoy = started(process(configuration(rate)).outbound(configuration(rate)));
         for listener in ["inbound", "outbound"].repeat(10) {
@@ -165,7 +166,9 @@ fn a_slot_with_nonsense_in_it_stops_nothing() {
 fn shared_data_holds_one_slot_however_many_configurations_there_were() {
     let mut envoy = started(limited(1000.0).workers(2));
     for update in 0..60 {
-        let configuration = json!({"service_name": format!("s{update}"), "sampling": {"ratio": 0}}).to_string();
+        let configuration =
+            json!({"service_name": format!("s{update}"), "sampling": {"ratio": 0}, "upgrade": {"signal": no_signal()}})
+                .to_string();
         envoy.update_config("inbound", configuration).expect("accepted");
         serve(&mut envoy, 2, 503);
         envoy.drain();

@@ -22,6 +22,11 @@ pub fn keep_failures(export: Value) -> String {
     json!({"sampling": {"ratio": 0}, "upgrade": {"traces_per_second": 1_000_000}, "export": export}).to_string()
 }
 
+/// For stories of one hop that reuse trace-ids: how an upgrade travels is told in `tests/signal`.
+pub fn no_signal() -> Value {
+    json!({"emit": false, "accept": false})
+}
+
 /// A process with one worker and the listener `inbound`; the collector's answers are the test's.
 pub fn process(configuration: impl AsRef<[u8]>) -> EnvoyBuilder {
     Envoy::builder(testing::module()).inbound(configuration).cluster(COLLECTOR).seed(7)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tracelift_host::otlp::Value as Attribute;
 
-use crate::kit::{CALLER, Story, builder, get, text, traceparent, vectors};
+use crate::kit::{CALLER, Story, alone, builder, get, text, traceparent, vectors};
 
 /// What the table calls a policy for errors, as a configuration has it.
 fn upgrade(case: &Value) -> Option<Value> {
@@ -35,7 +35,7 @@ fn every_meeting_goes_as_the_rules_say() {
             "sampling": {"mode": case["mode"], "ratio": case["probability"]},
             "upgrade": upgrade,
         });
-        let config = config.to_string();
+        let config = alone(config).to_string();
         let story = stories.entry(config.clone()).or_insert_with(|| Story::start(builder().inbound(&config)));
         let trace = text(&case, "trace_id");
         let parent = &case["parent"];

@@ -21,7 +21,7 @@ pub struct Story(Envoy);
 impl Story {
     /// One worker; the listeners `inbound`, `outbound` and `gateway` with one configuration; a collector that answers.
     pub fn new(configuration: Value) -> Self {
-        let text = configuration.to_string();
+        let text = alone(configuration).to_string();
         Self::start(builder().inbound(&text).outbound(&text).gateway(&text))
     }
 
@@ -104,6 +104,15 @@ impl Drop for Story {
         assert!(self.0.traps().is_empty(), "{:?}", self.0.traps());
         self.0.assert_conservation();
     }
+}
+
+/// The same without the upgrade signal, unless the configuration speaks of it: these stories are about one hop, and reuse
+/// trace-ids. How an upgrade travels is told in `tests/signal`.
+pub fn alone(mut configuration: Value) -> Value {
+    if configuration["upgrade"]["signal"].is_null() {
+        configuration["upgrade"]["signal"] = json!({"emit": false, "accept": false});
+    }
+    configuration
 }
 
 /// An Envoy without listeners, with a collector that answers after 20 ms.

@@ -236,6 +236,12 @@ fn tunnels_and_switched_protocols_are_no_resets() {
         request.end(&mut story);
         assert_eq!(story.spans().len(), kept, "{status} to {headers:?}");
     }
+    // Somebody has to hang up first.
+    let mut story = Story::new(keep_failures());
+    let tunnel = story.request("inbound", plain("CONNECT", ""));
+    tunnel.response_headers(&mut story, [(":status", "200")], false);
+    tunnel.client_disconnect(&mut story);
+    assert_eq!(story.spans().len(), 0);
 }
 
 #[test]

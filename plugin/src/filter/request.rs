@@ -144,7 +144,10 @@ impl Vm {
         let now = if stream.is_timed() { Some(host::now()) } else { None };
         let (flags, tunnel) = if stream.wants_flags() {
             let tunnel = !stream.is_complete() && facts::is_tunnel();
-            (facts::response_flags(), tunnel)
+            let flags = facts::response_flags();
+            // Somebody has to hang up first: that is how a tunnel ends.
+            let ended = tunnel && flags == ResponseFlags::DOWNSTREAM_DISCONNECT;
+            (if ended { ResponseFlags::default() } else { flags }, tunnel)
         } else {
             (ResponseFlags::default(), false)
         };
