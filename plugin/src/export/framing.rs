@@ -1,9 +1,6 @@
 //! Bodies and headers of OTLP/HTTP and OTLP/gRPC requests.
 
-use std::io::Write;
-
-use flate2::write::GzEncoder;
-
+use super::gzip;
 use super::otlp::Envelope;
 use super::queue::EncodedSpan;
 use super::settings::{Compression, Protocol, Settings};
@@ -68,7 +65,7 @@ pub(super) fn body(settings: &Settings, envelope: &Envelope, spans: &[EncodedSpa
         Compression::Gzip => {
             let mut message = Vec::new();
             envelope.wrap(spans, bytes, &mut message);
-            gzip(&message, &mut body);
+            gzip::append(&message, &mut body);
         }
     }
     let len = u32::try_from(body.len().saturating_sub(prefix)).unwrap_or(u32::MAX);
@@ -79,11 +76,4 @@ pub(super) fn body(settings: &Settings, envelope: &Envelope, spans: &[EncodedSpa
         *size = len.to_be_bytes();
     }
     body
-}
-
-/// Appends. Writing to a `Vec` cannot fail, so neither can this.
-fn gzip(message: &[u8], body: &mut Vec<u8>) {
-    let mut encoder = GzEncoder::new(body, flate2::Compression::fast());
-    let _ = encoder.write_all(message);
-    let _ = encoder.finish();
 }

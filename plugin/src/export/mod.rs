@@ -10,6 +10,7 @@ mod episode;
 mod event;
 mod exporter;
 mod framing;
+mod gzip;
 mod otlp;
 mod queue;
 mod retry_after;
