@@ -65,6 +65,17 @@ pub struct Outgoing {
     pub tracestate: HeaderEdit,
 }
 
+/// The head of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head {
+    /// `:status`.
+    pub status: Option<u16>,
+    /// What `grpc-status` said, if it was there (trailers-only).
+    pub grpc_status: Option<GrpcStatus>,
+    /// Nothing follows.
+    pub end_of_stream: bool,
+}
+
 /// What a trigger did to a stream, for the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upgrade {
@@ -169,22 +180,20 @@ impl Stream {
         &self.decision
     }
 
-    /// The head of an answer. `grpc_status` is what `grpc-status` said, if it was there (trailers-only). `flags` reads Envoy's
+    /// The head of an answer. `flags` reads Envoy's
     /// response flags, and is asked only where there is a trigger.
     pub fn response(
         &mut self,
         rules: Rules<'_>,
-        status: Option<u16>,
-        grpc_status: Option<GrpcStatus>,
-        end_of_stream: bool,
+        head: Head,
         flags: impl FnOnce() -> ResponseFlags,
         known: Option<Verdict>,
         admit: impl FnOnce(&Budget) -> bool,
     ) -> Option<Upgrade> {
-        self.status = status.or(self.status);
+        self.status = head.status.or(self.status);
         // A switched protocol has no end of stream that a filter could see.
-        self.complete |= end_of_stream || status == Some(101);
-        self.answered(rules, grpc_status, flags, known, admit)
+        self.complete |= head.end_of_stream || head.status == Some(101);
+        self.answered(rules, head.grpc_status, flags, known, admit)
     }
 
     /// The trailers of an answer, which end it.
@@ -223,10 +232,10 @@ impl Stream {
     }
 
     /// Whether a verdict from elsewhere would change anything, now that the head of the answer is known.
-    pub fn wants_verdict(&self, rules: Rules<'_>, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> bool {
+    pub fn wants_verdict(&self, rules: Rules<'_>, head: &Head) -> bool {
         self.trigger.is_none()
             && upgrades(rules, self.rule)
-            && (!self.decision.sampled || rules.upgrade.by_status(status, grpc_status).is_some())
+            && (!self.decision.sampled || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
     }
 
     /// What became of this trace here, for its caller and for the other streams of this process.

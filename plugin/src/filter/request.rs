@@ -12,7 +12,7 @@ use super::root::{Active, Root};
 use super::vm::{Vm, failed};
 use super::{budget::SharedBudget, facts, signal};
 use crate::sampling::{Reason, RequestFacts};
-use crate::stream::{Outgoing, Stream, Upgrade};
+use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, HeaderEdit, extract, inject};
 use crate::upgrade::{Budget, GrpcStatus, ResponseFlags, Trigger};
@@ -95,12 +95,11 @@ impl Vm {
         let status = response_status(metrics);
         // gRPC has its status in the headers only where they are all there is (trailers-only), always with HTTP 200.
         let grpc_status = if end_of_stream && status == Some(200) { grpc_status(Map::ResponseHeaders) } else { None };
+        let head = Head { status, grpc_status, end_of_stream };
         let map = Map::ResponseHeaders;
-        let known = signal::verdict(&active, root, metrics, stream, (status, grpc_status), map);
+        let known = signal::verdict(&active, root, metrics, stream, &head, map);
         let upgrade =
-            stream.response(active.rules(), status, grpc_status, end_of_stream, facts::response_flags, known, |it| {
-                admit(&mut root.budget, it)
-            });
+            stream.response(active.rules(), head, facts::response_flags, known, |limit| admit(&mut root.budget, limit));
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
             signal::strip(metrics, map, "response\0headers\0server-timing");
@@ -121,7 +120,8 @@ impl Vm {
         let Some(stream) = &mut context.stream else { return };
         let grpc_status = grpc_status(Map::ResponseTrailers);
         let map = Map::ResponseTrailers;
-        let known = signal::verdict(&active, root, metrics, stream, (stream.status(), grpc_status), map);
+        let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
+        let known = signal::verdict(&active, root, metrics, stream, &head, map);
         let upgrade = stream
             .trailers(active.rules(), grpc_status, facts::response_flags, known, |it| admit(&mut root.budget, it));
         count_upgrade(upgrade, metrics);

@@ -57,7 +57,7 @@ impl Role {
     }
 
     fn probe(&mut self) {
-        if self.streams < PROBES || self.streams % PROBE_EVERY == 0 {
+        if self.streams < PROBES || self.streams.is_multiple_of(PROBE_EVERY) {
             match facts::direction() {
                 ListenerDirection::Inbound => self.inbound = true,
                 ListenerDirection::Outbound => self.outbound = true,

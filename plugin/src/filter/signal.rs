@@ -6,11 +6,11 @@ use super::role::Signs;
 use super::root::{Active, Root};
 use super::vm::failed;
 use super::{host, verdicts};
-use crate::stream::Stream;
+use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::TraceId;
 use crate::upgrade::signal::{self, SERVER_TIMING, TRACERESPONSE};
-use crate::upgrade::{Budget, GrpcStatus, Verdict};
+use crate::upgrade::{Budget, Verdict};
 
 /// Signals are admitted already, by the hop that saw the failure. This many times our own budget is what the hops behind
 /// a busy gateway may admit together; beyond it an upstream is lying.
@@ -45,12 +45,11 @@ pub fn verdict(
     root: &mut Root,
     metrics: &mut Metrics,
     stream: &Stream,
-    head: (Option<u16>, Option<GrpcStatus>),
+    head: &Head,
     map: Map,
 ) -> Option<Verdict> {
-    let (status, grpc_status) = head;
     let policy = &active.policy;
-    if !policy.upgrade.signal.accept || !stream.wants_verdict(active.rules(), status, grpc_status) {
+    if !policy.upgrade.signal.accept || !stream.wants_verdict(active.rules(), head) {
         return None;
     }
     let signs = root.role.known(policy.span_kind);
