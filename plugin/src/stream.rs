@@ -15,6 +15,9 @@ use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger, V
 pub trait Ids {
     /// The next random number; zero is fine, it is asked again.
     fn next(&mut self) -> u64;
+
+    /// Whether all that was given came from a random source, as the random flag promises (W3C Trace Context Level 2).
+    fn are_random(&self) -> bool;
 }
 
 /// The parts of the policy that a stream obeys.
@@ -131,7 +134,7 @@ impl Stream {
         let parent = extracted.parent.as_ref();
         let (trace_id, random) = match parent {
             Some(parent) => (parent.trace_id, parent.random),
-            None => (new_trace_id(ids), true),
+            None => (new_trace_id(ids), ids.are_random()),
         };
         let tracestate = extracted.trace_state();
         let ot = tracestate.ot();

@@ -185,6 +185,7 @@ fn without_random_numbers_ids_are_still_no_zeros_and_no_twins() {
     let mut seen = std::collections::HashSet::new();
     for _ in 0..500 {
         let sent = story.hop("inbound", plain("GET", "/")).traceparent();
+        assert_eq!(sent.flags & 2, 0, "the random flag would be a lie");
         assert!(seen.insert(sent.trace_id) && seen.insert(sent.parent_id));
     }
 }

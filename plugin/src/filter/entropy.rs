@@ -35,6 +35,11 @@ impl Entropy {
         }
     }
 
+    /// Whether the host has always had randomness to give.
+    pub fn is_sound(&self) -> bool {
+        self.fallback == 0
+    }
+
     /// splitmix64 over clock and counter: unique enough to tell spans apart when there is no randomness to be had.
     fn mixed(&mut self) -> u64 {
         self.fallback = self.fallback.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -136,6 +136,10 @@ impl Ids for Entropy {
     fn next(&mut self) -> u64 {
         self.next_u64()
     }
+
+    fn are_random(&self) -> bool {
+        self.is_sound()
+    }
 }
 
 /// Context ids count up: any spread will do, and the standard hasher is four times the work.
