@@ -1,9 +1,7 @@
 //! Which spans must exist if a thing happened: the bridge from [`crate::truth`] to what the collector holds.
 
 use crate::mesh::GATEWAY;
-use crate::services::BANK;
 use crate::span::{Kind, Span};
-use crate::truth::{Answered, Arrival, Call};
 
 /// One pass of a request through one Envoy, which becomes one span if it is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +12,41 @@ pub struct Hop {
     pub visit: u64,
     /// Where it was.
     pub place: Place,
-    /// It failed for who was there.
-    pub failed: bool,
-    /// The head had sampled the trace.
-    pub sampled: bool,
+    /// It failed for who was there, and how Envoy tells that.
+    pub failure: Option<Failure>,
+    /// It did not fail, but what failed below it was answered up to here.
+    pub told: bool,
+    /// What was decided before anything could fail at this hop.
+    pub head: Head,
+}
+
+/// A hop's own evidence of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// An answer from beyond the Envoy: its status tells.
+    Status,
+    /// Only Envoy knows why; the response flag that it sets.
+    Flag(&'static str),
+}
+
+/// The decision with which a request came to a hop, or left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Nobody sampled it.
+    Dropped,
+    /// The gateway did.
+    Sampled,
+    /// The gateway had not, but this call began when its pod knew that the trace was upgraded.
+    Later,
+    /// Below such a call.
+    BelowLater,
+}
+
+impl Head {
+    /// The decision with which callees are called.
+    pub fn below(self) -> Self {
+        if self == Self::Later { Self::BelowLater } else { self }
+    }
 }
 
 /// How to find the span of a hop.
@@ -44,40 +73,37 @@ pub enum Place {
 }
 
 impl Hop {
-    /// The SERVER span before an application; none for the bank, which has no sidecar.
-    pub fn of_arrival(arrival: &Arrival) -> Option<Self> {
-        let Arrival { visit, service, context, outcome } = arrival;
-        (*service != BANK).then(|| Self {
-            trace_id: context.trace_id,
-            visit: *visit,
-            place: Place::Inbound { service, span_id: context.span_id },
-            failed: outcome.failed(),
-            sampled: context.sampled,
-        })
+    /// It saw the failure or is above one that did, and could be told.
+    pub fn upgraded(&self) -> bool {
+        self.failure.is_some() || self.told
     }
 
-    /// The CLIENT span of a call.
-    pub fn of_call(call: &Call) -> Self {
-        let Call { visit, service, peer, trace_id, parent_id, sampled, outcome } = call;
-        Self {
-            trace_id: *trace_id,
-            visit: *visit,
-            place: Place::Outbound { service, peer, parent_id: *parent_id },
-            failed: outcome.failed(),
-            sampled: *sampled,
+    /// Its span must be at the collector. Every other hop must leave none.
+    pub fn must_be_kept(&self) -> bool {
+        self.upgraded() || self.head != Head::Dropped
+    }
+
+    /// `tracelift.upgrade.trigger` of its span. What was sampled anyway needs no signal.
+    pub fn trigger(&self) -> Option<&'static str> {
+        match (self.failure, self.told, self.head) {
+            (Some(Failure::Status), ..) => Some("http_status"),
+            (Some(Failure::Flag(_)), ..) => Some("response_flags"),
+            (None, true, Head::Dropped) => Some("signal"),
+            _ => None,
         }
     }
 
-    /// The gateway's two spans. The client does not know what the trace became; the storefront's arrival tells.
-    pub fn of_answer(answered: &Answered, trace_id: u128, sampled: bool) -> [Self; 2] {
-        let failed = answered.status.as_ref().map_or(true, |status| 500 <= *status);
-        [Kind::Server, Kind::Client].map(|kind| Self {
-            trace_id,
-            visit: answered.visit.number,
-            place: Place::Gateway(kind),
-            failed,
-            sampled,
-        })
+    /// Whose Envoy it passed.
+    pub fn envoy(&self) -> &'static str {
+        match self.place {
+            Place::Inbound { service, .. } | Place::Outbound { service, .. } => service,
+            Place::Gateway(_) => GATEWAY,
+        }
+    }
+
+    /// One for each request that an Envoy counts: the gateway makes two spans of one.
+    pub fn is_counted(&self) -> bool {
+        self.place != Place::Gateway(Kind::Client)
     }
 
     /// Whether a span is this hop's. The trace is compared, too.
@@ -114,14 +140,16 @@ impl Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{arrival, call, span};
-    use crate::truth::Outcome;
+    use crate::testing::span;
+
+    fn hop(place: Place) -> Hop {
+        Hop { trace_id: 1, visit: 0, place, failure: None, told: false, head: Head::Dropped }
+    }
 
     #[test]
     fn a_call_is_found_by_its_parent_and_its_peer() {
-        let hop = Hop::of_call(&call("cart", "catalog", 1, 7, Outcome::Status(500)));
-        let found = span("cart", Kind::Client, 1, 9, Some(7)).peer("catalog").build();
-        assert!(hop.is(&found) && hop.failed);
+        let hop = hop(Place::Outbound { service: "cart", peer: "catalog", parent_id: 7 });
+        assert!(hop.is(&span("cart", Kind::Client, 1, 9, Some(7)).peer("catalog").build()));
         for other in [
             span("cart", Kind::Client, 2, 9, Some(7)).peer("catalog").build(),
             span("cart", Kind::Client, 1, 9, Some(8)).peer("catalog").build(),
@@ -134,10 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn an_arrival_is_found_by_the_id_that_the_application_saw_and_the_bank_has_none() {
-        let hop = Hop::of_arrival(&arrival("cart", 1, 7, Outcome::Abandoned)).unwrap();
-        assert!(hop.is(&span("cart", Kind::Server, 1, 7, Some(3)).build()) && hop.failed);
+    fn an_arrival_is_found_by_the_id_that_the_application_saw() {
+        let hop = hop(Place::Inbound { service: "cart", span_id: 7 });
+        assert!(hop.is(&span("cart", Kind::Server, 1, 7, Some(3)).build()));
         assert!(!hop.is(&span("cart", Kind::Server, 1, 8, Some(3)).build()));
-        assert_eq!(Hop::of_arrival(&arrival(BANK, 1, 7, Outcome::Status(200))), None);
+    }
+
+    #[test]
+    fn the_own_evidence_names_the_trigger_and_the_signal_only_where_there_is_no_other_reason() {
+        let hop = |failure, told, head| Hop { failure, told, head, ..hop(Place::Gateway(Kind::Server)) };
+        for (hop, trigger, kept) in [
+            (hop(None, false, Head::Dropped), None, false),
+            (hop(None, true, Head::Dropped), Some("signal"), true),
+            (hop(None, true, Head::Sampled), None, true),
+            (hop(None, false, Head::Later), None, true),
+            (hop(Some(Failure::Status), false, Head::Dropped), Some("http_status"), true),
+            (hop(Some(Failure::Flag("UF")), false, Head::Sampled), Some("response_flags"), true),
+        ] {
+            assert_eq!((hop.trigger(), hop.must_be_kept()), (trigger, kept), "{hop:?}");
+        }
     }
 }

@@ -27,9 +27,10 @@ pub async fn run(plan: Plan, entrance: SocketAddr, rate: f64, requests: Option<u
         let Ok(permit) = open.clone().acquire_owned().await else { return };
         let (visit, client, truth) = (plan.visit(number), client.clone(), truth.clone());
         visitors.spawn(async move {
-            let status = client.send(request(entrance, &visit)).await;
-            let status = status.map(|reply| reply.status).map_err(|error| error.to_string());
-            truth.note(Event::Answered(Answered { visit, status }));
+            let reply = client.send(request(entrance, &visit)).await;
+            let signal = reply.as_ref().ok().and_then(|reply| reply.header("traceresponse").map(str::to_owned));
+            let status = reply.map(|reply| reply.status).map_err(|error| error.to_string());
+            truth.note(Event::Answered(Answered { visit, status, signal }));
             drop(permit);
         });
         while visitors.try_join_next().is_some() {}

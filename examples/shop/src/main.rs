@@ -8,6 +8,7 @@ mod mesh;
 mod model;
 mod options;
 mod plan;
+mod request;
 mod run;
 mod services;
 mod span;

@@ -23,7 +23,7 @@ pub enum Operation {
 pub enum Fault {
     /// The catalog answers 500, and everyone above fails with it.
     CatalogCrash,
-    /// The catalog answers 500; the cart swallows that and answers 200.
+    /// The catalog answers 500; the cart swallows that and answers 200, and the storefront goes on to the payment.
     Swallowed,
     /// The catalog asks a warehouse where nothing listens: connection refused, seen by Envoy alone.
     WarehouseDown,
@@ -62,9 +62,9 @@ impl Fault {
 
     fn operation(self) -> Operation {
         match self {
-            Self::CatalogCrash | Self::Swallowed => Operation::Cart,
+            Self::CatalogCrash => Operation::Cart,
             Self::WarehouseDown => Operation::Browse,
-            Self::BankError | Self::BankTimeout | Self::Impatience => Operation::Checkout,
+            Self::Swallowed | Self::BankError | Self::BankTimeout | Self::Impatience => Operation::Checkout,
             Self::ProbeUnready => Operation::Probe,
         }
     }

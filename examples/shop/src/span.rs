@@ -51,6 +51,8 @@ pub struct Span {
     pub flags: Option<String>,
     /// What upgraded it, if anything did.
     pub trigger: Option<String>,
+    /// Why the head decided as it did.
+    pub reason: Option<String>,
     /// Whom it called or was called as.
     pub peer: Option<String>,
     /// `th` of the exported tracestate: the rejection threshold, 14 hexadecimal digits as a number.
@@ -85,6 +87,7 @@ impl From<&ReceivedSpan> for Span {
             status: received.int("http.response.status_code"),
             flags: text("tracelift.response_flags"),
             trigger: received.trigger().map(str::to_owned),
+            reason: text("tracelift.sampling.reason"),
             peer: text("server.address"),
             th: threshold(&span.trace_state),
             tracestate: span.trace_state.clone(),

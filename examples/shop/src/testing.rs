@@ -19,6 +19,7 @@ pub fn span(service: &str, kind: Kind, trace_id: u128, span_id: u64, parent_id: 
         status: Some(200),
         flags: None,
         trigger: None,
+        reason: None,
         peer: None,
         th: None,
         tracestate: String::new(),
@@ -50,6 +51,16 @@ impl SpanBuilder {
         self.tracestate("ot=th:0")
     }
 
+    pub fn signalled(mut self) -> Self {
+        (self.0.trigger, self.0.priority) = (Some("signal".to_owned()), Some(1));
+        self
+    }
+
+    pub fn reason(mut self, reason: &str) -> Self {
+        self.0.reason = Some(reason.to_owned());
+        self
+    }
+
     pub fn build(self) -> Span {
         self.0
     }
@@ -64,5 +75,5 @@ pub fn arrival(service: &'static str, trace_id: u128, span_id: u64, outcome: Out
 }
 
 pub fn call(service: &'static str, peer: &'static str, trace_id: u128, parent_id: u64, outcome: Outcome) -> Call {
-    Call { visit: 0, service, peer, trace_id, parent_id, sampled: false, outcome }
+    Call { visit: 0, service, peer, trace_id, parent_id, sampled: false, outcome, began: 0, ended: 0 }
 }

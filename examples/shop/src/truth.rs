@@ -1,6 +1,7 @@
 //! The ground truth: what the services and the load generator saw themselves, told by nobody's tracing.
 
 use crate::plan::Visit;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a hop ended for who was there.
@@ -86,7 +87,14 @@ pub struct Call {
     pub sampled: bool,
     /// What it got.
     pub outcome: Outcome,
+    /// When it began.
+    pub began: Moment,
+    /// When it was over.
+    pub ended: Moment,
 }
+
+/// A place in the order of all that happened; no clock.
+pub type Moment = u64;
 
 /// What a client got from the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +103,8 @@ pub struct Answered {
     pub visit: Visit,
     /// The status, or why there is none.
     pub status: Result<u16, String>,
+    /// The mesh's own signal, if it reached the client: it must not.
+    pub signal: Option<String>,
 }
 
 /// One thing that happened.
@@ -110,17 +120,25 @@ pub enum Event {
 
 /// Where services and load generator write down what they saw. Clones share the book.
 #[derive(Clone, Debug, Default)]
-pub struct Truth(Arc<Mutex<Vec<Event>>>);
+pub struct Truth {
+    events: Arc<Mutex<Vec<Event>>>,
+    moments: Arc<AtomicU64>,
+}
 
 impl Truth {
     /// Writes it down.
     pub fn note(&self, event: Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// Now, later than every moment before.
+    pub fn moment(&self) -> Moment {
+        self.moments.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Everything since the last call, in the order in which it was noted.
     pub fn take(&self) -> Vec<Event> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -42,12 +42,15 @@ function figures(state) {
   by("recorded-note").textContent =
     `${count(state.traces.head_sampled)} sampled, ${count(state.traces.upgraded)} upgraded · ${count(state.traces.spans)} spans`;
 
-  const judged = state.hops.kept + state.hops.missing;
+  const judged = state.complete.kept + state.complete.missing;
   // Rounded down: 100 % means all of them.
-  by("kept").textContent = judged ? percent(Math.floor(state.hops.kept / judged * 1e4) / 1e4) : "–";
-  by("kept").className = state.hops.missing ? "figure bad" : "figure good";
+  by("kept").textContent = judged ? percent(Math.floor(state.complete.kept / judged * 1e4) / 1e4) : "–";
+  by("kept").className = state.complete.missing ? "figure bad" : "figure good";
   by("kept-note").replaceChildren(
-    `${count(state.hops.kept)} of ${count(state.hops.failed)}, ${count(state.hops.pending)} on their way, `,
+    `${count(state.complete.kept)} of ${count(state.complete.failed)}, ${count(state.complete.pending)} on their way, `,
+    make("span", state.complete.missing ? "bad" : "", `${count(state.complete.missing)} not in time`),
+    ` · hops up to the gateway: ${count(state.hops.kept)} of ${count(state.hops.failed)}, `,
+    `${count(state.hops.pending)} on their way, `,
     make("span", state.hops.missing ? "bad" : "", `${count(state.hops.missing)} missing`));
 
   by("month").textContent = money(state.bill.tracelift.month);
@@ -116,9 +119,8 @@ function waterfall(trace) {
     why.title = reasons;
     return make("div", row.error ? "row error" : "row", who, make("div", "lane", bar), make("div", "took", ms(row.duration_ms)), why);
   });
-  const cut = trace.rows.some((row) => row.parent_dropped) ? [make("p", "cut", trace.status != null && trace.status < 500
-    ? "Whoever called this service saw no failure, and the head had dropped the trace: it begins where the failure was seen."
-    : "Spans of the callers are still on their way.")] : [];
+  const cut = trace.rows.some((row) => row.parent_dropped)
+    ? [make("p", "cut", "Spans of the callers are still on their way.")] : [];
   return make("div", "fall", make("div", "scale", make("span", "", ""), ticks, make("span", "", ""), make("span", "", "status, flags, trigger")), ...rows, ...cut);
 }
 

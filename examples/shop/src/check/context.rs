@@ -17,6 +17,17 @@ pub fn answers(evidence: &Evidence) -> Check {
     check.detail(format!("{} answers, {failed} with a planned failure", evidence.answered.len()))
 }
 
+/// How an upgrade travels is the mesh's own affair: the gateway takes it off.
+pub fn silence(evidence: &Evidence) -> Check {
+    let mut check = Check::new("no client sees the signal");
+    for answered in &evidence.answered {
+        let signal = &answered.signal;
+        check.case(signal.is_none(), || format!("request {}: traceresponse {signal:?}", answered.visit.number));
+    }
+    let cases = check.cases;
+    check.detail(format!("{cases} answers without traceresponse"))
+}
+
 /// A request has one trace id wherever it goes, the client's if there was one; every hop has a span id of its own.
 pub fn context(evidence: &Evidence) -> Check {
     let mut check = Check::new("one trace at every service");

@@ -1,9 +1,7 @@
 //! The Envoys' own counters, against what happened and against themselves.
 
 use super::{Check, Evidence};
-use crate::hops::Place;
-use crate::mesh::GATEWAY;
-use crate::span::Kind;
+use crate::hops::{Head, Hop};
 use std::collections::BTreeMap;
 use tracelift_envoy::Ledger;
 
@@ -19,29 +17,40 @@ pub fn requests(evidence: &Evidence) -> Check {
     check.detail(format!("{all} decisions in {} Envoys", evidence.counted.len()))
 }
 
-/// One upgrade for each failing hop that the head had dropped; the gateway's two spans are one request.
+/// One upgrade, by its trigger, for each hop that the head had dropped and that saw the failure or was told of it; the
+/// gateway's two spans are one request.
 pub fn upgrades(evidence: &Evidence) -> Check {
     let mut check = Check::new("counters count every upgrade");
-    let mut expected: BTreeMap<&str, u64> = BTreeMap::new();
-    for hop in evidence.hops().iter().filter(|hop| hop.failed && !hop.sampled) {
-        let name = match hop.place {
-            Place::Inbound { service, .. } | Place::Outbound { service, .. } => service,
-            Place::Gateway(Kind::Server) => GATEWAY,
-            Place::Gateway(_) => continue,
-        };
-        *expected.entry(name).or_default() += 1;
-    }
+    let hops = evidence.hops();
     let mut by_trigger: BTreeMap<&str, u64> = BTreeMap::new();
     for (name, counted) in &evidence.counted {
-        let upgraded: u64 = counted.upgrades.values().sum();
-        let failing = expected.get(name.as_str()).copied().unwrap_or(0);
-        check.case(upgraded == failing, || format!("{name}: {upgraded} upgrades, {failing} failing hops"));
-        for (trigger, count) in &counted.upgrades {
+        let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+        let dropped = hops.iter().filter(|hop| hop.envoy() == name && hop.is_counted() && hop.head == Head::Dropped);
+        for trigger in dropped.filter_map(Hop::trigger) {
+            *expected.entry(trigger.to_owned()).or_default() += 1;
+        }
+        let upgraded = &counted.upgrades;
+        check.case(*upgraded == expected, || format!("{name}: {upgraded:?}, not {expected:?}"));
+        for (trigger, count) in upgraded {
             *by_trigger.entry(trigger).or_default() += count;
         }
     }
     let triggers: Vec<_> = by_trigger.iter().map(|(trigger, count)| format!("{trigger} {count}")).collect();
     check.detail(triggers.join(", "))
+}
+
+/// One decision `upgraded` for each call that began when its pod knew; what is below it has its parent for a reason.
+pub fn later_calls(evidence: &Evidence) -> Check {
+    let mut check = Check::new("counters count every later call");
+    let hops = evidence.hops();
+    let mut all = 0;
+    for (name, counted) in &evidence.counted {
+        let seen = counted.sampled.get("upgraded").copied().unwrap_or(0);
+        let begun = hops.iter().filter(|hop| hop.envoy() == name && hop.head == Head::Later).count() as u64;
+        all += seen;
+        check.case(seen == begun, || format!("{name}: {seen} decisions, {begun} calls after an upgrade was known"));
+    }
+    check.detail(format!("{all} calls"))
 }
 
 /// offered = exported + discarded + queued + in flight, in each Envoy.

@@ -1,6 +1,8 @@
 //! Sampling decisions: the head's, and everybody's agreement with it.
 
 use super::{Check, Evidence};
+use crate::hops::{Head, Place};
+use crate::services::BANK;
 use crate::span::threshold;
 use std::collections::HashMap;
 
@@ -41,27 +43,36 @@ pub fn head(evidence: &Evidence) -> Check {
     check.detail(format!("T = {t}; {sampled} of {heads} sampled, {strangers} clients claimed to have sampled"))
 }
 
-/// Every application is told the head's decision, and the `th` that belongs to it.
+/// Every application is told the head's decision, and the `th` that belongs to it; what is called after an upgrade was known
+/// leaves sampled, without a `th`: how probable that was nobody knows.
 pub fn agreement(evidence: &Evidence) -> Check {
     let mut check = Check::new("all hops agree with the head");
-    let heads: HashMap<u64, bool> =
-        evidence.heads().map(|head| (head.visit.number, head.arrival.context.sampled)).collect();
+    let mut decided: HashMap<(u64, &str), Head> = HashMap::new();
+    for hop in evidence.hops() {
+        match hop.place {
+            Place::Inbound { service, .. } => decided.insert((hop.visit, service), hop.head),
+            Place::Outbound { peer: BANK, .. } => decided.insert((hop.visit, BANK), hop.head.below()),
+            _ => None,
+        };
+    }
     let t = evidence.threshold();
+    let mut later = 0;
     for arrival in &evidence.arrivals {
-        let Some(sampled) = heads.get(&arrival.visit) else { continue };
-        let context = &arrival.context;
+        let (visit, service, context) = (arrival.visit, arrival.service, &arrival.context);
+        // Of a probe no hop is told: it is dropped.
+        let head = decided.get(&(visit, service)).copied().unwrap_or(Head::Dropped);
+        later += u64::from(head == Head::BelowLater);
         let told = threshold(&context.tracestate);
-        let right = context.sampled == *sampled && told == t.filter(|_| *sampled);
+        let right = context.sampled == (head != Head::Dropped) && told == t.filter(|_| head == Head::Sampled);
         check.case(right, || {
-            let (visit, service) = (arrival.visit, arrival.service);
             format!(
-                "request {visit} at {service}: sampled {}, tracestate {:?}; the head says {sampled}",
+                "request {visit} at {service}: sampled {}, tracestate {:?}; should be {head:?}",
                 context.sampled, context.tracestate
             )
         });
     }
     let cases = check.cases;
-    check.detail(format!("{cases} arrivals"))
+    check.detail(format!("{cases} arrivals, {later} of them sampled because an upgrade was known before the call"))
 }
 
 /// Requests that went well reach the collector at the ratio, as far as chance allows.

@@ -3,6 +3,7 @@
 use crate::hops::Hop;
 use crate::mesh::{Counted, GATEWAY};
 use crate::plan::{Operation, Visit};
+use crate::request::Request;
 use crate::services::{BANK, MESHED};
 use crate::span::{Span, threshold};
 use crate::truth::{Answered, Arrival, Call, Event};
@@ -113,15 +114,21 @@ impl Evidence {
 
     /// Every pass through an Envoy that may be recorded: all but those of probes.
     pub fn hops(&self) -> Vec<Hop> {
-        let heads: HashMap<u64, Head<'_>> = self.heads().map(|head| (head.visit.number, head)).collect();
-        let is_probe = |visit: &u64| heads.get(visit).is_some_and(Head::is_probe);
-        let inbound = self.arrivals.iter().filter(|arrival| !is_probe(&arrival.visit)).filter_map(Hop::of_arrival);
-        let outbound = self.calls.iter().map(Hop::of_call);
-        let gateway = self.answered.iter().filter_map(|answered| {
-            let head = heads.get(&answered.visit.number).filter(|head| !head.is_probe())?;
-            Some(Hop::of_answer(answered, head.arrival.context.trace_id, head.arrival.context.sampled))
-        });
-        inbound.chain(outbound).chain(gateway.flatten()).collect()
+        let mut arrivals: HashMap<u64, Vec<Arrival>> = HashMap::new();
+        for arrival in &self.arrivals {
+            arrivals.entry(arrival.visit).or_default().push(arrival.clone());
+        }
+        let mut calls: HashMap<u64, Vec<Call>> = HashMap::new();
+        for call in &self.calls {
+            calls.entry(call.visit).or_default().push(call.clone());
+        }
+        let of = |answered: &Answered| {
+            let number = answered.visit.number;
+            let arrivals = arrivals.get(&number).map_or(&[][..], Vec::as_slice);
+            let calls = calls.get(&number).map_or(&[][..], Vec::as_slice);
+            Request { answered, arrivals, calls }.hops()
+        };
+        self.answered.iter().flat_map(of).collect()
     }
 
     /// The spans by trace.
@@ -142,6 +149,8 @@ impl Evidence {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::hops::Head as Decided;
+    use crate::plan::Fault;
     use crate::span::Kind;
     use crate::testing::{SpanBuilder, span};
     use crate::truth::{Outcome, SeenContext};
@@ -150,34 +159,32 @@ pub mod tests {
     /// T for one half.
     const TH: &str = "ot=th:8";
 
-    /// Two requests for the cart at a ratio of one half: the first is sampled and well, the second dropped and fails in
-    /// the catalog.
+    /// Three requests at a ratio of one half: the first is sampled and well, the second dropped and fails in the catalog, the
+    /// third is a dropped checkout whose cart swallows that.
     pub fn a_run() -> Evidence {
         let mut evidence = Evidence::new(0.5);
         one_request(&mut evidence, 1, 0x80_0000_0000_0001, true, None);
-        one_request(&mut evidence, 2, 0x7f_0000_0000_0002, false, Some(crate::plan::Fault::CatalogCrash));
+        one_request(&mut evidence, 2, 0x7f_0000_0000_0002, false, Some(Fault::CatalogCrash));
+        swallowed(&mut evidence, 3, 0x7e_0000_0000_0003);
+        let hops = evidence.hops();
         for name in MESHED.into_iter().chain([GATEWAY]) {
             let spans = evidence.spans.iter().filter(|span| span.service == name).count() as u64;
             let streams = evidence.streams(name);
             let ledger = Ledger { offered: spans, exported: spans, ..Ledger::default() };
             let mut counted = Counted { ledger, ..Counted::default() };
-            if 0 < streams {
-                counted.sampled.insert("parent".into(), streams / 2);
-                counted.dropped.insert("parent".into(), streams / 2);
-                counted.upgrades.insert("http_status".into(), streams / 2);
+            let passed: Vec<_> = hops.iter().filter(|hop| hop.envoy() == name && hop.is_counted()).collect();
+            let later = passed.iter().filter(|hop| hop.head == Decided::Later).count() as u64;
+            counted.sampled.insert("upgraded".into(), later);
+            counted.dropped.insert("parent".into(), streams - later);
+            for trigger in passed.iter().filter(|hop| hop.head == Decided::Dropped).filter_map(|hop| hop.trigger()) {
+                *counted.upgrades.entry(trigger.to_owned()).or_default() += 1;
             }
             evidence.counted.insert(name.to_owned(), counted);
         }
         evidence
     }
 
-    fn one_request(
-        evidence: &mut Evidence,
-        number: u64,
-        trace_id: u128,
-        sampled: bool,
-        fault: Option<crate::plan::Fault>,
-    ) {
+    fn one_request(evidence: &mut Evidence, number: u64, trace_id: u128, sampled: bool, fault: Option<Fault>) {
         let visit = Visit { number, operation: Operation::Cart, fault, context: None };
         let id = |hop: u64| number * 100 + hop;
         let (ok, tracestate) = (fault.is_none(), if sampled { TH } else { "" });
@@ -186,7 +193,7 @@ pub mod tests {
             true => builder.tracestate(TH).build(),
             false => builder.upgraded(status).build(),
         };
-        evidence.answered.push(Answered { visit, status: Ok(visit.expected_status()) });
+        evidence.answered.push(Answered { visit, status: Ok(visit.expected_status()), signal: None });
         evidence.spans.push(hop(span(GATEWAY, Kind::Server, trace_id, id(1), None), 502));
         evidence.spans.push(hop(span(GATEWAY, Kind::Client, trace_id, id(2), Some(id(1))), 502));
         for (place, service, peer, status) in
@@ -206,10 +213,61 @@ pub mod tests {
             if let Some(peer) = peer {
                 let outcome = outcome(if peer == "catalog" { 500 } else { 502 });
                 let parent_id = id(place);
-                evidence.calls.push(Call { visit: number, service, peer, trace_id, parent_id, sampled, outcome });
+                let (began, ended) = (place, 20 - place);
+                evidence.calls.push(Call {
+                    visit: number,
+                    service,
+                    peer,
+                    trace_id,
+                    parent_id,
+                    sampled,
+                    outcome,
+                    began,
+                    ended,
+                });
                 let client = span(service, Kind::Client, trace_id, id(place + 1), Some(parent_id)).peer(peer);
                 evidence.spans.push(hop(client, 500));
             }
+        }
+    }
+    fn swallowed(evidence: &mut Evidence, number: u64, trace_id: u128) {
+        let visit = Visit { number, operation: Operation::Checkout, fault: Some(Fault::Swallowed), context: None };
+        let id = |hop: u64| number * 100 + hop;
+        let server = |service, place| span(service, Kind::Server, trace_id, id(place), Some(id(place - 1)));
+        let client = |service, place, peer| {
+            span(service, Kind::Client, trace_id, id(place), Some(id(if place == 8 { 3 } else { place - 1 })))
+                .peer(peer)
+        };
+        evidence.answered.push(Answered { visit, status: Ok(200), signal: None });
+        evidence.spans.extend([
+            span(GATEWAY, Kind::Server, trace_id, id(1), None).signalled().build(),
+            client(GATEWAY, 2, "shop.example").signalled().build(),
+            server("storefront", 3).signalled().build(),
+            client("storefront", 4, "cart").signalled().build(),
+            server("cart", 5).signalled().build(),
+            client("cart", 6, "catalog").upgraded(500).build(),
+            server("catalog", 7).upgraded(500).build(),
+            client("storefront", 8, "payment").reason("upgraded").build(),
+            server("payment", 9).reason("parent").build(),
+            client("payment", 10, BANK).reason("parent").build(),
+        ]);
+        for (place, service, status) in
+            [(3, "storefront", 200), (5, "cart", 200), (7, "catalog", 500), (9, "payment", 200), (11, BANK, 200)]
+        {
+            let (sampled, tracestate, amazon) = (9 <= place, String::new(), visit.amazon_header());
+            let context = SeenContext { trace_id, span_id: id(place), sampled, tracestate, amazon };
+            let outcome = Outcome::Status(status);
+            evidence.arrivals.push(Arrival { visit: number, service, context, outcome });
+        }
+        for (service, peer, parent, status, began, ended) in [
+            ("storefront", "cart", 3, 200, 1, 4),
+            ("cart", "catalog", 5, 500, 2, 3),
+            ("storefront", "payment", 3, 200, 5, 8),
+            ("payment", BANK, 9, 200, 6, 7),
+        ] {
+            let (parent_id, sampled, outcome) = (id(parent), service == "payment", Outcome::Status(status));
+            let call = Call { visit: number, service, peer, trace_id, parent_id, sampled, outcome, began, ended };
+            evidence.calls.push(call);
         }
     }
 }

@@ -52,12 +52,16 @@ pub fn all(evidence: &Evidence) -> Vec<Check> {
     vec![
         context::answers(evidence),
         context::context(evidence),
+        context::silence(evidence),
         context::own_ids(evidence),
         context::others(evidence),
         decisions::head(evidence),
         decisions::agreement(evidence),
         decisions::ratio(evidence),
+        spans::complete_traces(evidence),
         spans::failing_hops(evidence),
+        spans::told_hops(evidence),
+        spans::later_hops(evidence),
         spans::sampled_hops(evidence),
         spans::reasons(evidence),
         spans::flags(evidence),
@@ -66,6 +70,7 @@ pub fn all(evidence: &Evidence) -> Vec<Check> {
         spans::probes(evidence),
         counters::requests(evidence),
         counters::upgrades(evidence),
+        counters::later_calls(evidence),
         counters::ledgers(evidence),
         counters::losses(evidence),
         counters::problems(evidence),
@@ -108,6 +113,11 @@ mod tests {
         all(evidence).iter().filter(|check| !check.passed()).map(|check| check.name).collect()
     }
 
+    fn lose(evidence: &mut Evidence, which: fn(&crate::span::Span) -> bool) {
+        let lost = evidence.spans.iter().position(which).unwrap();
+        evidence.spans.remove(lost);
+    }
+
     #[test]
     fn a_run_in_which_everything_is_right_passes() {
         let evidence = a_run();
@@ -119,7 +129,7 @@ mod tests {
     #[test]
     fn each_defect_is_found_by_its_check() {
         type Defect = fn(&mut Evidence);
-        let cases: [(&str, Defect); 16] = [
+        let cases: [(&str, Defect); 23] = [
             ("every answer is the planned one", |e| e.answered[0].status = Ok(500)),
             ("every answer is the planned one", |e| e.answered[0].status = Err("no response".into())),
             ("one trace at every service", |e| e.arrivals[1].context.trace_id ^= 1 << 64),
@@ -127,18 +137,21 @@ mod tests {
             ("headers of others arrive untouched", |e| e.arrivals[0].context.amazon.push('x')),
             ("the head samples iff R >= T", |e| e.arrivals.iter_mut().for_each(|a| a.context.sampled = true)),
             ("all hops agree with the head", |e| e.arrivals[1].context.sampled ^= true),
-            ("every failing hop's span is there", |e| {
-                let failed = e.spans.iter().position(|span| span.trigger.is_some()).unwrap();
-                e.spans.remove(failed);
+            ("no client sees the signal", |e| e.answered[2].signal = Some("00-1-2-01".into())),
+            ("every failing hop's span is there", |e| lose(e, |span| span.trigger.as_deref() == Some("http_status"))),
+            ("every hop above a failure is there", |e| lose(e, |span| span.trigger.as_deref() == Some("signal"))),
+            ("every failed trace is complete", |e| {
+                lose(e, |span| span.trigger.as_deref() == Some("signal") && span.service == "cart");
             }),
-            ("every hop of a sampled trace is there", |e| {
-                let sampled = e.spans.iter().position(|span| span.trigger.is_none()).unwrap();
-                e.spans.remove(sampled);
+            ("every call after an upgrade is there", |e| lose(e, |span| span.service == "payment")),
+            ("every hop of a sampled trace is there", |e| lose(e, |span| span.trigger.is_none())),
+            ("nothing is kept without a reason", |e| {
+                e.spans.iter_mut().find(|span| span.trigger.is_none()).unwrap().trigger = Some("latency".into());
             }),
             ("nothing is kept without a reason", |e| {
-                let id = e.spans.iter().map(|span| span.span_id).max().unwrap();
-                e.spans.iter_mut().find(|span| span.trigger.is_none()).unwrap().trigger = Some("latency".into());
-                assert_ne!(id, 0);
+                // A failure that the gateway reports without having seen one.
+                let told = e.spans.iter_mut().find(|span| span.trigger.as_deref() == Some("signal"));
+                told.unwrap().trigger = Some("http_status".into());
             }),
             ("exported thresholds and priorities", |e| {
                 e.spans.iter_mut().find(|span| span.trigger.is_some()).unwrap().th = None;
@@ -148,6 +161,12 @@ mod tests {
             }),
             ("counters count every request", |e| {
                 e.counted.get_mut("gateway").unwrap().dropped.insert("ratio".into(), 99);
+            }),
+            ("counters count every upgrade", |e| {
+                e.counted.get_mut("cart").unwrap().upgrades.remove("signal");
+            }),
+            ("counters count every later call", |e| {
+                e.counted.get_mut("storefront").unwrap().sampled.remove("upgraded");
             }),
             ("ledgers balance", |e| e.counted.get_mut("cart").unwrap().ledger.offered += 1),
             ("nothing is lost or shed", |e| e.counted.get_mut("cart").unwrap().shed = 1),

@@ -1,20 +1,59 @@
 //! Exported spans: all that must be there, nothing else, and each with the right words.
 
 use super::{Check, Evidence};
-use crate::hops::{Hop, Place};
+use crate::hops::{Failure, Head, Hop};
 use crate::mesh::GATEWAY;
-use crate::plan::Fault;
 use crate::span::{Kind, Span};
 use std::collections::{HashMap, HashSet};
 
 /// Each pass through an Envoy that failed, whether or not anyone above noticed.
 pub fn failing_hops(evidence: &Evidence) -> Check {
-    present(evidence, "every failing hop's span is there", |hop| hop.failed, "failing hops")
+    present(evidence, "every failing hop's span is there", |hop| hop.failure.is_some(), "failing hops")
+}
+
+/// Each hop that saw nothing wrong, but is above one that did: it was told.
+pub fn told_hops(evidence: &Evidence) -> Check {
+    present(evidence, "every hop above a failure is there", |hop| hop.told, "hops that saw no failure themselves")
 }
 
 /// A trace that the head sampled is whole.
 pub fn sampled_hops(evidence: &Evidence) -> Check {
-    present(evidence, "every hop of a sampled trace is there", |hop| hop.sampled, "hops of sampled traces")
+    present(
+        evidence,
+        "every hop of a sampled trace is there",
+        |hop| hop.head == Head::Sampled,
+        "hops of sampled traces",
+    )
+}
+
+/// What is called after an upgrade was known in the calling pod, and all below.
+pub fn later_hops(evidence: &Evidence) -> Check {
+    let later = |hop: &Hop| matches!(hop.head, Head::Later | Head::BelowLater);
+    present(evidence, "every call after an upgrade is there", later, "hops begun when their pod knew")
+}
+
+/// From every failure a chain of spans leads up to the gateway, whoever swallowed it.
+pub fn complete_traces(evidence: &Evidence) -> Check {
+    let mut check = Check::new("every failed trace is complete");
+    let traces = evidence.by_trace();
+    let failed = evidence.hops().into_iter().filter(|hop| hop.failure.is_some()).collect();
+    for (trace_id, hops) in by_trace(failed) {
+        let spans: HashMap<u64, &Span> = spans_of(&traces, trace_id).map(|span| (span.span_id, span)).collect();
+        let broken = hops.iter().find(|hop| {
+            let mut at = spans.values().find(|span| hop.is(span));
+            // A circle ends, too.
+            for _ in 0..spans.len() {
+                let Some(span) = at.filter(|span| span.service != GATEWAY || span.kind != Kind::Server) else { break };
+                at = span.parent_id.and_then(|parent| spans.get(&parent));
+            }
+            at.is_none_or(|span| span.service != GATEWAY)
+        });
+        check.case(broken.is_none(), || {
+            broken.map(|hop| format!("{}: no chain of spans up to the gateway", hop.describe())).unwrap_or_default()
+        });
+    }
+    let (right, cases) = (check.cases - check.wrong.len() as u64, check.cases);
+    check.detail(format!("{right} of {cases} failed requests, from each failure up to the gateway"))
 }
 
 fn present(evidence: &Evidence, name: &'static str, wanted: impl Fn(&Hop) -> bool, what: &str) -> Check {
@@ -28,25 +67,26 @@ fn present(evidence: &Evidence, name: &'static str, wanted: impl Fn(&Hop) -> boo
     check.detail(format!("{right} of {cases} {what}"))
 }
 
-/// Each span belongs to a hop that failed or to a trace that the head sampled, and a trigger only to a failure.
+/// Each span belongs to a hop that failed, was told, was called later or was sampled by the head, and says which. Siblings
+/// that had answered well before the failure are none of these.
 pub fn reasons(evidence: &Evidence) -> Check {
     let mut check = Check::new("nothing is kept without a reason");
-    let mut hops: HashMap<u128, Vec<Hop>> = HashMap::new();
-    for hop in evidence.hops() {
-        hops.entry(hop.trace_id).or_default().push(hop);
-    }
+    let hops = by_trace(evidence.hops());
     let mut ids = HashSet::new();
     for span in &evidence.spans {
-        let hop = hops.get(&span.trace_id).and_then(|hops| hops.iter().find(|hop| hop.is(span)));
-        let right = hop
-            .is_some_and(|hop| if hop.failed { span.trigger.is_some() } else { hop.sampled && span.trigger.is_none() });
-        check.case(right, || match hop {
+        let right = hop_of(&hops, span).is_some_and(|hop| {
+            let later = span.reason.as_deref() == Some("upgraded");
+            hop.must_be_kept() && span.trigger.as_deref() == hop.trigger() && later == (hop.head == Head::Later)
+        });
+        check.case(right, || match hop_of(&hops, span) {
             Some(hop) => format!(
-                "{}: trigger {:?}, failed {}, sampled {}",
+                "{}: trigger {:?}, reason {:?}; failure {:?}, told {}, head {:?}",
                 describe(span),
                 span.trigger,
-                hop.failed,
-                hop.sampled
+                span.reason,
+                hop.failure,
+                hop.told,
+                hop.head
             ),
             None => format!("{}: nobody saw such a request", describe(span)),
         });
@@ -59,16 +99,8 @@ pub fn reasons(evidence: &Evidence) -> Check {
 pub fn flags(evidence: &Evidence) -> Check {
     let mut check = Check::new("Envoy's own reasons are on the spans");
     let traces = evidence.by_trace();
-    let faults: HashMap<u64, Fault> =
-        evidence.answered.iter().filter_map(|answered| Some((answered.visit.number, answered.visit.fault?))).collect();
     for hop in evidence.hops() {
-        let Place::Outbound { service, peer, .. } = hop.place else { continue };
-        let expected = match (faults.get(&hop.visit), service, peer) {
-            (Some(Fault::WarehouseDown), "catalog", "warehouse") => "UF",
-            (Some(Fault::BankTimeout), "payment", "bank") => "UT",
-            (Some(Fault::Impatience), "storefront", "payment") => "DC",
-            _ => continue,
-        };
+        let Some(Failure::Flag(expected)) = hop.failure else { continue };
         let flags = spans_of(&traces, hop.trace_id).find(|span| hop.is(span)).and_then(|span| span.flags.as_deref());
         let right = flags.is_some_and(|flags| flags.split(',').any(|flag| flag == expected));
         check.case(right, || format!("{}: response flags {flags:?}, not {expected}", hop.describe()));
@@ -77,15 +109,27 @@ pub fn flags(evidence: &Evidence) -> Check {
     check.detail(format!("{cases} of UF, UT and DC"))
 }
 
-/// `th:0` and a priority on what was kept for a failure, the head's `th` on the rest: adjusted counts stay exact.
+/// `th:0` on what was kept for a failure of its own, the head's `th` on what the head sampled, none where the probability is
+/// not known at that hop; a priority on all that an upgrade kept. So adjusted counts stay exact.
 pub fn thresholds(evidence: &Evidence) -> Check {
     let mut check = Check::new("exported thresholds and priorities");
-    let head = evidence.threshold();
+    let hops = by_trace(evidence.hops());
+    let sampled = evidence.threshold();
+    let (mut whole, mut unknown) = (0, 0);
     for span in &evidence.spans {
-        let expected = if span.trigger.is_some() { (Some(0), Some(1)) } else { (head, None) };
+        // One that belongs to no hop is reported elsewhere.
+        let Some(hop) = hop_of(&hops, span) else { continue };
+        let th = match (hop.failure, hop.head) {
+            (Some(_), _) => Some(0),
+            (None, Head::Sampled) => sampled,
+            (None, _) => None,
+        };
+        whole += u64::from(hop.failure.is_some());
+        unknown += u64::from(th.is_none());
+        let expected = (th, hop.trigger().map(|_| 1));
         check.case((span.th, span.priority) == expected && span.sampled, || {
             format!(
-                "{}: trigger {:?}, tracestate {:?}, priority {:?}, sampled {}",
+                "{}: trigger {:?}, tracestate {:?}, priority {:?}, sampled {}; expected {expected:?}",
                 describe(span),
                 span.trigger,
                 span.tracestate,
@@ -94,8 +138,8 @@ pub fn thresholds(evidence: &Evidence) -> Check {
             )
         });
     }
-    let upgraded = evidence.spans.iter().filter(|span| span.trigger.is_some()).count();
-    check.detail(format!("{upgraded} spans with th:0, {} with the head's", evidence.spans.len() - upgraded))
+    let rest = check.cases - whole - unknown;
+    check.detail(format!("{whole} spans with th:0, {rest} with the head's, {unknown} of unknown probability"))
 }
 
 /// A SERVER span hangs below its caller's CLIENT span, a CLIENT span below the SERVER span that its application was given.
@@ -116,9 +160,11 @@ pub fn links(evidence: &Evidence) -> Check {
                 .get(&span.trace_id)
                 .is_some_and(|head| span.parent_id == head.visit.context.map(|client| client.span_id)),
             (GATEWAY, Kind::Client) => exported(Kind::Server).is_some_and(|parent| parent.service == GATEWAY),
-            // Whoever failed towards a caller failed for the caller, too, so its span was kept.
+            // Whoever is kept was answered up or called from above, so the caller's span is kept, too.
             (_, Kind::Server) => exported(Kind::Client).is_some_and(|parent| parent.service != span.service),
-            (service, _) => span.parent_id.is_some_and(|parent| given.contains(&(service, span.trace_id, parent))),
+            (service, _) => exported(Kind::Server).is_some_and(|parent| {
+                parent.service == service && given.contains(&(service, span.trace_id, parent.span_id))
+            }),
         };
         check.case(right, || format!("{}: parent {:016x?}", describe(span), span.parent_id));
     }
@@ -137,6 +183,18 @@ pub fn probes(evidence: &Evidence) -> Check {
     }
     let cases = check.cases;
     check.detail(format!("{cases} probes, {failed} of them failed"))
+}
+
+fn by_trace(all: Vec<Hop>) -> HashMap<u128, Vec<Hop>> {
+    let mut hops: HashMap<u128, Vec<Hop>> = HashMap::new();
+    for hop in all {
+        hops.entry(hop.trace_id).or_default().push(hop);
+    }
+    hops
+}
+
+fn hop_of<'a>(hops: &'a HashMap<u128, Vec<Hop>>, span: &Span) -> Option<&'a Hop> {
+    hops.get(&span.trace_id)?.iter().find(|hop| hop.is(span))
 }
 
 fn spans_of<'a>(traces: &'a HashMap<u128, Vec<&'a Span>>, trace_id: u128) -> impl Iterator<Item = &'a Span> {

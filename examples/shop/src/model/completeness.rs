@@ -1,74 +1,153 @@
-//! Is every failing hop's span here? Asked all the time, of what services and clients saw themselves.
+//! Is every failed trace here, from the failure up to the gateway? Asked all the time, of what services and clients saw
+//! themselves.
 
 use super::traces::Traces;
 use crate::hops::Hop;
-use std::collections::VecDeque;
+use crate::request::Request;
+use crate::truth::{Answered, Arrival, Call};
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+/// How long after its answer a request is looked at: whoever was hung up on notices a little later.
+const RIPE: Duration = Duration::from_secs(1);
 /// How long a span may be under way: batching delay, export, and a retry or two.
 const GRACE: Duration = Duration::from_secs(10);
+/// Requests in progress whose parts are remembered; more than the load generator keeps open.
+const OPEN: usize = 4096;
 
-/// Failing hops and what became of their spans.
+/// Hops, or traces, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All here.
+    pub kept: u64,
+    /// Under way, as far as we know.
+    pub pending: u64,
+    /// Not here in time.
+    pub missing: u64,
+}
+
+/// Failed requests: the hops that saw the failure, and all above them.
 #[derive(Debug, Default)]
 pub struct Completeness {
-    pending: VecDeque<(Instant, Hop)>,
-    kept: u64,
-    missing: u64,
+    open: HashMap<u64, (Vec<Arrival>, Vec<Call>)>,
+    by_age: VecDeque<u64>,
+    answered: VecDeque<(Instant, Answered)>,
+    waited_for: VecDeque<(Instant, Vec<Hop>)>,
+    hops: Tally,
+    traces: Tally,
 }
 
 impl Completeness {
-    /// A hop that failed.
-    pub fn expect(&mut self, now: Instant, hop: Hop) {
-        self.pending.push_back((now, hop));
+    /// Part of a request.
+    pub fn arrival(&mut self, arrival: &Arrival) {
+        self.part(arrival.visit).0.push(arrival.clone());
+    }
+
+    /// Part of a request.
+    pub fn call(&mut self, call: &Call) {
+        self.part(call.visit).1.push(call.clone());
+    }
+
+    /// The end of a request, for its client.
+    pub fn answered(&mut self, now: Instant, answered: &Answered) {
+        self.answered.push_back((now, answered.clone()));
     }
 
     /// Looks for what is not found yet; what stays away for too long is missing.
     pub fn look(&mut self, now: Instant, traces: &Traces) {
-        self.pending.retain(|(since, hop)| {
-            let found = traces.of(hop.trace_id).iter().any(|span| hop.is(span));
+        while let Some((since, answered)) = self.answered.pop_front() {
+            if now.saturating_duration_since(since) < RIPE {
+                self.answered.push_front((since, answered));
+                break;
+            }
+            let (arrivals, calls) = self.open.remove(&answered.visit.number).unwrap_or_default();
+            let mut hops = Request { answered: &answered, arrivals: &arrivals, calls: &calls }.hops();
+            hops.retain(Hop::upgraded);
+            if !hops.is_empty() {
+                self.waited_for.push_back((since, hops));
+            }
+        }
+        let (of_hops, of_traces) = (&mut self.hops, &mut self.traces);
+        self.waited_for.retain_mut(|(since, hops)| {
+            let before = hops.len();
+            hops.retain(|hop| !traces.of(hop.trace_id).iter().any(|span| hop.is(span)));
+            of_hops.kept += (before - hops.len()) as u64;
             let late = GRACE < now.saturating_duration_since(*since);
-            self.kept += u64::from(found);
-            self.missing += u64::from(!found && late);
-            !found && !late
+            of_traces.kept += u64::from(hops.is_empty());
+            if late && !hops.is_empty() {
+                of_hops.missing += hops.len() as u64;
+                of_traces.missing += 1;
+            }
+            !hops.is_empty() && !late
         });
+        of_hops.pending = self.waited_for.iter().map(|(_, hops)| hops.len() as u64).sum();
+        of_traces.pending = self.waited_for.len() as u64;
     }
 
-    /// Found.
-    pub fn kept(&self) -> u64 {
-        self.kept
+    /// Hops that saw a failure or are above one.
+    pub fn hops(&self) -> Tally {
+        self.hops
     }
 
-    /// Under way, as far as we know.
-    pub fn pending(&self) -> u64 {
-        self.pending.len() as u64
+    /// Failed requests, complete when each of these hops is.
+    pub fn traces(&self) -> Tally {
+        self.traces
     }
 
-    /// Not found in time.
-    pub fn missing(&self) -> u64 {
-        self.missing
+    fn part(&mut self, visit: u64) -> &mut (Vec<Arrival>, Vec<Call>) {
+        if !self.open.contains_key(&visit) {
+            self.by_age.push_back(visit);
+        }
+        while OPEN < self.by_age.len() {
+            if let Some(oldest) = self.by_age.pop_front() {
+                self.open.remove(&oldest);
+            }
+        }
+        self.open.entry(visit).or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Fault, Operation, Visit};
     use crate::span::Kind;
     use crate::testing::{arrival, span};
     use crate::truth::Outcome;
 
     #[test]
-    fn a_failing_hop_is_pending_then_kept_or_missing() {
+    fn a_failed_trace_is_pending_then_complete_or_missing() {
         let start = Instant::now();
-        let (mut hops, mut traces) = (Completeness::default(), Traces::default());
-        for id in [1, 2] {
-            hops.expect(start, Hop::of_arrival(&arrival("cart", 9, id, Outcome::Status(500))).unwrap());
+        let (mut complete, mut traces) = (Completeness::default(), Traces::default());
+        for number in [1, 2] {
+            let fault = Some(Fault::CatalogCrash);
+            let visit = Visit { number, operation: Operation::Browse, fault, context: None };
+            let seen = arrival("storefront", number.into(), 3, Outcome::Status(502));
+            complete.arrival(&Arrival { visit: number, ..seen });
+            complete.answered(start, &Answered { visit, status: Ok(502), signal: None });
         }
-        hops.look(start, &traces);
-        assert_eq!((hops.kept(), hops.pending(), hops.missing()), (0, 2, 0));
-        traces.add(start, span("cart", Kind::Server, 9, 2, None).upgraded(500).build());
-        hops.look(start + GRACE, &traces);
-        assert_eq!((hops.kept(), hops.pending(), hops.missing()), (1, 1, 0));
-        hops.look(start + GRACE * 2, &traces);
-        assert_eq!((hops.kept(), hops.pending(), hops.missing()), (1, 0, 1));
+        complete.look(start, &traces);
+        assert_eq!(complete.traces(), Tally::default(), "looked at before everybody has noticed");
+        complete.look(start + RIPE, &traces);
+        assert_eq!(complete.hops(), Tally { pending: 6, ..Tally::default() });
+        traces.add(start, span("gateway", Kind::Server, 2, 1, None).upgraded(502).build());
+        traces.add(start, span("gateway", Kind::Client, 2, 2, Some(1)).upgraded(502).build());
+        complete.look(start + GRACE, &traces);
+        assert_eq!((complete.hops().kept, complete.traces()), (2, Tally { pending: 2, ..Tally::default() }));
+        traces.add(start, span("storefront", Kind::Server, 2, 3, Some(2)).upgraded(502).build());
+        complete.look(start + GRACE, &traces);
+        assert_eq!(complete.traces(), Tally { kept: 1, pending: 1, missing: 0 });
+        complete.look(start + GRACE * 2, &traces);
+        assert_eq!(complete.traces(), Tally { kept: 1, pending: 0, missing: 1 });
+        assert_eq!(complete.hops(), Tally { kept: 3, pending: 0, missing: 3 });
+    }
+
+    #[test]
+    fn requests_without_an_answer_are_forgotten_some_time() {
+        let mut complete = Completeness::default();
+        for visit in 0..=OPEN as u64 {
+            complete.arrival(&Arrival { visit, ..arrival("cart", 1, 1, Outcome::Status(200)) });
+        }
+        assert_eq!((complete.open.len(), complete.by_age.len()), (OPEN, OPEN));
     }
 }

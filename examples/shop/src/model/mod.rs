@@ -6,7 +6,6 @@ pub mod snapshot;
 mod traces;
 mod waterfall;
 
-use crate::hops::Hop;
 use crate::mesh::Counted;
 use crate::plan::{Operation, Visit};
 use crate::span::Span;
@@ -93,20 +92,13 @@ impl Model {
                 if arrival.service == "storefront" {
                     self.remember(arrival.context.trace_id, arrival.visit, arrival.context.sampled);
                 }
-                let upgradable = self.plan.visit(arrival.visit).operation != Operation::Probe;
-                if let Some(hop) = Hop::of_arrival(arrival).filter(|hop| hop.failed && upgradable) {
-                    self.hops.expect(now, hop);
-                }
+                self.hops.arrival(arrival);
             }
-            Event::Call(call) => {
-                let hop = Hop::of_call(call);
-                if hop.failed {
-                    self.hops.expect(now, hop);
-                }
-            }
+            Event::Call(call) => self.hops.call(call),
             Event::Answered(answered) => {
                 self.requests.answered += 1;
                 self.requests.unplanned += u64::from(answered.status != Ok(answered.visit.expected_status()));
+                self.hops.answered(now, answered);
                 if answered.visit.operation == Operation::Probe {
                     self.requests.probes += 1;
                     return;
@@ -116,11 +108,6 @@ impl Model {
                 let Some(trace_id) = self.trace_of.get(&answered.visit.number).copied() else { return };
                 let Some(known) = self.known.get_mut(&trace_id) else { return };
                 known.status = answered.status.as_ref().ok().copied();
-                if failed {
-                    for hop in Hop::of_answer(answered, trace_id, known.sampled) {
-                        self.hops.expect(now, hop);
-                    }
-                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One moment of the model, as the page gets it in JSON and the terminal prints it.
 
 use super::bill::{Bill, Cost, DOLLARS_PER_MILLION, PRICE_READ};
+use super::completeness::Tally;
 use super::{Model, Requests, Settings, waterfall};
 use crate::mesh::{Counted, GATEWAY};
 use serde::Serialize;
@@ -19,8 +20,10 @@ pub struct Snapshot {
     pub requests: Requests,
     /// Recorded traces.
     pub traces: TraceCounts,
-    /// Failing hops.
-    pub hops: HopCounts,
+    /// Hops that saw a failure or are above one.
+    pub hops: Counts,
+    /// Failed requests, complete when each of these hops is at the collector.
+    pub complete: Counts,
     /// Upgraded hops by trigger, all Envoys.
     pub upgrades: BTreeMap<String, u64>,
     /// Triggers that the budget did not admit, all Envoys.
@@ -50,17 +53,23 @@ pub struct TraceCounts {
     pub spans: u64,
 }
 
-/// Failing hops against their spans.
+/// What failed against what is at the collector.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct HopCounts {
-    /// Hops that failed.
+pub struct Counts {
+    /// All.
     pub failed: u64,
-    /// Their span is at the collector.
+    /// At the collector.
     pub kept: u64,
     /// On its way.
     pub pending: u64,
     /// Did not come in time.
     pub missing: u64,
+}
+
+impl From<Tally> for Counts {
+    fn from(Tally { kept, pending, missing }: Tally) -> Self {
+        Self { failed: kept + pending + missing, kept, pending, missing }
+    }
 }
 
 /// The unit price.
@@ -122,7 +131,6 @@ impl Model {
         let seen = answered - probes;
         let recorded = self.traces.recorded();
         let head_sampled = self.counted.get(GATEWAY).map_or(0, Counted::head_sampled);
-        let (kept, pending, missing) = (self.hops.kept(), self.hops.pending(), self.hops.missing());
         let mut upgrades = BTreeMap::new();
         for (trigger, count) in self.counted.values().flat_map(|counted| &counted.upgrades) {
             *upgrades.entry(trigger.clone()).or_insert(0) += count;
@@ -142,7 +150,8 @@ impl Model {
                 upgraded: recorded.saturating_sub(head_sampled),
                 spans: self.traces.spans(),
             },
-            hops: HopCounts { failed: kept + pending + missing, kept, pending, missing },
+            hops: self.hops.hops().into(),
+            complete: self.hops.traces().into(),
             upgrades,
             shed: self.counted.values().map(|counted| counted.shed).sum(),
             bill: Bill {
@@ -199,7 +208,7 @@ mod tests {
     use crate::plan::{Fault, Plan};
     use crate::span::Kind;
     use crate::testing::{arrival, call, span};
-    use crate::truth::{Answered, Event, Outcome};
+    use crate::truth::{Answered, Call, Event, Outcome};
     use std::time::Duration;
 
     const SETTINGS: Settings = Settings { ratio: 0.01, rate: 30.0, failures: 1.0, seed: 1 };
@@ -211,14 +220,20 @@ mod tests {
         let status = |number: u64| Ok(plan.visit(number).expected_status());
         let crashes = (0..).filter(|number| plan.visit(*number).fault == Some(Fault::CatalogCrash));
         for (number, trace_id) in crashes.zip([7, 8]) {
+            if trace_id == 7 {
+                let call = call("storefront", "catalog", 7, 3, Outcome::Status(500));
+                model.note(start, &Event::Call(Call { visit: number, ..call }));
+            }
             let mut seen = arrival("storefront", trace_id, 3, Outcome::Status(502));
             seen.visit = number;
             model.note(start, &Event::Arrival(seen));
-            model.note(start, &Event::Answered(Answered { visit: plan.visit(number), status: status(number) }));
+            model.note(
+                start,
+                &Event::Answered(Answered { visit: plan.visit(number), status: status(number), signal: None }),
+            );
         }
-        model.note(start, &Event::Call(call("storefront", "catalog", 7, 3, Outcome::Status(500))));
         model.receive(
-            start,
+            start + Duration::from_secs(1),
             [
                 span("gateway", Kind::Server, 7, 1, None).upgraded(502).ms(0, 9).build(),
                 span("gateway", Kind::Client, 7, 2, Some(1)).upgraded(502).ms(0, 9).build(),
@@ -248,6 +263,10 @@ mod tests {
             "traces.head_sampled",
             "traces.upgraded",
             "traces.spans",
+            "complete.failed",
+            "complete.kept",
+            "complete.pending",
+            "complete.missing",
             "hops.failed",
             "hops.kept",
             "hops.pending",
@@ -281,10 +300,11 @@ mod tests {
     #[test]
     fn failing_hops_are_counted_against_their_spans() {
         let start = Instant::now();
-        let snapshot = a_model(start).snapshot(start + Duration::from_secs(2));
+        let snapshot = a_model(start).snapshot(start + Duration::from_secs(3));
         // Of the first request: two of the gateway, one of the storefront and its call. Of the second: none came.
         assert_eq!((snapshot.hops.kept, snapshot.hops.missing), (4, 0));
         assert_eq!(snapshot.hops.failed, snapshot.hops.kept + snapshot.hops.pending);
+        assert_eq!((snapshot.complete.failed, snapshot.complete.kept, snapshot.complete.missing), (2, 1, 0));
         assert_eq!((snapshot.traces.seen, snapshot.traces.recorded), (2, 1));
         assert_eq!(snapshot.bill.everything.traces, 2);
         assert_eq!(snapshot.failed[0].rows.len(), 4);

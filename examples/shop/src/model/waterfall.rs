@@ -29,7 +29,7 @@ pub struct Row {
     pub error: bool,
     /// What upgraded it.
     pub trigger: Option<String>,
-    /// Its parent is not here: the caller had no failure and was not sampled.
+    /// Its parent is not here, or not yet.
     pub parent_dropped: bool,
     /// 16 hexadecimal digits.
     pub span_id: String,

@@ -8,7 +8,7 @@ mod payment;
 mod storefront;
 
 use crate::plan::{Plan, Visit};
-use crate::truth::{Arrival, Call, Event, Outcome, SeenContext, Truth};
+use crate::truth::{Arrival, Call, Event, Moment, Outcome, SeenContext, Truth};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -116,7 +116,8 @@ impl Serving {
                 request = request.header(name, value.as_bytes());
             }
         }
-        let mut note = CallNote { serving: self, peer, outcome: Outcome::Abandoned };
+        let began = self.service.truth.moment();
+        let mut note = CallNote { serving: self, peer, outcome: Outcome::Abandoned, began };
         // Dropping the call at the end of our patience closes its connection.
         match timeout(patience, self.service.client.send(request)).await {
             Ok(Ok(reply)) => {
@@ -143,6 +144,7 @@ struct CallNote<'a> {
     serving: &'a Serving,
     peer: &'static str,
     outcome: Outcome,
+    began: Moment,
 }
 
 impl Drop for CallNote<'_> {
@@ -157,6 +159,8 @@ impl Drop for CallNote<'_> {
                 parent_id: context.span_id,
                 sampled: context.sampled,
                 outcome: self.outcome,
+                began: self.began,
+                ended: service.truth.moment(),
             }));
         }
     }

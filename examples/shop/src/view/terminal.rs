@@ -54,9 +54,9 @@ impl Terminal {
 
 /// The whole run in one line.
 pub fn line(snapshot: &Snapshot) -> String {
-    let Snapshot { requests, traces, hops, bill, shed, .. } = snapshot;
+    let Snapshot { requests, traces, complete, bill, shed, .. } = snapshot;
     format!(
-        "{:>5.0} s  {} requests, {} failed | traces recorded: {} = {} sampled + {} upgraded | failing hops kept: {} of {}, \
+        "{:>5.0} s  {} requests, {} failed | traces recorded: {} = {} sampled + {} upgraded | failed traces complete: {} of {}, \
          {} on their way, {} missing | shed {} | X-Ray, a month: {} instead of {}",
         snapshot.uptime_s,
         grouped(requests.answered),
@@ -64,10 +64,10 @@ pub fn line(snapshot: &Snapshot) -> String {
         grouped(traces.recorded),
         grouped(traces.head_sampled),
         grouped(traces.upgraded),
-        grouped(hops.kept),
-        grouped(hops.failed),
-        hops.pending,
-        hops.missing,
+        grouped(complete.kept),
+        grouped(complete.failed),
+        complete.pending,
+        complete.missing,
         shed,
         dollars(bill.tracelift.month),
         dollars(bill.everything.month),
@@ -75,7 +75,7 @@ pub fn line(snapshot: &Snapshot) -> String {
 }
 
 fn screen(snapshot: &Snapshot, url: &str) -> String {
-    let Snapshot { settings, requests, traces, hops, bill, .. } = snapshot;
+    let Snapshot { settings, requests, traces, hops, complete, bill, .. } = snapshot;
     let mut out = String::new();
     // Writing to a String cannot fail.
     let mut say = |line: String| writeln!(out, "{line}").unwrap_or_default();
@@ -106,13 +106,19 @@ fn screen(snapshot: &Snapshot, url: &str) -> String {
         grouped(traces.head_sampled),
         grouped(traces.upgraded)
     ));
-    let colour = if hops.missing == 0 { GREEN } else { RED };
+    let colour = if complete.missing == 0 { GREEN } else { RED };
     say(format!(
-        "  failing hops kept {BOLD}{colour}{:>9}{PLAIN}   of {}, {} on their way, {} missing",
+        "  failed traces     {BOLD}{colour}{:>9}{PLAIN}   complete of {}, {} on their way, {} not in time",
+        grouped(complete.kept),
+        grouped(complete.failed),
+        complete.pending,
+        complete.missing
+    ));
+    say(format!(
+        "                    {:>9}   {DIM}{} of {} hops, from the failure up to the gateway{PLAIN}",
+        "",
         grouped(hops.kept),
-        grouped(hops.failed),
-        hops.pending,
-        hops.missing
+        grouped(hops.failed)
     ));
     let mut why: Vec<_> = snapshot.upgrades.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
     why.push(format!("shed {}", snapshot.shed));
