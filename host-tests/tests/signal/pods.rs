@@ -19,10 +19,16 @@ pub struct Pod(pub Envoy);
 impl Pod {
     pub fn new(name: &str, mut configuration: Value) -> Self {
         configuration["service_name"] = name.into();
-        let configuration = configuration.to_string();
+        let of_side = |kind: &str| {
+            let mut configuration = configuration.clone();
+            if configuration["span_kind"].is_null() {
+                configuration["span_kind"] = kind.into();
+            }
+            configuration.to_string()
+        };
         let builder = Envoy::builder(testing::module())
-            .inbound(&configuration)
-            .outbound(&configuration)
+            .inbound(of_side("server"))
+            .outbound(of_side("client"))
             .workers(2)
             .seed(name.bytes().map(u64::from).sum())
             .collector(COLLECTOR, Duration::from_millis(5));

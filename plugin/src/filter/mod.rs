@@ -12,8 +12,9 @@ mod metrics;
 mod node;
 mod pairs;
 mod request;
-mod role;
+
 mod root;
 mod signal;
+mod signs;
 mod verdicts;
 mod vm;

@@ -7,14 +7,15 @@ use super::headers::{Single, Whole};
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::Pairs;
-use super::role::Signs;
 use super::root::{Active, Root};
+use super::signal::{self, Source};
 use super::vm::{Vm, failed};
-use super::{budget::SharedBudget, facts, signal};
+use super::{budget::SharedBudget, facts};
 use crate::sampling::{Reason, RequestFacts};
 use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, HeaderEdit, extract, inject};
+use crate::upgrade::signal::TRACERESPONSE;
 use crate::upgrade::{Budget, GrpcStatus, ResponseFlags, Trigger};
 
 /// A stream of a root context. `stream` is empty until its request headers came.
@@ -62,8 +63,7 @@ impl Vm {
         if parts.context.stream.is_some() {
             return;
         }
-        let signs = parts.root.role.signs(parts.active.policy.span_kind);
-        let (stream, outgoing, extracted) = begin(&parts.active, signs, parts.metrics, parts.entropy);
+        let (stream, outgoing, extracted) = begin(&parts.active, parts.metrics, parts.entropy);
         let mut refused = false;
         inject(
             &parts.active.policy.propagators,
@@ -94,10 +94,10 @@ impl Vm {
         let Some(stream) = &mut context.stream else { return };
         let status = response_status(metrics);
         // gRPC has its status in the headers only where they are all there is (trailers-only), always with HTTP 200.
-        let grpc_status = if end_of_stream && status == Some(200) { grpc_status(Map::ResponseHeaders) } else { None };
+        let grpc_status = if end_of_stream && status == Some(200) { trailers_only_status() } else { None };
         let head = Head { status, grpc_status, end_of_stream };
         let map = Map::ResponseHeaders;
-        let known = signal::verdict(&active, root, metrics, stream, &head, map);
+        let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
         let upgrade =
             stream.response(active.rules(), head, facts::response_flags, known, |limit| admit(&mut root.budget, limit));
         count_upgrade(upgrade, metrics);
@@ -118,10 +118,17 @@ impl Vm {
     pub fn response_trailers(&mut self, context: u32) {
         let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
         let Some(stream) = &mut context.stream else { return };
-        let grpc_status = grpc_status(Map::ResponseTrailers);
         let map = Map::ResponseTrailers;
+        // Trailers are few: one call for all of them costs less than one for each of two.
+        let bytes = host::map_bytes(map).unwrap_or_else(|_| {
+            failed(metrics);
+            Vec::new()
+        });
+        let trailer = |name: &str| Pairs::new(&bytes).find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value);
+        let grpc_status = trailer("grpc-status").map(GrpcStatus::from_header);
         let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
-        let known = signal::verdict(&active, root, metrics, stream, &head, map);
+        let told = Source::Trailers(trailer(TRACERESPONSE));
+        let known = signal::verdict(&active, root, metrics, stream, &head, told);
         let upgrade = stream
             .trailers(active.rules(), grpc_status, facts::response_flags, known, |it| admit(&mut root.budget, it));
         count_upgrade(upgrade, metrics);
@@ -139,7 +146,7 @@ impl Vm {
         let mut stream = match context.stream.take() {
             Some(stream) => stream,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
-            None => begin(&active, root.role.known(active.policy.span_kind), metrics, entropy).0,
+            None => begin(&active, metrics, entropy).0,
         };
         let now = if stream.is_timed() { Some(host::now()) } else { None };
         let (flags, tunnel) = if stream.wants_flags() {
@@ -174,7 +181,6 @@ impl Vm {
 /// Reads the caller's context, by as few hostcalls as the policy allows, and decides.
 fn begin(
     active: &Active,
-    signs: Signs,
     metrics: &mut Metrics,
     entropy: &mut super::entropy::Entropy,
 ) -> (Stream, Outgoing, Extracted) {
@@ -201,7 +207,7 @@ fn begin(
     };
     let now = if Stream::wants_clock(rules, rule) { Some(host::now()) } else { None };
     let (stream, outgoing) =
-        Stream::begin(rules, rule, &extracted, now, |trace| signal::forward(active, signs, trace), entropy);
+        Stream::begin(rules, rule, &extracted, now, |trace| signal::forward(active, trace), entropy);
     count_head(&stream, &extracted, metrics);
     (stream, outgoing, extracted)
 }
@@ -257,8 +263,9 @@ fn response_status(metrics: &mut Metrics) -> Option<u16> {
     }
 }
 
-fn grpc_status(map: Map) -> Option<GrpcStatus> {
-    host::header(map, "grpc-status").ok().flatten().map(|value| GrpcStatus::from_header(&value))
+fn trailers_only_status() -> Option<GrpcStatus> {
+    let value = host::header(Map::ResponseHeaders, "grpc-status").ok().flatten()?;
+    Some(GrpcStatus::from_header(&value))
 }
 
 /// For access logs: `%FILTER_STATE(wasm.tracelift.decision:PLAIN)%`. A dropped request has none and prints `-`.

@@ -8,7 +8,6 @@ use super::entropy::Entropy;
 use super::metrics::Metrics;
 use super::pairs::{self, Pairs};
 use super::request::StreamContext;
-use super::role::Role;
 use super::signal::SignalLimit;
 use super::{host, node};
 use crate::config::{self, Environment, OnInvalidConfig, Policy};
@@ -48,8 +47,6 @@ pub struct Root {
     pub budget: SharedBudget,
     /// Signals of upstreams that were believed, against a flood of them.
     pub signals: SignalLimit,
-    /// On which side of the application these listeners are.
-    pub role: Role,
     /// What the metrics have seen of the exporter.
     published: Counts,
     published_pending: i64,
@@ -72,7 +69,6 @@ impl Root {
             work: None,
             budget: SharedBudget::default(),
             signals: SignalLimit::default(),
-            role: Role::default(),
             published: Counts::default(),
             published_pending: 0,
             ending: false,

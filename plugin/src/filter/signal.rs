@@ -2,8 +2,8 @@
 
 use super::abi::Map;
 use super::metrics::Metrics;
-use super::role::Signs;
 use super::root::{Active, Root};
+use super::signs::Signs;
 use super::vm::failed;
 use super::{host, verdicts};
 use crate::stream::{Head, Stream};
@@ -35,8 +35,17 @@ impl SignalLimit {
 }
 
 /// What this process already knows of a dropped trace, at the request of a later call.
-pub fn forward(active: &Active, signs: Signs, trace_id: TraceId) -> Option<Verdict> {
+pub fn forward(active: &Active, trace_id: TraceId) -> Option<Verdict> {
+    let signs = Signs::of(active.policy.span_kind);
     (active.policy.upgrade.signal.accept && signs.forward).then(|| verdicts::find(trace_id)).flatten()
+}
+
+/// Where an answer's own words on the trace are looked for.
+pub enum Source<'a> {
+    /// Its head is still to be asked; after it, the table of this process.
+    Head,
+    /// Its trailers were read already. The table was asked at the head: one lookup a response.
+    Trailers(Option<&'a [u8]>),
 }
 
 /// What the answer, or this process, says of the trace; asked only for streams to which it matters.
@@ -46,28 +55,30 @@ pub fn verdict(
     metrics: &mut Metrics,
     stream: &Stream,
     head: &Head,
-    map: Map,
+    source: Source<'_>,
 ) -> Option<Verdict> {
     let policy = &active.policy;
     if !policy.upgrade.signal.accept || !stream.wants_verdict(active.rules(), head) {
         return None;
     }
-    let signs = root.role.known(policy.span_kind);
-    let told = if signs.header { told(metrics, stream, map) } else { None };
+    let signs = Signs::of(policy.span_kind);
+    let (told, join) = match source {
+        Source::Head => (told(metrics, stream), signs.join),
+        Source::Trailers(value) => (value.and_then(|value| signal::read(value, stream.trace_id())), false),
+    };
     match told {
         Some(Verdict::Upgraded) if !root.signals.admit(&policy.upgrade.budget) => {
             metrics.count(Metric::SignalsRefused);
             None
         }
         Some(verdict) => Some(verdict),
-        // One lookup a response: whether trailers follow is not known at its head.
-        None if signs.join && matches!(map, Map::ResponseHeaders) => verdicts::find(stream.trace_id()),
+        None if join => verdicts::find(stream.trace_id()),
         None => None,
     }
 }
 
-fn told(metrics: &mut Metrics, stream: &Stream, map: Map) -> Option<Verdict> {
-    match host::header(map, TRACERESPONSE) {
+fn told(metrics: &mut Metrics, stream: &Stream) -> Option<Verdict> {
+    match host::header(Map::ResponseHeaders, TRACERESPONSE) {
         Ok(value) => signal::read(&value?, stream.trace_id()),
         Err(_) => {
             failed(metrics);
