@@ -14,3 +14,4 @@ mod mesh;
 mod ratio;
 mod shutdown;
 mod telemetry;
+mod travel;
