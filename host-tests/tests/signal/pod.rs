@@ -12,7 +12,9 @@ fn a_failure_that_the_application_swallowed_keeps_its_inbound_hop_and_tells_the_
     pod.calls(&context).local_reply(&mut pod.0, LocalReply::connect_failure());
     let answered = inbound.respond(&mut pod.0, Response::status(200).body("a page without the failed part"));
     assert_eq!(answered.status, Some(200));
-    assert!(answered.response_headers.get("traceresponse").is_some_and(|value| value.ends_with(b"-03")));
+    let told = answered.response_headers.text("traceresponse").expect("a signal").to_owned();
+    assert!(told.ends_with("-03"), "{told}");
+    assert_eq!(answered.response_headers.all("server-timing"), [format!("trace;desc={told}").into_bytes()]);
     let spans = pod.spans();
     assert_eq!(spans.len(), 2);
     let trigger = |kind: &str| {

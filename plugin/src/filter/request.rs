@@ -99,13 +99,15 @@ impl Vm {
         let map = Map::ResponseHeaders;
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
         let upgrade =
-            stream.response(active.rules(), head, facts::response_flags, known, |limit| admit(&mut root.budget, limit));
+            stream.response(active.rules(), head, facts::response_flags, known.map(|it| it.verdict), |limit| {
+                admit(&mut root.budget, limit)
+            });
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
             signal::strip(metrics, map, "response\0headers\0server-timing");
         }
         if upgrade.is_some() {
-            signal::announce(&active, metrics, stream, Some(map), known.is_some());
+            signal::announce(&active, metrics, stream, Some(map), known.is_some_and(|it| it.told));
         }
     }
 
@@ -129,14 +131,16 @@ impl Vm {
         let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
         let told = Source::Trailers(trailer(TRACERESPONSE));
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
-        let upgrade = stream
-            .trailers(active.rules(), grpc_status, facts::response_flags, known, |it| admit(&mut root.budget, it));
+        let upgrade =
+            stream.trailers(active.rules(), grpc_status, facts::response_flags, known.map(|it| it.verdict), |it| {
+                admit(&mut root.budget, it)
+            });
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
             signal::strip(metrics, map, "response\0trailers\0server-timing");
         }
         if upgrade.is_some() {
-            signal::announce(&active, metrics, stream, Some(map), known.is_some());
+            signal::announce(&active, metrics, stream, Some(map), known.is_some_and(|it| it.told));
         }
     }
 

@@ -48,6 +48,14 @@ pub enum Source<'a> {
     Trailers(Option<&'a [u8]>),
 }
 
+/// A verdict from elsewhere.
+#[derive(Clone, Copy)]
+pub struct Known {
+    pub verdict: Verdict,
+    /// By the answer, which then has a `Server-Timing` entry already. An application that swallowed the failure wrote none.
+    pub told: bool,
+}
+
 /// What the answer, or this process, says of the trace; asked only for streams to which it matters.
 pub fn verdict(
     active: &Active,
@@ -56,7 +64,7 @@ pub fn verdict(
     stream: &Stream,
     head: &Head,
     source: Source<'_>,
-) -> Option<Verdict> {
+) -> Option<Known> {
     let policy = &active.policy;
     if !policy.upgrade.signal.accept || !stream.wants_verdict(active.rules(), head) {
         return None;
@@ -71,8 +79,8 @@ pub fn verdict(
             metrics.count(Metric::SignalsRefused);
             None
         }
-        Some(verdict) => Some(verdict),
-        None if join => verdicts::find(stream.trace_id()),
+        Some(verdict) => Some(Known { verdict, told: true }),
+        None if join => verdicts::find(stream.trace_id()).map(|verdict| Known { verdict, told: false }),
         None => None,
     }
 }
