@@ -34,6 +34,9 @@ async fn prometheus_sees_the_counters_with_their_reasons_as_labels() {
     for line in [
         "tracelift_decisions_dropped{reason=\"ratio\"} 2",
         "tracelift_upgrades{reason=\"http_status\"} 1",
+        "tracelift_upgrades{reason=\"signal\"} 0",
+        "tracelift_upgrades_shed{} 0",
+        "tracelift_upgrades_signals_refused{} 0",
         "tracelift_spans_offered{} 1",
         "tracelift_spans_exported{} 1",
         "tracelift_queue_spans{} 0",

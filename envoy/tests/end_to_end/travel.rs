@@ -1,104 +1,178 @@
-//! An upgrade on its way through real Envoys: two workers each, an application in the middle that swallows the failure.
+//! The upgrade travels: from the hop that saw the failure to every hop above, past an application that swallowed it.
 
-use crate::mesh::{SOON, settings, settle, shipped, start, traceparent};
-use axum::http::HeaderMap;
-use std::collections::HashSet;
-use std::net::SocketAddr;
-use std::sync::OnceLock;
-use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Request, Shipped, Upstream};
+use crate::chain::{Chain, lineage};
+use crate::mesh::{SOON, traceparent};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind::{self, Client as CLIENT, Server as SERVER};
+use serde_json::json;
+use std::collections::BTreeSet;
+use tokio::task::JoinSet;
+use tracelift_envoy::{Client, ReceivedSpan, Request, Stats};
 
-/// The hops of a failed request: gateway SERVER and CLIENT, web inbound and outbound, cart inbound.
-const HOPS: usize = 5;
+/// What a request leaves at the collector that failed at the end of the chain, from the root down.
+const WHOLE: [(&str, SpanKind, &str); 5] = [
+    ("gateway", SERVER, "signal"),
+    ("gateway", CLIENT, "signal"),
+    ("cart", SERVER, "signal"),
+    ("cart", CLIENT, "http_status"),
+    ("payments", SERVER, "http_status"),
+];
 
-/// Answers 200 whatever its callee says, as a page without the failed part would.
-async fn swallowing_application(outbound: &'static OnceLock<SocketAddr>) -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let client = Client::new();
-    let answer = move |headers: HeaderMap| {
-        let client = client.clone();
-        async move {
-            let mut call = Request::get(*outbound.get().unwrap(), "/status/500").host("payments");
-            for name in ["traceparent", "tracestate"] {
-                if let Some(value) = headers.get(name) {
-                    call = call.header(name, value.as_bytes());
-                }
-            }
-            assert_eq!(client.send(call).await.unwrap().status, 500);
-            ([("server-timing", "db;dur=53")], "a page without the failed part")
-        }
-    };
-    let router = axum::Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+#[tokio::test]
+async fn a_failure_that_the_application_swallowed_is_kept_at_every_hop_and_told_to_nobody_outside() {
+    let chain = Chain::start(|_, _| {}).await;
+    let reply = chain.enter(&Client::new(), "/status/500").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("traceresponse"), None);
+    let timings: Vec<_> = reply.headers.get_all("server-timing").iter().collect();
+    assert_eq!(timings, [r#"db;dur=53, cache;desc="hit, mostly""#], "the application's own entries stay");
+
+    let spans = chain.collector.wait_for_spans(WHOLE.len(), SOON).await.unwrap();
+    assert_eq!(lineage(&spans).unwrap(), WHOLE);
+    let arrival = chain.upstream.last().unwrap();
+    let leaf = spans.iter().find(|span| span.service_name() == "payments").unwrap();
+    assert_eq!(arrival.text("traceparent"), format!("00-{}-{}-02", leaf.trace_id(), leaf.span_id()), "ratio 0");
+    for span in &spans {
+        // Why a hop saw no failure itself is unknown, and so is how many such requests its span stands for.
+        let tracestate = if span.trigger() == Some("signal") { "" } else { "ot=th:0" };
+        assert_eq!((span.int("sampling.priority"), span.span.trace_state.as_str()), (Some(1), tracestate));
+    }
+    let line = chain.gateway.wait_for_access_log("GET /status/500 ", SOON).await.unwrap();
+    assert!(line.ends_with("decision=upgraded.signal"), "{line}");
+
+    // Nothing failed here: of such a request nothing is kept, told or noted.
+    assert_eq!(chain.enter(&Client::new(), "/cart").await.status, 200);
+    chain.settle(WHOLE.len()).await;
 }
 
-/// Records nothing by itself, and every failure.
-fn of_service<'a>(name: &'a str) -> impl FnOnce(&mut Bootstrap) + 'a {
-    move |bootstrap| {
-        settings(bootstrap, |json| {
-            json["service_name"] = name.into();
-            json["sampling"]["ratio"] = 0.into();
-            json["upgrade"]["traces_per_second"] = 10_000.into();
+#[tokio::test]
+async fn inside_the_mesh_the_answer_names_the_hop_that_kept_its_span() {
+    let chain = Chain::start(|_, _| {}).await;
+    let sent = traceparent(1, false);
+    let request = Request::get(chain.cart.address("inbound").unwrap(), "/status/500").header("traceparent", &sent);
+    let reply = Client::new().send(request).await.unwrap();
+
+    let spans = chain.collector.wait_for_spans(3, SOON).await.unwrap();
+    let server = spans.iter().find(|span| span.service_name() == "cart" && span.kind() == SERVER).unwrap();
+    let told = format!("00-{}-{}-03", server.trace_id(), server.span_id());
+    assert_eq!((reply.status, reply.header("traceresponse")), (200, Some(told.as_str())));
+    let timings: Vec<_> = reply.headers.get_all("server-timing").iter().collect();
+    assert_eq!(timings, [r#"db;dur=53, cache;desc="hit, mostly""#, &format!("trace;desc={told}")]);
+    chain.settle(3).await;
+}
+
+#[tokio::test]
+async fn of_a_hundred_failures_on_whatever_workers_every_one_is_whole() {
+    // Above what the storm needs: here the budget must not be what decides.
+    let chain = Chain::start(|_, json| json["upgrade"] = json!({ "traces_per_second": 1000 })).await;
+    let edge = chain.gateway.address("edge").unwrap();
+    let mut storm = JoinSet::new();
+    for _ in 0..10 {
+        storm.spawn(async move {
+            let client = Client::new();
+            for _ in 0..10 {
+                assert_eq!(client.send(Request::get(edge, "/status/500")).await.unwrap().status, 200);
+            }
         });
     }
-}
+    storm.join_all().await;
 
-async fn sidecar(name: &str, collector: &Collector, application: SocketAddr, payments: SocketAddr) -> Envoy {
-    let mut bootstrap = shipped(Shipped::Sidecar, collector);
-    of_service(name)(&mut bootstrap);
-    bootstrap.endpoints("application", &[application]).unwrap();
-    bootstrap.endpoints("payments", &[payments]).unwrap();
-    start(&bootstrap).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_hop_above_a_swallowed_failure_is_kept_and_nobody_outside_is_told() {
-    static OUTBOUND: OnceLock<SocketAddr> = OnceLock::new();
-    let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
-    let cart = sidecar("cart", &collector, upstream.address(), upstream.address()).await;
-    let application = swallowing_application(&OUTBOUND).await;
-    let web = sidecar("web", &collector, application, cart.address("inbound").unwrap()).await;
-    OUTBOUND.set(web.address("outbound").unwrap()).unwrap();
-    let mut bootstrap = shipped(Shipped::Gateway, &collector);
-    of_service("gateway")(&mut bootstrap);
-    bootstrap.endpoints("frontend", &[web.address("inbound").unwrap()]).unwrap();
-    let gateway = start(&bootstrap).await;
-
-    // Several clients, so that several connections and both workers have a part in it.
-    let entry = gateway.address("edge").unwrap();
-    let clients: Vec<_> = (0..4_u32)
-        .map(|client| {
-            tokio::spawn(async move {
-                let sender = Client::new();
-                for number in 0..25 {
-                    let context = traceparent((1 + client * 25 + number).into(), false);
-                    let request = Request::get(entry, "/cart").header("traceparent", context);
-                    let reply = sender.send(request).await.unwrap();
-                    assert_eq!(reply.status, 200);
-                    assert_eq!(
-                        (reply.header("traceresponse"), reply.header("server-timing")),
-                        (None, Some("db;dur=53"))
-                    );
-                }
-            })
-        })
-        .collect();
-    for client in clients {
-        client.await.unwrap();
-    }
-
-    let spans = collector.wait_for_spans(100 * HOPS, SOON).await.unwrap();
-    let traces: HashSet<_> = spans.iter().map(|span| span.trace_id()).collect();
+    chain.settle(100 * WHOLE.len()).await;
+    let traces: BTreeSet<_> =
+        chain.upstream.arrivals().iter().map(|arrival| arrival.text("traceparent")[3..35].to_owned()).collect();
     assert_eq!(traces.len(), 100);
-    for trace in traces {
-        let hops = collector.trace(&trace);
-        assert_eq!(hops.len(), HOPS, "trace {trace}");
-        let ids: HashSet<_> = hops.iter().map(|hop| hop.span_id()).collect();
-        let tops = hops.iter().filter(|hop| !ids.contains(&hop.parent_span_id())).count();
-        assert_eq!(tops, 1, "every hop of {trace} but the first hangs below another");
-        let told = hops.iter().filter(|hop| hop.trigger() == Some("signal")).count();
-        assert_eq!(told, 3, "both of the gateway's and web's inbound hop saw no failure themselves");
+    for trace in &traces {
+        assert_eq!(lineage(&chain.collector.trace(trace)).unwrap(), WHOLE, "{trace}");
     }
-    settle(&[&gateway, &web, &cart], &collector, 100 * HOPS, 0).await;
+    // The application connects anew for every call, so that the kernel chooses its worker apart from the request's.
+    let stats = chain.cart.admin().stats().await.unwrap();
+    for worker in ["worker_0", "worker_1"] {
+        assert!(0 < stats.get(&format!("listener.outbound.{worker}.downstream_cx_total")), "{worker} had no call");
+    }
+}
+
+#[tokio::test]
+async fn what_the_budget_sheds_is_shed_at_every_hop() {
+    let chain = Chain::start(|service, json| {
+        let rate = if service == "payments" { 2 } else { 1000 };
+        json["upgrade"] = json!({ "traces_per_second": rate });
+    })
+    .await;
+    let client = Client::new();
+    for _ in 0..60 {
+        assert_eq!(chain.enter(&client, "/status/500").await.status, 200);
+    }
+    let counted = |stats: &Stats| {
+        let (upgraded, shed) = (stats.tracelift("upgrades.http_status"), stats.tracelift("upgrades.shed"));
+        (upgraded + shed == 60).then_some(upgraded)
+    };
+    let kept = chain.payments.admin().wait_for_stats(SOON, counted).await.unwrap().expect("all are counted");
+    assert!(0 < kept && kept < 60, "{kept} kept");
+    chain.settle(kept as usize * WHOLE.len()).await;
+    for arrival in chain.upstream.arrivals() {
+        let spans = chain.collector.trace(&arrival.text("traceparent")[3..35]);
+        assert!(spans.is_empty() || lineage(&spans).unwrap() == WHOLE, "kept in pieces: {spans:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_call_of_the_same_trace_leaves_sampled() {
+    let chain = Chain::start(|_, _| {}).await;
+    assert_eq!(chain.enter(&Client::new(), "/status/500?then=/compensate").await.status, 200);
+
+    let later = chain.upstream.last().unwrap();
+    assert_eq!(later.path, "/compensate");
+    assert_eq!(&later.text("traceparent")[53..], "03");
+    chain.settle(WHOLE.len() + 2).await;
+    let spans = chain.collector.trace(&later.text("traceparent")[3..35]);
+    assert_eq!(spans.len(), WHOLE.len() + 2);
+    let of = |name| {
+        let fine: Vec<_> =
+            spans.iter().filter(|span| span.service_name() == name && span.trigger().is_none()).collect();
+        assert_eq!(fine.len(), 1, "nothing failed in the later call through {name}");
+        fine[0]
+    };
+    let (caller, callee) = (of("cart"), of("payments"));
+    let reasons = [caller, callee].map(|span| span.text("tracelift.sampling.reason"));
+    assert_eq!(reasons, [Some("upgraded"), Some("parent")]);
+    assert_eq!(callee.parent_span_id(), caller.span_id());
+    let stats = chain.cart.admin().stats().await.unwrap();
+    assert_eq!(stats.tracelift("decisions.sampled.upgraded"), 1);
+}
+
+#[tokio::test]
+async fn a_grpc_failure_is_told_where_its_status_stands() {
+    // The caller is told by the signal alone: no status is a failure to it.
+    let chain = Chain::start(|service, json| {
+        if service == "cart" {
+            json["upgrade"] = json!({ "grpc_status": [] });
+        }
+    })
+    .await;
+    let (to, client) = (chain.cart.address("outbound").unwrap(), Client::new());
+    for (number, path) in (1..).zip(["/answer.Trailers/Status13", "/answer.TrailersOnly/Status13"]) {
+        let sent = traceparent(number, false);
+        let request = Request::grpc(to, path, b"").host("payments").header("traceparent", &sent);
+        let reply = client.send(request).await.unwrap();
+        assert_eq!((reply.status, reply.grpc_status()), (200, Some(13)), "{path}");
+
+        let trace = &sent[3..35];
+        let find = |spans: &[ReceivedSpan]| {
+            let spans: Vec<_> = spans.iter().filter(|span| span.trace_id() == trace).cloned().collect();
+            (spans.len() == 2).then_some(spans)
+        };
+        let spans = chain.collector.wait_for(SOON, find).await.unwrap();
+        let [caller, callee] =
+            [CLIENT, SERVER].map(|kind| spans.iter().find(|span| span.kind() == kind).expect("of each side"));
+        assert_eq!((caller.trigger(), callee.trigger()), (Some("signal"), Some("grpc_status")), "{path}");
+        assert_eq!(callee.parent_span_id(), caller.span_id(), "{path}");
+
+        let in_trailers = path.contains("Trailers/");
+        let (with, without) =
+            if in_trailers { (&reply.trailers, &reply.headers) } else { (&reply.headers, &reply.trailers) };
+        assert_eq!(with["traceresponse"], format!("00-{trace}-{}-03", caller.span_id()), "{path}");
+        let timings: Vec<_> = with.get_all("server-timing").iter().collect();
+        assert_eq!(timings, [&format!("trace;desc=00-{trace}-{}-03", callee.span_id())], "{path}: told once");
+        assert!(!without.contains_key("traceresponse") && !without.contains_key("server-timing"), "{path}");
+    }
+    chain.settle(4).await;
 }
