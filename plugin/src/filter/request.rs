@@ -274,15 +274,7 @@ fn trailers_only_status() -> Option<GrpcStatus> {
 
 /// For access logs: `%FILTER_STATE(wasm.tracelift.decision:PLAIN)%`. A dropped request has none and prints `-`.
 fn show_decision(trigger: Option<Trigger>) {
-    let decision = match trigger {
-        None => "sampled",
-        Some(Trigger::HttpStatus(_)) => "upgraded.http_status",
-        Some(Trigger::GrpcStatus(_)) => "upgraded.grpc_status",
-        Some(Trigger::ResponseFlags(_)) => "upgraded.response_flags",
-        Some(Trigger::Reset) => "upgraded.reset",
-        Some(Trigger::Latency) => "upgraded.latency",
-        Some(Trigger::Signal) => "upgraded.signal",
-    };
+    let decision = trigger.map_or_else(|| "sampled".to_owned(), |trigger| ["upgraded.", trigger.name()].concat());
     // A host without filter state still has the traceparent in its log.
-    let _ = host::set_filter_state("tracelift.decision", decision);
+    let _ = host::set_filter_state("tracelift.decision", &decision);
 }

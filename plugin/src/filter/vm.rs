@@ -96,17 +96,14 @@ impl Vm {
     fn hand_over(&mut self, ending: u32) -> bool {
         let Some(index) = self.roots.iter().position(|root| root.id == ending) else { return true };
         let mut ending = self.roots.swap_remove(index);
-        let finished = match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id) {
+        match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id) {
             Some(successor) => {
                 successor.adopt(&mut ending);
                 successor.publish(&mut self.metrics);
-                !ending.is_awaiting()
             }
-            None => {
-                ending.send(host::now(), true, &mut self.entropy);
-                !ending.is_awaiting()
-            }
-        };
+            None => ending.send(host::now(), true, &mut self.entropy),
+        }
+        let finished = !ending.is_awaiting();
         ending.publish(&mut self.metrics);
         ending.publish_pending([].iter(), &mut self.metrics);
         self.metrics.flush();
