@@ -77,6 +77,8 @@ pub struct Callout {
     pub state: CalloutState,
     /// Whether a connection to the cluster was open: an earlier answer of this VM's came from it.
     pub warm: bool,
+    /// Handed out by [`Envoy::take_calls`](crate::Envoy::take_calls).
+    pub(crate) taken: bool,
     pub(crate) due: Option<(Duration, Answer)>,
 }
 

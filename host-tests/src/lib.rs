@@ -57,6 +57,7 @@ mod property;
 mod random;
 mod request;
 mod response;
+mod route;
 mod shared;
 mod status;
 mod stream;

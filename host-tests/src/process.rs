@@ -144,6 +144,7 @@ impl Process {
             sent_at: self.now,
             state: CalloutState::Waiting,
             warm,
+            taken: false,
             due: None,
         };
         if let Some(rule) = &mut self.answering

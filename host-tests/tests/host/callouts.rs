@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracelift_host::{Answer, CalloutState, Cluster, Envoy};
+use tracelift_host::{Answer, CalloutState, Cluster, Envoy, RequestSpec, Response};
 
 use crate::wat;
 
@@ -111,4 +111,37 @@ fn a_last_request_at_exit_needs_an_open_connection() {
         let last = envoy.callouts().last().expect("the call from on_done");
         assert_eq!(last.delivered(), delivered, "warm: {warm}");
     }
+}
+
+#[test]
+fn a_callout_reaches_another_envoy_whose_answer_comes_back_after_its_latency() {
+    // Answers requests for /v1/traces itself and lets others through.
+    let source = r#"
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+      (drop (call $get_value (i32.const 0) str(":path") (i32.const 8) (i32.const 12)))
+      (if (i32.eq (i32.load (i32.const 12)) (i32.const 10)) (then (drop
+        (call $answer (i32.const 202) str("ours") str("taken") pairs("x-by: module") (i32.const -1)))))
+      (i32.const 0))"#;
+    let mut callee = wat::envoy(source).start().unwrap();
+    let mut caller = envoy();
+    caller.tick_all();
+    let calls = caller.take_calls("collector");
+    assert_eq!((calls.len(), caller.take_calls("collector").len()), (1, 0), "handed out once");
+    let at = RequestSpec::new("inbound", calls[0].headers.clone());
+    let answer = callee.receive(at, Response::status(404));
+    assert_eq!((answer.headers.text(":status"), answer.headers.text("x-by")), (Some("202"), Some("module")));
+    caller.answer_after(calls[0].id, Duration::from_millis(5), answer);
+    caller.advance(Duration::from_millis(4));
+    assert_eq!(wat::messages(&caller), ["00"]);
+    caller.advance(Duration::from_millis(1));
+    assert_eq!(wat::messages(&caller), ["00", "202", "taken"]);
+
+    let other = RequestSpec::new("inbound", [(":method", "GET"), (":path", "/cart"), (":authority", "shop")]);
+    let elsewhere = callee.receive(other, Response::status(404).body("no such page"));
+    assert_eq!((elsewhere.headers.text(":status"), &elsewhere.body[..]), (Some("404"), &b"no such page"[..]));
+
+    caller.tick_all();
+    assert_eq!(caller.take_calls("collector").len(), 1, "and lost");
+    caller.advance(Duration::from_millis(100));
+    assert_eq!(wat::messages(&caller)[3..], ["00", "504", "upstream request timeout"]);
 }
