@@ -61,6 +61,21 @@ async fn inside_the_mesh_the_answer_names_the_hop_that_kept_its_span() {
 }
 
 #[tokio::test]
+async fn listeners_that_leave_the_span_kind_to_envoy_find_their_kind_and_each_other() {
+    // Both of cart's listeners now have one configuration, so that Envoy gives them one root context.
+    let chain = Chain::start(|service, json| {
+        if service == "cart" {
+            json["span_kind"] = "auto".into();
+        }
+    })
+    .await;
+    assert_eq!(chain.enter(&Client::new(), "/status/500").await.status, 200);
+    let spans = chain.collector.wait_for_spans(WHOLE.len(), SOON).await.unwrap();
+    assert_eq!(lineage(&spans).unwrap(), WHOLE);
+    chain.settle(WHOLE.len()).await;
+}
+
+#[tokio::test]
 async fn of_a_hundred_failures_on_whatever_workers_every_one_is_whole() {
     // Above what the storm needs: here the budget must not be what decides.
     let chain = Chain::start(|_, json| json["upgrade"] = json!({ "traces_per_second": 1000 })).await;
