@@ -6,7 +6,7 @@
 use crate::sampling::{self, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
-    CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId,
+    CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, xray,
 };
 use crate::upgrade::signal::Signal;
 use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
@@ -18,6 +18,12 @@ pub trait Ids {
 
     /// Whether all that was given came from a random source, as the random flag promises (W3C Trace Context Level 2).
     fn are_random(&self) -> bool;
+
+    /// What new trace-ids begin with, in Unix seconds; `None` for ids that are random throughout. Asked once, and only
+    /// where a trace begins.
+    fn trace_id_seconds(&mut self) -> Option<u32> {
+        None
+    }
 }
 
 /// The parts of the policy that a stream obeys.
@@ -51,6 +57,8 @@ pub struct Stream {
     grpc_status: Option<GrpcStatus>,
     complete: bool,
     trigger: Option<Triggered>,
+    /// The caller wrote `Sampled=?` and is to hear our decision.
+    asked: bool,
 }
 
 /// A trigger and what the budget said of it.
@@ -166,6 +174,8 @@ impl Stream {
             grpc_status: None,
             complete: false,
             trigger: None,
+            // Strangers are told nothing of what is recorded.
+            asked: extracted.xray_asks && !rules.edge,
             decision,
         };
         let edit = tracestate.edit(stream.decision.th, None);
@@ -244,6 +254,11 @@ impl Stream {
     /// What became of this trace here, for its caller and for the other streams of this process.
     pub fn verdict(&self) -> Option<Verdict> {
         self.trigger.map(|it| if it.admitted { Verdict::Upgraded } else { Verdict::Shed })
+    }
+
+    /// `X-Amzn-Trace-Id` of the answer, for a caller that asked for the decision: as it stands by now.
+    pub fn xray_answer(&self) -> Option<Vec<u8>> {
+        self.asked.then(|| xray::answer(self.trace_id, self.keep().is_some()))
     }
 
     /// The trace of this stream.
@@ -367,7 +382,11 @@ fn new_span_id(ids: &mut impl Ids) -> SpanId {
 }
 
 fn new_trace_id(ids: &mut impl Ids) -> TraceId {
-    (0..TRIES)
-        .find_map(|_| TraceId::from_u128(u128::from(ids.next()) << 64 | u128::from(ids.next())))
-        .unwrap_or(TraceId::MIN)
+    let seconds = ids.trace_id_seconds();
+    let mut id = || {
+        let random = u128::from(ids.next()) << 64 | u128::from(ids.next());
+        let id = seconds.map_or(random, |seconds| u128::from(seconds) << 96 | random & (u128::MAX >> 32));
+        TraceId::from_u128(id)
+    };
+    (0..TRIES).find_map(|_| id()).unwrap_or(TraceId::MIN)
 }

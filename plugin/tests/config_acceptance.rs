@@ -10,7 +10,7 @@ use tracelift::config::{Environment, Loaded, load};
 use tracelift::export::{Compression, Protocol};
 use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler};
 use tracelift::span::KindSetting;
-use tracelift::trace_context::Propagator;
+use tracelift::trace_context::{Propagator, TraceIdFormat};
 use tracelift::upgrade::{Budget, GrpcStatus};
 
 /// The example of the documentation: every key, most of them with their default.
@@ -18,7 +18,7 @@ const EXAMPLE: &str = r#"{
   "service_name": "cart",
   "resource": { "deployment.environment.name": "prod" },
   "span_kind": "auto",
-  "propagators": ["tracecontext"],
+  "propagators": ["tracecontext"], "trace_id_format": "w3c",
   "sampling": {
     "mode": "parent_based",
     "algorithm": "consistent", "hash_seed": 0,
@@ -66,6 +66,7 @@ fn nothing_is_a_working_configuration_of_defaults() {
         assert!(warnings.is_empty());
         assert_eq!(policy.resource, tracelift::config::ResourceSources::default());
         assert_eq!(policy.span_kind, KindSetting::Auto);
+        assert_eq!(policy.trace_id_format, TraceIdFormat::W3c);
         assert_eq!(policy.propagators, [Propagator::TraceContext]);
         assert_eq!(policy.sampling.mode, Mode::ParentBased);
         assert_eq!(policy.sampling.fallback, consistent(0.05));

@@ -18,3 +18,4 @@ mod spans;
 mod tracestate;
 mod triggers;
 mod upgrade;
+mod xray;

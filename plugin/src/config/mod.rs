@@ -20,7 +20,7 @@ mod tree;
 use reader::{Read, Reader};
 
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs};
-use crate::trace_context::Propagator;
+use crate::trace_context::{Propagator, TraceIdFormat};
 use crate::{export, sampling, upgrade};
 
 pub use bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
@@ -39,6 +39,8 @@ pub struct Policy {
     pub span_kind: KindSetting,
     /// Header formats in the order of belief; at least one, none twice.
     pub propagators: Vec<Propagator>,
+    /// How the ids of traces that begin here are made.
+    pub trace_id_format: TraceIdFormat,
     /// Which traces are recorded.
     pub sampling: sampling::Policy,
     /// Which are recorded after all.

@@ -28,6 +28,8 @@ keys! {
         /// Header formats of the trace context. The first that holds a valid one is believed, all are written.
         #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1, "uniqueItems" = true)))]
         pub propagators: Vec<Propagator> = vec![Propagator::TraceContext],
+        /// How the ids of traces that begin here are made.
+        pub trace_id_format: TraceIdFormat = TraceIdFormat::W3c,
         /// Which traces are recorded.
         pub sampling: Sampling = Sampling::default(),
         /// Which dropped traces are recorded after all, because something failed.
@@ -66,6 +68,17 @@ names! {
         B3 = "b3",
         /// B3 in several headers.
         B3Multi = "b3multi",
+    }
+}
+
+names! {
+    /// How new trace-ids are made. Both are continued alike, and both carry enough randomness for consistent sampling.
+    pub enum TraceIdFormat {
+        /// 128 random bits (W3C Trace Context Level 2).
+        W3c = "w3c",
+        /// The second of the trace's start and 96 random bits, as X-Ray's own SDKs make them: for collectors whose X-Ray
+        /// exporter still refuses ids without a time in them.
+        XRay = "xray",
     }
 }
 

@@ -1,6 +1,8 @@
 //! Random ids, from the host's random source, fetched many at a time: a call costs 0.6 µs for 8 bytes and 1.3 µs for 4 KiB.
 
 use super::host;
+use crate::stream::Ids;
+use crate::trace_context::TraceIdFormat;
 
 const POOL: usize = 4096;
 
@@ -47,5 +49,28 @@ impl Entropy {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+/// Where a stream's ids come from.
+pub struct NewIds<'a> {
+    pub entropy: &'a mut Entropy,
+    pub format: TraceIdFormat,
+}
+
+impl Ids for NewIds<'_> {
+    fn next(&mut self) -> u64 {
+        self.entropy.next_u64()
+    }
+
+    fn are_random(&self) -> bool {
+        self.entropy.is_sound()
+    }
+
+    fn trace_id_seconds(&mut self) -> Option<u32> {
+        match self.format {
+            TraceIdFormat::W3c => None,
+            TraceIdFormat::XRay => u32::try_from(host::now() / 1_000_000_000).ok(),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::abi::Map;
+use super::entropy::NewIds;
 use super::headers::{Single, Whole};
 use super::host;
 use super::metrics::Metrics;
@@ -14,7 +15,7 @@ use super::{budget::SharedBudget, facts};
 use crate::sampling::{Reason, RequestFacts};
 use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
-use crate::trace_context::{Extracted, HeaderEdit, extract, inject};
+use crate::trace_context::{Extracted, HeaderEdit, XRAY, extract, inject};
 use crate::upgrade::signal::TRACERESPONSE;
 use crate::upgrade::{Budget, GrpcStatus, ResponseFlags, Trigger};
 
@@ -108,6 +109,11 @@ impl Vm {
         }
         if upgrade.is_some() {
             signal::announce(&active, metrics, stream, Some(map), known.is_some_and(|it| it.told));
+        }
+        if let Some(answer) = stream.xray_answer()
+            && host::replace_header(map, XRAY, &answer).is_err()
+        {
+            failed(metrics);
         }
     }
 
@@ -210,8 +216,14 @@ fn begin(
         (None, extract(propagators, &mut Single { metrics }))
     };
     let now = if Stream::wants_clock(rules, rule) { Some(host::now()) } else { None };
-    let (stream, outgoing) =
-        Stream::begin(rules, rule, &extracted, now, |trace| signal::forward(active, trace), entropy);
+    let (stream, outgoing) = Stream::begin(
+        rules,
+        rule,
+        &extracted,
+        now,
+        |trace| signal::forward(active, trace),
+        &mut NewIds { entropy, format: active.policy.trace_id_format },
+    );
     count_head(&stream, &extracted, metrics);
     (stream, outgoing, extracted)
 }

@@ -9,7 +9,6 @@ use super::host;
 use super::metrics::Metrics;
 use super::request::StreamContext;
 use super::root::Root;
-use crate::stream::Ids;
 use crate::telemetry::Metric;
 
 /// State of this VM. `static` state would be the same thing: a VM has one thread.
@@ -126,16 +125,6 @@ impl Vm {
 
     pub(super) fn root(&self, id: u32) -> Option<&Root> {
         self.roots.iter().find(|root| root.id == id)
-    }
-}
-
-impl Ids for Entropy {
-    fn next(&mut self) -> u64 {
-        self.next_u64()
-    }
-
-    fn are_random(&self) -> bool {
-        self.is_sound()
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Extracted {
     pub traceparent_invalid: bool,
     /// `X-Amzn-Trace-Id` as received, for its other fields; asked for whenever `xray` is listed.
     pub xray: Option<Vec<u8>>,
-    /// The context came with `Sampled=?`: the caller wants to hear our decision in the response.
+    /// `X-Amzn-Trace-Id` of this trace says `Sampled=?`: the caller wants to hear our decision in the response.
     pub xray_asks: bool,
     /// There is no `tracestate` for certain.
     pub(super) tracestate_absent: bool,
@@ -84,7 +84,7 @@ pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extrac
     for propagator in later {
         match propagator {
             Propagator::TraceContext => same_trace(&mut extracted, headers),
-            Propagator::XRay => extracted.xray = headers.joined(names::XRAY),
+            Propagator::XRay => beside(&mut extracted, headers),
             Propagator::B3 | Propagator::B3Multi => {}
         }
     }
@@ -110,6 +110,14 @@ fn same_trace(extracted: &mut Extracted, headers: &mut impl Headers) {
         parent.random = header.flags.random();
         extracted.read_tracestate(headers);
     }
+}
+
+/// Another propagator was believed: what `X-Amzn-Trace-Id` asks of the same trace is answered all the same.
+fn beside(extracted: &mut Extracted, headers: &mut impl Headers) {
+    extracted.xray = headers.joined(names::XRAY);
+    let header = extracted.xray.as_deref().and_then(|text| XRayHeader::parse(text).ok());
+    let trace_id = extracted.parent.map(|parent| parent.trace_id);
+    extracted.xray_asks = header.is_some_and(|it| it.sampled == XRaySampled::Ask && Some(it.trace_id) == trace_id);
 }
 
 fn xray(extracted: &mut Extracted, headers: &mut impl Headers) -> Option<ParentContext> {

@@ -49,6 +49,16 @@ impl fmt::Display for TraceId {
     }
 }
 
+/// How the ids of new traces are made. Either way their right-most 56 bits are random.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceIdFormat {
+    /// 128 random bits.
+    #[default]
+    W3c,
+    /// Unix seconds in the first 32 bits, 96 random bits after them. AWS X-Ray developer guide, "Trace ID format".
+    XRay,
+}
+
 /// `parent-id` (OTel: span id): 8 bytes, never all zero. W3C Trace Context Level 2, "parent-id".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SpanId(NonZeroU64);

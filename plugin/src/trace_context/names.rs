@@ -2,7 +2,8 @@
 
 pub(super) const TRACEPARENT: &str = "traceparent";
 pub(super) const TRACESTATE: &str = "tracestate";
-pub(super) const XRAY: &str = "x-amzn-trace-id";
+/// AWS X-Ray's tracing header, of requests and of answers.
+pub const XRAY: &str = "x-amzn-trace-id";
 pub(super) const B3: &str = "b3";
 pub(super) const B3_TRACE_ID: &str = "x-b3-traceid";
 pub(super) const B3_SPAN_ID: &str = "x-b3-spanid";

@@ -141,6 +141,14 @@ pub fn write(context: &OutgoingContext, incoming: Option<&XRayHeader<'_>>) -> Ve
     text
 }
 
+/// The header of the answer to `Sampled=?`: what was decided, and no parent. AWS X-Ray developer guide, "Tracing header".
+pub fn answer(trace_id: TraceId, sampled: bool) -> Vec<u8> {
+    let trace_id = trace_id.hex();
+    let (epoch, unique) = trace_id.split_at(8);
+    let state: &[u8] = if sampled { b"1" } else { b"0" };
+    [b"Root=1-", epoch, b"-", unique, b";Sampled=", state].concat()
+}
+
 fn fields(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| byte == b';').map(scan::trim).filter(|field| !field.is_empty())
 }

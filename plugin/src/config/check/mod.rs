@@ -9,7 +9,7 @@ use super::error::{self, Problem};
 use super::raw;
 use super::{Policy, ResourceSources};
 use crate::span::{AttributeSettings, KindSetting, bounds};
-use crate::trace_context::Propagator;
+use crate::trace_context::{Propagator, TraceIdFormat};
 
 pub use export::{MAX_EXPORT_HEADERS, fill, header_value_fault};
 
@@ -71,6 +71,10 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             raw::SpanKind::Both => KindSetting::Both,
         },
         propagators: propagators(&raw.propagators, findings),
+        trace_id_format: match raw.trace_id_format {
+            raw::TraceIdFormat::W3c => TraceIdFormat::W3c,
+            raw::TraceIdFormat::XRay => TraceIdFormat::XRay,
+        },
         sampling: sampling::policy(raw.sampling, findings)?,
         upgrade: upgrade::policy(raw.upgrade, findings)?,
         edge: raw.edge,
