@@ -7,6 +7,7 @@ pub mod config;
 pub mod export;
 #[cfg(target_arch = "wasm32")]
 mod filter;
+pub mod identity;
 #[cfg(feature = "schema")]
 pub mod reference;
 pub mod sampling;

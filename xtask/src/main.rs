@@ -1,5 +1,6 @@
 //! `cargo xtask …`: every command of a developer or user of Tracelift.
 
+mod artefact;
 mod cache;
 mod commands;
 mod run;

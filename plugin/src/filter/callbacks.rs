@@ -13,6 +13,7 @@ extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_vm_start(_root: u32, _configuration_size: usize) -> u32 {
+    vm::announce();
     1
 }
 

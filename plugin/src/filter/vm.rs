@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::abi::Level;
 use super::entropy::Entropy;
 use super::host;
 use super::metrics::Metrics;
 use super::request::StreamContext;
 use super::root::Root;
+use crate::identity::{ABI, COMMIT, VERSION};
 use crate::telemetry::Metric;
 
 /// State of this VM. `static` state would be the same thing: a VM has one thread.
@@ -30,6 +32,11 @@ pub fn with<T>(otherwise: T, callback: impl FnOnce(&mut Vm) -> T) -> T {
         Ok(mut vm) => callback(&mut vm),
         Err(_) => otherwise,
     })
+}
+
+/// Tells the log which Tracelift starts here: one line a VM, so one a worker and one for the main thread.
+pub fn announce() {
+    host::log(Level::Info, &format!("tracelift {VERSION} (commit {COMMIT}, proxy-wasm ABI {ABI})"));
 }
 
 impl Vm {

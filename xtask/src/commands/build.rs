@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
+use crate::artefact::{digest, module};
 use crate::tools::binaryen::Binaryen;
 use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
@@ -17,27 +17,29 @@ pub(crate) const SIZE_LIMIT: usize = 400_000;
 /// Builds the module and returns its size in bytes.
 pub(crate) fn execute() -> Result<usize> {
     let started = Instant::now();
-    let toolchain = WasmToolchain::ensure()?;
-    let binaryen = Binaryen::ensure()?;
-    println!("Building the module with {} and {} …", toolchain.describe(), binaryen.describe());
-    fetch_dependencies()?;
-    run::run(&mut toolchain.build()).context("the module did not build")?;
-
-    let artifact = toolchain.artifact();
-    let built = binaryen.optimise(&artifact)?;
-    let module = workspace::module();
-    let written = write_if_changed(&module, &built)?;
+    let built = module::without_names(&named(None)?)?;
+    let written = write_if_changed(&workspace::module(), &built)?;
     let state = if written { "written" } else { "unchanged" };
     println!(
         "target/tracelift.wasm  {} bytes  sha256 {}  ({state}, {:.1} s)",
         built.len(),
-        sha256(&built),
+        digest::sha256(&built),
         started.elapsed().as_secs_f32()
     );
     if SIZE_LIMIT < built.len() {
         println!("Warning: that is above the limit of {SIZE_LIMIT} bytes.");
     }
     Ok(built.len())
+}
+
+/// The optimised module with the names of its functions. It says that it was built from `commit`.
+pub(crate) fn named(commit: Option<&str>) -> Result<Vec<u8>> {
+    let toolchain = WasmToolchain::ensure()?;
+    let binaryen = Binaryen::ensure()?;
+    println!("Building the module with {} and {} …", toolchain.describe(), binaryen.describe());
+    fetch_dependencies()?;
+    run::run(&mut toolchain.build(commit)).context("the module did not build")?;
+    binaryen.optimise(&toolchain.artifact())
 }
 
 /// Sources of dependencies, before their folders go into flags of the compiler.
@@ -48,7 +50,7 @@ fn fetch_dependencies() -> Result<()> {
 
 /// Leaves a file with the same content alone, so that nothing that depends on it is done again; else replaces it in one step,
 /// because an Envoy or a test may be reading it.
-fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
+pub(crate) fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(false);
     }
@@ -57,10 +59,6 @@ fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
         .and_then(|()| fs::rename(&partial, path))
         .with_context(|| format!("could not write {}", path.display()))?;
     Ok(true)
-}
-
-fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -75,10 +73,5 @@ mod tests {
         assert!(write_if_changed(&path, b"two").unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"two");
         fs::remove_file(path).unwrap();
-    }
-
-    #[test]
-    fn a_digest_is_written_as_sha256sum_writes_it() {
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

@@ -5,6 +5,7 @@ mod build;
 mod clean_cache;
 mod demo;
 mod lint;
+mod package;
 mod schema;
 mod test;
 mod tools;
@@ -44,6 +45,11 @@ pub(crate) enum XtaskCommand {
     Demo(demo::Demo),
     /// Report what the module costs: hostcalls, fuel, memory, size
     Bench(bench::Bench),
+    /// Make a release: the module with version and commit in it, its names apart, its SHA-256, and images for registries
+    ///
+    /// Writes target/package. Istio and Envoy Gateway fetch the image tagged with the version; pin its digest. Pushing
+    /// needs skopeo, and takes the credentials that `skopeo login` or `docker login` left.
+    Package(package::Package),
     /// Write the JSON Schema of the configuration: envoy/config.schema.json
     Schema {
         /// Write nothing; fail if the file is not what the types say
@@ -67,6 +73,7 @@ impl XtaskCommand {
             Self::Lint => lint::execute(),
             Self::Demo(demo) => demo.execute(),
             Self::Bench(bench) => bench.execute(),
+            Self::Package(package) => package.execute(),
             Self::Schema { check } => schema::execute(check),
             Self::Tools => tools::execute(),
             Self::CleanCache => clean_cache::execute(),

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::commands::demo::Demo;
+use crate::commands::package::Package;
 use crate::commands::{build, lint};
-use crate::tools::envoy;
+use crate::tools::{envoy, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -37,6 +38,8 @@ enum Stage {
     Host,
     /// Envoy, fetched when missing
     Tools,
+    /// The release's module and images, and the programs that its tests need
+    Package,
     /// The module in real Envoys
     Envoy,
     /// The demo's own tests
@@ -52,9 +55,10 @@ impl Stage {
 
     fn needs(self) -> &'static [Self] {
         match self {
-            Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools => &[],
+            Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools | Self::Package => &[],
             Self::Host => &[Self::Build],
-            Self::Envoy | Self::Shop | Self::Demo => &[Self::Build, Self::Tools],
+            Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
+            Self::Shop | Self::Demo => &[Self::Build, Self::Tools],
         }
     }
 }
@@ -165,6 +169,10 @@ impl Run {
                 let envoy = self.envoy.insert(envoy::ensure()?);
                 println!("Envoy: {}", envoy.display());
                 Ok(())
+            }
+            Stage::Package => {
+                rollout::ensure()?;
+                Package::of_any_tree().execute()
             }
             Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),

@@ -48,13 +48,13 @@ impl Binaryen {
         &self.version
     }
 
-    /// The module, optimised for size without names and debug sections.
+    /// The module, optimised for size, with the names of its functions and without other debug sections.
     pub(crate) fn optimise(&self, module: &Path) -> Result<Vec<u8>> {
         let optimised = module.with_extension("optimised.wasm");
         let mut command = Command::new(&self.program);
         command
             .args(FEATURES)
-            .args(["-Os", "--strip-debug", "--strip-producers"])
+            .args(["-Os", "-g", "--strip-dwarf", "--strip-producers"])
             .arg(module)
             .arg("-o")
             .arg(&optimised);

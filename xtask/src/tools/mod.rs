@@ -3,6 +3,9 @@
 pub(crate) mod binaryen;
 pub(crate) mod debian;
 pub(crate) mod envoy;
+pub(crate) mod git;
+pub(crate) mod rollout;
 pub(crate) mod rustup;
+pub(crate) mod skopeo;
 pub(crate) mod system_rust;
 pub(crate) mod wasm_toolchain;

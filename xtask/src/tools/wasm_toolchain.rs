@@ -15,6 +15,8 @@ use crate::{run, workspace};
 pub(crate) const TARGET: &str = "wasm32-wasip1";
 /// Takes one of the two toolchains, `native` or `system`, instead of choosing; for finding out why a build differs.
 const OVERRIDE: &str = "TRACELIFT_WASM_RUST";
+/// Tells the plugin's crate which commit it is built from.
+const COMMIT: &str = "TRACELIFT_COMMIT";
 
 /// A Rust that builds for wasm here.
 pub(crate) enum WasmToolchain {
@@ -98,8 +100,9 @@ impl WasmToolchain {
         }
     }
 
-    /// The build of the plugin, in release. Dependencies must be there already (`cargo fetch`), to know their folders.
-    pub(crate) fn build(&self) -> Command {
+    /// The build of the plugin, in release. Dependencies must be there already (`cargo fetch`), to know their folders. The
+    /// module says that it was built from `commit`.
+    pub(crate) fn build(&self, commit: Option<&str>) -> Command {
         let mut cargo = match self {
             Self::Native { .. } => workspace::native_cargo(),
             Self::System(rust) => rust.cargo(),
@@ -107,6 +110,12 @@ impl WasmToolchain {
         // The plugin is an rlib too, for native tests, and Cargo applies LTO to no crate that is. As a cdylib alone it gets it.
         cargo.args(["rustc", "--lib", "--crate-type", "cdylib"]);
         self.finish(&mut cargo);
+        match commit {
+            Some(commit) => cargo.env(COMMIT, commit),
+            None => cargo.env_remove(COMMIT),
+        };
+        // Functions keep their names for wasm-opt to carry along; only for our crate, so that nothing else is built anew.
+        cargo.args(["--", "-Cstrip=debuginfo"]);
         cargo
     }
 

@@ -1,0 +1,5 @@
+//! What a platform team does with Tracelift: fetch the image, apply the manifests, roll it out, change it, take it back,
+//! and watch it. Driven with the real registry, Envoys, kustomize and Prometheus.
+
+mod artefact;
+mod kit;

@@ -1,0 +1,40 @@
+//! The commit of the working tree.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{run, workspace};
+
+/// The commit that the working tree is at, and whether tracked files differ from it.
+pub(crate) struct Commit {
+    pub(crate) id: String,
+    pub(crate) is_dirty: bool,
+}
+
+impl Commit {
+    /// Asks git; an error outside a clone.
+    pub(crate) fn of_working_tree() -> Result<Self> {
+        let id = run::output(&mut git(&["rev-parse", "HEAD"])).context("a release is built from a commit")?;
+        let changed = run::output(&mut git(&["status", "--porcelain", "--untracked-files=no"]))?;
+        Ok(Self { id, is_dirty: !changed.is_empty() })
+    }
+
+    /// What the module is told.
+    pub(crate) fn describe(&self) -> String {
+        if self.is_dirty { format!("{}-dirty", self.id) } else { self.id.clone() }
+    }
+}
+
+/// Clones the working tree's commit into `to`, which must not exist.
+pub(crate) fn clone(to: &Path) -> Result<()> {
+    let mut clone = git(&["clone", "--quiet", "--no-local"]);
+    run::run(clone.arg(workspace::root()).arg(to))
+}
+
+fn git(arguments: &[&str]) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(workspace::root()).args(arguments);
+    git
+}
