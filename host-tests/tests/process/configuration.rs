@@ -86,7 +86,9 @@ fn nothing_and_everything_of_the_contract_start_on_every_vm() {
     for configuration in [&b""[..], b"{}", b" \n", CONTRACT.as_bytes(), &typed] {
         let builder = process(configuration).outbound(configuration).workers(3);
         let mut envoy = started(builder.collector(COLLECTOR, Duration::from_millis(5)));
-        assert_eq!(envoy.messages_from(LogLevel::Info), Vec::<&str>::new());
+        let said = envoy.messages_from(LogLevel::Info);
+        assert!(said.iter().all(|line| line.contains("proxy-wasm ABI 0.2.1")), "who it is, and no complaint: {said:?}");
+        assert!(4 <= said.len(), "each VM says so: {said:?}");
         assert_eq!(envoy.counter("tracelift.config.accepted"), 2 + 2 * 4, "two canaries, then four VMs");
         for worker in 0..3 {
             serve_on(&mut envoy, worker, 503);
