@@ -4,6 +4,7 @@ use crate::admin::Admin;
 use crate::client::ClientError;
 use crate::config::Bootstrap;
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
@@ -145,13 +146,14 @@ pub struct Launch {
     workers: u32,
     node: String,
     patience: Duration,
+    processor: Option<usize>,
 }
 
 impl Launch {
     /// One worker; the binary is looked for as [`binary`] says.
     pub fn new() -> Result<Self, EnvoyError> {
         let node = "tracelift-test".to_owned();
-        Ok(Self { binary: binary()?, workers: 1, node, patience: Duration::from_secs(60) })
+        Ok(Self { binary: binary()?, workers: 1, node, patience: Duration::from_secs(60), processor: None })
     }
 
     /// Worker threads, each of which has a VM of its own.
@@ -162,6 +164,11 @@ impl Launch {
     /// Envoy's node id and cluster.
     pub fn node(self, node: &str) -> Self {
         Self { node: node.to_owned(), ..self }
+    }
+
+    /// Keeps all its threads on one processor, counted from 0.
+    pub fn on_processor(self, processor: usize) -> Self {
+        Self { processor: Some(processor), ..self }
     }
 
     /// Checks a configuration as `envoy --mode validate` does.
@@ -223,6 +230,12 @@ impl Launch {
             .stderr(File::create(file(LOG))?)
             // A group of its own: a Ctrl-C meant for us reaches Envoy only through us.
             .process_group(0);
+        if let Some(processor) = self.processor {
+            let mut only = CpuSet::new();
+            only.set(processor);
+            // SAFETY: between fork and exec only the one system call is made, which is async-signal-safe.
+            unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &only)?)) };
+        }
         Ok((Group(spawn_from_lasting_thread(command)?), directory))
     }
 }
@@ -241,6 +254,11 @@ pub struct Envoy {
 }
 
 impl Envoy {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Its admin port.
     pub fn admin(&self) -> &Admin {
         &self.admin

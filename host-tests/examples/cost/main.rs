@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the release module costs, counted exactly: the same module gives the same figures.
+//! `cargo xtask bench --level instructions`: what the release module costs, counted exactly: the same module gives the same figures.
 //!
 //! `--accept` makes today's figures those that the test suite compares with.
 
@@ -34,7 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let accepted = fs::read_to_string(figures::accepted_path()).ok().and_then(|text| serde_json::from_str(&text).ok());
     let rises = figures::rises(&accepted.unwrap_or_default(), &figures.to_json());
     if !rises.is_empty() {
-        println!("\nMore than 5 % above what was accepted (`cargo xtask bench --accept` accepts it):");
+        println!(
+            "\nMore than 5 % above what was accepted (`cargo xtask bench --level instructions --accept` accepts it):"
+        );
         rises.iter().for_each(|rise| println!("  {rise}"));
     }
     Ok(())

@@ -18,7 +18,7 @@ fn no_figure_is_five_percent_above_the_accepted_one() {
     let rises = figures::rises(&accepted, &today().to_json());
     assert!(
         rises.is_empty(),
-        "the module costs more than before:\n  {}\nif it is worth it, accept it with `cargo xtask bench --accept` and \
+        "the module costs more than before:\n  {}\nif it is worth it, accept it with `cargo xtask bench --level instructions --accept` and \
          commit {}",
         rises.join("\n  "),
         figures::accepted_path().display()

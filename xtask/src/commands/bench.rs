@@ -1,28 +1,124 @@
-//! `cargo xtask bench`: what the module costs, counted exactly by our proxy-wasm host.
+//! `cargo xtask bench`: what Tracelift costs, on four levels, as one report.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 
 use crate::commands::build;
+use crate::tools::envoy;
 use crate::{run, workspace};
 
-/// Options go to the report.
+/// The levels, and options for those that need a real Envoy.
 #[derive(Args)]
 pub(crate) struct Bench {
-    /// Options of the report
+    /// Measure and report this level only; may be given more than once [default: all]
+    #[arg(long, value_name = "LEVEL")]
+    level: Vec<Level>,
+    /// Minutes instead of half an hour: fewer rounds, wider intervals
+    #[arg(long)]
+    quick: bool,
+    /// Make today's counts of instructions and hostcalls those that the tests compare with
+    #[arg(long)]
+    accept: bool,
+    /// More options for the level of real Envoys; `-- --help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     rest: Vec<OsString>,
 }
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Instructions and hostcalls of a request, counted exactly on Wasmtime
+    Instructions,
+    /// The hot paths, natively
+    Micro,
+    /// Processor time of real Envoys, beside what Envoy has built in
+    Envoy,
+    /// Memory of real Envoys over many requests, and their start
+    Memory,
+}
+
 impl Bench {
-    /// Builds the module, then becomes the report. The dev profile will do: what is counted does not depend on it.
+    /// Builds the module, measures level after level, and becomes the report.
     pub(crate) fn execute(&self) -> Result<()> {
+        let levels = self.levels()?;
         build::execute()?;
+        if levels.contains(&Level::Instructions) {
+            self.count_instructions()?;
+        }
+        if levels.contains(&Level::Micro) {
+            self.run_micro()?;
+        }
         let mut cargo = workspace::native_cargo();
-        cargo.args(["run", "--package", "tracelift-host", "--example", "cost", "--"]).args(&self.rest);
-        println!("Building and running the cost report …");
-        run::become_command(cargo.env("TRACELIFT_WASM", workspace::module()))
+        cargo.args(["run", "--profile", "bench", "--package", "tracelift-envoy", "--example", "bench", "--"]);
+        for level in &levels {
+            cargo.arg("--level").arg(level.name());
+        }
+        if self.quick {
+            cargo.arg("--quick");
+        }
+        if levels.contains(&Level::Envoy) || levels.contains(&Level::Memory) {
+            cargo.env(envoy::VARIABLE, envoy::ensure()?);
+        }
+        println!("Building and running the report; the first build takes minutes …");
+        run::become_command(cargo.args(&self.rest).env("TRACELIFT_WASM", workspace::module()))
+    }
+
+    fn levels(&self) -> Result<Vec<Level>> {
+        let levels = if self.level.is_empty() { Level::value_variants().to_vec() } else { self.level.clone() };
+        if self.accept && !levels.contains(&Level::Instructions) {
+            bail!("--accept is about instructions, which --level leaves out; add `--level instructions`");
+        }
+        Ok(levels)
+    }
+
+    /// The dev profile will do: what is counted does not depend on it.
+    fn count_instructions(&self) -> Result<()> {
+        let mut cargo = workspace::native_cargo();
+        cargo.args(["run", "--package", "tracelift-host", "--example", "cost"]);
+        if self.accept {
+            cargo.args(["--", "--accept"]);
+        }
+        println!("Counting instructions (half a minute) …");
+        run::run(cargo.env("TRACELIFT_WASM", workspace::module()))
+    }
+
+    fn run_micro(&self) -> Result<()> {
+        let mut cargo = workspace::native_cargo();
+        cargo.args(["bench", "--package", workspace::PLUGIN, "--bench", "micro"]);
+        if self.quick {
+            cargo.args(["--", "--quick"]);
+        }
+        println!("Measuring the hot paths natively …");
+        run::run(&mut cargo)
+    }
+}
+
+impl Level {
+    fn name(self) -> OsString {
+        self.to_possible_value().map(|value| OsStr::new(value.get_name()).to_owned()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bench(level: &[Level], accept: bool) -> Bench {
+        Bench { level: level.to_vec(), quick: false, accept, rest: Vec::new() }
+    }
+
+    #[test]
+    fn all_levels_are_measured_unless_some_are_named() {
+        assert_eq!(bench(&[], false).levels().unwrap(), Level::value_variants());
+        assert_eq!(bench(&[Level::Micro], false).levels().unwrap(), [Level::Micro]);
+    }
+
+    #[test]
+    fn nothing_is_accepted_that_was_not_counted() {
+        assert!(bench(&[Level::Instructions], true).levels().is_ok());
+        let error = bench(&[Level::Envoy], true).levels().unwrap_err().to_string();
+        assert!(error.contains("--level instructions"), "{error}");
     }
 }

@@ -43,7 +43,10 @@ pub(crate) enum XtaskCommand {
     ///
     /// Builds the module, fetches Envoy when there is none, and runs until Ctrl-C, which leaves no process behind.
     Demo(demo::Demo),
-    /// Report what the module costs: hostcalls, fuel, memory, size
+    /// Measure what Tracelift costs: instructions, native benches, real Envoys beside their own tracers, memory
+    ///
+    /// One report in Markdown at the end, and as JSON in target/bench/bench.json. Everything takes about half an hour, alone on
+    /// a machine with two processors or more; `--quick` a few minutes.
     Bench(bench::Bench),
     /// Make a release: the module with version and commit in it, its names apart, its SHA-256, and images for registries
     ///

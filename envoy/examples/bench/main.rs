@@ -1,0 +1,73 @@
+//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all four.
+
+mod load;
+mod machine;
+mod memory;
+mod options;
+mod process;
+mod report;
+mod rounds;
+mod stage;
+mod statistics;
+mod traffic;
+mod variant;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use serde_json::{Value, json};
+use tokio::task::LocalSet;
+
+use crate::options::{Level, Options};
+use crate::rounds::Scene;
+use crate::stage::{Processors, Stage};
+use crate::variant::{NONE, Variant, YARDSTICK};
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    let processors = Processors::divide()?;
+    // One thread: the load is to be as even as can be.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(LocalSet::new().run_until(run(&options, processors)))?;
+    let path = report::write(&report)?;
+    print!("{}", report::markdown(&report));
+    println!("\nThe same as JSON: {}", path.display());
+    Ok(())
+}
+
+async fn run(options: &Options, processors: Processors) -> Result<Value> {
+    let mut report = json!({});
+    if options.wants(Level::Instructions) {
+        report["instructions"] = report::instructions()?;
+    }
+    if options.wants(Level::Micro) {
+        report["micro"] = report::micro()?;
+    }
+    let (wants_rounds, wants_memory) = (options.wants(Level::Envoy), options.wants(Level::Memory));
+    if wants_rounds || wants_memory {
+        let stage = Stage::build(processors).await?;
+        let variants = chosen(options);
+        if wants_rounds {
+            let wanted = |scene: &Scene| options.scene.as_deref().is_none_or(|text| scene.name().contains(text));
+            let scenes: Vec<Scene> = Scene::ALL.into_iter().filter(wanted).collect();
+            ensure!(!scenes.is_empty(), "no scene has {:?} in its name", options.scene);
+            report["envoy"] = rounds::measure(&stage, &variants, &scenes, options.extent()).await?;
+        }
+        if wants_memory {
+            let (requests, starts) = options.weights();
+            report["start"] = memory::start(&stage, &variants, starts).await?;
+            report["memory"] = memory::weigh(&stage, &variants, requests).await?;
+        }
+        report["machine"] = machine::describe(stage.module(), processors)?;
+    }
+    Ok(report)
+}
+
+/// The variants asked for, with the two that every figure is compared with.
+fn chosen(options: &Options) -> Vec<Variant> {
+    let wanted = |variant: &Variant| {
+        options.only.is_empty()
+            || [NONE, YARDSTICK].contains(&variant.name.as_str())
+            || options.only.iter().any(|text| variant.name.contains(text.as_str()))
+    };
+    Variant::all(&options.against).into_iter().filter(wanted).collect()
+}

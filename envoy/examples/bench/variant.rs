@@ -1,0 +1,255 @@
+//! What is compared: nothing, an empty filter, Tracelift in several settings, and what Envoy has built in.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+/// One Envoy's tracing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// As the report names it; unique.
+    pub name: String,
+    /// What does the tracing.
+    pub tracer: Tracer,
+    /// Share of the traces that is sampled, and of the callers with a context that had sampled theirs.
+    pub share: f64,
+}
+
+/// What does the tracing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tracer {
+    /// Nothing.
+    None,
+    /// A wasm filter that is entered and does nothing.
+    EmptyFilter,
+    /// A build of ours.
+    Tracelift {
+        /// The module; none is the one just built.
+        module: Option<PathBuf>,
+        /// `upgrade.signal`, both ways.
+        signal: bool,
+        /// `upgrade.recall.enabled`.
+        recall: bool,
+    },
+    /// Envoy's own, OTLP over gRPC.
+    OpenTelemetry {
+        /// `tracing.opentelemetry.min_flush_spans`; Envoy's default is 5.
+        min_flush_spans: u32,
+    },
+    /// Envoy's own, to a daemon over UDP.
+    XRay,
+    /// Envoy's own, JSON over HTTP.
+    Zipkin,
+}
+
+/// What everything is measured against.
+pub const NONE: &str = "none";
+/// The yardstick.
+pub const YARDSTICK: &str = "native OpenTelemetry 5 %";
+
+/// Envoy's default.
+const MIN_FLUSH_SPANS: u32 = 5;
+
+impl Variant {
+    /// All of them; `against` are further modules to compare ours with, in its default settings.
+    pub fn all(against: &[PathBuf]) -> Vec<Self> {
+        let variant = |name: &str, tracer, share| Self { name: name.to_owned(), tracer, share };
+        let ours = |signal, recall| Tracer::Tracelift { module: None, signal, recall };
+        let native = |min_flush_spans| Tracer::OpenTelemetry { min_flush_spans };
+        let mut all = vec![
+            variant(NONE, Tracer::None, 0.05),
+            variant("none again (noise)", Tracer::None, 0.05),
+            variant("empty wasm filter", Tracer::EmptyFilter, 0.05),
+            variant("Tracelift 0 %", ours(true, false), 0.0),
+            variant("Tracelift 1 %", ours(true, false), 0.01),
+            variant("Tracelift 5 %", ours(true, false), 0.05),
+            variant("Tracelift 5 %, no signal", ours(false, false), 0.05),
+            variant("Tracelift 5 %, recall", ours(true, true), 0.05),
+            variant("Tracelift 100 %", ours(true, false), 1.0),
+            variant("native OpenTelemetry 0 %", native(MIN_FLUSH_SPANS), 0.0),
+            variant(YARDSTICK, native(MIN_FLUSH_SPANS), 0.05),
+            variant("native OpenTelemetry 5 %, batches of 512", native(512), 0.05),
+            variant("native OpenTelemetry 100 %", native(MIN_FLUSH_SPANS), 1.0),
+            variant("native OpenTelemetry 100 %, batches of 512", native(512), 1.0),
+            variant("native X-Ray 5 %", Tracer::XRay, 0.05),
+            variant("native Zipkin 5 %", Tracer::Zipkin, 0.05),
+        ];
+        for module in against {
+            for (label, share) in [("5 %", 0.05), ("100 %", 1.0)] {
+                let tracer = Tracer::Tracelift { module: Some(module.clone()), signal: true, recall: false };
+                all.push(Self { name: format!("{} {label}", module.display()), tracer, share });
+            }
+        }
+        all
+    }
+
+    /// The HTTP filter, if the tracer is one.
+    pub fn filter(&self, modules: &Modules) -> Option<Value> {
+        match &self.tracer {
+            Tracer::EmptyFilter => Some(wasm("empty", &modules.empty, "{}")),
+            Tracer::Tracelift { module, signal, recall } => {
+                let settings = json!({
+                    "service_name": "cart",
+                    "span_kind": "server",
+                    "sampling": { "ratio": self.share },
+                    "upgrade": {
+                        "signal": { "emit": signal, "accept": signal },
+                        "recall": { "enabled": recall, "token": "a-secret-of-the-bench" },
+                    },
+                    "export": { "cluster": "collector_http" },
+                });
+                Some(wasm("tracelift", module.as_ref().unwrap_or(&modules.tracelift), &settings.to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// `tracing` of the connection manager, if the tracer is Envoy's. `xray` is where its daemon listens.
+    pub fn tracing(&self, xray: SocketAddr) -> Option<Value> {
+        let percent = self.share * 100.0;
+        let (name, config, random_sampling) = match &self.tracer {
+            Tracer::OpenTelemetry { .. } => ("opentelemetry", open_telemetry(percent), 100.0),
+            Tracer::XRay => ("xray", x_ray(self.share, xray), 100.0),
+            Tracer::Zipkin => ("zipkin", zipkin(), percent),
+            _ => return None,
+        };
+        Some(json!({
+            "random_sampling": { "value": random_sampling },
+            "provider": { "name": format!("envoy.tracers.{name}"), "typed_config": config },
+        }))
+    }
+
+    /// The runtime values of this variant.
+    pub fn runtime(&self) -> Value {
+        match self.tracer {
+            Tracer::OpenTelemetry { min_flush_spans } => {
+                json!({ "tracing.opentelemetry.min_flush_spans": min_flush_spans })
+            }
+            _ => json!({}),
+        }
+    }
+
+    /// Fails when it did not sample what its name says: luck aside, and a batch that has not left yet.
+    pub fn check_spans(&self, found: f64, requests: f64) -> Result<()> {
+        let waiting = match self.tracer {
+            Tracer::OpenTelemetry { min_flush_spans } => f64::from(min_flush_spans),
+            _ => 5.0,
+        };
+        let luck = 5.0 * (self.share * requests).sqrt() / requests;
+        let (least, most) = (self.share - luck - waiting / requests, self.share + luck);
+        ensure!(
+            (least..=most).contains(&found),
+            "{:?} sent {found:.4} spans a request, not {least:.4} to {most:.4}: it is not what its name says",
+            self.name
+        );
+        Ok(())
+    }
+
+    /// Who counts the spans that left.
+    pub fn counts_spans(&self) -> Counted {
+        match self.tracer {
+            Tracer::Tracelift { .. } => Counted::ByEnvoy("wasmcustom.tracelift.spans.offered"),
+            Tracer::OpenTelemetry { .. } => Counted::ByEnvoy("tracing.opentelemetry.spans_sent"),
+            Tracer::Zipkin => Counted::ByEnvoy("tracing.zipkin.spans_sent"),
+            Tracer::XRay => Counted::ByDaemon,
+            Tracer::None | Tracer::EmptyFilter => Counted::Nowhere,
+        }
+    }
+}
+
+/// Who counts spans.
+pub enum Counted {
+    /// A counter of Envoy's.
+    ByEnvoy(&'static str),
+    /// The X-Ray daemon; there is one variant that sends to it.
+    ByDaemon,
+    /// There are none.
+    Nowhere,
+}
+
+/// Where the modules are.
+pub struct Modules {
+    /// The one just built.
+    pub tracelift: PathBuf,
+    /// The one that does nothing.
+    pub empty: PathBuf,
+}
+
+fn wasm(name: &str, module: &Path, settings: &str) -> Value {
+    json!({ "name": name, "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": name,
+            "failure_policy": "FAIL_RELOAD",
+            "vm_config": { "vm_id": name, "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": module } } },
+            "configuration": { "@type": "type.googleapis.com/google.protobuf.StringValue", "value": settings },
+        },
+    }})
+}
+
+/// Parent-based, and a ratio of the traces that begin here: what Tracelift does. `random_sampling` alone would sample half.
+fn open_telemetry(percent: f64) -> Value {
+    let sampler = "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3";
+    json!({
+        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+        "grpc_service": { "envoy_grpc": { "cluster_name": "collector_grpc" }, "timeout": "1s" },
+        "service_name": "cart",
+        "sampler": {
+            "name": "envoy.tracers.opentelemetry.samplers.parent_based",
+            "typed_config": {
+                "@type": format!("{sampler}.ParentBasedSamplerConfig"),
+                "wrapped_sampler": {
+                    "name": "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
+                    "typed_config": {
+                        "@type": format!("{sampler}.TraceIdRatioBasedSamplerConfig"),
+                        "sampling_percentage": { "numerator": (percent * 10_000.0).round(), "denominator": "MILLION" },
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn x_ray(share: f64, daemon: SocketAddr) -> Value {
+    let rules = json!({ "version": 2, "rules": [], "default": { "fixed_target": 0, "rate": share } });
+    json!({
+        "@type": "type.googleapis.com/envoy.config.trace.v3.XRayConfig",
+        "daemon_endpoint": { "protocol": "UDP", "address": daemon.ip().to_string(), "port_value": daemon.port() },
+        "segment_name": "cart",
+        "sampling_rule_manifest": { "inline_string": rules.to_string() },
+    })
+}
+
+fn zipkin() -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig",
+        "collector_cluster": "collector_zipkin",
+        "collector_endpoint": "/api/v2/spans",
+        "collector_endpoint_version": "HTTP_JSON",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_the_yardsticks_are_among_them() {
+        let all = Variant::all(&["old.wasm".into()]);
+        let mut names: Vec<_> = all.iter().map(|variant| variant.name.as_str()).collect();
+        assert!(names.contains(&NONE) && names.contains(&YARDSTICK) && names.contains(&"old.wasm 100 %"));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all.len());
+    }
+
+    #[test]
+    fn a_tracer_that_samples_nothing_or_twice_as_much_is_found_out() {
+        let all = Variant::all(&[]);
+        let zipkin = all.iter().find(|variant| variant.tracer == Tracer::Zipkin).unwrap();
+        assert!(zipkin.check_spans(0.051, 10_000.0).is_ok());
+        assert!(zipkin.check_spans(0.0, 10_000.0).is_err() && zipkin.check_spans(0.1, 10_000.0).is_err());
+    }
+}
