@@ -4,10 +4,17 @@
 //! batch -> wire. Everything here is pure and runs natively; only `filter` knows proxy-wasm.
 
 pub mod config;
+#[cfg(feature = "tools")]
+pub mod explain;
 pub mod export;
-#[cfg(target_arch = "wasm32")]
+// Not on every wasm: the playground runs the engine in a browser, which has no proxy-wasm host.
+#[cfg(all(target_arch = "wasm32", target_os = "wasi"))]
 mod filter;
+#[cfg(feature = "tools")]
+pub mod forecast;
 pub mod identity;
+#[cfg(feature = "tools")]
+pub mod manifest;
 #[cfg(feature = "schema")]
 pub mod reference;
 pub mod sampling;

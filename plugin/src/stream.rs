@@ -266,6 +266,11 @@ impl Stream {
         self.trace_id
     }
 
+    /// The rule that matched.
+    pub fn rule(&self) -> Option<u16> {
+        self.rule
+    }
+
     /// What the caller is told of [`Self::verdict`]: by the span that it called.
     pub fn signal(&self, verdict: Verdict) -> Signal {
         Signal::new(self.trace_id, self.server_span_id.unwrap_or(self.span_id), self.flags.random(), verdict)

@@ -25,10 +25,12 @@ use crate::{export, sampling, upgrade};
 
 pub use bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
 pub use environment::{Environment, ON_INVALID_CONFIG, OnInvalidConfig};
+#[cfg(feature = "tools")]
+pub use environment::{VARIABLES, Variable};
 pub use error::{ConfigError, MAX_PROBLEMS, Problem};
 #[cfg(feature = "schema")]
 pub use schema::{Key, keys, schema};
-pub use tree::MAX_BYTES;
+pub use tree::{MAX_BYTES, MAX_DEPTH};
 
 /// A checked configuration: whatever it says can be done.
 #[derive(Clone, Debug)]

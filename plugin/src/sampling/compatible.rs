@@ -16,6 +16,11 @@ impl TraceIdRatio {
         Self { bound: (ratio * (1u64 << 63) as f64) as u64 } // Truncates; 1 is 2^63, above every 63-bit number.
     }
 
+    /// The share of random trace-ids that is kept, 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        self.bound as f64 / (1u64 << 63) as f64
+    }
+
     pub(super) const fn keeps(self, id: TraceId) -> bool {
         (id.get() as u64) >> 1 < self.bound
     }
@@ -31,6 +36,11 @@ impl Modulo {
     /// `ratio` from 0 to 1.
     pub(super) fn new(ratio: f64) -> Self {
         Self { bound: (ratio * 100.0) as u64 }
+    }
+
+    /// The share of random trace-ids that is kept, 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        self.bound as f64 / 100.0
     }
 
     pub(super) const fn keeps(self, id: TraceId) -> bool {
@@ -58,6 +68,11 @@ impl HashSeed {
         let percentage = (ratio * 100.0) as f32;
         let bound = (percentage * 163.84_f32) as u32; // 2^14 / 100; the product is a float32 and truncated.
         Self { seeded: Self::fnv1a(Self::OFFSET, seed.to_le_bytes()), bound }
+    }
+
+    /// The share of random trace-ids that is kept, 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        (f64::from(self.bound) / 16384.0).min(1.0)
     }
 
     pub(super) fn keeps(self, id: TraceId) -> bool {

@@ -145,6 +145,11 @@ impl RequestFacts<'_> {
 }
 
 impl RequestMatcher {
+    /// Nothing is set, so that every request matches.
+    pub fn is_everything(&self) -> bool {
+        self.path.is_none() && self.method.is_empty() && self.host.is_none() && self.headers.is_empty()
+    }
+
     /// Takes [`RequestFacts::bare`] ones. Cheapest tests first; allocates only to join a header that came in several lines.
     pub(super) fn matches(&self, facts: &RequestFacts<'_>) -> bool {
         (self.method.is_empty() || self.method.iter().any(|method| method.as_bytes() == facts.method))

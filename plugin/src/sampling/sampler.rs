@@ -64,6 +64,17 @@ impl Sampler {
         }))
     }
 
+    /// The share of random traces that is kept, 0 to 1, after all rounding.
+    pub fn share(&self) -> f64 {
+        match self.0 {
+            Rule::Never => 0.0,
+            Rule::Consistent(threshold) => threshold.probability(),
+            Rule::TraceIdRatio(rule) => rule.share(),
+            Rule::Modulo(rule) => rule.share(),
+            Rule::HashSeed(rule) => rule.share(),
+        }
+    }
+
     /// Decides one trace: the same answer for the same arguments, everywhere.
     pub fn sample(&self, trace_id: TraceId, randomness: Randomness) -> Verdict {
         let keep = match self.0 {
@@ -113,6 +124,16 @@ mod tests {
                 let wanted =
                     (verdict.keep && algorithm == Algorithm::Consistent).then(|| Threshold::parse(b"8").unwrap());
                 assert_eq!(verdict.threshold, wanted, "{algorithm:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_share_is_the_ratio_as_near_as_the_algorithm_gets_to_it() {
+        for (algorithm, share) in ALGORITHMS.into_iter().zip([0.2929, 0.293, 0.29, 0.293]) {
+            for (ratio, share) in [(0.0, 0.0), (0.293, share), (1.0, 1.0)] {
+                let found = Sampler::new(algorithm, ratio).unwrap().share();
+                assert!((found - share).abs() < 1e-3, "{algorithm:?} {ratio}: {found}");
             }
         }
     }

@@ -40,6 +40,11 @@ impl Budget {
         Self { interval: self.interval.map(|interval| interval.checked_div(factor).unwrap_or(interval)) }
     }
 
+    /// The rate, in traces a second; 0 admits nothing.
+    pub fn rate(&self) -> f64 {
+        self.interval.map_or(0.0, |interval| SECOND as f64 / interval.max(1) as f64)
+    }
+
     /// Charges one trigger at `now` (Unix nanoseconds). `arrival` is the state of the last charge, 0 at first.
     /// `Some` is the new state of an admitted trigger; `None` says that it is shed and the state stays.
     pub fn charge(&self, arrival: u64, now: u64) -> Option<u64> {

@@ -1,0 +1,69 @@
+//! `tracelift`: checks configurations, explains decisions, forecasts what a policy costs. Runs the filter's own code.
+
+mod check;
+mod env;
+mod explain;
+mod file;
+mod forecast;
+mod schema;
+mod style;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks configurations of the Tracelift filter, explains its decisions and forecasts what they cost, by the filter's own
+/// code.
+///
+/// Exit codes: 0 all is well, 1 something was found (an error, a refused file), 2 the command line was wrong or a file could
+/// not be read.
+#[derive(Parser)]
+#[command(name = "tracelift", version)]
+struct Arguments {
+    /// Write JSON instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check a configuration, alone or inside an Envoy, Istio or Envoy Gateway manifest
+    Check(check::Check),
+    /// Tell what is decided about a request, step by step, and why
+    Explain(explain::Explain),
+    /// Forecast spans, bytes, the monthly bill and how whole failed traces stay
+    Forecast(forecast::Forecast),
+    /// Print the JSON Schema of the configuration
+    Schema(schema::Schema),
+    /// List the environment variables that the filter reads, their values here and their effect
+    Env(env::Env),
+}
+
+/// What a command came to.
+enum Outcome {
+    /// Exit code 0.
+    Fine,
+    /// Exit code 1.
+    Findings,
+}
+
+fn main() -> ExitCode {
+    let Arguments { json, command } = Arguments::parse(); // Ends with 2 by itself on a wrong command line.
+    let outcome = match command {
+        Command::Check(check) => check.execute(json),
+        Command::Explain(explain) => explain.execute(json),
+        Command::Forecast(forecast) => forecast.execute(json),
+        Command::Schema(schema) => schema.execute(),
+        Command::Env(env) => env.execute(json),
+    };
+    match outcome {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("tracelift: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What a policy will cost and keep: spans, bytes, a month's bill, and how whole failed traces stay, beside keeping everything
+//! and beside a head decision alone. From given rates, or from what really happened (access logs, OTLP dumps), replayed
+//! through the code that decides in the filter.
+
+mod access_log;
+mod lines;
+mod otlp;
+mod price;
+mod rates;
+mod record;
+mod replay;
+mod row;
+
+pub use lines::{Format, LineError, Lines};
+pub use price::{Item, PriceTable};
+pub use rates::{Rates, forecast};
+pub use record::{Record, Role};
+pub use replay::{Replay, ReplayError};
+pub use row::{Forecast, MONTH_SECONDS, Row};

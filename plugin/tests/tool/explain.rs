@@ -1,0 +1,89 @@
+//! `tracelift explain`: the decision in words.
+
+use crate::kit::{tracelift, tracelift_with};
+
+const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+#[test]
+fn a_failed_root_is_dropped_by_the_head_and_upgraded_by_its_status() {
+    let ran = tracelift(&[
+        "explain",
+        "--trace-id",
+        ID,
+        "--method",
+        "GET",
+        "--path",
+        "/cart",
+        "--host",
+        "shop.example",
+        "--status",
+        "503",
+    ]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let wanted = "\
+context     no trace context came with the request: a new trace begins
+rule        there are no rules
+randomness  R = ce929d0e0e4736, from the last 14 digits of the trace-id: the trace is kept by every ratio of 19.3075 % or more
+decision    dropped: `sampling.ratio` decides: it keeps 5.0000 % of all traces, and this one is not among them
+outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-02; tracestate taken off
+answer      status 503 after 0 ms
+upgrade     upgraded (http_status): the budget had room
+signal      the caller is told to keep its span, too: traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03
+span        exported: SERVER \"GET\", id 910a2dec89025cc1, tracestate ot=th:0, 532 bytes
+";
+    assert_eq!(ran.out, wanted);
+}
+
+#[test]
+fn the_rule_that_matches_and_its_ratio_are_named() {
+    let config = r#"{"sampling": {"rules": [{"name": "probes", "match": {"path": {"exact": "/healthz"}}, "ratio": 0, "upgrade": false},
+        {"name": "gold", "match": {"headers": {"x-tenant": {"exact": "gold"}}}, "ratio": 0.5}]}}"#;
+    let explain = |more: &[&str]| {
+        let mut arguments = vec!["explain", "--json", "--config", "-", "--trace-id", ID];
+        arguments.extend(more);
+        let ran = tracelift_with(&arguments, config, &[]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        serde_json::from_str::<serde_json::Value>(&ran.out).expect("JSON")
+    };
+    let gold = explain(&["-H", "X-Tenant: gold"]);
+    assert_eq!((&gold["rule"], &gold["sampled"], &gold["reason"]), (&"gold".into(), &true.into(), &"rule".into()));
+    assert_eq!(gold["threshold"], "80000000000000");
+    assert_eq!(gold["outgoing"][1]["value"], "ot=th:8");
+    let probe = explain(&["--path", "/healthz", "--status", "500"]);
+    assert_eq!((&probe["kept"], &probe["rule"]), (&false.into(), &"probes".into()));
+    assert_eq!(probe["steps"][6]["said"], "no: its rule switches upgrades off");
+}
+
+#[test]
+fn a_callers_flag_a_signal_and_a_spent_budget_count_as_in_the_filter() {
+    let dropped = format!("00-{ID}-00f067aa0ba902b7-00");
+    let explain = |more: &[&str]| {
+        let mut arguments = vec!["explain", "--json", "--traceparent", &dropped];
+        arguments.extend(more);
+        serde_json::from_str::<serde_json::Value>(&tracelift(&arguments).out).expect("JSON")
+    };
+    let told = explain(&["--told", "upgraded"]);
+    assert_eq!((&told["trigger"], &told["verdict"]), (&"signal".into(), &"upgraded".into()));
+    assert_eq!(told["spans"][0]["parent_id"], "00f067aa0ba902b7");
+    let spent = explain(&["--status", "500", "--budget-spent"]);
+    assert_eq!((&spent["kept"], &spent["verdict"]), (&false.into(), &"shed".into()));
+    let refused = explain(&["--status", "0", "--flags", "UF,URX"]);
+    assert_eq!(refused["trigger"], "response_flags");
+    let slow = explain(&["--duration-ms", "9000"]);
+    assert_eq!((&slow["kept"], &slow["trigger"]), (&false.into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn what_cannot_be_read_says_what_is_allowed() {
+    for (arguments, said) in [
+        (&["--trace-id", "12"][..], "--trace-id: found 12; allowed are 32 lowercase hexadecimal digits"),
+        (&["--status", "99"], "--status: found 99; allowed is 100 to 599"),
+        (&["--flags", "UX"], "--flags: found UX; allowed are Envoy's short names"),
+        (&["--grpc-status", "BAD"], "--grpc-status: found BAD; allowed is a name such as UNAVAILABLE"),
+        (&["--config", "oddities.yaml"], "oddities.yaml is refused: correct it first"),
+    ] {
+        let ran = tracelift(&[&["explain"], arguments].concat());
+        assert_eq!(ran.code, Some(2), "{arguments:?}");
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
+}

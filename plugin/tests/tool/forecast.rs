@@ -1,0 +1,126 @@
+//! `tracelift forecast`: what a policy costs and keeps.
+
+use serde_json::{Value, json};
+
+use crate::kit::{tracelift, tracelift_with};
+
+fn rows(arguments: &[&str], input: &str) -> Value {
+    let ran = tracelift_with(&[&["forecast", "--json"], arguments].concat(), input, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    serde_json::from_str(&ran.out).expect("JSON")
+}
+
+fn number(forecast: &Value, row: usize, key: &str) -> f64 {
+    forecast["rows"][row][key].as_f64().unwrap_or_else(|| panic!("{key} in {forecast}"))
+}
+
+fn near(found: f64, wanted: f64, tolerance: f64) {
+    assert!((found - wanted).abs() <= tolerance * wanted.abs(), "{found} is not near {wanted}");
+}
+
+#[test]
+fn rates_become_the_bill_of_the_price_page() {
+    // 10,000 requests a second at 5 % are 43.2 million traces a day, $216; keeping the 1 % that fail adds $41.
+    let rates = ["--traces-per-second", "10000", "--failed-share", "0.01", "--envoys", "100"];
+    let forecast = rows(&rates, "");
+    let day = 24.0 / 730.0;
+    near(number(&forecast, 0, "dollars_per_month") * day, 4320.0, 0.001);
+    near(number(&forecast, 1, "dollars_per_month") * day, 216.0, 0.001);
+    near(number(&forecast, 2, "dollars_per_month") * day, 216.0 + 41.04, 0.001);
+    near(number(&forecast, 1, "chains_complete"), 0.05, 0.001);
+    near(number(&forecast, 2, "chains_complete"), 1.0, 0.0);
+}
+
+#[test]
+fn a_storm_of_failures_is_bounded_by_the_budget_and_says_so() {
+    let forecast = rows(&["--traces-per-second", "10000", "--failed-share", "1"], "");
+    near(number(&forecast, 2, "traces_per_second"), 500.0 + 95.0, 0.001);
+    assert_eq!(
+        forecast["notes"][0],
+        "10000.0 failures a second are more than the budget of 100.0: 99.0 % of them are shed."
+    );
+}
+
+/// Ten minutes of one request each 0.1 s at one Envoy; every fiftieth fails, and probes come between.
+fn access_log() -> String {
+    let mut log = String::new();
+    for index in 0..6000_u32 {
+        let (minute, second, tenth) = (index / 600, index / 10 % 60, index % 10);
+        let status = if index % 50 == 0 { "503 UF" } else { "200 -" };
+        let path = if index % 10 == 5 { "/healthz" } else { "/cart" };
+        log.push_str(&format!("[2026-11-21T10:{minute:02}:{second:02}.{tenth}00Z] \"GET {path} HTTP/1.1\" {status} 0 5 3 3 \"-\" \"curl\" \"r\" \"shop\" \"10.0.0.1:80\"\n"));
+    }
+    log
+}
+
+#[test]
+fn an_access_log_is_decided_again_by_the_rules_of_the_policy() {
+    let config = std::env::temp_dir().join(format!("tracelift-forecast-{}.json", std::process::id()));
+    let text = json!({ "sampling": { "ratio": 0.1, "rules": [{ "match": { "path": { "exact": "/healthz" } }, "ratio": 0, "upgrade": false }] } });
+    std::fs::write(&config, text.to_string()).expect("a file");
+    let forecast = rows(&["--from", "-", "--config", config.to_str().expect("UTF-8")], &access_log());
+    std::fs::remove_file(config).expect("the file is there");
+    near(number(&forecast, 0, "spans_per_second"), 10.0, 0.001);
+    near(number(&forecast, 1, "spans_per_second"), 0.9, 0.02); // A tenth of what is no probe.
+    near(number(&forecast, 2, "spans_per_second"), 0.9 + 0.2 * 0.9, 0.03);
+    near(number(&forecast, 2, "chains_complete"), 1.0, 0.0);
+    near(number(&forecast, 1, "chains_complete"), 0.1, 0.3);
+    assert_eq!(
+        forecast["notes"],
+        json!(["600 s of traffic stand for a month here: take a longer log for a better forecast."])
+    );
+}
+
+#[test]
+fn an_otlp_dump_keeps_of_a_failed_trace_what_is_above_the_failure() {
+    // gateway -> web -> (catalogue fine, cart fails); web's SDK span beside them. R is 0: no ratio below 1 keeps it.
+    let span = |id: &str, parent: &str, kind: u8, status: &str, from: u64, to: u64| {
+        json!({ "traceId": "5b8efff798038103d269b63300000000", "spanId": id, "parentSpanId": parent, "name": "GET", "kind": kind,
+                "startTimeUnixNano": from.to_string(), "endTimeUnixNano": to.to_string(),
+                "attributes": [{ "key": "http.response.status_code", "value": { "intValue": status } },
+                               { "key": "url.path", "value": { "stringValue": "/cart" } }] })
+    };
+    let at = 1_795_255_200_000_000_000_u64;
+    let spans = json!([
+        span("00f067aa0ba90201", "", 2, "200", at, at + 9_000_000_000),
+        span("00f067aa0ba90202", "00f067aa0ba90201", 2, "200", at + 1, at + 8),
+        span("00f067aa0ba90203", "00f067aa0ba90202", 2, "200", at + 2, at + 3),
+        span("00f067aa0ba90204", "00f067aa0ba90202", 2, "503", at + 4, at + 7),
+        span("00f067aa0ba90205", "00f067aa0ba90202", 1, "200", at + 4, at + 7),
+    ]);
+    let line = json!({ "resourceSpans": [{ "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "web" } }] },
+                       "scopeSpans": [{ "spans": spans }] }] });
+    let forecast = rows(&["--from", "-"], &format!("{line}\n"));
+    for (row, spans, complete, kept) in [(0, 5.0, 1.0, 1.0), (1, 0.0, 0.0, 0.0), (2, 3.0, 1.0, 0.6)] {
+        near(number(&forecast, row, "spans_per_second"), spans / 9.0, 1e-6);
+        near(number(&forecast, row, "chains_complete"), complete, 0.0);
+        near(number(&forecast, row, "failed_spans_kept"), kept, 1e-9);
+    }
+}
+
+#[test]
+fn people_read_a_table_with_the_date_of_the_prices() {
+    let ran = tracelift(&["forecast"]);
+    assert_eq!(ran.code, Some(0));
+    let lines: Vec<_> = ran.out.lines().collect();
+    assert!(lines[2].trim_start().starts_with("spans/s  bytes/s  traces/month"), "{}", ran.out);
+    assert!(lines[3].starts_with("keep everything   8.00 k"), "{}", ran.out);
+    assert!(
+        lines[7]
+            .starts_with("A month has 730 hours. Prices: AWS X-Ray (aws.amazon.com/xray/pricing as read in 2026-11"),
+        "{}",
+        ran.out
+    );
+}
+
+#[test]
+fn what_is_no_log_and_what_has_no_time_is_told() {
+    let ran = tracelift_with(&["forecast", "--from", "-"], "hello\n", &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("line 1: no [time] at its beginning"), "{}", ran.err);
+    let ran = tracelift_with(&["forecast", "--from", "-"], "{\"method\":\"GET\",\"path\":\"/\",\"status\":200}\n", &[]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("Say how long they took to come with --window"), "{}", ran.err);
+    let hour = rows(&["--from", "-", "--window", "1h"], "{\"method\":\"GET\",\"path\":\"/\",\"status\":200}\n");
+    near(number(&hour, 0, "spans_per_month"), 730.0, 1e-9);
+}

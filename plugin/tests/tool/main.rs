@@ -1,0 +1,7 @@
+//! Stories of the command-line tool, run as a process: whole outputs and exit codes.
+
+mod check;
+mod env;
+mod explain;
+mod forecast;
+mod kit;
