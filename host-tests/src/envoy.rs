@@ -212,6 +212,18 @@ impl Envoy {
         removed
     }
 
+    /// Fails a worker's VM as a trap would, between two callbacks. Its streams stay until they are ended, and see no
+    /// callback any more; [`Envoy::reload`] replaces the VM.
+    ///
+    /// # Panics
+    /// If there is no such worker.
+    pub fn crash(&mut self, worker: usize) {
+        let vm = VmId::Worker(worker);
+        let index = self.vm_index(vm);
+        self.vms[index].failed = true;
+        self.process.cancel_of(vm, None, true);
+    }
+
     /// Replaces a failed worker's VM, as `FAIL_RELOAD` does once its backoff has passed.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ mod guest;
 mod headers;
 mod inspect;
 mod listener;
+pub mod mesh;
 mod metrics;
 mod module;
 pub mod otlp;

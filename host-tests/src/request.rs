@@ -173,6 +173,11 @@ impl Request {
         self.stream(envoy).request_headers.clone().unwrap_or_default()
     }
 
+    /// The response headers as the client gets them; empty before they came.
+    pub fn answered_headers(&self, envoy: &Envoy) -> Headers {
+        self.stream(envoy).response_headers.clone().unwrap_or_default()
+    }
+
     /// The answer that the module gave instead of the upstream.
     pub fn local_response<'a>(&self, envoy: &'a Envoy) -> Option<&'a LocalResponse> {
         self.stream(envoy).local_response.as_ref()
@@ -254,6 +259,11 @@ impl Request {
     /// The upstream answers with headers and the body given, then breaks off: Envoy can only reset the client.
     pub fn break_off(self, envoy: &mut Envoy, response: impl Into<Response>) -> Finished {
         self.send_response(envoy, response.into(), false);
+        self.upstream_reset(envoy)
+    }
+
+    /// The upstream breaks off after its headers: Envoy can only reset the client.
+    pub fn upstream_reset(self, envoy: &mut Envoy) -> Finished {
         let stream = self.stream_mut(envoy);
         stream.flags |= flags::UPE;
         stream.code_details = Some("upstream_reset_after_response_started{protocol_error}".to_owned());

@@ -40,6 +40,11 @@ impl Envoy {
         self.process.now = end;
     }
 
+    /// When [`Envoy::advance`] will next run a callback; `None` when nothing ticks and nothing is awaited.
+    pub fn next_due(&self) -> Option<Duration> {
+        self.next_event().map(|(at, _)| at)
+    }
+
     fn next_event(&self) -> Option<(Duration, Event)> {
         let callouts = self.waiting_callouts().into_iter().filter_map(|callout| {
             let answer = callout.due.as_ref().map(|(at, _)| (*at, Event::Answer(callout.id)));

@@ -5,6 +5,7 @@ mod build;
 mod clean_cache;
 mod demo;
 mod lint;
+mod mesh;
 mod package;
 mod schema;
 mod test;
@@ -53,6 +54,8 @@ pub(crate) enum XtaskCommand {
     /// Writes target/package. Istio and Envoy Gateway fetch the image tagged with the version; pin its digest. Pushing
     /// needs skopeo, and takes the credentials that `skopeo login` or `docker login` left.
     Package(package::Package),
+    /// Simulate a mesh of hundreds of Envoys and check what the filter promises; see `cargo xtask mesh --help`
+    Mesh(mesh::Mesh),
     /// Write the JSON Schema of the configuration: envoy/config.schema.json
     Schema {
         /// Write nothing; fail if the file is not what the types say
@@ -77,6 +80,7 @@ impl XtaskCommand {
             Self::Demo(demo) => demo.execute(),
             Self::Bench(bench) => bench.execute(),
             Self::Package(package) => package.execute(),
+            Self::Mesh(mesh) => mesh.execute(),
             Self::Schema { check } => schema::execute(check),
             Self::Tools => tools::execute(),
             Self::CleanCache => clean_cache::execute(),

@@ -1,0 +1,116 @@
+//! `cargo xtask mesh`: a mesh of simulated Envoys with the release module in every one, judged while it runs.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+use tracelift_host::mesh::{Mesh, Options, Report, Sabotage, Trouble};
+use tracelift_host::testing;
+
+/// Simulate a mesh of Envoys with the release module in each, and check what the filter promises
+///
+/// Virtual time, one seed, no network: the same options give the same run. Fails when an invariant does not hold, and then
+/// prints the command that repeats the run.
+#[derive(Parser)]
+#[command(name = "cargo xtask mesh", bin_name = "cargo xtask mesh")]
+struct Arguments {
+    /// Seed of every choice; a fresh one unless given
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Sidecars
+    #[arg(long, default_value_t = 200)]
+    pods: usize,
+    /// Requests from outside
+    #[arg(long, default_value_t = 10_000)]
+    requests: usize,
+    /// Share of the traces that the head samples
+    #[arg(long, default_value_t = 0.01)]
+    ratio: f64,
+    /// Upgrades a second of each Envoy; 1000 unless given, 5 in a storm
+    #[arg(long)]
+    budget: Option<u32>,
+    /// How much goes wrong
+    #[arg(long, default_value = "everyday", value_parser = words(Trouble::NAMES.map(|(_, name)| name)))]
+    trouble: String,
+    /// Break something on purpose, to see that it is found
+    #[arg(long, value_parser = words(Sabotage::NAMES.map(|(_, name)| name)))]
+    sabotage: Option<String>,
+    /// Run meshes of 10, 50, 200 and 500 pods, and print how the figures grow
+    #[arg(long)]
+    growth: bool,
+}
+
+fn words<const N: usize>(names: [&'static str; N]) -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(names)
+}
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let trouble = Trouble::from_name(&arguments.trouble).unwrap_or(Trouble::Everyday);
+    let options = Options {
+        seed: arguments.seed.unwrap_or_else(fresh_seed),
+        pods: arguments.pods,
+        requests: arguments.requests,
+        ratio: arguments.ratio,
+        budget: arguments.budget.unwrap_or(if trouble == Trouble::Storm { 5 } else { 1000 }),
+        trouble,
+        sabotage: arguments.sabotage.as_deref().and_then(Sabotage::from_name),
+    };
+    let reports = if arguments.growth {
+        let sizes = [10, 50, 200, 500];
+        sizes.into_iter().map(|pods| run(Options { pods, ..options.clone() })).collect::<Result<Vec<_>, _>>()?
+    } else {
+        vec![run(options)?]
+    };
+    for report in &reports {
+        println!("{report}");
+    }
+    if arguments.growth {
+        print_growth(&reports);
+    }
+    let held = reports.iter().all(|report| report.violations.is_empty());
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run(options: Options) -> Result<Report, Box<dyn Error>> {
+    println!("{options}");
+    let (started, requests) = (Instant::now(), options.requests);
+    let mesh = Mesh::start(options, testing::module())?;
+    let report = mesh.run(|sent| {
+        print!("\r{sent} of {requests} requests, {:.0} s", started.elapsed().as_secs_f64());
+        let _ = std::io::stdout().flush(); // A progress line that is not seen does no harm.
+    });
+    println!("\r{requests} of {requests} requests, {:.1} s\n", started.elapsed().as_secs_f64());
+    Ok(report)
+}
+
+fn print_growth(reports: &[Report]) {
+    println!(
+        "| pods | hops | error traces | told hops kept | ancestors kept | siblings kept | spans of hops | largest VM |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for report in reports {
+        let it = &report.figures;
+        println!(
+            "| {} | {} | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} KiB |",
+            report.options.pods,
+            it.hops,
+            it.error_traces,
+            it.reached.percent(),
+            it.ancestors.percent(),
+            it.siblings.percent(),
+            report.exported_percent(),
+            it.largest_memory / 1024
+        );
+    }
+}
+
+/// Seeds are short, so that people can type them.
+fn fresh_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) ^ now.as_secs() & 0xffff
+}

@@ -1,0 +1,40 @@
+//! What travels with a request, and what the simulation knows of it beside the headers.
+
+use super::hop::HopId;
+use crate::Headers;
+
+/// The trace context of a request on its way, with the truth about where it came from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Context {
+    /// `traceparent` and `tracestate`.
+    pub(crate) headers: Headers,
+    /// The hop whose span-id it carries; `None` if no hop of ours had it before.
+    pub(crate) hop: Option<HopId>,
+    /// Whether what an answer says of the trace can reach that hop: not through an application, nor through a pod without
+    /// the filter, whose application passes no signal on.
+    pub(crate) relays: bool,
+}
+
+impl Context {
+    /// What leaves a hop of ours with these headers.
+    pub(crate) fn from_hop(hop: HopId, forwarded: &Headers) -> Self {
+        let names = [&b"traceparent"[..], b"tracestate"];
+        let headers = forwarded.iter().filter(|(name, _)| names.contains(name)).collect();
+        Self { headers, hop: Some(hop), relays: true }
+    }
+
+    /// What a pod without the filter passes on.
+    pub(crate) fn unheard(&self) -> Self {
+        Self { relays: false, ..self.clone() }
+    }
+}
+
+/// What an answer's headers or trailers say of the trace in this hop's name: kept (`true`) or shed. What a hop only passes
+/// on has the name of another.
+pub(crate) fn verdict_in(headers: &Headers, span: u64) -> Option<bool> {
+    let value = headers.text("traceresponse")?;
+    let (ids, flags) = value.rsplit_once('-')?;
+    let (_, name) = ids.rsplit_once('-')?;
+    let flags = u8::from_str_radix(flags, 16).ok()?;
+    (name == format!("{span:016x}")).then_some(flags & 1 == 1)
+}

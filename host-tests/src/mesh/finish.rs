@@ -1,0 +1,185 @@
+//! The last reckoning: what arrived at the collector against what the hops say, and every Envoy's counters against both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::collector::Received;
+use super::hop::{HopId, Kept, Side};
+use super::report::{Figures, Report, Share};
+use super::simulation::Mesh;
+use super::topology::PodId;
+use crate::SpanBalance;
+use crate::otlp::SpanKind;
+
+/// The window in which the budget is checked, its burst included.
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Mesh {
+    /// Checks what can be checked at the end only, and counts.
+    pub(crate) fn finish(mut self) -> Report {
+        for pod in 0..self.topology.pods.len() {
+            self.with_envoy(pod, |envoy| envoy.tick_all());
+            self.watch(pod);
+        }
+        let spans = std::mem::take(&mut self.collector.lock().expect("nobody panics while collecting").spans);
+        let by_id: BTreeMap<u64, HopId> = self.hops.iter().enumerate().map(|(id, hop)| (hop.span, id)).collect();
+        self.check_received(&spans, &by_id);
+        self.check_books(&spans);
+        self.check_budgets();
+        let figures = self.figures(&spans);
+        Report { options: self.options, violations: self.violations, digest: self.digest, figures }
+    }
+
+    /// Each span that arrived is of a hop that kept it, and hangs below the hop above.
+    fn check_received(&mut self, spans: &BTreeMap<u64, Received>, by_id: &BTreeMap<u64, HopId>) {
+        let gateways: BTreeSet<u64> = by_id
+            .iter()
+            .filter(|(_, hop)| self.hops[**hop].side == Side::Gateway)
+            .filter_map(|(span, _)| spans.get(span)?.parent)
+            .collect();
+        for (span, received) in spans {
+            // A gateway's stream is two spans; the one in front has an id that never travels.
+            if received.kind == SpanKind::Server && gateways.contains(span) {
+                continue;
+            }
+            let Some(&id) = by_id.get(span) else {
+                let details = format!("{span:016x} from pod {}", received.pod);
+                self.violations.add(self.now - self.started, "a span arrived that no hop has", details);
+                continue;
+            };
+            let hop = &self.hops[id];
+            if (hop.pod, hop.trace) != (received.pod, received.trace) {
+                self.violation(id, "its span arrived from another pod, or in another trace");
+            } else if !hop.is_kept() && !hop.lost {
+                self.violation(id, "its span arrived although it was dropped");
+            } else if hop.side != Side::Gateway
+                && let Some(parent) = hop.parent
+                && received.parent != Some(self.hops[parent].span)
+            {
+                self.violation(id, "its span does not hang below the hop above");
+            } else if let Kept::Upgraded(trigger) = &hop.kept
+                && received.trigger.as_ref() != Some(trigger)
+            {
+                self.violation(id, "its span names another trigger than the access log");
+            }
+        }
+    }
+
+    /// What was kept and did not arrive is in the counters, or was in a VM that trapped.
+    fn check_books(&mut self, spans: &BTreeMap<u64, Received>) {
+        let mut missing: BTreeMap<PodId, u64> = BTreeMap::new();
+        for hop in self.hops.iter().filter(|hop| hop.is_kept() && !hop.lost) {
+            let trapped = hop.generation < self.topology.pods[hop.pod].generation[hop.worker];
+            if !spans.contains_key(&hop.span) && !trapped {
+                *missing.entry(hop.pod).or_default() += 1;
+            }
+        }
+        let at = self.now - self.started;
+        for (id, pod) in self.topology.pods.iter().enumerate() {
+            let Some(envoy) = &pod.envoy else { continue };
+            let balance = SpanBalance::of(envoy.metrics());
+            let waiting = u64::try_from(balance.queued + balance.in_flight).unwrap_or(0);
+            let known = balance.discarded_total() + waiting;
+            let missing = missing.get(&id).copied().unwrap_or(0);
+            if known < missing {
+                let details = format!("{missing} of pod {id}; its books: {balance}");
+                self.violations.add(at, "spans that were kept did not arrive", details);
+            }
+            let unbelieved = self.unbelieved.get(&id).copied().unwrap_or(0);
+            let refused = envoy.counter("tracelift.upgrades.signals_refused");
+            if refused < unbelieved {
+                let details = format!("{unbelieved} in pod {id}, which refused {refused} signals");
+                self.violations.add(at, "hops above a failure were dropped although they were told", details);
+            }
+            for error in ["tracelift.errors.hostcall", "tracelift.errors.headers_not_set"] {
+                let count = envoy.counter(error);
+                if 0 < count && self.options.sabotage.is_none() {
+                    self.violations.add(at, "the filter counts errors", format!("{count} in {error} of pod {id}"));
+                }
+            }
+        }
+    }
+
+    /// No Envoy upgrades more traces of its own accord than its budget and one burst.
+    fn check_budgets(&mut self) {
+        let limit = 2 * self.options.budget as usize + 1;
+        for (pod, mut charges) in std::mem::take(&mut self.charges) {
+            charges.sort();
+            let crowd = charges.windows(limit + 1).find(|window| window[limit] - window[0] < SECOND);
+            if let Some(crowd) = crowd {
+                let at = crowd[0] - self.started;
+                let details = format!("more than {limit} within a second in pod {pod}");
+                self.violations.add(at, "the budget was exceeded", details);
+            }
+        }
+    }
+
+    fn figures(&self, spans: &BTreeMap<u64, Received>) -> Figures {
+        let mut figures = Figures {
+            virtual_time: self.now - self.started,
+            requests: self.requests.len(),
+            hops: self.hops.len(),
+            filters: self.topology.pods.iter().filter(|pod| pod.envoy.is_some()).count(),
+            spans: spans.len(),
+            largest_memory: self.largest_memory,
+            ..Figures::default()
+        };
+        for pod in &self.topology.pods {
+            let Some(envoy) = &pod.envoy else { continue };
+            figures.shed += envoy.counter("tracelift.upgrades.shed");
+            figures.refused += envoy.counter("tracelift.upgrades.signals_refused");
+            figures.discarded += SpanBalance::of(envoy.metrics()).discarded_total();
+            figures.traps += pod.generation.iter().sum::<u32>();
+        }
+        for request in &self.requests {
+            let mut traces: BTreeMap<u128, Vec<HopId>> = BTreeMap::new();
+            for id in &request.hops {
+                traces.entry(self.hops[*id].trace).or_default().push(*id);
+            }
+            for hops in traces.values() {
+                self.count_trace(hops, spans, &mut figures);
+            }
+        }
+        figures
+    }
+
+    fn count_trace(&self, ids: &[HopId], spans: &BTreeMap<u64, Received>, figures: &mut Figures) {
+        figures.traces += 1;
+        let failed: Vec<HopId> = ids.iter().copied().filter(|id| self.hops[*id].triggered).collect();
+        let head = self.hops[ids[0]].sampled;
+        figures.sampled_traces += usize::from(head);
+        if failed.is_empty() || head {
+            return;
+        }
+        figures.error_traces += 1;
+        let mut ancestors = BTreeSet::new();
+        for id in &failed {
+            let mut at = self.hops[*id].parent;
+            while let Some(above) = at.filter(|above| ancestors.insert(*above)) {
+                at = self.hops[above].parent;
+            }
+        }
+        let mut whole = true;
+        for id in ids.iter().filter(|id| !self.hops[**id].lost) {
+            let hop = &self.hops[*id];
+            let kept = hop.is_kept() || spans.contains_key(&hop.span);
+            whole &= kept;
+            if hop.told {
+                figures.reached.add(kept);
+            }
+            if ancestors.contains(id) {
+                figures.ancestors.add(kept);
+            } else if !hop.triggered {
+                figures.siblings.add(kept);
+            }
+        }
+        figures.whole.add(whole);
+    }
+}
+
+impl Share {
+    fn add(&mut self, kept: bool) {
+        self.all += 1;
+        self.kept += usize::from(kept);
+    }
+}

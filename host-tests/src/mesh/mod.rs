@@ -1,0 +1,51 @@
+//! A whole mesh of simulated Envoys, with one virtual clock and one seed.
+//!
+//! Every sidecar runs the real module, in a VM for each worker and one for the main thread; requests overlap as they do in
+//! a mesh, because each event (a request that arrives, an answer's head, its end, a timeout, a tick) is taken in the order
+//! of virtual time. The simulation plays clients, applications, the network and the collector, so it knows the truth about
+//! every failure, and holds what the filters did against it:
+//!
+//! - **Ancestors.** Of a failure that was kept, every hop above is kept, up to the root, as far as the upgrade can travel:
+//!   not from an answer that nobody waited for any more (timeout, client gone, work after the answer) or that Envoy's own
+//!   retry replaced, not through an application without the filter in front of it, nor into another trace.
+//! - **Triggers.** A failure is kept, or its Envoy has seen more failures in that second than its budget; what was kept
+//!   below is never shed above, and the other way round; the answer says which.
+//! - **Nothing else.** A hop is kept by a head decision that ratio and parent explain, or by one of these ways.
+//! - **Books.** Every hop that the access log calls kept arrives at the collector below its parent, or a counter tells why
+//!   not, or its VM trapped; the conservation law holds at every tick of every VM.
+//! - **Bounds.** Budgets hold in every second; the memory of each VM and the shared data stay within their bounds; nothing
+//!   of an upgrade leaves the mesh; the module never traps.
+//!
+//! ```no_run
+//! use tracelift_host::mesh::{Mesh, Options};
+//! use tracelift_host::testing;
+//!
+//! let mesh = Mesh::start(Options { seed: 7, pods: 100, ..Options::default() }, testing::module());
+//! let report = mesh.unwrap_or_else(|refused| panic!("{refused}")).run(|_| ());
+//! assert!(report.violations.is_empty(), "{}", report.violations);
+//! ```
+
+mod call;
+mod collector;
+mod context;
+mod digest;
+mod finish;
+mod hop;
+mod judge;
+mod options;
+mod queue;
+mod record;
+mod report;
+mod script;
+mod serving;
+mod simulation;
+mod topology;
+mod trouble;
+mod violation;
+mod watch;
+
+pub use digest::Digest;
+pub use options::{Options, Sabotage, Trouble};
+pub use report::{Figures, Report, Share};
+pub use simulation::Mesh;
+pub use violation::{Violation, Violations};

@@ -1,0 +1,86 @@
+//! What is checked at every step: decisions as they are made, books and memory of an Envoy whenever it wakes.
+
+use super::call::Maker;
+use super::context::Context;
+use super::hop::{HopId, Side};
+use super::simulation::Mesh;
+use super::topology::{PodId, QUEUE_BYTES};
+use crate::{Headers, SpanBalance};
+
+/// What a VM may take beside what it had at its start: twice the bounds of both listeners' queues, for what is copied while
+/// a batch is made, and room for streams.
+const SLACK: u64 = 256 * 1024;
+/// 4,096 slots of a key and four traces, and the budget.
+const SHARED: usize = 4096 * (24 + 84) + 64 * 1024;
+/// Thresholds have 56 bits; a trace this near to one may fall either side of a ratio that was rounded.
+const ROUNDING: u128 = 1 << 16;
+
+impl Mesh {
+    /// Checks the context that a hop passes on against what came in.
+    pub(crate) fn check_beginning(&mut self, id: HopId, context: &Context) {
+        let hop = &self.hops[id];
+        if let Some(parent) = context.hop {
+            let above = &self.hops[parent];
+            if above.trace != hop.trace {
+                return self.violation(id, "the trace-id changed on its way");
+            }
+            if hop.incoming == Some(true) && !above.sampled {
+                return self.violation(id, "a sampled flag came in that no hop had set");
+            }
+        }
+        let hop = &self.hops[id];
+        let expected = match hop.incoming.filter(|_| hop.side != Side::Gateway) {
+            None => {
+                let threshold = ((1.0 - self.options.ratio) * (1_u64 << 56) as f64) as u128;
+                let randomness = hop.trace & ((1 << 56) - 1);
+                if randomness.abs_diff(threshold) < ROUNDING {
+                    return;
+                }
+                threshold <= randomness
+            }
+            Some(true) => true,
+            Some(false) => hop.side == Side::Outbound && self.upgraded.contains(&(hop.pod, hop.trace)),
+        };
+        if hop.sampled != expected {
+            self.violation(id, "the head decision is not what ratio, parent and earlier upgrades ask for");
+        }
+    }
+
+    /// Nothing of an upgrade leaves the mesh.
+    pub(crate) fn check_answer(&mut self, maker: Maker, headers: &Headers) {
+        if maker != Maker::Client {
+            return;
+        }
+        let timing = headers.joined("server-timing").unwrap_or_default();
+        if headers.get("traceresponse").is_some() || timing.windows(6).any(|part| part == b"trace;") {
+            self.violations.add(self.now - self.started, "a signal left the mesh", format!("{headers:?}"));
+        }
+    }
+
+    /// Checks what an Envoy says of itself.
+    pub(crate) fn watch(&mut self, pod: PodId) {
+        let at = self.now - self.started;
+        let Some(envoy) = self.topology.pods[pod].envoy.as_ref() else { return };
+        let balance = SpanBalance::of(envoy.metrics());
+        if !balance.holds() {
+            self.violations.add(at, "spans were lost or counted twice", format!("pod {pod}: {balance}"));
+        }
+        let bound = self.topology.pods[pod].memory_at_start + 4 * QUEUE_BYTES + SLACK;
+        for vm in envoy.vms() {
+            let bytes = envoy.memory_size(vm);
+            self.largest_memory = self.largest_memory.max(bytes);
+            if bound < bytes {
+                let details = format!("{vm:?} of pod {pod} takes {bytes} bytes, not at most {bound}");
+                self.violations.add(at, "a VM has outgrown its bounds", details);
+            }
+        }
+        let shared = envoy.shared_data().byte_size();
+        if SHARED < shared {
+            let details = format!("{shared} bytes in pod {pod}, not at most {SHARED}");
+            self.violations.add(at, "shared data have outgrown their bounds", details);
+        }
+        if let Some(trap) = envoy.traps().first() {
+            self.violations.add(at, "the module trapped", format!("pod {pod}: {trap}"));
+        }
+    }
+}

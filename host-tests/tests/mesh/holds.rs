@@ -1,0 +1,68 @@
+//! What must hold, in a few meshes that are always the same and in one that nobody has seen.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracelift_host::mesh::{Mesh, Options, Report, Trouble};
+use tracelift_host::testing;
+
+fn run(options: Options) -> Report {
+    let mesh = Mesh::start(options, testing::module()).unwrap_or_else(|refused| panic!("{refused}"));
+    mesh.run(|_| ())
+}
+
+fn holds(options: Options) -> Report {
+    let report = run(options);
+    assert!(report.violations.is_empty(), "{}", report.violations);
+    report
+}
+
+#[test]
+fn where_every_pod_has_the_filter_no_hop_above_a_failure_is_missed() {
+    let report = holds(Options { seed: 11, trouble: Trouble::Calm, ..Options::default() });
+    let figures = &report.figures;
+    assert!(20 < figures.error_traces, "{report}");
+    assert_eq!(figures.ancestors.kept, figures.ancestors.all, "{report}");
+    assert!(100 < figures.ancestors.all, "{report}");
+    assert!(figures.siblings.kept < figures.siblings.all, "siblings that had answered fine are dropped: {report}");
+    assert_eq!(figures.discarded, 0, "{report}");
+}
+
+#[test]
+fn in_an_everyday_mesh_every_hop_that_can_be_told_is_kept_and_every_loss_is_counted() {
+    let report = holds(Options { seed: 12, ..Options::default() });
+    let figures = &report.figures;
+    assert_eq!(figures.reached.kept, figures.reached.all, "{report}");
+    assert!(100 < figures.reached.all && 0 < figures.traps, "{report}");
+    assert!(figures.filters < report.options.pods, "some pods go without: {report}");
+    assert_eq!(figures.shed, 0, "the budget was never near: {report}");
+}
+
+#[test]
+fn in_a_storm_the_budget_holds_and_what_is_kept_stays_whole() {
+    let options = Options { seed: 13, trouble: Trouble::Storm, budget: 5, ..Options::default() };
+    let report = holds(options);
+    let figures = &report.figures;
+    assert!(100 < figures.shed, "{report}");
+    assert_eq!(figures.reached.kept, figures.reached.all, "{report}");
+}
+
+#[test]
+fn a_mesh_that_nobody_has_seen_holds_too() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    for trouble in [Trouble::Everyday, Trouble::Storm] {
+        let budget = if trouble == Trouble::Storm { 5 } else { 1000 };
+        let options = Options { seed: u64::from(now.subsec_micros()), pods: 60, trouble, budget, ..Options::default() };
+        println!("{options}");
+        holds(options);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let small =
+        |seed| Options { seed, pods: 20, requests: 300, trouble: Trouble::Storm, budget: 5, ..Options::default() };
+    let (first, again, other) = (run(small(5)), run(small(5)), run(small(6)));
+    assert_eq!(first.digest, again.digest);
+    assert_eq!(first.figures, again.figures);
+    assert_ne!(first.digest, other.digest);
+}
