@@ -12,6 +12,7 @@ mod exporter;
 mod framing;
 mod gzip;
 mod otlp;
+mod protobuf;
 mod queue;
 mod retry_after;
 mod rpc_status;

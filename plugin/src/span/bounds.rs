@@ -30,6 +30,9 @@ pub const RESOURCE: usize = 128;
 /// Text of at most `max` bytes. What is no UTF-8 becomes U+FFFD, and no character is cut in half.
 pub fn text(bytes: &[u8], max: usize) -> String {
     let cut = bytes.get(..floor(bytes, max)).unwrap_or(bytes);
+    if let Ok(whole) = std::str::from_utf8(cut) {
+        return whole.to_owned(); // What nearly all are, and checked eight bytes at a time.
+    }
     let mut text = String::with_capacity(cut.len());
     for chunk in cut.utf8_chunks() {
         if !push(&mut text, chunk.valid(), max) || (!chunk.invalid().is_empty() && !push(&mut text, "\u{fffd}", max)) {
