@@ -1,7 +1,7 @@
 //! The tables of the reference in the README, made from the types and the metrics themselves.
 
 use crate::config;
-use crate::telemetry::{Kind, TABLE};
+use crate::telemetry::{HELP, Kind, TABLE};
 
 /// Every key of the configuration as a Markdown table. The six string matchers are told once, not at each place.
 pub fn configuration() -> String {
@@ -31,13 +31,13 @@ fn is_inside(key: &str, object: &str) -> bool {
 /// Every metric as a Markdown table.
 pub fn metrics() -> String {
     let mut table = String::from("| metric | kind | meaning |\n|---|---|---|\n");
-    for metric in TABLE {
+    for (metric, help) in TABLE.iter().zip(HELP) {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        table.push_str(&format!("| `{}` | {kind} | {} |\n", metric.name, metric.help));
+        table.push_str(&format!("| `{}` | {kind} | {} |\n", metric.name, help));
     }
     table
 }

@@ -56,6 +56,7 @@ pub struct Stream {
     status: Option<u16>,
     grpc_status: Option<GrpcStatus>,
     complete: bool,
+    heard: bool,
     trigger: Option<Triggered>,
     /// The caller wrote `Sampled=?` and is to hear our decision.
     asked: bool,
@@ -125,6 +126,10 @@ pub struct Keep {
     pub status: Option<u16>,
     /// gRPC status, if there was one.
     pub grpc_status: Option<GrpcStatus>,
+    /// The request went upstream with `sampled`.
+    pub sent_sampled: bool,
+    /// The answer said that the trace is kept there.
+    pub heard: bool,
 }
 
 impl Stream {
@@ -173,6 +178,7 @@ impl Stream {
             status: None,
             grpc_status: None,
             complete: false,
+            heard: false,
             trigger: None,
             // Strangers are told nothing of what is recorded.
             asked: extracted.xray_asks && !rules.edge,
@@ -316,6 +322,21 @@ impl Stream {
         self.settle(rules, trigger, admit)
     }
 
+    /// The answer said that the trace is kept where it came from.
+    pub fn hears(&mut self) {
+        self.heard = true;
+    }
+
+    /// Keeps a dropped stream because its trace was upgraded elsewhere, also one that the budget shed here. `false` where it
+    /// is kept already, or where a rule switches upgrades off.
+    pub fn give_up(&mut self, rules: Rules<'_>) -> bool {
+        let given = self.keep().is_none() && upgrades(rules, self.rule);
+        if given {
+            self.trigger = Some(Triggered { trigger: Trigger::Recall, admitted: true });
+        }
+        given
+    }
+
     /// The first trigger counts. The budget is charged for it whatever the head had decided, so that admission does not
     /// depend on randomness.
     fn settle(&mut self, rules: Rules<'_>, trigger: Trigger, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
@@ -335,7 +356,7 @@ impl Stream {
     pub fn keep(&self) -> Option<Keep> {
         let trigger = self.trigger.filter(|triggered| triggered.admitted).map(|triggered| triggered.trigger);
         let class = match trigger {
-            Some(Trigger::Signal) => ExportClass::Signalled,
+            Some(Trigger::Signal | Trigger::Recall) => ExportClass::Signalled,
             Some(_) => ExportClass::KeptWhole,
             None if self.decision.sampled => ExportClass::Head,
             None => return None,
@@ -358,6 +379,8 @@ impl Stream {
             trigger,
             status: self.status,
             grpc_status: self.grpc_status,
+            sent_sampled: self.decision.sampled,
+            heard: self.heard,
         })
     }
 }

@@ -18,8 +18,6 @@ pub struct Description {
     pub name: &'static str,
     /// Its kind.
     pub kind: Kind,
-    /// One sentence for the reference.
-    pub help: &'static str,
 }
 
 macro_rules! metrics {
@@ -35,8 +33,11 @@ macro_rules! metrics {
 
         /// All metrics, in the order of [`Metric`].
         pub const TABLE: [Description; [$($name),*].len()] = [
-            $(Description { name: concat!("tracelift.", $name), kind: Kind::$kind, help: $help },)*
+            $(Description { name: concat!("tracelift.", $name), kind: Kind::$kind },)*
         ];
+
+        /// One sentence on each for the reference, in the same order. Apart, so that the module does without them.
+        pub const HELP: [&str; TABLE.len()] = [$($help),*];
 
         /// All metrics.
         pub const ALL: [Metric; TABLE.len()] = [$(Metric::$metric),*];
@@ -60,8 +61,24 @@ metrics! {
     UpgradedByReset Counter "upgrades.reset" "Dropped traces kept because the answer broke off and no flag says why."
     UpgradedByLatency Counter "upgrades.latency" "Dropped traces kept because they were slow."
     UpgradedBySignal Counter "upgrades.signal" "Dropped traces kept because the upstream had kept them."
+    UpgradedByRecall Counter "upgrades.recall" "Dropped traces kept because an instance that had called or been called failed."
     UpgradesShed Counter "upgrades.shed" "Dropped traces with a trigger that the budget did not admit."
     SignalsRefused Counter "upgrades.signals_refused" "Upgrade signals of upstreams beyond ten times the budget; not believed."
+    RecallHeld Counter "recall.held" "Spans of dropped requests that were held for a recall."
+    RecallEvicted Counter "recall.evicted" "Held spans that had to make room for newer ones; recall.max_bytes is too small for hold_ms."
+    RecallExpired Counter "recall.expired" "Held spans that nobody recalled in time."
+    RecallGivenUp Counter "recall.given_up" "Held spans that were recalled."
+    RecallSpans Gauge "recall.spans" "Spans that are held for a recall."
+    RecallBytes Gauge "recall.bytes" "Their bytes, and those of calls whose instance is being asked."
+    RecallMissed Counter "recall.missed" "Upgrades of this Envoy that a worker learnt too late, or that could not be told to the others."
+    RecallSent Counter "recall.requests.sent" "Recall requests to other instances, repetitions included."
+    RecallAnswered Counter "recall.requests.answered" "Recall requests of other instances that were followed."
+    RecallRefused Counter "recall.requests.refused" "Recall requests of a version or a form that is not understood."
+    RecallDenied Counter "recall.requests.denied" "Recall requests with a wrong token, or of a peer that is not listed."
+    RecallBusy Counter "recall.requests.busy" "Recall requests beyond ten times the budget; whoever sent them asks again."
+    CallsAnswered Counter "recall.calls.answered" "Calls whose instance was asked and gives up what it holds."
+    CallsOutside Counter "recall.calls.outside" "Calls whose instance was asked and has no filter that would."
+    CallsLost Counter "recall.calls.lost" "Calls whose instance could not be asked in time, or refused."
     SpansOffered Counter "spans.offered" "Spans made and offered to the queue."
     SpansExported Counter "spans.exported" "Spans that a collector acknowledged."
     DiscardedQueueFull Counter "spans.discarded.queue_full" "Spans lost because max_queue_size was reached."

@@ -36,7 +36,7 @@ const EXAMPLE: &str = r#"{
     "latency_ms": null,
     "traces_per_second": 100,
     "signal": { "emit": true, "accept": true },
-    "recall": { "enabled": false, "cluster": "tracelift_recall", "token": "", "hold_ms": 5000, "max_bytes": 1048576 }
+    "recall": { "enabled": false, "cluster": "tracelift_recall", "token": "", "peers": [], "hold_ms": 5000, "max_bytes": 1048576 }
   },
   "edge": false,
   "export": {
@@ -202,6 +202,7 @@ fn what_is_odd_but_works_is_a_warning() {
     for quiet in [
         r#"{"sampling": {"algorithm": "hash_seed", "hash_seed": 7, "rules": [{"match": {"method": ["GET"]}}, {}]}}"#,
         r#"{"export": {"protocol": "grpc"}, "upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef"}}}"#,
+        r#"{"upgrade": {"recall": {"enabled": true, "peers": ["spiffe://cluster.local/ns/shop/"]}}}"#,
     ] {
         assert!(loaded(quiet.as_bytes()).warnings.is_empty(), "{quiet}");
     }

@@ -5,7 +5,7 @@ use tracelift::span::{
     AttributeSettings, HttpFacts, Identity, Provenance, Span, SpanKind, Status, Value, bounds, build,
 };
 use tracelift::trace_context::{SpanId, TraceFlags, TraceId};
-use tracelift::upgrade::{GrpcStatus, ResponseFlags, Trigger};
+use tracelift::upgrade::{Calls, GrpcStatus, ResponseFlags, Trigger};
 
 fn identity() -> Identity {
     Identity {
@@ -45,7 +45,7 @@ fn request() -> HttpFacts<'static> {
 }
 
 fn sampled() -> Provenance<'static> {
-    Provenance { reason: "ratio", rule: None, trigger: None, adjusted_count: Some(20.0) }
+    Provenance { reason: "ratio", rule: None, trigger: None, adjusted_count: Some(20.0), calls: None }
 }
 
 fn span(kind: SpanKind, query: bool, facts: &HttpFacts<'_>) -> Span {
@@ -178,6 +178,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         rule: Some("payments"),
         trigger: Some(Trigger::ResponseFlags(facts.response_flags)),
         adjusted_count: Some(f64::NAN),
+        calls: Some(Calls { made: 3, answered: 1, outside: 1, lost: 1 }),
     };
     let span = build(&settings(false), SpanKind::Server, identity(), &facts, &provenance);
     let description = "UF,URX upstream_reset_before_response_started{remote_connection_failure}".to_owned();
@@ -188,6 +189,10 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         ("tracelift.response_flags", text("UF,URX")),
         ("tracelift.response_code_details", text("upstream_reset_before_response_started{remote_connection_failure}")),
         ("tracelift.sampling.rule", text("payments")),
+        ("tracelift.calls.made", Some(Value::Int(3))),
+        ("tracelift.calls.answered", Some(Value::Int(1))),
+        ("tracelift.calls.outside", Some(Value::Int(1))),
+        ("tracelift.calls.lost", Some(Value::Int(1))),
         ("tracelift.upgrade.trigger", text("response_flags")),
         ("tracelift.sampling.adjusted_count", None),
         ("sampling.priority", Some(Value::Int(1))),
@@ -351,7 +356,7 @@ proptest! {
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };
         let rule = at(17).map(String::from_utf8_lossy);
-        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), trigger: Some(Trigger::Reset), adjusted_count: Some(1.0) };
+        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None };
         let identity = Identity { tracestate: texts[18].clone(), ..identity() };
         let kind = if client { SpanKind::Client } else { SpanKind::Server };
         let span = build(&settings, kind, identity, &facts, &provenance);

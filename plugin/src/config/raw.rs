@@ -13,6 +13,8 @@ use crate::upgrade::GrpcStatus;
 
 /// Rules that a configuration has at most. Each costs comparisons on every request.
 pub const MAX_RULES: usize = 256;
+/// Kinds of mTLS peers that may recall.
+pub const MAX_PEERS: usize = 32;
 
 keys! {
     /// Configuration of the Tracelift filter. All keys may be left out.
@@ -243,13 +245,17 @@ keys! {
     /// Asking the instances already called for the spans that they dropped.
     #[cfg_attr(feature = "schema", schemars(inline))]
     pub struct Recall {
-        /// Recall at all; needs a token.
+        /// Recall at all; needs a token, or peers.
         pub enabled: bool = false,
         /// The ORIGINAL_DST cluster that reads `x-envoy-original-dst-host`.
         pub cluster: Text<1, 255> = Text("tracelift_recall".to_owned()),
         /// The secret that the mesh shares: up to 256 visible ASCII characters, better 16 or more.
         #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
         pub token: Secret = Secret::default(),
+        /// Who may recall: mTLS peers by the beginning of their URI SAN ("spiffe://cluster.local/ns/shop/"). Where a token is
+        /// set, too, both must hold. At most 32.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_PEERS)))]
+        pub peers: Vec<Text<1, 512>> = Vec::new(),
         /// How many milliseconds a dropped span is remembered.
         pub hold_ms: Whole<1, 600_000> = Whole::new(5000),
         /// Bytes of dropped spans that a worker remembers.

@@ -3,8 +3,10 @@
 
 use super::vm;
 
-/// `proxy_action_t`: a tracing filter has only one.
+/// `proxy_action_t`: a tracing filter lets everything go on,
 const CONTINUE: u32 = 0;
+/// but for a request that it answered itself.
+const PAUSE: u32 = 1;
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
@@ -29,8 +31,7 @@ extern "C" fn proxy_on_tick(root: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
-    vm::with((), |vm| vm.request_headers(context));
-    CONTINUE
+    if vm::with(false, |vm| vm.request_headers(context)) { PAUSE } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]

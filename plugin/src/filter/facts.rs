@@ -3,12 +3,14 @@
 
 use super::abi::Map;
 use super::host;
-use super::pairs::Pairs;
+use super::pairs::{self, Pairs};
 use super::root::Active;
 use crate::span::{self, HttpFacts, Identity, Kinds, ListenerDirection, Provenance, Span, SpanKind};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
-use crate::upgrade::ResponseFlags;
+use crate::upgrade::recall::wire;
+use crate::upgrade::{CallFacts, Calls, ResponseFlags};
+use std::rc::Rc;
 
 /// Everything that was read, owned, so that the spans can borrow it.
 pub struct Facts {
@@ -64,7 +66,8 @@ impl Facts {
     }
 
     /// Makes the one span, or the two, that this stream becomes.
-    pub fn spans(&self, keep: &Keep, active: &Active, mut take: impl FnMut(Span)) {
+    /// `calls` is what is known of the calls behind it.
+    pub fn spans(&self, keep: &Keep, active: &Active, calls: Option<Calls>, take: &mut dyn FnMut(Span)) {
         let request = Pairs::all(&self.request);
         let response = Pairs::all(&self.response);
         let settings = &active.policy.attributes;
@@ -97,8 +100,13 @@ impl Facts {
             response_headers: &listed(&settings.response_headers, &response),
         };
         let rule = active.policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str());
-        let provenance =
-            Provenance { reason: keep.reason.name(), rule, trigger: keep.trigger, adjusted_count: keep.adjusted_count };
+        let provenance = Provenance {
+            reason: keep.reason.name(),
+            rule,
+            trigger: keep.trigger,
+            adjusted_count: keep.adjusted_count,
+            calls,
+        };
         let tracestate = exported_tracestate(&request, keep);
         let identity = |span_id, parent_id, parent_remote| Identity {
             trace_id: keep.trace_id,
@@ -118,7 +126,7 @@ impl Facts {
                     SpanKind::Server,
                     identity(server, keep.parent_id, remote),
                     &facts,
-                    &provenance,
+                    &Provenance { calls: None, ..provenance },
                 ));
                 let client = identity(keep.span_id, Some(server), false);
                 take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
@@ -131,6 +139,78 @@ impl Facts {
                 take(span::build(settings, SpanKind::Server, server, &facts, &provenance));
             }
         }
+    }
+}
+
+/// What recall asks of a stream that has ended.
+impl Facts {
+    /// Whether the stream was a call to another instance, or held one.
+    pub fn is_call(&self, active: &Active) -> bool {
+        active.policy.span_kind.kinds(self.direction) != Kinds::One(SpanKind::Server)
+    }
+
+    /// What the stream saw of its own call.
+    pub fn call(&self, keep: &Keep) -> CallFacts {
+        CallFacts {
+            reached: self.upstream_address.is_some() && !self.flags.contains(ResponseFlags::CONNECTION_FAILURE),
+            sampled: keep.sent_sampled,
+            answered: keep.status.is_some() && !self.flags.failed(),
+            heard: keep.heard,
+        }
+    }
+
+    /// The instance that was called, if it can be asked.
+    pub fn destination(&self) -> Option<Rc<str>> {
+        let address = self.upstream_address.as_deref().filter(|address| wire::is_destination(address))?;
+        str::from_utf8(address).ok().map(Rc::from)
+    }
+
+    /// Unix nanoseconds.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Leaves of the headers what a span says.
+    pub fn compact(&mut self, active: &Active) {
+        const SAID: [&str; 10] = [
+            ":method",
+            ":path",
+            ":scheme",
+            ":authority",
+            "host",
+            "user-agent",
+            "forwarded",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "content-type",
+        ];
+        let listed = &active.policy.attributes.request_headers;
+        let said = |key: &[u8]| {
+            key == b"tracestate"
+                || SAID.iter().any(|name| name.as_bytes() == key)
+                || listed.iter().any(|name| name.as_bytes() == key)
+        };
+        let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| said(key)).collect();
+        self.request = pairs::encode(&kept);
+        self.request.shrink_to_fit();
+    }
+
+    /// Bytes on the heap, with what the allocator adds to each block.
+    pub fn bytes(&self) -> usize {
+        const BLOCK: usize = 16;
+        let optional = [
+            &self.protocol,
+            &self.code_details,
+            &self.source_address,
+            &self.destination_address,
+            &self.upstream_address,
+            &self.route_name,
+            &self.cluster_name,
+            &self.transport_failure_reason,
+        ];
+        let optional = optional.into_iter().flatten();
+        let blocks = optional.chain([&self.request, &self.response]).filter(|block| 0 < block.capacity());
+        blocks.fold(0, |sum, block| sum.saturating_add(block.capacity()).saturating_add(BLOCK))
     }
 }
 

@@ -171,6 +171,26 @@ pub fn http_call(cluster: &str, headers: &[u8], body: &[u8], timeout_millisecond
     Ok(token)
 }
 
+/// Answers the request at hand without a body, in place of the upstream; `details` is for the access log. Only in a request
+/// callback, which must then stop the iteration.
+pub fn send_local_response(status: u32, details: &str, headers: &[(&[u8], &[u8])]) -> HostResult<()> {
+    const NO_GRPC_STATUS: i32 = -1;
+    let headers = super::pairs::encode(headers);
+    // SAFETY: the host reads all of it during the call.
+    check(unsafe {
+        abi::proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            [].as_ptr(),
+            0,
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
 /// The id of a metric in this process; the same name gives the same metric in every VM.
 pub fn define_metric(kind: Metric, name: &str) -> HostResult<u32> {
     let mut id = 0;

@@ -2,6 +2,7 @@
 //! exports, and every failure is a counter and `Continue`.
 
 mod abi;
+mod answer;
 mod budget;
 mod callbacks;
 mod entropy;
@@ -11,8 +12,8 @@ mod host;
 mod metrics;
 mod node;
 mod pairs;
+mod recall;
 mod request;
-
 mod root;
 mod signal;
 mod signs;

@@ -54,19 +54,24 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// Serialises entries for the host. Sizes above 32 bits cannot occur in a 32-bit memory.
-pub fn encode(pairs: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)]) -> Vec<u8> {
+pub fn encode(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
     let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
     let mut bytes = Vec::with_capacity(256);
     bytes.extend(u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
     for (key, value) in pairs {
-        bytes.extend(size(key.as_ref()));
-        bytes.extend(size(value.as_ref()));
+        bytes.extend(size(key));
+        bytes.extend(size(value));
     }
     for (key, value) in pairs {
-        bytes.extend(key.as_ref());
+        bytes.extend_from_slice(key);
         bytes.push(0);
-        bytes.extend(value.as_ref());
+        bytes.extend_from_slice(value);
         bytes.push(0);
     }
     bytes
+}
+
+/// The same of texts.
+pub fn encode_texts(pairs: &[(impl AsRef<str>, String)]) -> Vec<u8> {
+    encode(&pairs.iter().map(|(key, value)| (key.as_ref().as_bytes(), value.as_bytes())).collect::<Vec<_>>())
 }

@@ -4,14 +4,16 @@ use std::rc::Rc;
 
 use super::abi::Map;
 use super::entropy::NewIds;
+use super::facts::Facts;
 use super::headers::{Single, Whole};
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::Pairs;
+use super::recall::{Held, Recall};
 use super::root::{Active, Root};
 use super::signal::{self, Source};
 use super::vm::{Vm, failed};
-use super::{budget::SharedBudget, facts};
+use super::{answer, budget::SharedBudget, facts};
 use crate::sampling::{Reason, RequestFacts};
 use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
@@ -23,11 +25,13 @@ use crate::upgrade::{Budget, GrpcStatus, ResponseFlags, Trigger};
 pub struct StreamContext {
     root: u32,
     stream: Option<Stream>,
+    /// A recall request that was answered here: no request of the mesh's applications.
+    answered: bool,
 }
 
 impl StreamContext {
     pub fn new(root: u32) -> Self {
-        Self { root, stream: None }
+        Self { root, stream: None, answered: false }
     }
 
     pub fn root(&self) -> u32 {
@@ -47,24 +51,31 @@ struct Parts<'a> {
     active: Rc<Active>,
     metrics: &'a mut Metrics,
     entropy: &'a mut super::entropy::Entropy,
+    recall: &'a mut Recall,
 }
 
 impl Vm {
     /// `None` for a context that was never created, or whose root passes everything through.
     fn parts(&mut self, context: u32) -> Option<Parts<'_>> {
-        let Self { roots, streams, metrics, entropy } = self;
+        let Self { roots, streams, metrics, entropy, recall } = self;
         let context = streams.get_mut(&context)?;
         let root = roots.iter_mut().find(|root| root.id == context.root)?;
         let active = root.active()?;
-        Some(Parts { context, root, active, metrics, entropy })
+        Some(Parts { context, root, active, metrics, entropy, recall })
     }
 
-    pub fn request_headers(&mut self, context: u32) {
-        let Some(parts) = self.parts(context) else { return };
-        if parts.context.stream.is_some() {
-            return;
+    /// `true`: the request was answered here and goes no further.
+    pub fn request_headers(&mut self, context: u32) -> bool {
+        let Some(parts) = self.parts(context) else { return false };
+        if parts.context.stream.is_some() || parts.context.answered {
+            return parts.context.answered;
         }
-        let (stream, outgoing, extracted) = begin(&parts.active, parts.metrics, parts.entropy);
+        let (rule, extracted) = read(&parts.active, parts.metrics);
+        if extracted.recall && answer::answer(&parts.active, parts.root, parts.metrics) {
+            parts.context.answered = true;
+            return true;
+        }
+        let (stream, outgoing) = begin(&parts.active, rule, &extracted, parts.metrics, parts.entropy);
         let mut refused = false;
         inject(
             &parts.active.policy.propagators,
@@ -88,6 +99,7 @@ impl Vm {
             parts.metrics.count(Metric::HeadersNotSet);
         }
         parts.context.stream = Some(stream);
+        false
     }
 
     pub fn response_headers(&mut self, context: u32, end_of_stream: bool) {
@@ -99,6 +111,9 @@ impl Vm {
         let head = Head { status, grpc_status, end_of_stream };
         let map = Map::ResponseHeaders;
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
+        if known.is_some_and(|it| it.keeps()) {
+            stream.hears();
+        }
         let upgrade =
             stream.response(active.rules(), head, facts::response_flags, known.map(|it| it.verdict), |limit| {
                 admit(&mut root.budget, limit)
@@ -137,6 +152,9 @@ impl Vm {
         let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
         let told = Source::Trailers(trailer(TRACERESPONSE));
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
+        if known.is_some_and(|it| it.keeps()) {
+            stream.hears();
+        }
         let upgrade =
             stream.trailers(active.rules(), grpc_status, facts::response_flags, known.map(|it| it.verdict), |it| {
                 admit(&mut root.budget, it)
@@ -152,11 +170,15 @@ impl Vm {
 
     /// The one callback that sees everything, for every stream, also one that never had a request or an answer.
     pub fn log(&mut self, context_id: u32) {
-        let Some(Parts { context, root, active, metrics, entropy }) = self.parts(context_id) else { return };
+        let Some(Parts { context, root, active, metrics, entropy, recall }) = self.parts(context_id) else { return };
         let mut stream = match context.stream.take() {
             Some(stream) => stream,
+            None if context.answered => return,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
-            None => begin(&active, metrics, entropy).0,
+            None => {
+                let (rule, extracted) = read(&active, metrics);
+                begin(&active, rule, &extracted, metrics, entropy).0
+            }
         };
         let now = if stream.is_timed() { Some(host::now()) } else { None };
         let (flags, tunnel) = if stream.wants_flags() {
@@ -174,10 +196,24 @@ impl Vm {
         if upgrade.is_some() {
             signal::announce(&active, metrics, &stream, None, false);
         }
+        let mut dropped = false;
+        if stream.keep().is_none() && active.policy.upgrade.recall.enabled && stream.give_up(active.rules()) {
+            dropped = !recall.is_recent(stream.trace_id());
+            if !dropped {
+                count_upgrade(Some(Upgrade::Upgraded(Trigger::Recall)), metrics);
+            }
+        }
         let Some(keep) = stream.keep() else { return };
 
+        let facts = Facts::read(&active, ending.complete);
+        let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
+        if dropped {
+            return recall.hold(held);
+        }
         show_decision(keep.trigger);
-        facts::Facts::read(&active, ending.complete).spans(&keep, &active, |span| root.offer(&span));
+        recall.keep(held, &mut |held: &Held, calls| {
+            held.facts.spans(&held.keep, &held.active, calls, &mut |span| root.offer(&span));
+        });
         if root.batch_is_ready() && host::set_effective_context(root.id).is_ok() {
             // The answer must outlive this stream, so the request is the root's.
             root.send(host::now(), false, entropy);
@@ -188,15 +224,11 @@ impl Vm {
     }
 }
 
-/// Reads the caller's context, by as few hostcalls as the policy allows, and decides.
-fn begin(
-    active: &Active,
-    metrics: &mut Metrics,
-    entropy: &mut super::entropy::Entropy,
-) -> (Stream, Outgoing, Extracted) {
+/// Reads the caller's context, by as few hostcalls as the policy allows, and finds the rule that matches.
+fn read(active: &Active, metrics: &mut Metrics) -> (Option<u16>, Extracted) {
     let rules = active.rules();
     let propagators = &active.policy.propagators;
-    let (rule, extracted) = if rules.sampling.needs_request() {
+    if rules.sampling.needs_request() {
         let bytes = host::map_bytes(Map::RequestHeaders).unwrap_or_else(|_| {
             failed(metrics);
             Vec::new()
@@ -214,18 +246,29 @@ fn begin(
         (rules.sampling.first_match(&facts), extract(propagators, &mut headers))
     } else {
         (None, extract(propagators, &mut Single { metrics }))
-    };
+    }
+}
+
+/// Decides.
+fn begin(
+    active: &Active,
+    rule: Option<u16>,
+    extracted: &Extracted,
+    metrics: &mut Metrics,
+    entropy: &mut super::entropy::Entropy,
+) -> (Stream, Outgoing) {
+    let rules = active.rules();
     let now = if Stream::wants_clock(rules, rule) { Some(host::now()) } else { None };
     let (stream, outgoing) = Stream::begin(
         rules,
         rule,
-        &extracted,
+        extracted,
         now,
         |trace| signal::forward(active, trace),
         &mut NewIds { entropy, format: active.policy.trace_id_format },
     );
-    count_head(&stream, &extracted, metrics);
-    (stream, outgoing, extracted)
+    count_head(&stream, extracted, metrics);
+    (stream, outgoing)
 }
 
 fn count_head(stream: &Stream, extracted: &Extracted, metrics: &mut Metrics) {
@@ -259,6 +302,7 @@ fn count_upgrade(upgrade: Option<Upgrade>, metrics: &mut Metrics) {
             Trigger::Reset => Metric::UpgradedByReset,
             Trigger::Latency => Metric::UpgradedByLatency,
             Trigger::Signal => Metric::UpgradedBySignal,
+            Trigger::Recall => Metric::UpgradedByRecall,
         }),
         Some(Upgrade::Shed) => metrics.count(Metric::UpgradesShed),
         Some(Upgrade::AlreadySampled) | None => {}

@@ -7,6 +7,7 @@ use super::budget::SharedBudget;
 use super::entropy::Entropy;
 use super::metrics::Metrics;
 use super::pairs::{self, Pairs};
+use super::recall::Recall;
 use super::request::StreamContext;
 use super::signal::SignalLimit;
 use super::{host, node};
@@ -47,6 +48,8 @@ pub struct Root {
     pub budget: SharedBudget,
     /// Signals of upstreams that were believed, against a flood of them.
     pub signals: SignalLimit,
+    /// Traces that other instances recalled, likewise.
+    pub recalls: SignalLimit,
     /// What the metrics have seen of the exporter.
     published: Counts,
     published_pending: i64,
@@ -69,6 +72,7 @@ impl Root {
             work: None,
             budget: SharedBudget::default(),
             signals: SignalLimit::default(),
+            recalls: SignalLimit::default(),
             published: Counts::default(),
             published_pending: 0,
             ending: false,
@@ -119,7 +123,10 @@ impl Root {
     fn take_up(&mut self, policy: Policy) {
         self.plugin = node::plugin_name();
         let resource = policy.resource.merge(&node::metadata());
-        let tick = policy.export.scheduled_delay_ms.clamp(*TICK_MS.start(), *TICK_MS.end());
+        let mut tick = policy.export.scheduled_delay_ms.clamp(*TICK_MS.start(), *TICK_MS.end());
+        if policy.upgrade.recall.enabled {
+            tick = tick.min(Recall::tick_ms(&policy.upgrade.recall));
+        }
         self.budget = SharedBudget::new(&self.plugin);
         match &mut self.work {
             // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
@@ -155,7 +162,7 @@ impl Root {
         let Some(work) = &mut self.work else { return };
         for _ in 0..SENDS_AT_ONCE {
             let Some(request) = work.exporter.poll(now, entropy.next_u64(), force) else { break };
-            let headers = pairs::encode(&request.headers);
+            let headers = pairs::encode_texts(&request.headers);
             match host::http_call(&work.active.policy.export.cluster, &headers, &request.body, request.timeout_ms) {
                 Ok(token) => work.calls.push((token, request.id)),
                 Err(status) => work.exporter.refused(request.id, status.0, now, entropy.next_u64()),

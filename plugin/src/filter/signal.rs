@@ -5,7 +5,7 @@ use super::metrics::Metrics;
 use super::root::{Active, Root};
 use super::signs::Signs;
 use super::vm::failed;
-use super::{host, verdicts};
+use super::{host, recall, verdicts};
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::TraceId;
@@ -23,7 +23,7 @@ pub struct SignalLimit {
 }
 
 impl SignalLimit {
-    fn admit(&mut self, budget: &Budget) -> bool {
+    pub fn admit(&mut self, budget: &Budget) -> bool {
         match budget.times(SIGNALS_PER_UPGRADE).charge(self.arrival, host::now()) {
             Some(next) => {
                 self.arrival = next;
@@ -54,6 +54,13 @@ pub struct Known {
     pub verdict: Verdict,
     /// By the answer, which then has a `Server-Timing` entry already. An application that swallowed the failure wrote none.
     pub told: bool,
+}
+
+impl Known {
+    /// Whether the answer said that the trace is kept where it came from.
+    pub fn keeps(self) -> bool {
+        self.told && self.verdict == Verdict::Upgraded
+    }
 }
 
 /// What the answer, or this process, says of the trace; asked only for streams to which it matters.
@@ -100,8 +107,13 @@ fn told(metrics: &mut Metrics, stream: &Stream) -> Option<Verdict> {
 pub fn announce(active: &Active, metrics: &mut Metrics, stream: &Stream, map: Option<Map>, relayed: bool) {
     let Some(verdict) = stream.verdict() else { return };
     let policy = &active.policy.upgrade.signal;
-    if policy.accept {
-        verdicts::remember(stream.trace_id(), verdict);
+    let recall = active.policy.upgrade.recall.enabled;
+    if (policy.accept || recall)
+        && verdicts::remember(stream.trace_id(), verdict)
+        && recall
+        && verdict == Verdict::Upgraded
+    {
+        recall::announce(stream.trace_id(), metrics);
     }
     let Some(map) = map.filter(|_| policy.emit && !active.policy.edge) else { return };
     let signal = stream.signal(verdict);

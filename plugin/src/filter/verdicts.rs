@@ -15,17 +15,21 @@ pub fn find(trace_id: TraceId) -> Option<Verdict> {
     slots::find(&slot, trace_id, now)
 }
 
-/// Tells the other streams of this process. A slot that cannot be written costs one hop of one trace.
-pub fn remember(trace_id: TraceId, verdict: Verdict) {
+/// Tells the other streams of this process; `true` if that is news to them. A slot that cannot be written costs one hop of
+/// one trace.
+pub fn remember(trace_id: TraceId, verdict: Verdict) -> bool {
     let key = key(trace_id);
     for _ in 0..TRIES {
-        let Ok(found) = host::shared(&key) else { return };
+        let Ok(found) = host::shared(&key) else { return false };
         let (slot, cas) = found.unwrap_or_default();
-        let Some(slot) = slots::remember(&slot, trace_id, verdict, now()) else { return };
-        if host::set_shared(&key, &slot, cas) != Ok(false) {
-            return;
+        let Some(slot) = slots::remember(&slot, trace_id, verdict, now()) else { return false };
+        match host::set_shared(&key, &slot, cas) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
         }
     }
+    false
 }
 
 fn now() -> u32 {

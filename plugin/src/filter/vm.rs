@@ -8,10 +8,12 @@ use super::abi::Level;
 use super::entropy::Entropy;
 use super::host;
 use super::metrics::Metrics;
+use super::recall::{Held, Recall};
 use super::request::StreamContext;
 use super::root::Root;
 use crate::identity::{ABI, COMMIT, VERSION};
 use crate::telemetry::Metric;
+use crate::upgrade::Calls;
 
 /// State of this VM. `static` state would be the same thing: a VM has one thread.
 #[derive(Default)]
@@ -20,6 +22,7 @@ pub struct Vm {
     pub(super) streams: HashMap<u32, StreamContext, BuildHasherDefault<ContextHasher>>,
     pub(super) metrics: Metrics,
     pub(super) entropy: Entropy,
+    pub(super) recall: Recall,
 }
 
 thread_local! {
@@ -54,18 +57,28 @@ impl Vm {
     /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
     pub fn configure(&mut self, root: u32, size: usize) -> bool {
         self.context_created(root, 0);
-        let Self { roots, metrics, .. } = self;
-        let accepted =
-            roots.iter_mut().find(|candidate| candidate.id == root).is_some_and(|root| root.configure(size, metrics));
+        let Self { roots, metrics, recall, .. } = self;
+        let root = roots.iter_mut().find(|candidate| candidate.id == root);
+        let accepted = root.is_some_and(|root| {
+            let accepted = root.configure(size, metrics);
+            if root.active().is_some_and(|active| active.policy.upgrade.recall.enabled) {
+                recall.start();
+            }
+            accepted
+        });
         metrics.flush();
         accepted
     }
 
     /// Sends what is due and shows the counts.
     pub fn tick(&mut self, root: u32) {
-        let Self { roots, metrics, entropy, streams } = self;
+        let Self { roots, metrics, entropy, streams, recall } = self;
+        let now = host::now();
+        if let Some(active) = roots.iter().find(|candidate| candidate.id == root).and_then(Root::active) {
+            recall.tick(&active, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id == root) {
-            root.send(host::now(), false, entropy);
+            root.send(now, false, entropy);
             root.publish(metrics);
             root.publish_pending(streams.values(), metrics);
         }
@@ -74,7 +87,10 @@ impl Vm {
 
     /// The answer to an export request, or its absence (`has_headers` is false when the call failed).
     pub fn answered(&mut self, token: u32, has_headers: bool, body_size: usize) {
-        let Self { roots, metrics, entropy, .. } = self;
+        let Self { roots, metrics, entropy, recall, .. } = self;
+        if recall.answered(token, has_headers, metrics, &mut |held: &Held, calls| offer(roots, held, calls)) {
+            return;
+        }
         // Tokens are the VM's, not the root's; one that nobody waits for is none of ours.
         let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
         root.answered(token, has_headers, body_size, metrics, entropy);
@@ -89,13 +105,17 @@ impl Vm {
     /// The last callback but one. A stream has nothing to wait for. A root hands its spans to its successor, or sends
     /// them off, and stays (`false`) while answers are awaited; a host that exits does not wait.
     pub fn done(&mut self, context: u32) -> bool {
-        match self.roots.iter_mut().find(|root| root.id == context) {
-            Some(root) => {
-                root.end();
-                self.hand_over(context)
-            }
-            None => true,
+        let Self { roots, metrics, recall, .. } = self;
+        if !roots.iter().any(|root| root.id == context) {
+            return true;
         }
+        if roots.iter().all(|root| root.id == context || root.is_ending()) {
+            recall.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
+        if let Some(root) = roots.iter_mut().find(|root| root.id == context) {
+            root.end();
+        }
+        self.hand_over(context)
     }
 
     /// Moves what an ending root still has to where it can be exported; `true` when nothing is left to wait for.
@@ -132,6 +152,15 @@ impl Vm {
 
     pub(super) fn root(&self, id: u32) -> Option<&Root> {
         self.roots.iter().find(|root| root.id == id)
+    }
+}
+
+/// Queues the span of a stream that ended earlier: with the root that it ran under, or one that is still there.
+fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
+    let own = roots.iter().position(|root| root.id == held.root && !root.is_ending());
+    let at = own.or_else(|| roots.iter().position(|root| root.active().is_some() && !root.is_ending()));
+    if let Some(root) = at.and_then(|at| roots.get_mut(at)) {
+        held.facts.spans(&held.keep, &held.active, calls, &mut |span| root.offer(&span));
     }
 }
 

@@ -171,6 +171,12 @@ fn origin(attributes: &mut Attributes, provenance: &Provenance<'_>) {
         attributes.set(key::UPGRADE_TRIGGER, trigger.name().into());
         attributes.set(key::SAMPLING_PRIORITY, Value::Int(1));
     }
+    if let Some(calls) = provenance.calls {
+        let counts = [calls.made, calls.answered, calls.outside, calls.lost];
+        for (key, count) in key::CALLS.into_iter().zip(counts) {
+            attributes.set(key, Value::Int(i64::from(count)));
+        }
+    }
 }
 
 /// X-Ray keeps attributes out of its search unless a span names them.

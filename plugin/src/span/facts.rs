@@ -1,7 +1,7 @@
 //! What is known of a finished stream, as Envoy hands it over.
 
 use crate::trace_context::{SpanId, TraceFlags, TraceId};
-use crate::upgrade::{GrpcStatus, ResponseFlags, Trigger};
+use crate::upgrade::{Calls, GrpcStatus, ResponseFlags, Trigger};
 
 /// The facts of one request and its answer. Every text is raw bytes, any of which a client may have chosen; `None` is what
 /// Envoy did not know or the filter did not read.
@@ -92,4 +92,6 @@ pub struct Provenance<'a> {
     pub trigger: Option<Trigger>,
     /// How many requests this one stands for, when that is known.
     pub adjusted_count: Option<f64>,
+    /// What is known of the calls behind this span.
+    pub calls: Option<Calls>,
 }

@@ -94,6 +94,9 @@ pub const SAMPLING_RULE: &str = "tracelift.sampling.rule";
 pub const ADJUSTED_COUNT: &str = "tracelift.sampling.adjusted_count";
 /// What upgraded the trace.
 pub const UPGRADE_TRIGGER: &str = "tracelift.upgrade.trigger";
+/// Calls behind the span: made, answered by a filter that keeps its part, gone to where no filter is, and unknown.
+pub const CALLS: [&str; 4] =
+    ["tracelift.calls.made", "tracelift.calls.answered", "tracelift.calls.outside", "tracelift.calls.lost"];
 /// Envoy's response flags, short names joined by commas.
 pub const RESPONSE_FLAGS: &str = "tracelift.response_flags";
 /// Envoy's response code details, when the upstream did not answer.

@@ -4,6 +4,10 @@ use super::tracestate::Shape;
 use super::xray::{XRayHeader, XRaySampled};
 use super::{CallerDecision, Headers, ParentContext, Propagator, TraceParent, TraceState, b3, names};
 
+/// How the `traceparent` of a recall request begins; its version follows. W3C Trace Context Level 2 forbids version `ff`,
+/// so that no context begins like it.
+pub const RECALL_MARK: &str = "ff-tracelift-recall-";
+
 /// What the headers said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
@@ -17,6 +21,8 @@ pub struct Extracted {
     pub tracestate_valid: bool,
     /// There was a `traceparent` that could not be read.
     pub traceparent_invalid: bool,
+    /// It is [`RECALL_MARK`]: this is no request of the mesh's applications.
+    pub recall: bool,
     /// `X-Amzn-Trace-Id` as received, for its other fields; asked for whenever `xray` is listed.
     pub xray: Option<Vec<u8>>,
     /// `X-Amzn-Trace-Id` of this trace says `Sampled=?`: the caller wants to hear our decision in the response.
@@ -52,6 +58,7 @@ impl Extracted {
         let value = headers.joined(names::TRACEPARENT)?;
         let header = TraceParent::parse(&value).ok();
         self.traceparent_invalid = header.is_none();
+        self.recall = header.is_none() && value.starts_with(RECALL_MARK.as_bytes());
         header
     }
 }

@@ -15,7 +15,7 @@ mod tracestate;
 pub mod xray;
 
 pub use edit::{HeaderEdit, MAX_WRITTEN_LEN, ThEdit};
-pub use extract::{Extracted, extract};
+pub use extract::{Extracted, RECALL_MARK, extract};
 pub use hex::FieldError;
 pub use ids::{SpanId, TraceFlags, TraceId, TraceIdFormat};
 pub use inject::inject;

@@ -19,6 +19,9 @@ impl ResponseFlags {
     /// DC, the downstream connection's end.
     pub const DOWNSTREAM_DISCONNECT: Self = Self(1 << 14);
 
+    /// UF, no connection to the upstream.
+    pub const CONNECTION_FAILURE: Self = Self(1 << 5);
+
     /// The bits of `response.flags`.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

@@ -7,7 +7,9 @@ mod budget;
 mod flags;
 mod grpc;
 mod http;
+mod ledger;
 mod policy;
+pub mod recall;
 pub mod signal;
 pub mod slots;
 
@@ -15,5 +17,6 @@ pub use budget::{Budget, BudgetError};
 pub use flags::ResponseFlags;
 pub use grpc::{GrpcStatus, GrpcStatusSet};
 pub use http::{HttpStatusSet, StatusRange};
-pub use policy::{Ending, Policy, Recall, SignalPolicy, Trigger};
+pub use ledger::{CallFacts, Calls};
+pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy, Trigger};
 pub use signal::Verdict;

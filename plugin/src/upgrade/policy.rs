@@ -17,11 +17,14 @@ pub enum Trigger {
     Latency,
     /// The upstream's answer said that it had kept this trace.
     Signal,
+    /// The trace was upgraded elsewhere after this stream had ended well, or while it went on.
+    Recall,
 }
 
 impl Trigger {
     /// Every name, for the counters `tracelift.upgrades.<trigger>`.
-    pub const NAMES: [&'static str; 6] = ["http_status", "grpc_status", "response_flags", "reset", "latency", "signal"];
+    pub const NAMES: [&'static str; 7] =
+        ["http_status", "grpc_status", "response_flags", "reset", "latency", "signal", "recall"];
 
     /// Place of this trigger's name in [`Self::NAMES`].
     pub const fn index(self) -> usize {
@@ -32,6 +35,7 @@ impl Trigger {
             Self::Reset => 3,
             Self::Latency => 4,
             Self::Signal => 5,
+            Self::Recall => 6,
         }
     }
 
@@ -57,7 +61,7 @@ pub struct Policy {
     /// The upgrade signal, to the caller and from the upstream.
     pub signal: SignalPolicy,
     /// Asking the instances already called for their pending spans.
-    pub recall: Recall,
+    pub recall: RecallPolicy,
 }
 
 /// The checked `upgrade.signal` part of the configuration.
@@ -71,13 +75,15 @@ pub struct SignalPolicy {
 
 /// The checked `upgrade.recall` part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recall {
+pub struct RecallPolicy {
     /// Off by default.
     pub enabled: bool,
     /// The ORIGINAL_DST cluster that reaches any instance.
     pub cluster: String,
-    /// The secret that the mesh shares.
+    /// The secret that the mesh shares; empty where only peers are checked.
     pub token: String,
+    /// Who may recall: the beginnings of URI SANs of mTLS peers; empty where only the token is checked.
+    pub peers: Vec<String>,
     /// How long a pending span is held, in milliseconds.
     pub hold_ms: u64,
     /// Bytes of pending spans a worker holds at most.
@@ -155,10 +161,11 @@ mod tests {
             latency_ms: Some(800),
             budget: Budget::per_second(100.0).expect("a rate"),
             signal: SignalPolicy { emit: true, accept: true },
-            recall: Recall {
+            recall: RecallPolicy {
                 enabled: false,
                 cluster: String::new(),
                 token: String::new(),
+                peers: Vec::new(),
                 hold_ms: 5000,
                 max_bytes: 0,
             },
@@ -215,6 +222,7 @@ mod tests {
             Trigger::Reset,
             Trigger::Latency,
             Trigger::Signal,
+            Trigger::Recall,
         ];
         assert_eq!(all.map(Trigger::name), Trigger::NAMES);
     }

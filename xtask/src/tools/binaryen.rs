@@ -54,7 +54,7 @@ impl Binaryen {
         let mut command = Command::new(&self.program);
         command
             .args(FEATURES)
-            .args(["-Os", "-g", "--strip-dwarf", "--strip-producers"])
+            .args(["-Oz", "-g", "--strip-dwarf", "--strip-producers"])
             .arg(module)
             .arg("-o")
             .arg(&optimised);

@@ -85,6 +85,11 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             query: raw.attributes.query,
         },
     };
+    if policy.upgrade.recall.enabled && !policy.propagators.contains(&Propagator::TraceContext) {
+        let problem = Problem::new("upgrade.recall.enabled", "true without `tracecontext` in `propagators`", "false");
+        let advice = "Recall is recognised by `traceparent`: list `tracecontext` among the propagators, at any place.";
+        findings.problems.push(problem.advise(advice));
+    }
     findings.problems.is_empty().then_some(policy)
 }
 

@@ -4,7 +4,7 @@ use super::Findings;
 use crate::config::bounded::Rate;
 use crate::config::error::Problem;
 use crate::config::raw;
-use crate::upgrade::{Budget, GrpcStatusSet, HttpStatusSet, Policy, Recall, SignalPolicy};
+use crate::upgrade::{Budget, GrpcStatusSet, HttpStatusSet, Policy, RecallPolicy, SignalPolicy};
 
 /// Below this many characters a token can be guessed.
 const LONG_TOKEN: usize = 16;
@@ -38,7 +38,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
     })
 }
 
-fn recall(raw: raw::Recall, findings: &mut Findings) -> Recall {
+fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
     const TOKEN: &str = "upgrade.recall.token";
     let token = raw.token.0;
     if MAX_TOKEN < token.len() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -48,18 +48,22 @@ fn recall(raw: raw::Recall, findings: &mut Findings) -> Recall {
             "at most 256 visible ASCII characters, no spaces",
         );
     }
+    findings.at_most("upgrade.recall.peers", raw.peers.len(), raw::MAX_PEERS, "peers");
+    let known = !token.is_empty() || !raw.peers.is_empty();
     // A token of a wrong type was read as an empty one and has been told of: one problem is enough.
-    if raw.enabled && token.is_empty() && findings.problems.is_empty() {
+    if raw.enabled && !known && findings.problems.is_empty() {
         let problem = Problem::new(TOKEN, "no token while recall is enabled", "a secret that the whole mesh shares");
-        let advice = "Set a token of 16 random characters or more, or set `upgrade.recall.enabled` to false.";
+        let advice = "Set a token of 16 random characters or more, or `upgrade.recall.peers` where callers have \
+                      certificates, or set `upgrade.recall.enabled` to false.";
         findings.problems.push(problem.advise(advice));
-    } else if raw.enabled && token.len() < LONG_TOKEN {
+    } else if raw.enabled && raw.peers.is_empty() && token.len() < LONG_TOKEN {
         findings.warn(TOKEN, "is shorter than 16 characters and can be guessed");
     }
-    Recall {
+    RecallPolicy {
         enabled: raw.enabled,
         cluster: raw.cluster.0,
         token,
+        peers: raw.peers.into_iter().map(|peer| peer.0).collect(),
         hold_ms: raw.hold_ms.get(),
         max_bytes: raw.max_bytes.size(),
     }
