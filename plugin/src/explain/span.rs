@@ -84,8 +84,13 @@ pub fn spans(
         ..HttpFacts::default()
     };
     let rule = policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str());
-    let provenance =
-        Provenance { reason: keep.reason.name(), rule, trigger: keep.trigger, adjusted_count: keep.adjusted_count };
+    let provenance = Provenance {
+        reason: keep.reason.name(),
+        rule,
+        trigger: keep.trigger,
+        adjusted_count: keep.adjusted_count,
+        calls: None,
+    };
     let identity = |span_id, parent_id, parent_remote| Identity {
         trace_id: keep.trace_id,
         span_id,
