@@ -1,6 +1,5 @@
 //! `cargo xtask mesh`: a mesh of simulated Envoys with the release module in every one, judged while it runs.
 
-use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -9,7 +8,7 @@ use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use tracelift_host::mesh::{Mesh, Options, Report, Sabotage, Trouble};
-use tracelift_host::testing;
+use tracelift_host::{StartError, testing};
 
 /// Simulate a mesh of Envoys with the release module in each, and check what the filter promises
 ///
@@ -36,6 +35,9 @@ struct Arguments {
     /// How much goes wrong
     #[arg(long, default_value = "everyday", value_parser = words(Trouble::NAMES.map(|(_, name)| name)))]
     trouble: String,
+    /// Let pods ask those that they called for what they hold
+    #[arg(long)]
+    recall: bool,
     /// Break something on purpose, to see that it is found
     #[arg(long, value_parser = words(Sabotage::NAMES.map(|(_, name)| name)))]
     sabotage: Option<String>,
@@ -48,7 +50,19 @@ fn words<const N: usize>(names: [&'static str; N]) -> impl TypedValueParser<Valu
     PossibleValuesParser::new(names)
 }
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> ExitCode {
+    match simulate() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(refused) => {
+            eprintln!("No Envoy starts with this configuration: {refused}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every invariant held.
+fn simulate() -> Result<bool, StartError> {
     let arguments = Arguments::parse();
     let trouble = Trouble::from_name(&arguments.trouble).unwrap_or(Trouble::Everyday);
     let options = Options {
@@ -58,6 +72,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         ratio: arguments.ratio,
         budget: arguments.budget.unwrap_or(if trouble == Trouble::Storm { 5 } else { 1000 }),
         trouble,
+        recall: arguments.recall,
         sabotage: arguments.sabotage.as_deref().and_then(Sabotage::from_name),
     };
     let reports = if arguments.growth {
@@ -72,11 +87,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if arguments.growth {
         print_growth(&reports);
     }
-    let held = reports.iter().all(|report| report.violations.is_empty());
-    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(reports.iter().all(|report| report.violations.is_empty()))
 }
 
-fn run(options: Options) -> Result<Report, Box<dyn Error>> {
+fn run(options: Options) -> Result<Report, StartError> {
     println!("{options}");
     let (started, requests) = (Instant::now(), options.requests);
     let mesh = Mesh::start(options, testing::module())?;
@@ -90,19 +104,23 @@ fn run(options: Options) -> Result<Report, Box<dyn Error>> {
 
 fn print_growth(reports: &[Report]) {
     println!(
-        "| pods | hops | error traces | told hops kept | ancestors kept | siblings kept | spans of hops | largest VM |"
+        "| pods | hops | failed traces | hops that can be told, kept | all hops above a failure, kept | siblings kept | \
+         whole traces | recall requests per trace | held per 1,000 dropped streams/s | spans of hops | largest VM |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for report in reports {
         let it = &report.figures;
         println!(
-            "| {} | {} | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {} KiB |",
+            "| {} | {} | {} | {:.2} % | {:.2} % | {:.2} % | {:.2} % | {:.1} | {:.1} MiB | {:.2} % | {} KiB |",
             report.options.pods,
             it.hops,
             it.error_traces,
             it.reached.percent(),
             it.ancestors.percent(),
             it.siblings.percent(),
+            it.whole.percent(),
+            report.messages_per_upgrade(),
+            report.held_bytes_per_thousand() / f64::from(1 << 20),
             report.exported_percent(),
             it.largest_memory / 1024
         );

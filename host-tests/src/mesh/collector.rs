@@ -83,3 +83,8 @@ fn id_of(bytes: &[u8]) -> Option<u64> {
 fn trace_of(bytes: &[u8]) -> Option<u128> {
     bytes.try_into().ok().map(u128::from_be_bytes)
 }
+
+/// An id as it is written in headers.
+pub(crate) fn id_of_hex(hex: &str) -> u128 {
+    u128::from_str_radix(hex, 16).expect("hex digits, as the module writes them")
+}

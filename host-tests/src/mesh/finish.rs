@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::causes::Cause;
 use super::collector::Received;
-use super::hop::{HopId, Kept, Side};
+use super::hop::{HopId, Kept, RECALLED, Side};
 use super::report::{Figures, Report, Share};
 use super::simulation::Mesh;
-use super::topology::PodId;
+use super::topology::{GATEWAY, PodId};
 use crate::SpanBalance;
 use crate::otlp::SpanKind;
 
@@ -24,22 +25,22 @@ impl Mesh {
         let spans = std::mem::take(&mut self.collector.lock().expect("nobody panics while collecting").spans);
         let by_id: BTreeMap<u64, HopId> = self.hops.iter().enumerate().map(|(id, hop)| (hop.span, id)).collect();
         self.check_received(&spans, &by_id);
-        self.check_books(&spans);
+        let spare = self.check_books(&spans);
         self.check_budgets();
+        if self.options.recall {
+            self.check_siblings(&spans, &spare);
+        }
         let figures = self.figures(&spans);
         Report { options: self.options, violations: self.violations, digest: self.digest, figures }
     }
 
     /// Each span that arrived is of a hop that kept it, and hangs below the hop above.
     fn check_received(&mut self, spans: &BTreeMap<u64, Received>, by_id: &BTreeMap<u64, HopId>) {
-        let gateways: BTreeSet<u64> = by_id
-            .iter()
-            .filter(|(_, hop)| self.hops[**hop].side == Side::Gateway)
-            .filter_map(|(span, _)| spans.get(span)?.parent)
-            .collect();
+        let gateways = self.hops.iter().filter(|hop| hop.side == Side::Gateway);
+        let entered: BTreeSet<u128> = gateways.map(|hop| hop.trace).collect();
         for (span, received) in spans {
             // A gateway's stream is two spans; the one in front has an id that never travels.
-            if received.kind == SpanKind::Server && gateways.contains(span) {
+            if received.pod == GATEWAY && received.kind == SpanKind::Server && entered.contains(&received.trace) {
                 continue;
             }
             let Some(&id) = by_id.get(span) else {
@@ -50,6 +51,10 @@ impl Mesh {
             let hop = &self.hops[id];
             if (hop.pod, hop.trace) != (received.pod, received.trace) {
                 self.violation(id, "its span arrived from another pod, or in another trace");
+            } else if received.trigger.as_deref() == Some(RECALLED) {
+                if !self.learned.contains_key(&(hop.pod, hop.trace)) {
+                    self.violation(id, "its span was recalled although its Envoy knew of no upgrade");
+                }
             } else if !hop.is_kept() && !hop.lost {
                 self.violation(id, "its span arrived although it was dropped");
             } else if hop.side != Side::Gateway
@@ -65,8 +70,10 @@ impl Mesh {
         }
     }
 
-    /// What was kept and did not arrive is in the counters, or was in a VM that trapped.
-    fn check_books(&mut self, spans: &BTreeMap<u64, Received>) {
+    /// What was kept and did not arrive is in the counters, or was in a VM that trapped. Returns how many spans more than
+    /// these each Envoy counts as discarded or waiting: spans that recall gave up are among them.
+    fn check_books(&mut self, spans: &BTreeMap<u64, Received>) -> BTreeMap<PodId, u64> {
+        let mut spare = BTreeMap::new();
         let mut missing: BTreeMap<PodId, u64> = BTreeMap::new();
         for hop in self.hops.iter().filter(|hop| hop.is_kept() && !hop.lost) {
             let trapped = hop.generation < self.topology.pods[hop.pod].generation[hop.worker];
@@ -81,6 +88,7 @@ impl Mesh {
             let waiting = u64::try_from(balance.queued + balance.in_flight).unwrap_or(0);
             let known = balance.discarded_total() + waiting;
             let missing = missing.get(&id).copied().unwrap_or(0);
+            spare.insert(id, known.saturating_sub(missing));
             if known < missing {
                 let details = format!("{missing} of pod {id}; its books: {balance}");
                 self.violations.add(at, "spans that were kept did not arrive", details);
@@ -98,6 +106,7 @@ impl Mesh {
                 }
             }
         }
+        spare
     }
 
     /// No Envoy upgrades more traces of its own accord than its budget and one burst.
@@ -122,6 +131,8 @@ impl Mesh {
             filters: self.topology.pods.iter().filter(|pod| pod.envoy.is_some()).count(),
             spans: spans.len(),
             largest_memory: self.largest_memory,
+            messages: self.messages,
+            bytes_held: if self.held.0 == 0 { 0.0 } else { self.held.1 as f64 / self.held.0 as f64 },
             ..Figures::default()
         };
         for pod in &self.topology.pods {
@@ -129,6 +140,8 @@ impl Mesh {
             figures.shed += envoy.counter("tracelift.upgrades.shed");
             figures.refused += envoy.counter("tracelift.upgrades.signals_refused");
             figures.discarded += SpanBalance::of(envoy.metrics()).discarded_total();
+            figures.evicted += envoy.counter("tracelift.recall.evicted");
+            figures.unasked += envoy.counter("tracelift.recall.calls.lost");
             figures.traps += pod.generation.iter().sum::<u32>();
         }
         for request in &self.requests {
@@ -169,8 +182,15 @@ impl Mesh {
             }
             if ancestors.contains(id) {
                 figures.ancestors.add(kept);
+                if !kept {
+                    let below = |child: &HopId| self.hops[*child].parent == Some(*id);
+                    let on_the_way = |child: &HopId| ancestors.contains(child) || self.hops[*child].triggered;
+                    let below = ids.iter().copied().filter(|child| below(child) && on_the_way(child));
+                    *figures.causes.entry(Cause::of(&self.hops, *id, below)).or_default() += 1;
+                }
             } else if !hop.triggered {
                 figures.siblings.add(kept);
+                figures.unknown += usize::from(!kept && !self.learned.contains_key(&(hop.pod, hop.trace)));
             }
         }
         figures.whole.add(whole);

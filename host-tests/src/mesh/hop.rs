@@ -9,6 +9,9 @@ pub(crate) type HopId = usize;
 /// The number of an event: two things that happen at one instant still have an order.
 pub(crate) type Step = u64;
 
+/// The trigger of what recall kept.
+pub(crate) const RECALLED: &str = "recall";
+
 /// Which listener a hop is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -73,7 +76,7 @@ pub(crate) struct Hop {
     /// The trace flag that went upstream.
     pub(crate) sampled: bool,
     /// When the head of its answer passed; `None` if none did.
-    pub(crate) head: Option<Step>,
+    pub(crate) head: Option<(Step, Duration)>,
     pub(crate) ended: Option<(Step, Duration)>,
     /// When it could see for itself that the request had failed.
     pub(crate) failed: Option<When>,
@@ -95,12 +98,17 @@ pub(crate) struct Hop {
 }
 
 impl Hop {
-    /// The place of the answer that an event was seen in, by its number.
-    pub(crate) fn step_of(&self, when: When) -> Option<Step> {
+    /// When that place of the answer passed: the event's number, and the time.
+    pub(crate) fn time_of(&self, when: When) -> Option<(Step, Duration)> {
         match when {
             When::Head => self.head,
-            When::Trailers | When::End => self.ended.map(|(step, _)| step),
+            When::Trailers | When::End => self.ended,
         }
+    }
+
+    /// A trigger of its own, or one that it was told of, kept it. What recall kept was a sibling.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        matches!(&self.kept, Kept::Upgraded(trigger) if trigger != RECALLED)
     }
 
     pub(crate) fn is_kept(&self) -> bool {

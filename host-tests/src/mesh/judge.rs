@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hop::{Hop, HopId, Kept, Side, Step, When};
+use super::hop::{Hop, HopId, Kept, RECALLED, Side, Step, When};
 use super::simulation::{Mesh, RequestId};
 use super::topology::PodId;
 
@@ -18,11 +18,11 @@ struct Verdict {
 }
 
 /// One moment at which a hop can learn something.
-struct Moment {
-    step: Step,
-    hop: HopId,
+pub(crate) struct Moment {
+    pub(crate) step: Step,
+    pub(crate) hop: HopId,
     /// The head of its answer, or its end.
-    head: bool,
+    pub(crate) head: bool,
 }
 
 /// What one request's hops have said so far, in the order in which they said it.
@@ -47,7 +47,7 @@ impl Mesh {
         for moment in moments(&self.hops, &hops) {
             let none = Vec::new();
             let below = callees.get(&moment.hop).unwrap_or(&none);
-            let told = told(&self.hops, &said, &moment, below);
+            let told = self.recalled_before(&moment).or_else(|| told(&self.hops, &said, &moment, below));
             self.judge_moment(&moment, told, &mut said);
         }
         for id in &hops {
@@ -75,7 +75,7 @@ impl Mesh {
         };
         // A hop whose VM trapped has no line in the log; its answer may have left before.
         let heard_saying = hop.said[usize::from(!moment.head)];
-        let upgraded = if hop.lost { heard_saying == Some(true) } else { matches!(hop.kept, Kept::Upgraded(_)) };
+        let upgraded = if hop.lost { heard_saying == Some(true) } else { hop.is_upgraded() };
         if !hop.lost {
             if told == Some(true) && !upgraded {
                 // Beyond ten times the budget signals are not believed, and counted: the last reckoning compares.
@@ -91,10 +91,14 @@ impl Mesh {
             self.judge_words(moment.hop, when, upgraded);
         }
         let hop = &self.hops[moment.hop];
+        let at = hop.time_of(when).map_or(self.now, |(_, at)| at);
         if own.is_some() && told.is_none() && upgraded {
-            let at = hop.ended.map(|(_, at)| at).unwrap_or(self.now);
             self.charges.entry(hop.pod).or_default().push(at);
         }
+        if upgraded {
+            self.learned.entry((hop.pod, hop.trace)).and_modify(|known| *known = at.min(*known)).or_insert(at);
+        }
+        let hop = &self.hops[moment.hop];
         let in_pod = said.in_pod.entry((hop.pod, hop.trace)).or_default();
         *in_pod |= upgraded;
         said.of_hop.insert(moment.hop, Verdict { upgraded, when });
@@ -125,7 +129,8 @@ impl Mesh {
             self.violation(id, "a sampled hop was not kept");
         }
         let hop = &self.hops[id];
-        if hop.is_kept() && !hop.sampled && !upgraded {
+        let recalled = hop.kept == Kept::Upgraded(RECALLED.to_owned()) && self.options.recall;
+        if hop.is_kept() && !hop.sampled && !upgraded && !recalled {
             self.violation(id, "a hop was kept without a head decision or a trigger");
         }
     }
@@ -143,8 +148,8 @@ impl Mesh {
 fn moments(hops: &[Hop], ids: &[HopId]) -> Vec<Moment> {
     let mut moments = Vec::new();
     for &hop in ids {
-        let head = hops[hop].step_of(When::Head).map(|step| Moment { step, hop, head: true });
-        let end = hops[hop].step_of(When::End).map(|step| Moment { step, hop, head: false });
+        let head = hops[hop].time_of(When::Head).map(|(step, _)| Moment { step, hop, head: true });
+        let end = hops[hop].time_of(When::End).map(|(step, _)| Moment { step, hop, head: false });
         moments.extend(head.into_iter().chain(end));
     }
     moments.sort_by_key(|moment| (moment.step, !moment.head, moment.hop));

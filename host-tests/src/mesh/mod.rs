@@ -10,6 +10,9 @@
 //!   retry replaced, not through an application without the filter in front of it, nor into another trace.
 //! - **Triggers.** A failure is kept, or its Envoy has seen more failures in that second than its budget; what was kept
 //!   below is never shed above, and the other way round; the answer says which.
+//! - **Siblings**, with recall. In an Envoy that knows a trace as kept, every hop of it that ended within the hold time is
+//!   kept; and each instance that such a hop had called knows it in turn. What is missing was evicted, lost with all its
+//!   repetitions, or in a VM that trapped, and the first two are in the counters.
 //! - **Nothing else.** A hop is kept by a head decision that ratio and parent explain, or by one of these ways.
 //! - **Books.** Every hop that the access log calls kept arrives at the collector below its parent, or a counter tells why
 //!   not, or its VM trapped; the conservation law holds at every tick of every VM.
@@ -26,6 +29,7 @@
 //! ```
 
 mod call;
+mod causes;
 mod collector;
 mod context;
 mod digest;
@@ -34,18 +38,22 @@ mod hop;
 mod judge;
 mod options;
 mod queue;
+mod recall;
 mod record;
 mod report;
 mod script;
 mod serving;
+mod siblings;
 mod simulation;
 mod topology;
 mod trouble;
 mod violation;
 mod watch;
 
+pub use causes::Cause;
 pub use digest::Digest;
 pub use options::{Options, Sabotage, Trouble};
+pub use recall::Messages;
 pub use report::{Figures, Report, Share};
 pub use simulation::Mesh;
 pub use violation::{Violation, Violations};

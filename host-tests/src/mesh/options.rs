@@ -18,6 +18,8 @@ pub struct Options {
     pub budget: u32,
     /// What goes wrong.
     pub trouble: Trouble,
+    /// Whether pods ask those that they called for their pending spans.
+    pub recall: bool,
     /// A fault of the filter or of the mesh, put in to see that it is found.
     pub sabotage: Option<Sabotage>,
 }
@@ -31,6 +33,7 @@ impl Default for Options {
             ratio: 0.01,
             budget: 1000,
             trouble: Trouble::Everyday,
+            recall: false,
             sabotage: None,
         }
     }
@@ -79,6 +82,7 @@ impl Trouble {
                 application_retries: 0.2,
                 after_answer: 0.05,
                 crashes: 0.01,
+                lost_messages: 0.1,
                 outages: true,
                 storms: self == Self::Storm,
                 ..calm
@@ -104,11 +108,15 @@ pub enum Sabotage {
     BudgetIgnored,
     /// Queues take fifty times what was agreed while the collector is away.
     MemoryUnbounded,
+    /// Recall requests are acknowledged and go nowhere.
+    RecallIgnored,
+    /// Recall requests are answered as if nobody had the filter.
+    RecallDisowned,
 }
 
 impl Sabotage {
     /// Every kind, with the word for it.
-    pub const NAMES: [(Self, &'static str); 7] = [
+    pub const NAMES: [(Self, &'static str); 9] = [
         (Self::SignalEaten, "signal-eaten"),
         (Self::TableForgets, "table-forgets"),
         (Self::SampledForged, "sampled-forged"),
@@ -116,6 +124,8 @@ impl Sabotage {
         (Self::BooksCooked, "books-cooked"),
         (Self::BudgetIgnored, "budget-ignored"),
         (Self::MemoryUnbounded, "memory-unbounded"),
+        (Self::RecallIgnored, "recall-ignored"),
+        (Self::RecallDisowned, "recall-disowned"),
     ];
 
     /// The kind that a word means.
@@ -158,6 +168,8 @@ pub(crate) struct Odds {
     pub(crate) after_answer: f64,
     /// A worker's VM traps, per pod and second.
     pub(crate) crashes: f64,
+    /// A recall request or its answer is lost.
+    pub(crate) lost_messages: f64,
     /// Collectors are away now and then.
     pub(crate) outages: bool,
     /// Services fail whole for a while.
@@ -182,9 +194,12 @@ impl Options {
 impl fmt::Display for Options {
     /// The command that repeats the run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, pods, requests, ratio, budget, trouble, sabotage } = self;
+        let Self { seed, pods, requests, ratio, budget, trouble, recall, sabotage } = self;
         write!(f, "cargo xtask mesh --seed {seed} --pods {pods} --requests {requests} --ratio {ratio}")?;
         write!(f, " --budget {budget} --trouble {}", trouble.name())?;
+        if *recall {
+            write!(f, " --recall")?;
+        }
         sabotage.map_or(Ok(()), |sabotage| write!(f, " --sabotage {}", sabotage.name()))
     }
 }

@@ -1,6 +1,7 @@
 //! Taking down what a hop did, as seen from outside: its headers, its answer, its line in the access log.
 
 use super::call::trace_flag;
+use super::collector::id_of_hex;
 use super::context::{Context, verdict_in};
 use super::hop::{Hop, HopId, Kept, Side, When};
 use super::simulation::{Mesh, RequestId};
@@ -37,8 +38,8 @@ impl Mesh {
             worker,
             generation: self.topology.pods[pod].generation[worker],
             side,
-            trace: number(&traceparent.trace_id),
-            span: number(&traceparent.parent_id) as u64,
+            trace: id_of_hex(&traceparent.trace_id),
+            span: id_of_hex(&traceparent.parent_id) as u64,
             parent: context.hop,
             relayed: context.relays,
             incoming: trace_flag(&context.headers),
@@ -66,11 +67,13 @@ impl Mesh {
 
     /// The head of an answer has passed a hop; `failed` says whether it shows a failure.
     pub(crate) fn head_passed(&mut self, id: HopId, passed: &Headers, failed: bool) {
-        self.hops[id].head = Some(self.step);
+        self.hops[id].head = Some((self.step, self.now));
         let said = verdict_in(passed, self.hops[id].span);
         self.hops[id].said[0] = said;
         if said == Some(true) {
-            self.upgraded.insert((self.hops[id].pod, self.hops[id].trace));
+            // A sampled hop may tell its caller no more than its context.
+            let known = if self.hops[id].sampled { &mut self.perhaps_upgraded } else { &mut self.upgraded };
+            known.insert((self.hops[id].pod, self.hops[id].trace));
         }
         if failed {
             self.failure(id, When::Head);
@@ -107,13 +110,9 @@ impl Mesh {
             }
         };
         let kept = hop.is_kept();
-        if matches!(hop.kept, Kept::Upgraded(_)) {
+        if hop.is_upgraded() {
             self.upgraded.insert((hop.pod, hop.trace));
         }
         self.digest.add(self.step << 1 | u64::from(kept));
     }
-}
-
-fn number(hex: &str) -> u128 {
-    u128::from_str_radix(hex, 16).expect("hex digits, as a traceparent was checked to have")
 }

@@ -11,9 +11,10 @@ use super::digest::Digest;
 use super::hop::{Hop, HopId, Step};
 use super::options::{Odds, Options};
 use super::queue::Queue;
+use super::recall::{Message, Messages};
 use super::report::Report;
 use super::serving::{Serving, ServingId};
-use super::topology::{GATEWAY, PodId, ServiceId, Topology};
+use super::topology::{GATEWAY, PodId, RECALL, ServiceId, Topology};
 use super::trouble::Weather;
 use super::violation::Violations;
 use crate::random::SeededRandom;
@@ -60,6 +61,8 @@ pub(crate) enum Event {
     Reload { pod: PodId, worker: usize },
     /// The collector leaves, or comes back.
     Weather,
+    /// A recall request reaches a pod.
+    Recall { message: Box<Message> },
 }
 
 /// A request from outside, with everything that it set off.
@@ -92,11 +95,20 @@ pub struct Mesh {
     pub(crate) hops: Vec<Hop>,
     /// Traces that a pod's Envoy was seen to have upgraded.
     pub(crate) upgraded: BTreeSet<(PodId, u128)>,
+    /// Traces of which that is not certain.
+    pub(crate) perhaps_upgraded: BTreeSet<(PodId, u128)>,
     /// Hops that did not believe what they were told, by pod.
     pub(crate) unbelieved: BTreeMap<PodId, u64>,
     /// When a pod charged its budget for an upgrade.
     pub(crate) charges: BTreeMap<PodId, Vec<Duration>>,
     pub(crate) largest_memory: u64,
+    /// When a pod's Envoy first knew that a trace is kept.
+    pub(crate) learned: BTreeMap<(PodId, u128), Duration>,
+    /// At which event a recall told it.
+    pub(crate) recalled: BTreeMap<(PodId, u128), Step>,
+    pub(crate) messages: Messages,
+    /// Spans and bytes that Envoys held for a recall, summed over every look at one.
+    pub(crate) held: (u64, u64),
     pub(crate) violations: Violations,
     pub(crate) digest: Digest,
 }
@@ -128,9 +140,14 @@ impl Mesh {
             requests: Vec::new(),
             hops: Vec::new(),
             upgraded: BTreeSet::new(),
+            perhaps_upgraded: BTreeSet::new(),
             unbelieved: BTreeMap::new(),
             charges: BTreeMap::new(),
             largest_memory: 0,
+            learned: BTreeMap::new(),
+            recalled: BTreeMap::new(),
+            messages: Messages::default(),
+            held: (0, 0),
             violations: Violations::new(&options),
             digest: Digest::default(),
             topology,
@@ -187,7 +204,7 @@ impl Mesh {
 
     /// Plans an event for when a message has crossed the network.
     pub(crate) fn send(&mut self, request: RequestId, event: Event) -> Duration {
-        let latency = self.random.between(NETWORK.0, NETWORK.1);
+        let latency = self.latency();
         self.plan(latency, request, event);
         latency
     }
@@ -211,6 +228,7 @@ impl Mesh {
         let envoy = self.topology.pods[pod].envoy.as_mut()?;
         envoy.advance(now.saturating_sub(envoy.now()));
         let result = act(envoy);
+        let calls = envoy.take_calls(RECALL);
         let due = envoy.next_due();
         let wakes = &mut self.topology.pods[pod].wakes;
         if let Some(due) = due
@@ -219,7 +237,15 @@ impl Mesh {
             *wakes = Some(due);
             self.queue.plan(due.max(now), (None, Event::Wake { pod }));
         }
+        for call in calls {
+            self.post(pod, call);
+        }
         Some(result)
+    }
+
+    /// How long a message takes to another Envoy.
+    pub(crate) fn latency(&mut self) -> Duration {
+        self.random.between(NETWORK.0, NETWORK.1)
     }
 
     fn happen(&mut self, request: Option<RequestId>, event: Event) {
@@ -243,6 +269,7 @@ impl Mesh {
             Event::Crash { pod, worker } => self.crash(pod, worker),
             Event::Reload { pod, worker } => self.reload(pod, worker),
             Event::Weather => self.change_weather(),
+            Event::Recall { message } => self.deliver(&message),
         }
     }
 

@@ -22,6 +22,12 @@ pub(crate) const GATEWAY: PodId = 0;
 pub(crate) const WORKERS: usize = 2;
 /// The cluster of the collector.
 pub(crate) const COLLECTOR: &str = "otel_collector";
+/// The cluster through which recall reaches any pod.
+pub(crate) const RECALL: &str = "tracelift_recall";
+/// Bytes of pending spans that a worker holds.
+pub(crate) const PENDING_BYTES: u64 = 512 * 1024;
+/// How long a pending span is held.
+pub(crate) const HOLD: Duration = Duration::from_secs(5);
 /// Bounds of every worker's queue for each listener.
 pub(crate) const QUEUE_BYTES: u64 = 128 * 1024;
 const QUEUE_SPANS: u64 = 256;
@@ -92,6 +98,11 @@ impl Topology {
             Some(_) => random.below(count),
         }
     }
+
+    /// The pod that an address belongs to.
+    pub(crate) fn pod_at(&self, address: &str) -> Option<PodId> {
+        self.pods.iter().position(|pod| pod.address == address)
+    }
 }
 
 impl Pod {
@@ -126,7 +137,7 @@ fn start(
         _ => builder.inbound(configuration("server", false)).outbound(configuration("client", false)),
     };
     let collector = Arc::clone(collector);
-    let builder = builder.cluster(COLLECTOR).answer_with(move |callout| {
+    let builder = builder.cluster(COLLECTOR).cluster(RECALL).answer_with(move |callout| {
         let mut collector = collector.lock().expect("nobody panics while collecting");
         collector.answer(id, callout)
     });
@@ -147,7 +158,13 @@ fn configuration(options: &Options, name: &str, kind: &str, edge: bool) -> Value
         "span_kind": kind,
         "edge": edge,
         "sampling": { "ratio": options.ratio },
-        "upgrade": { "traces_per_second": budget },
+        "upgrade": {
+            "traces_per_second": budget,
+            "recall": {
+                "enabled": options.recall, "cluster": RECALL, "token": "a-secret-of-the-whole-mesh",
+                "hold_ms": HOLD.as_millis() as u64, "max_bytes": PENDING_BYTES,
+            },
+        },
         "export": {
             "cluster": COLLECTOR, "timeout_ms": 2000,
             "max_queue_bytes": QUEUE_BYTES * queue, "max_queue_size": QUEUE_SPANS * queue,

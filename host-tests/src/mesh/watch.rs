@@ -4,13 +4,13 @@ use super::call::Maker;
 use super::context::Context;
 use super::hop::{HopId, Side};
 use super::simulation::Mesh;
-use super::topology::{PodId, QUEUE_BYTES};
+use super::topology::{PENDING_BYTES, PodId, QUEUE_BYTES};
 use crate::{Headers, SpanBalance};
 
 /// What a VM may take beside what it had at its start: twice the bounds of both listeners' queues, for what is copied while
 /// a batch is made, and room for streams.
 const SLACK: u64 = 256 * 1024;
-/// 4,096 slots of a key and four traces, and the budget.
+/// 4,096 slots of a key and four traces, the budget, and the log of upgrades.
 const SHARED: usize = 4096 * (24 + 84) + 64 * 1024;
 /// Thresholds have 56 bits; a trace this near to one may fall either side of a ratio that was rounded.
 const ROUNDING: u128 = 1 << 16;
@@ -39,7 +39,14 @@ impl Mesh {
                 threshold <= randomness
             }
             Some(true) => true,
-            Some(false) => hop.side == Side::Outbound && self.upgraded.contains(&(hop.pod, hop.trace)),
+            Some(false) => {
+                let place = (hop.pod, hop.trace);
+                let upgraded = self.upgraded.contains(&place);
+                if !upgraded && self.perhaps_upgraded.contains(&place) {
+                    return;
+                }
+                hop.side == Side::Outbound && upgraded
+            }
         };
         if hop.sampled != expected {
             self.violation(id, "the head decision is not what ratio, parent and earlier upgrades ask for");
@@ -65,7 +72,8 @@ impl Mesh {
         if !balance.holds() {
             self.violations.add(at, "spans were lost or counted twice", format!("pod {pod}: {balance}"));
         }
-        let bound = self.topology.pods[pod].memory_at_start + 4 * QUEUE_BYTES + SLACK;
+        let held = if self.options.recall { 2 * PENDING_BYTES } else { 0 };
+        let bound = self.topology.pods[pod].memory_at_start + 4 * QUEUE_BYTES + held + SLACK;
         for vm in envoy.vms() {
             let bytes = envoy.memory_size(vm);
             self.largest_memory = self.largest_memory.max(bytes);
@@ -74,6 +82,8 @@ impl Mesh {
                 self.violations.add(at, "a VM has outgrown its bounds", details);
             }
         }
+        self.held.0 += u64::try_from(envoy.gauge("tracelift.recall.spans")).unwrap_or(0);
+        self.held.1 += u64::try_from(envoy.gauge("tracelift.recall.bytes")).unwrap_or(0);
         let shared = envoy.shared_data().byte_size();
         if SHARED < shared {
             let details = format!("{shared} bytes in pod {pod}, not at most {SHARED}");

@@ -55,6 +55,18 @@ fn a_budget_that_is_ignored() {
 }
 
 #[test]
+fn recall_requests_that_are_acknowledged_and_go_nowhere() {
+    let recalling = Options { recall: true, ..small() };
+    expect(Sabotage::RecallIgnored, recalling, "siblings within the hold time were dropped");
+}
+
+#[test]
+fn instances_that_were_not_asked() {
+    let recalling = Options { recall: true, ..small() };
+    expect(Sabotage::RecallDisowned, recalling, "instances that were called were not asked");
+}
+
+#[test]
 fn memory_that_grows_beyond_its_bounds() {
     let storm = Options { ratio: 1.0, requests: 1500, pods: 4, ..small() };
     expect(Sabotage::MemoryUnbounded, storm, "a VM has outgrown its bounds");

@@ -47,11 +47,29 @@ fn in_a_storm_the_budget_holds_and_what_is_kept_stays_whole() {
 }
 
 #[test]
+fn with_recall_every_hop_of_every_failed_trace_is_kept_where_every_pod_has_the_filter() {
+    let report = holds(Options { seed: 14, trouble: Trouble::Calm, recall: true, ..Options::default() });
+    let figures = &report.figures;
+    assert_eq!(figures.whole.kept, figures.whole.all, "{report}");
+    assert_eq!(figures.siblings.kept, figures.siblings.all, "{report}");
+    assert!(20 < figures.whole.all && 500 < figures.siblings.all, "{report}");
+    assert!(0 < figures.messages.followed && figures.evicted == 0, "{report}");
+}
+
+#[test]
+fn with_recall_lost_messages_and_trapped_vms_cost_only_what_is_counted() {
+    let report = holds(Options { seed: 15, recall: true, ..Options::default() });
+    let figures = &report.figures;
+    assert!(0 < figures.messages.lost && 0 < figures.traps, "{report}");
+    assert!(figures.siblings.all < 2 * figures.siblings.kept, "most siblings are kept all the same: {report}");
+}
+
+#[test]
 fn a_mesh_that_nobody_has_seen_holds_too() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    for trouble in [Trouble::Everyday, Trouble::Storm] {
-        let budget = if trouble == Trouble::Storm { 5 } else { 1000 };
-        let options = Options { seed: u64::from(now.subsec_micros()), pods: 60, trouble, budget, ..Options::default() };
+    for (trouble, budget) in [(Trouble::Everyday, 1000), (Trouble::Storm, 5)] {
+        let seed = u64::from(now.subsec_micros());
+        let options = Options { seed, pods: 60, trouble, budget, recall: true, ..Options::default() };
         println!("{options}");
         holds(options);
     }
