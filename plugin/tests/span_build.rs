@@ -152,7 +152,7 @@ fn listed_headers_are_recorded_line_by_line_and_no_others() {
     let settings = AttributeSettings {
         request_headers: names(&["x-tenant", "x-missing", ":path", "", "authorization", "x-tenant"]),
         response_headers: names(&["x-cache"]),
-        query: false,
+        ..AttributeSettings::default()
     };
     let facts = HttpFacts { request_headers: &request_headers, response_headers: &response_headers, ..request() };
     let span = build(&settings, SpanKind::Server, identity(), &facts, &sampled());
@@ -163,6 +163,24 @@ fn listed_headers_are_recorded_line_by_line_and_no_others() {
         ("http.response.header.x-cache", array(&["hit"])),
     ];
     assert_eq!(headers, expected.map(|(key, value)| (key.to_owned(), value)));
+}
+
+#[test]
+fn a_call_that_begins_a_trace_names_its_service_so_that_xray_does_not_take_it_for_the_other() {
+    let named = AttributeSettings { service_name: "cart".to_owned(), ..AttributeSettings::default() };
+    let root = identity();
+    let called = Identity { parent_id: SpanId::from_u64(7), ..identity() };
+    for (settings, kind, identity, expected) in [
+        (&named, SpanKind::Client, root.clone(), Some("cart")),
+        (&named, SpanKind::Client, called, None),
+        (&named, SpanKind::Server, root.clone(), None),
+        (&settings(false), SpanKind::Client, root, None),
+    ] {
+        let span = build(settings, kind, identity, &request(), &sampled());
+        let local_root = expected.map(|_| Value::from("LOCAL_ROOT"));
+        assert_eq!(span.attribute("aws.span.kind"), local_root.as_ref());
+        assert_eq!(span.attribute("aws.local.service"), expected.and_then(text).as_ref());
+    }
 }
 
 #[test]
@@ -346,6 +364,7 @@ proptest! {
         let lines: Vec<_> = (0..40).map(|index| (b"x-a".to_vec(), texts[index % 20].clone().unwrap_or_default())).collect();
         let settings = AttributeSettings {
             request_headers: vec!["x-a".to_owned(); 100], response_headers: vec!["x-a".to_owned()], query,
+            service_name: String::from_utf8_lossy(at(15).unwrap_or_default()).into_owned(),
         };
         let facts = HttpFacts {
             method: at(0), path: at(1), scheme: at(2), authority: at(3), user_agent: at(4), protocol: at(5),

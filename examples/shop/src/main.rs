@@ -1,58 +1,8 @@
-//! The demo: a shop of four services that know nothing of tracing, an Envoy with Tracelift beside each and one at the edge,
-//! strangers who visit it, and a collector whose traces are shown, priced and, on request, checked.
+//! The demo's program; all of it is in the library, which the X-Ray example drives too.
 
-mod check;
-mod hops;
-mod load;
-mod mesh;
-mod model;
-mod options;
-mod plan;
-mod request;
-mod run;
-mod services;
-mod span;
-#[cfg(test)]
-mod testing;
-mod truth;
-mod view;
-
-use clap::Parser;
-use options::Options;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = Options::parse();
-    // Dropping the run ends everything that it started.
-    let outcome = tokio::select! {
-        outcome = run::run(&options) => outcome,
-        signal = ended() => {
-            // Nobody may be reading any more.
-            let _ = run::say(format_args!("\nEnding on {signal}: stopping the Envoys."));
-            return ExitCode::SUCCESS;
-        }
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("Error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Waits for Ctrl-C, SIGTERM, or the terminal's end.
-async fn ended() -> &'static str {
-    let on = |kind| signal(kind).ok();
-    match (on(SignalKind::interrupt()), on(SignalKind::terminate()), on(SignalKind::hangup())) {
-        (Some(mut interrupt), Some(mut terminate), Some(mut hangup)) => tokio::select! {
-            _ = interrupt.recv() => "Ctrl-C",
-            _ = terminate.recv() => "SIGTERM",
-            _ = hangup.recv() => "SIGHUP",
-        },
-        // Without handlers the default action ends us, and the kernel ends the Envoys with us.
-        _ => std::future::pending().await,
-    }
+    tracelift_shop::main().await
 }

@@ -5,7 +5,10 @@ use serde::Serialize;
 use super::{Answer, Request};
 use crate::config::Policy;
 use crate::export::encode_span;
-use crate::span::{self, HttpFacts, Identity, Kinds, ListenerDirection, Provenance, Span, SpanKind, Status, Value};
+use crate::span::{
+    self, AttributeSettings, HttpFacts, Identity, Kinds, ListenerDirection, NodeMetadata, Provenance, Span, SpanKind,
+    Status, Value,
+};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
 
@@ -101,7 +104,9 @@ pub fn spans(
         start_unix_nanos: started,
         end_unix_nanos: ended,
     };
-    let shown = |kind, identity| show(&span::build(&policy.attributes, kind, identity, &facts, &provenance), policy);
+    let service_name = policy.resource.merge(&NodeMetadata::default()).service_name().to_owned();
+    let settings = AttributeSettings { service_name, ..policy.attributes.clone() };
+    let shown = |kind, identity| show(&span::build(&settings, kind, identity, &facts, &provenance), policy);
     let remote = keep.parent_id.is_some();
     match (policy.span_kind.kinds(ListenerDirection::Unspecified), keep.server_span_id) {
         (Kinds::ServerAndClient, Some(server)) => vec![

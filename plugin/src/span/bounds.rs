@@ -8,6 +8,8 @@ pub const URL: usize = 2048;
 pub const HOST: usize = 255;
 /// Bytes of a name that the proxy's configuration gave: route, cluster, rule.
 pub const CONFIGURED: usize = 256;
+/// Bytes of the upstream service's name: X-Ray makes a node of it, and refuses longer ones.
+pub const PEER: usize = 200;
 /// Bytes of a gRPC method with its service; longer ones are no method.
 pub const GRPC_METHOD: usize = 255;
 /// Bytes of an unknown HTTP method.

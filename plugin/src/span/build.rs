@@ -50,6 +50,9 @@ pub fn build(
     if let Some(error_type) = outcome.error_type {
         attributes.set(key::ERROR_TYPE, Value::Text(error_type.into_owned()));
     }
+    if kind == SpanKind::Client && identity.parent_id.is_none() {
+        local_root(&mut attributes, settings);
+    }
     envoy(&mut attributes, facts);
     origin(&mut attributes, provenance);
     attributes.headers(key::HTTP_REQUEST_HEADER, &settings.request_headers, facts.request_headers);
@@ -145,7 +148,15 @@ fn ends(attributes: &mut Attributes, kind: SpanKind, facts: &HttpFacts<'_>) {
     // What Envoy speaks with the upstream is its own affair, and no property tells it.
     attributes.text(key::NETWORK_PROTOCOL_VERSION, Some(version.as_bytes()).filter(|_| kind == SpanKind::Server), 8);
     if let Some(cluster) = facts.cluster_name.filter(|_| kind == SpanKind::Client) {
-        attributes.text(key::PEER_SERVICE, name::peer_service(cluster), bounds::CONFIGURED);
+        attributes.text(key::PEER_SERVICE, name::peer_service(cluster), bounds::PEER);
+    }
+}
+
+/// A call that begins a trace: without this X-Ray would take it for the service that it calls.
+fn local_root(attributes: &mut Attributes, settings: &AttributeSettings) {
+    if !settings.service_name.is_empty() {
+        attributes.set(key::AWS_SPAN_KIND, "LOCAL_ROOT".into());
+        attributes.text(key::AWS_LOCAL_SERVICE, Some(settings.service_name.as_bytes()), bounds::TEXT);
     }
 }
 

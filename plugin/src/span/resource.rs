@@ -51,6 +51,15 @@ impl Resource {
         resource
     }
 
+    /// The logical service.
+    pub fn service_name(&self) -> &str {
+        let named = self.0.iter().find(|(name, _)| name == key::SERVICE_NAME);
+        match named {
+            Some((_, Value::Text(name))) => name,
+            _ => Self::UNKNOWN_SERVICE,
+        }
+    }
+
     /// The attributes.
     pub fn attributes(&self) -> &[(String, Value)] {
         &self.0

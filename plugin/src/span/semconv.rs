@@ -84,6 +84,10 @@ pub const RPC_METHOD_ORIGINAL: &str = "rpc.method_original";
 pub const RPC_STATUS_CODE: &str = "rpc.status_code";
 /// Names of the attributes that X-Ray shall make searchable.
 pub const AWS_XRAY_ANNOTATIONS: &str = "aws.xray.annotations";
+/// `LOCAL_ROOT` on the first span of its service in a trace, so that X-Ray makes a segment of the service.
+pub const AWS_SPAN_KIND: &str = "aws.span.kind";
+/// The name of that segment.
+pub const AWS_LOCAL_SERVICE: &str = "aws.local.service";
 /// 1 on upgraded spans, so that a later probabilistic stage of a collector lets them pass.
 pub const SAMPLING_PRIORITY: &str = "sampling.priority";
 /// Reason of the head decision.

@@ -62,7 +62,7 @@ pub(crate) enum XtaskCommand {
         #[arg(long)]
         check: bool,
     },
-    /// Fetch what is missing (a Rust for wasm, Envoy) and print where everything is
+    /// Fetch what is missing (a Rust for wasm, Envoy, moto) and print where everything is
     Tools,
     /// Remove what was fetched into the cache folder
     ///

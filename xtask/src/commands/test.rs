@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::commands::demo::Demo;
 use crate::commands::package::Package;
 use crate::commands::{build, lint};
-use crate::tools::{envoy, rollout};
+use crate::tools::{collector, envoy, moto, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -46,6 +46,8 @@ enum Stage {
     Shop,
     /// The demo, unattended, its traces checked
     Demo,
+    /// Traces in X-Ray: Envoys, a collector, and moto as X-Ray's API
+    Xray,
 }
 
 impl Stage {
@@ -58,7 +60,7 @@ impl Stage {
             Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools | Self::Package => &[],
             Self::Host => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Shop | Self::Demo => &[Self::Build, Self::Tools],
+            Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
         }
     }
 }
@@ -183,12 +185,31 @@ impl Run {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
                 run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy))
             }
+            Stage::Xray => {
+                let mut variables = vec![(moto::VARIABLE, moto::ensure()?)];
+                match collector::find()? {
+                    Some(collector) => {
+                        println!("Collector: {}", collector.display());
+                        variables.push((collector::VARIABLE, collector));
+                    }
+                    None => println!(
+                        "Collector: none here, so its X-Ray exporter is rehearsed by rules of our own. `cargo xtask demo --xray` builds \
+                         one; then these tests take it."
+                    ),
+                }
+                self.cargo_test_with(&["--package", "tracelift-xray"], &variables, counts)
+            }
         }
     }
 
     fn cargo_test(&self, arguments: &[&str], counts: &mut Counts) -> Result<()> {
+        self.cargo_test_with(arguments, &[], counts)
+    }
+
+    fn cargo_test_with(&self, arguments: &[&str], variables: &[(&str, PathBuf)], counts: &mut Counts) -> Result<()> {
         let mut cargo = workspace::native_cargo();
         cargo.args(["test", "--no-fail-fast"]).args(arguments).env("TRACELIFT_WASM", workspace::module());
+        cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
         }

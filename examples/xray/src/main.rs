@@ -1,0 +1,141 @@
+//! The demo all the way into X-Ray: the shop, its Envoys, a collector, and what X-Ray then has.
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use std::env;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+use tracelift_shop::feed::{Feed, Recorded};
+use tracelift_xray::collector::{self, Destination, RealCollector};
+use tracelift_xray::stored::{console_link, xray_id};
+use tracelift_xray::{Pipeline, StoredTrace};
+
+/// How long the last segments may take to X-Ray.
+const SOON: Duration = Duration::from_secs(20);
+/// Traces that are shown whole.
+const SHOWN: usize = 3;
+/// Links that are printed at most.
+const LINKS: usize = 20;
+
+/// The shop's traces in AWS X-Ray: moto in its place by default, the real one with --aws
+#[derive(Debug, Parser)]
+#[command(name = "tracelift-xray")]
+struct Options {
+    /// Requests to send
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    requests: u64,
+    /// Write to the real X-Ray of AWS_REGION with the credentials of the environment; needs a collector
+    #[arg(long)]
+    aws: bool,
+    /// Share of requests that meet a failure somewhere in the mesh, 0 to 1
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    failures: f64,
+    /// Share of traces that the head samples, 0.0001 to 1
+    #[arg(long, default_value_t = 0.01, value_parser = share)]
+    ratio: f64,
+    /// Chooses which request does what and which fails
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("must be 0 to 1".to_owned()) }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = tokio::select! {
+        outcome = run(&options) => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<()> {
+    if options.aws { into_aws(options).await } else { into_moto(options).await }
+}
+
+async fn visits(options: &Options, collector: SocketAddr) -> Result<Vec<Recorded>> {
+    println!("Starting the shop and its 5 Envoys …");
+    let feed = Feed::open(collector, options.seed, options.failures, options.ratio).await?;
+    println!("Sending {} requests …", options.requests);
+    let recorded = feed.send(options.requests, 50.0).await?;
+    feed.close().await;
+    let failed = recorded.iter().filter(|trace| trace.failed).count();
+    println!(
+        "{failed} requests failed; with the head's {} % that makes {} traces.\n",
+        options.ratio * 100.0,
+        recorded.len()
+    );
+    Ok(recorded)
+}
+
+async fn into_moto(options: &Options) -> Result<()> {
+    println!("Starting moto and a collector …");
+    let pipeline = Pipeline::start().await?;
+    println!("Spans go through {}.", pipeline.describe());
+    let recorded = visits(options, pipeline.otlp()).await?;
+    let mut missing = Vec::new();
+    let mut whole: Vec<(&Recorded, StoredTrace)> = Vec::new();
+    for trace in &recorded {
+        let spans = trace.stops.len();
+        match pipeline.trace(&format!("{:032x}", trace.trace_id), SOON, |it| spans <= it.documents.len()).await {
+            Ok(stored) => whole.push((trace, stored)),
+            Err(error) => missing.push(format!("{}: {error:#}", trace.story)),
+        }
+    }
+    for (trace, stored) in whole.iter().filter(|(trace, _)| trace.failed).take(SHOWN) {
+        println!("{}  {}\n{}\n", stored.id, trace.story, stored.outline());
+    }
+    let documents: usize = whole.iter().map(|(_, stored)| stored.documents.len()).sum();
+    println!(
+        "BatchGetTraces: {} of {} traces are whole, {documents} segments and subsegments.",
+        whole.len(),
+        recorded.len()
+    );
+    let problems = pipeline.problems();
+    if !missing.is_empty() || !problems.is_empty() {
+        bail!("{}", [missing, problems].concat().join("\n"));
+    }
+    Ok(())
+}
+
+async fn into_aws(options: &Options) -> Result<()> {
+    let region = env::var("AWS_REGION").or_else(|_| env::var("AWS_DEFAULT_REGION"));
+    let region =
+        region.context("--aws needs AWS_REGION, such as eu-central-1, and credentials for it in the environment")?;
+    let binary = collector::named().with_context(|| {
+        format!(
+            "--aws needs a collector, which alone signs for AWS: set {} or run `cargo xtask demo --xray`",
+            collector::VARIABLE
+        )
+    })?;
+    let collector = RealCollector::start(&binary, Destination::Aws).await?;
+    let recorded = visits(options, collector.otlp()).await?;
+    // The last batch of the collector leaves a fifth of a second after its last span; give it its retries, too.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    if let Some(line) = collector.log().lines().find(|line| line.contains("\terror\t")) {
+        bail!("the collector could not write to X-Ray in {region}:\n{line}");
+    }
+    let failed: Vec<_> = recorded.iter().filter(|trace| trace.failed).collect();
+    for trace in failed.iter().take(LINKS) {
+        let id = xray_id(&format!("{:032x}", trace.trace_id));
+        println!("{id}  {}\n  {}", trace.story, console_link(&region, &id));
+    }
+    if let Some(first) = failed.first() {
+        let id = xray_id(&format!("{:032x}", first.trace_id));
+        println!(
+            "\nOn the map within a minute. The first of them as JSON:\n  aws xray batch-get-traces --region {region} --trace-ids {id}"
+        );
+    }
+    Ok(())
+}

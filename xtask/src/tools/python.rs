@@ -1,0 +1,34 @@
+//! Python, for what PyPI has: a virtual environment of its own for each thing.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::run;
+use crate::tools::debian;
+
+/// A virtual environment, for its pip: the system's Python may have none, or refuse to install anything.
+pub(crate) fn make_venv(dir: &Path) -> Result<()> {
+    let venv = || {
+        let mut python = Command::new("python3");
+        python.args(["-m", "venv"]).arg(dir);
+        python
+    };
+    const PACKAGES: [&str; 1] = ["python3-venv"];
+    let Err(error) = run::output(&mut venv()) else { return Ok(()) };
+    if !debian::can_install() {
+        let line = if debian::is_debian() {
+            debian::install_line(&PACKAGES)
+        } else {
+            "install Python 3.10 or newer, with venv and pip".into()
+        };
+        bail!("{error:#}\nPython's venv is missing. Run:\n  {line}");
+    }
+    debian::install(&PACKAGES)?;
+    if dir.exists() {
+        fs::remove_dir_all(dir)?;
+    }
+    run::output(&mut venv()).map(drop)
+}
