@@ -8,6 +8,9 @@ use std::process::Command;
 /// The crate that becomes the module.
 pub(crate) const PLUGIN: &str = "tracelift";
 
+/// The crate of the playground.
+pub(crate) const PLAYGROUND: &str = "tracelift-playground";
+
 /// Root of the working tree. Cargo says at run time where it found us; the path of the compilation is for a bare `xtask`.
 pub(crate) fn root() -> PathBuf {
     let xtask = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Answer, Request, SpanShown, Surroundings, span};
+use super::{Answer, Request, SpanShown, Surroundings, span, words};
 use crate::config::Policy;
-use crate::sampling::{Decision, Randomness, Reason, Sampler, Threshold};
+use crate::sampling::Randomness;
 use crate::stream::{self, Head, Rules, Stream, Upgrade};
-use crate::trace_context::{CallerDecision, Extracted, HeaderEdit, OutgoingContext, extract, inject};
+use crate::trace_context::{Extracted, HeaderEdit, OutgoingContext, extract, inject};
 use crate::upgrade::{Trigger, Verdict};
 
 /// One thing that happened, and why.
@@ -93,7 +93,7 @@ impl<'p> Hop<'p> {
                 reason: decision.reason.name(),
                 rule: policy.sampling.rule(rule).map(|rule| rule.name.clone()),
                 randomness: format!("{:014x}", randomness.bits()),
-                threshold: decision.threshold.map(hex),
+                threshold: decision.threshold.map(words::hex),
                 outgoing: headers(policy, &extracted, &outgoing.context, outgoing.tracestate),
                 kept: false,
                 trigger: None,
@@ -105,11 +105,11 @@ impl<'p> Hop<'p> {
             request,
             stream,
         };
-        hop.say("context", context(policy, &extracted));
-        hop.say("rule", matched(policy, rule));
+        hop.say("context", words::context(policy, &extracted));
+        hop.say("rule", words::matched(policy, rule));
         hop.say_randomness(ot.rv.is_some(), randomness);
-        hop.say("decision", decided(policy, &hop.stream, randomness));
-        let changes: Vec<_> = hop.told.outgoing.iter().map(shown).collect();
+        hop.say("decision", words::decided(policy, &hop.stream, randomness));
+        let changes: Vec<_> = hop.told.outgoing.iter().map(words::shown).collect();
         hop.say("outgoing", format!("to the upstream: {}", changes.join("; ")));
         hop
     }
@@ -154,7 +154,7 @@ impl<'p> Hop<'p> {
             upgrade = self.stream.end(rules, &ending, |_| answer.admit);
             late = upgrade.is_some();
         }
-        self.say("answer", answered(answer, known));
+        self.say("answer", words::answered(answer, known));
         let triggered = match upgrade {
             Some(Upgrade::Upgraded(trigger)) => Some(trigger),
             _ => self.stream.keep().and_then(|keep| keep.trigger),
@@ -164,8 +164,13 @@ impl<'p> Hop<'p> {
             Verdict::Upgraded => "upgraded",
             Verdict::Shed => "shed",
         });
-        self.say("upgrade", upgraded(self.policy, upgrade, triggered, known, &self.stream));
+        self.say("upgrade", words::upgraded(self.policy, upgrade, triggered, known, &self.stream));
         self.signal(answer, late);
+        if let Some(value) = self.stream.xray_answer() {
+            let header = Header { name: "x-amzn-trace-id".to_owned(), value: Some(text(&value)) };
+            self.say("signal", format!("the caller asked by `Sampled=?` and hears {}", words::shown(&header)));
+            self.told.response.push(header);
+        }
         let keep = self.stream.keep();
         if let Some(keep) = &keep {
             self.told.spans = span::spans(self.policy, keep, &self.request, answer, around);
@@ -198,7 +203,7 @@ impl<'p> Hop<'p> {
             self.told.response.push(Header { name: "server-timing".to_owned(), value });
         }
         let what = if verdict == Verdict::Upgraded { "to keep its span, too" } else { "to shed this trace, too" };
-        let headers: Vec<_> = self.told.response.iter().map(shown).collect();
+        let headers: Vec<_> = self.told.response.iter().map(words::shown).collect();
         self.say("signal", format!("the caller is told {what}: {}", headers.join("; ")));
     }
 
@@ -214,7 +219,7 @@ impl<'p> Hop<'p> {
 
     fn say_randomness(&mut self, explicit: bool, randomness: Randomness) {
         let digits = format!("{:014x}", randomness.bits());
-        let share = share(randomness.bits());
+        let share = words::share(randomness.bits());
         let source = if explicit { "`rv` in tracestate" } else { "the last 14 digits of the trace-id" };
         self.say(
             "randomness",
@@ -246,25 +251,8 @@ fn rules(policy: &Policy) -> Rules<'_> {
     Rules { sampling: &policy.sampling, upgrade: &policy.upgrade, kind: policy.span_kind, edge: policy.edge }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn hex(threshold: Threshold) -> String {
-    format!("{:014x}", threshold.bits())
-}
-
-/// The smallest ratio that keeps this R, in percent.
-fn share(bits: u64) -> String {
-    let range = (1_u64 << 56) as f64;
-    format!("{:.4} %", (range - bits as f64) / range * 100.0)
-}
-
-fn shown(header: &Header) -> String {
-    match &header.value {
-        Some(value) => format!("{}: {value}", header.name),
-        None => format!("{} taken off", header.name),
-    }
 }
 
 fn headers(policy: &Policy, extracted: &Extracted, context: &OutgoingContext, tracestate: HeaderEdit) -> Vec<Header> {
@@ -275,128 +263,4 @@ fn headers(policy: &Policy, extracted: &Extracted, context: &OutgoingContext, tr
         HeaderEdit::Remove => headers.push(Header { name: name.to_owned(), value: None }),
     });
     headers
-}
-
-fn context(policy: &Policy, extracted: &Extracted) -> String {
-    let mut said = match (&extracted.parent, extracted.from) {
-        (Some(parent), Some(from)) => {
-            let flag = match parent.decision {
-                CallerDecision::Sampled => "says sampled",
-                CallerDecision::NotSampled => "says not sampled",
-                CallerDecision::Deferred => "left the decision to us",
-            };
-            format!("{} is valid: the trace {} goes on, its caller {flag}", from.name(), text(&parent.trace_id.hex()))
-        }
-        _ if extracted.traceparent_invalid => "traceparent is none that W3C allows: a new trace begins".to_owned(),
-        _ => "no trace context came with the request: a new trace begins".to_owned(),
-    };
-    if extracted.tracestate.is_some() && !extracted.tracestate_valid {
-        said.push_str("; its tracestate keeps to no grammar and is discarded");
-    }
-    if policy.edge && extracted.parent.is_some() {
-        said.push_str("; `edge` is true, so its word on sampling is not believed");
-    }
-    said
-}
-
-fn matched(policy: &Policy, rule: Option<u16>) -> String {
-    let rules = policy.sampling.rules.len();
-    match (policy.sampling.rule(rule), rule) {
-        (Some(found), Some(index)) => format!("\"{}\" (sampling.rules[{index}]) is the first that matches", found.name),
-        _ if rules == 0 => "there are no rules".to_owned(),
-        _ => format!("no rule matches, of {rules}"),
-    }
-}
-
-fn decided(policy: &Policy, stream: &Stream, randomness: Randomness) -> String {
-    let decision = stream.decision();
-    let name = if decision.sampled { "sampled" } else { "dropped" };
-    let why = match decision.reason {
-        Reason::Parent if decision.inconsistent => {
-            "the caller's flag decides; its `th` contradicts R, so it is erased".to_owned()
-        }
-        Reason::Parent => "the caller's flag decides (`mode` is parent_based)".to_owned(),
-        Reason::Upgraded => {
-            "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned()
-        }
-        Reason::Rule { index } => {
-            let rule = policy.sampling.rules.get(usize::from(index));
-            let sampler = rule.and_then(|rule| rule.sampler).unwrap_or(policy.sampling.fallback);
-            let name = rule.map_or("", |rule| &rule.name);
-            format!("the ratio of rule \"{name}\" decides{}", comparison(sampler, decision, randomness))
-        }
-        Reason::Ratio => {
-            format!("`sampling.ratio` decides{}", comparison(policy.sampling.fallback, decision, randomness))
-        }
-    };
-    format!("{name}: {why}")
-}
-
-fn comparison(sampler: Sampler, decision: &Decision, randomness: Randomness) -> String {
-    let share = format!(": it keeps {:.4} % of all traces", sampler.share() * 100.0);
-    match decision.threshold {
-        Some(threshold) => {
-            format!("{share}, T = {}, and R = {:014x} is not below it", hex(threshold), randomness.bits())
-        }
-        None if decision.sampled => format!("{share}, and this one is among them"),
-        None => format!("{share}, and this one is not among them"),
-    }
-}
-
-fn answered(answer: &Answer, known: Option<Verdict>) -> String {
-    let status = answer.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
-    let mut said = format!("{status} after {} ms", answer.duration_ms);
-    if let Some(grpc) = answer.grpc_status {
-        said.push_str(&format!(", gRPC {}", grpc.name()));
-    }
-    if !answer.flags.is_empty() {
-        said.push_str(&format!(", response flags {}", answer.flags.names().collect::<Vec<_>>().join(",")));
-    }
-    if !answer.complete {
-        said.push_str(", not whole");
-    }
-    let who = if answer.told.is_some() { "the upstream" } else { "another listener of this Envoy" };
-    match known {
-        Some(Verdict::Upgraded) => said.push_str(&format!("; {who} says that it keeps this trace")),
-        Some(Verdict::Shed) => said.push_str(&format!("; {who} says that it shed this trace")),
-        None => {}
-    }
-    said
-}
-
-fn upgraded(
-    policy: &Policy,
-    upgrade: Option<Upgrade>,
-    trigger: Option<Trigger>,
-    known: Option<Verdict>,
-    stream: &Stream,
-) -> String {
-    let name = trigger.map_or("", Trigger::name);
-    match (upgrade, known) {
-        (Some(Upgrade::Upgraded(_)), Some(_)) => {
-            format!("upgraded ({name}): the verdict came with the answer, nothing is charged here")
-        }
-        (Some(Upgrade::Upgraded(_)), None) => format!("upgraded ({name}): the budget had room"),
-        (Some(Upgrade::Shed), Some(_)) => {
-            "shed: whoever saw the failure first had shed it, so it stays dropped".to_owned()
-        }
-        (Some(Upgrade::Shed), None) => {
-            "shed: the budget (`upgrade.traces_per_second`) was spent, so it stays dropped".to_owned()
-        }
-        (Some(Upgrade::AlreadySampled), _) if stream.verdict() == Some(Verdict::Upgraded) => {
-            format!("triggered ({name}): the head had sampled it; the span counts for itself (th:0)")
-        }
-        (Some(Upgrade::AlreadySampled), _) => {
-            "triggered, and the budget was spent: it stays what the head had sampled".to_owned()
-        }
-        (None, _) if stream.keep().is_none() && !stream_may_upgrade(policy, stream) => {
-            "no: its rule switches upgrades off".to_owned()
-        }
-        (None, _) => "no: nothing in the answer triggers".to_owned(),
-    }
-}
-
-/// Whether the rule of this stream lets a failure upgrade it.
-fn stream_may_upgrade(policy: &Policy, stream: &Stream) -> bool {
-    policy.sampling.rule(stream.rule()).is_none_or(|rule| rule.upgrade)
 }

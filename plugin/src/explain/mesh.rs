@@ -61,19 +61,18 @@ pub struct MeshHop {
     pub explanation: Explanation,
 }
 
-/// Sends the request through all hops and its answer back. Every hop has this policy, with the `span_kind` and `edge` of its
-/// side, as the shipped configurations have.
-pub fn mesh(policy: &Policy, request: &Request, answer: &MeshAnswer, seed: u64) -> Vec<MeshHop> {
+/// Sends the request through all hops and its answer back. Every hop has this policy with the `span_kind` of its side, as the
+/// shipped configurations have; `edge` is the gateway's alone.
+pub fn mesh(policy: &Policy, request: &Request, answer: &MeshAnswer, mut ids: Ids) -> Vec<MeshHop> {
     let policies = PLACES.map(|place| Policy {
         span_kind: match place.side {
             "edge" => KindSetting::Both,
             "outbound" => KindSetting::Client,
             _ => KindSetting::Server,
         },
-        edge: place.side == "edge",
+        edge: policy.edge && place.side == "edge",
         ..policy.clone()
     });
-    let mut ids = Ids::new(seed);
     let mut request = request.clone();
     let mut hops = Vec::with_capacity(PLACES.len());
     for policy in &policies {

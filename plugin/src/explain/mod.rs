@@ -6,6 +6,7 @@ mod hop;
 mod mesh;
 mod request;
 mod span;
+mod words;
 
 pub use answer::{Answer, flags};
 pub use hop::{Explanation, Header, Hop, Step};

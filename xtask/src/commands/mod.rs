@@ -7,6 +7,7 @@ mod demo;
 mod lint;
 mod mesh;
 mod package;
+mod playground;
 mod schema;
 mod test;
 mod tools;
@@ -44,6 +45,10 @@ pub(crate) enum XtaskCommand {
     ///
     /// Builds the module, fetches Envoy when there is none, and runs until Ctrl-C, which leaves no process behind.
     Demo(demo::Demo),
+    /// Make the playground, the engine on one page, and serve it
+    ///
+    /// The page is target/playground/index.html: one file, which also opens without a server and without a network.
+    Playground(playground::Playground),
     /// Measure what Tracelift costs: instructions, native benches, real Envoys beside their own tracers, memory
     ///
     /// One report in Markdown at the end, and as JSON in target/bench/bench.json. Everything takes about half an hour, alone on
@@ -78,6 +83,7 @@ impl XtaskCommand {
             Self::Test(test) => return Ok(test.execute()), // Has said itself what failed: its last line is for machines.
             Self::Lint => lint::execute(),
             Self::Demo(demo) => demo.execute(),
+            Self::Playground(playground) => playground.execute(),
             Self::Bench(bench) => bench.execute(),
             Self::Package(package) => package.execute(),
             Self::Mesh(mesh) => mesh.execute(),

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 
 use crate::commands::demo::Demo;
 use crate::commands::package::Package;
-use crate::commands::{build, lint};
-use crate::tools::{collector, envoy, moto, rollout};
+use crate::commands::{build, lint, playground};
+use crate::tools::{chromium, collector, envoy, moto, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -42,6 +42,8 @@ enum Stage {
     Package,
     /// The module in real Envoys
     Envoy,
+    /// The playground's page, clicked through in a real Chromium
+    Playground,
     /// The demo's own tests
     Shop,
     /// The demo, unattended, its traces checked
@@ -57,7 +59,9 @@ impl Stage {
 
     fn needs(self) -> &'static [Self] {
         match self {
-            Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools | Self::Package => &[],
+            Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools | Self::Package | Self::Playground => {
+                &[]
+            }
             Self::Host => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
             Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
@@ -180,6 +184,11 @@ impl Run {
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),
             Stage::Host => self.cargo_test(&["--package", "tracelift-host"], counts),
             Stage::Envoy => self.cargo_test(&["--package", "tracelift-envoy"], counts),
+            Stage::Playground => {
+                let (page, driver) = (playground::build(true)?, chromium::ensure()?);
+                let variables = [(playground::VARIABLE, page), (chromium::VARIABLE, driver)];
+                self.cargo_test_with(&["--package", workspace::PLAYGROUND], &variables, counts)
+            }
             Stage::Shop => self.cargo_test(&["--package", "tracelift-shop"], counts),
             Stage::Demo => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
@@ -232,7 +241,7 @@ fn check_size(bytes: usize) -> Result<()> {
 /// Prints one line a stage, and returns the sums.
 fn summarise(reports: &[Report]) -> Counts {
     let mut total = Counts::default();
-    println!("\n{:<8} {:<8} {:>7} {:>7} {:>9}", "stage", "outcome", "passed", "failed", "seconds");
+    println!("\n{:<10} {:<10} {:>7} {:>7} {:>9}", "stage", "outcome", "passed", "failed", "seconds");
     for Report { stage, outcome, counts, took } in reports {
         let outcome = match outcome {
             Outcome::Passed => "passed",
@@ -240,7 +249,7 @@ fn summarise(reports: &[Report]) -> Counts {
             Outcome::Skipped => "skipped",
         };
         println!(
-            "{:<8} {outcome:<8} {:>7} {:>7} {:>9.1}",
+            "{:<10} {outcome:<10} {:>7} {:>7} {:>9.1}",
             stage.name(),
             counts.passed,
             counts.failed,
@@ -249,7 +258,7 @@ fn summarise(reports: &[Report]) -> Counts {
         total.add(*counts);
     }
     let took: Duration = reports.iter().map(|report| report.took).sum();
-    println!("{:<8} {:<8} {:>7} {:>7} {:>9.1}", "all", "", total.passed, total.failed, took.as_secs_f32());
+    println!("{:<10} {:<10} {:>7} {:>7} {:>9.1}", "all", "", total.passed, total.failed, took.as_secs_f32());
     total
 }
 

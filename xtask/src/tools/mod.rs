@@ -1,6 +1,7 @@
 //! What a command needs beyond Cargo: found, or fetched, or refused with the command that a person can run.
 
 pub(crate) mod binaryen;
+pub(crate) mod chromium;
 pub(crate) mod collector;
 pub(crate) mod debian;
 pub(crate) mod envoy;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run;
-use crate::tools::wasm_toolchain::TARGET;
+use crate::tools::wasm_toolchain::{PAGE_TARGET, TARGET};
 
 /// What to install for `SystemRust`; the compiler, its sources, its linker and the C library of WASI.
 pub(crate) const PACKAGES: [&str; 6] =
@@ -94,9 +94,12 @@ impl SystemRust {
 
     fn prepare(&self, command: &mut Command) {
         without_foreign(command);
-        let linker_variable = format!("CARGO_TARGET_{}_LINKER", TARGET.replace('-', "_").to_uppercase());
+        for target in [TARGET, PAGE_TARGET] {
+            let linker = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
+            command.env(linker, &self.linker);
+        }
         // build-std is a matter of the nightly Cargo; Debian's own Rust packages build the same way.
-        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", &self.rustc).env(linker_variable, &self.linker);
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", &self.rustc);
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{run, workspace};
 /// WASI preview 1: real entropy and clocks in each VM. Not a `targets` line of a toolchain file: that would make rustup download
 /// on every command, and fail all of them where it cannot.
 pub(crate) const TARGET: &str = "wasm32-wasip1";
+/// A browser: no system interface at all. What `wasm-bindgen` speaks to.
+pub(crate) const PAGE_TARGET: &str = "wasm32-unknown-unknown";
 /// Takes one of the two toolchains, `native` or `system`, instead of choosing; for finding out why a build differs.
 const OVERRIDE: &str = "TRACELIFT_WASM_RUST";
 /// Tells the plugin's crate which commit it is built from.
@@ -56,8 +58,17 @@ fn choose(facts: Facts) -> Step {
 }
 
 impl WasmToolchain {
-    /// Finds one, and fetches it when there is none and we may. Each way to fetch is tried once.
+    /// Finds one for the module, and fetches it when there is none and we may. Each way to fetch is tried once.
     pub(crate) fn ensure() -> Result<Self> {
+        Self::ensure_for(TARGET)
+    }
+
+    /// The same for the engine of the playground.
+    pub(crate) fn ensure_for_page() -> Result<Self> {
+        Self::ensure_for(PAGE_TARGET)
+    }
+
+    fn ensure_for(target: &str) -> Result<Self> {
         let least = least_version()?;
         let only = env::var(OVERRIDE).ok();
         let wants = |kind: &str| only.as_deref().is_none_or(|only| only == kind);
@@ -66,7 +77,7 @@ impl WasmToolchain {
         loop {
             let system = if wants("system") { SystemRust::find(least) } else { None };
             let facts = Facts {
-                native_has_target: wants("native") && native_has_target()?,
+                native_has_target: wants("native") && native_has_target(target)?,
                 has_system: system.is_some(),
                 rustup_may_download,
                 can_install_packages,
@@ -76,7 +87,7 @@ impl WasmToolchain {
                 (Step::UseSystem, Some(system)) => return Ok(Self::System(system)),
                 (Step::AddTarget, _) => {
                     rustup_may_download = false;
-                    if let Err(error) = rustup::download(&["target", "add", TARGET]) {
+                    if let Err(error) = rustup::download(&["target", "add", target]) {
                         println!("{error:#}");
                     }
                 }
@@ -84,7 +95,7 @@ impl WasmToolchain {
                     can_install_packages = false;
                     debian::install(&system_rust::PACKAGES)?;
                 }
-                (Step::UseSystem | Step::GiveUp, _) => bail!("{}", how_to_get_one()),
+                (Step::UseSystem | Step::GiveUp, _) => bail!("{}", how_to_get_one(target)),
             }
         }
     }
@@ -92,7 +103,7 @@ impl WasmToolchain {
     /// One line for a person.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Native { version, .. } => format!("{version}, with its {TARGET} target"),
+            Self::Native { version, .. } => format!("{version}, with its target for wasm"),
             Self::System(rust) => {
                 let Version(major, minor, patch) = rust.version;
                 format!("{} {major}.{minor}.{patch}, with the standard library from source", rust.rustc.display())
@@ -109,7 +120,7 @@ impl WasmToolchain {
         };
         // The plugin is an rlib too, for native tests, and Cargo applies LTO to no crate that is. As a cdylib alone it gets it.
         cargo.args(["rustc", "--lib", "--crate-type", "cdylib"]);
-        self.finish(&mut cargo);
+        self.finish(&mut cargo, workspace::PLUGIN, TARGET);
         match commit {
             Some(commit) => cargo.env(COMMIT, commit),
             None => cargo.env_remove(COMMIT),
@@ -117,6 +128,25 @@ impl WasmToolchain {
         // Functions keep their names for wasm-opt to carry along; only for our crate, so that nothing else is built anew.
         cargo.args(["--", "-Cstrip=debuginfo"]);
         cargo
+    }
+
+    /// The build of the playground's engine, in release.
+    pub(crate) fn build_page(&self) -> Command {
+        let mut cargo = match self {
+            Self::Native { .. } => workspace::native_cargo(),
+            Self::System(rust) => rust.cargo(),
+        };
+        cargo.args(["rustc", "--lib", "--crate-type", "cdylib"]);
+        self.finish(&mut cargo, workspace::PLAYGROUND, PAGE_TARGET);
+        // wasm-bindgen reads names and sections, and takes them out itself.
+        cargo.args(["--", "-Cstrip=none"]);
+        cargo
+    }
+
+    /// Where [`Self::build_page`] leaves the engine.
+    pub(crate) fn page_artifact(&self) -> PathBuf {
+        let name = workspace::PLAYGROUND.replace('-', "_");
+        target_dir().join(PAGE_TARGET).join("release").join(format!("{name}.wasm"))
     }
 
     /// `cargo clippy` for the plugin as it is compiled for wasm, with the same flags so that the standard library is built once.
@@ -137,7 +167,7 @@ impl WasmToolchain {
             },
         };
         cargo.arg("clippy");
-        self.finish(&mut cargo);
+        self.finish(&mut cargo, workspace::PLUGIN, TARGET);
         cargo.args(["--", "-D", "warnings"]);
         Ok(cargo)
     }
@@ -153,15 +183,20 @@ impl WasmToolchain {
         Ok(Self::Native { version, sysroot })
     }
 
-    fn finish(&self, cargo: &mut Command) {
+    fn finish(&self, cargo: &mut Command, package: &str, target: &str) {
         let (sysroot, mut flags) = match self {
-            Self::Native { sysroot, .. } => (sysroot, Vec::new()),
-            Self::System(rust) => (&rust.sysroot, rust.flags()),
+            Self::System(rust) if target == TARGET => (&rust.sysroot, rust.flags()),
+            Self::System(SystemRust { sysroot, .. }) | Self::Native { sysroot, .. } => (sysroot, Vec::new()),
         };
-        // Without it each address in the code takes five bytes, ready for a second linking that never comes.
-        flags.push("-Clink-arg=--compress-relocations".into());
+        if target == TARGET {
+            // Without it each address in the code takes five bytes, ready for a second linking that never comes.
+            flags.push("-Clink-arg=--compress-relocations".into());
+        } else {
+            // A library below OTLP's messages asks for random numbers at run time only, and nothing of ours calls it.
+            flags.push("--cfg=getrandom_backend=\"unsupported\"".into());
+        }
         flags.extend(remaps(sysroot));
-        cargo.current_dir(workspace::root()).args(["--release", "--package", workspace::PLUGIN, "--target", TARGET]);
+        cargo.current_dir(workspace::root()).args(["--release", "--package", package, "--target", target]);
         // A folder of its own: two Cargos in one would build each other's work anew.
         cargo.arg("--target-dir").arg(target_dir());
         if let Self::System(rust) = self {
@@ -199,8 +234,8 @@ fn rustc() -> Command {
     rustc
 }
 
-fn native_has_target() -> Result<bool> {
-    let libraries = run::output(rustc().args(["--print", "target-libdir", "--target", TARGET]))?;
+fn native_has_target(target: &str) -> Result<bool> {
+    let libraries = run::output(rustc().args(["--print", "target-libdir", "--target", target]))?;
     Ok(fs::read_dir(libraries).is_ok_and(|mut files| files.next().is_some()))
 }
 
@@ -209,11 +244,11 @@ fn least_version() -> Result<Version> {
     Version::parse(env!("CARGO_PKG_RUST_VERSION")).context("rust-version of the workspace")
 }
 
-fn how_to_get_one() -> String {
+fn how_to_get_one(target: &str) -> String {
     let packages = debian::install_line(&system_rust::PACKAGES);
     let note = rustup::unreachable_note().map(|note| format!("  ({note})\n")).unwrap_or_default();
     format!(
-        "no Rust here builds for {TARGET}. One of these will do, then run `cargo xtask build` again:\n  rustup target add {TARGET}\n{note}  {packages}   (Debian)"
+        "no Rust here builds for {target}. One of these will do, then run the command again:\n  rustup target add {target}\n{note}  {packages}   (Debian)"
     )
 }
 
