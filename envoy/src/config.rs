@@ -186,9 +186,17 @@ impl Bootstrap {
         Ok(())
     }
 
-    fn set_module(&mut self, module: &Path) {
+    /// Has every listener load another module.
+    pub fn set_module(&mut self, module: &Path) {
         for filter in self.plugins() {
             filter["typed_config"]["config"]["vm_config"]["code"] = json!({ "local": { "filename": module } });
+        }
+    }
+
+    /// Takes the filter out of every listener: the same Envoy without Tracelift, to compare with.
+    pub fn without_plugin(&mut self) {
+        for filters in self.list("listeners").filter_map(http_filters) {
+            filters.retain(|filter| filter["name"] != PLUGIN);
         }
     }
 
@@ -270,13 +278,15 @@ impl Bootstrap {
     }
 
     fn plugins(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.list("listeners")
-            .filter_map(|listener| {
-                listener.pointer_mut("/filter_chains/0/filters/0/typed_config/http_filters")?.as_array_mut()
-            })
-            .flatten()
-            .filter(|filter| filter["name"] == "tracelift")
+        self.list("listeners").filter_map(http_filters).flatten().filter(|filter| filter["name"] == PLUGIN)
     }
+}
+
+/// The filter's name in the shipped files.
+const PLUGIN: &str = "tracelift";
+
+fn http_filters(listener: &mut Value) -> Option<&mut Vec<Value>> {
+    listener.pointer_mut("/filter_chains/0/filters/0/typed_config/http_filters")?.as_array_mut()
 }
 
 fn discovery_response(listeners: Vec<Value>) -> String {
@@ -308,6 +318,8 @@ mod tests {
             bootstrap.plugin(|json| json["sampling"]["ratio"] = 1.into()).unwrap();
             let text = bootstrap.as_value().to_string();
             assert!(text.contains("/lib/tracelift.wasm") && !text.contains("/etc/envoy"), "{which:?}");
+            bootstrap.without_plugin();
+            assert!(!bootstrap.as_value().to_string().contains("tracelift.wasm"), "{which:?}");
             assert!(text.contains(r#"\"ratio\":1"#) && !text.contains("15006\"}},\"traffic"), "{which:?}");
         }
     }

@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -145,6 +146,8 @@ pub struct Launch {
     binary: PathBuf,
     workers: u32,
     node: String,
+    environment: Vec<(String, OsString)>,
+    drain_seconds: u32,
     patience: Duration,
     processor: Option<usize>,
 }
@@ -153,7 +156,16 @@ impl Launch {
     /// One worker; the binary is looked for as [`binary`] says.
     pub fn new() -> Result<Self, EnvoyError> {
         let node = "tracelift-test".to_owned();
-        Ok(Self { binary: binary()?, workers: 1, node, patience: Duration::from_secs(60), processor: None })
+        let patience = Duration::from_secs(60);
+        Ok(Self {
+            binary: binary()?,
+            workers: 1,
+            node,
+            environment: Vec::new(),
+            drain_seconds: 1,
+            patience,
+            processor: None,
+        })
     }
 
     /// Worker threads, each of which has a VM of its own.
@@ -169,6 +181,17 @@ impl Launch {
     /// Keeps all its threads on one processor, counted from 0.
     pub fn on_processor(self, processor: usize) -> Self {
         Self { processor: Some(processor), ..self }
+    }
+
+    /// How long a replaced listener goes on; 1 s unless set.
+    pub fn drain_seconds(self, drain_seconds: u32) -> Self {
+        Self { drain_seconds, ..self }
+    }
+
+    /// Adds a variable to Envoy's environment.
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
     }
 
     /// Checks a configuration as `envoy --mode validate` does.
@@ -223,8 +246,9 @@ impl Launch {
             .arg("--admin-address-path")
             .arg(file(ADMIN))
             // An old listener must be gone before a test's patience is; an access log line must come soon.
-            .args(["--drain-time-s", "1", "--file-flush-interval-msec", "20"])
+            .args(["--drain-time-s", &self.drain_seconds.to_string(), "--file-flush-interval-msec", "20"])
             .args(more)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(File::create(file(ACCESS_LOG))?)
             .stderr(File::create(file(LOG))?)
@@ -290,6 +314,14 @@ impl Envoy {
     /// The first access log line with `text` in it, as soon as there is one.
     pub async fn wait_for_access_log(&self, text: &str, deadline: Duration) -> Result<String, EnvoyError> {
         wait_for_line(|| self.access_log(), text, deadline).await
+    }
+
+    /// Resident memory of the process in bytes, from `/proc`; 0 where there is none, and when Envoy is gone.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.0.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kilobytes.unwrap_or(0) * 1024
     }
 
     /// Sends SIGTERM and waits for the exit. Logs are gone afterwards; read them before.

@@ -108,6 +108,11 @@ impl Upstream {
         self.seen.arrivals.lock().unwrap_or_else(PoisonError::into_inner).last().cloned()
     }
 
+    /// Forgets all requests so far: for those who run for long. Only their number is kept.
+    pub fn forget(&self) {
+        self.seen.arrivals.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Waits until `count` requests have arrived; false when that did not happen in time.
     pub async fn wait_for(&self, count: usize, deadline: Duration) -> bool {
         let mut counts = self.seen.count.subscribe();
@@ -119,7 +124,7 @@ impl Seen {
     fn remember(&self, arrival: Arrival) {
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         arrivals.push(arrival);
-        self.count.send_replace(arrivals.len());
+        self.count.send_modify(|count| *count += 1);
     }
 }
 

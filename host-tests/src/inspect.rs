@@ -61,6 +61,13 @@ impl Envoy {
         self.vms[self.vm_index(vm)].memory_size()
     }
 
+    /// What a memory holds that the module exports under this name; `None` without one. For modules that an instrumenting
+    /// tool has given a second memory.
+    pub fn exported_memory(&mut self, vm: VmId, name: &str) -> Option<&[u8]> {
+        let index = self.vm_index(vm);
+        self.vms[index].exported_memory(name)
+    }
+
     /// What all callbacks of a VM have cost so far.
     pub fn cost_of(&self, vm: VmId) -> &Cost {
         &self.vms[self.vm_index(vm)].total

@@ -176,6 +176,12 @@ impl Vm {
         self.state().memory.map_or(0, |memory| memory.data_size(&self.store) as u64)
     }
 
+    /// What a memory that the module exports under this name holds.
+    pub(crate) fn exported_memory(&mut self, name: &str) -> Option<&[u8]> {
+        let memory = self.instance?.get_memory(&mut self.store, name)?;
+        Some(memory.data(&self.store))
+    }
+
     /// Runs an export for a context. `None` if the module has no such export, the VM has failed, or it traps now.
     /// Otherwise the result, 0 for exports without one.
     pub(crate) fn call(

@@ -17,6 +17,11 @@ pub(crate) fn root() -> PathBuf {
     Path::new(&xtask).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
+/// Where Cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
 /// The built module: what Envoy loads, and what `TRACELIFT_WASM` points at for tests.
 pub(crate) fn module() -> PathBuf {
     root().join("target").join("tracelift.wasm")

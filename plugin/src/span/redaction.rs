@@ -26,8 +26,17 @@ const SIGNATURES: [&[u8]; 7] = [
 ];
 
 /// Headers whose values are credentials: that they were sent may be recorded, what they say may not.
-const CREDENTIAL_HEADERS: [&str; 5] =
-    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-amz-security-token"];
+const CREDENTIAL_HEADERS: [&str; 9] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-amz-security-token",
+    "x-api-key",
+    "api-key",
+    "x-auth-token",
+    "x-tracelift-token",
+];
 
 /// Headers whose values are URLs.
 const URL_HEADERS: [&str; 3] = ["referer", "location", "content-location"];

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::commands::schema;
-use crate::tools::rustup;
+use crate::commands::{deny, schema};
 use crate::tools::wasm_toolchain::WasmToolchain;
+use crate::tools::{cxx, rustup};
 use crate::{run, workspace};
 
 /// What is checked, and how.
@@ -15,7 +15,8 @@ type Check = (&'static str, fn() -> Result<()>);
 /// Runs every check, also after one has failed, and fails when any did.
 pub(crate) fn execute() -> Result<()> {
     ensure_components()?;
-    let checks: [Check; 5] = [
+    cxx::ensure()?; // Clippy sees the fuzzer, whose libFuzzer is compiled for that.
+    let checks: [Check; 6] = [
         ("Cargo.lock is up to date", || run::run(&mut cargo(&["fetch", "--quiet", "--locked"]))),
         ("formatting", || run::run(&mut cargo(&["fmt", "--all", "--check"]))),
         ("Clippy, native", || {
@@ -23,6 +24,7 @@ pub(crate) fn execute() -> Result<()> {
         }),
         ("Clippy, the module", || run::run(&mut WasmToolchain::ensure()?.clippy()?)),
         ("configuration schema", || schema::execute(true)),
+        ("dependencies", deny::execute),
     ];
     let mut failed = Vec::new();
     for (name, check) in checks {

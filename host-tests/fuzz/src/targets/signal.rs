@@ -1,0 +1,67 @@
+//! The upgrade signal and the table that listeners share.
+
+use tracelift::trace_context::TraceId;
+use tracelift::upgrade::recall::{log, wire};
+use tracelift::upgrade::{GrpcStatus, Verdict, signal, slots};
+
+use super::context::is_clean;
+use crate::Input;
+
+fn trace(input: &mut Input<'_>) -> TraceId {
+    TraceId::from_u128(input.any::<u128>().max(1)).expect("not zero")
+}
+
+pub(super) fn signal(bytes: &[u8]) {
+    let trace_id = trace(&mut Input::new(bytes));
+    let value = bytes.get(16..).unwrap_or_default();
+    if signal::read(value, trace_id).is_some() {
+        let other = TraceId::from_u128(trace_id.get() ^ 1 | 2).expect("not zero");
+        assert!(other == trace_id || signal::read(value, other).is_none(), "a signal is for one trace only");
+    }
+    if let Some(kept) = signal::without_context(value) {
+        assert!(kept.len() <= value.len() * 2);
+        assert!(is_clean(&kept) || !is_clean(value), "nothing is added that ends a line");
+        assert_eq!(signal::without_context(&kept).as_deref(), Some(&kept[..]), "nothing of ours is left");
+    }
+    let _ = GrpcStatus::from_header(value).name();
+}
+
+/// Shared data that another VM, or another version, has written: any bytes.
+pub(super) fn slots(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let trace_id = trace(&mut input);
+    let (now, upgraded) = (input.any::<u32>(), input.any::<bool>());
+    let verdict = if upgraded { Verdict::Upgraded } else { Verdict::Shed };
+    let slot = input.rest();
+    let log = log::append(slot, trace_id);
+    assert!(log.len() <= log::LOG_BYTES, "{} bytes", log.len());
+    assert!(log::append(&log, trace_id).len() <= log::LOG_BYTES);
+    let before = slots::find(slot, trace_id, || now);
+    assert!(slots::slot_of(trace_id) < slots::SLOTS);
+    let Some(after) = slots::remember(slot, trace_id, verdict, now) else {
+        assert!(before.is_some(), "what is not written was known");
+        return;
+    };
+    assert!(after.len() <= slots::SLOT_BYTES, "{} bytes", after.len());
+    if now < u32::MAX - slots::HOLD_SECONDS {
+        assert_eq!(slots::find(&after, trace_id, || now), Some(verdict));
+        assert_eq!(slots::find(&after, trace_id, || now + slots::HOLD_SECONDS), None, "it is forgotten in time");
+    }
+}
+
+/// What the instances of a mesh ask each other: any header, any address, any token.
+pub(super) fn recall(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let (address, token) = (input.bytes(), input.bytes());
+    assert!(!wire::same_secret(token, &[]) && !wire::same_secret(&[], token), "an empty secret opens nothing");
+    assert_eq!(wire::same_secret(token, token), !token.is_empty());
+    if wire::is_destination(address) {
+        assert!(is_clean(address));
+    }
+    let Ok(traces) = wire::read(input.rest()) else { return };
+    assert!((1..=wire::MAX_IDS).contains(&traces.len()), "{} traces", traces.len());
+    let address = String::from_utf8_lossy(address);
+    let request = wire::request(&address, "token", &traces);
+    let (_, header) = request.iter().find(|(name, _)| *name == wire::HEADER).expect("the traces are asked for");
+    assert_eq!(wire::read(header.as_bytes()), Ok(traces), "what is written means the same");
+}
