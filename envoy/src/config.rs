@@ -39,6 +39,9 @@ impl Shipped {
     }
 }
 
+/// The cluster that recall asks through, as users copy it.
+const RECALL_CLUSTER: &str = include_str!("../recall-cluster.yaml");
+
 /// What the configuration does not have, so that it cannot be patched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatchError {
@@ -184,6 +187,13 @@ impl Bootstrap {
             hosts.push(json!({ "name": host, "domains": [host, format!("{host}:*")], "routes": [route] }));
         }
         Ok(())
+    }
+
+    /// Switches recall on: the shipped cluster, and the filter's settings on every listener.
+    pub fn recall(&mut self, token: &str) -> Patched {
+        let cluster = Self::from_yaml(RECALL_CLUSTER)?.0;
+        self.list_mut("clusters").push(cluster);
+        self.plugin(|json| json["upgrade"]["recall"] = json!({ "enabled": true, "token": token }))
     }
 
     /// Has every listener load another module.

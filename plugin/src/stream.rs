@@ -322,6 +322,11 @@ impl Stream {
         self.settle(rules, trigger, admit)
     }
 
+    /// Whether the caller had sampled the trace, and is to be told that this hop keeps its part.
+    pub fn owes_context(&self) -> bool {
+        self.decision.sampled && self.decision.reason == sampling::Reason::Parent && self.trigger.is_none()
+    }
+
     /// The answer said that the trace is kept where it came from.
     pub fn hears(&mut self) {
         self.heard = true;

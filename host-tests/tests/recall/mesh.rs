@@ -220,7 +220,9 @@ fn start(name: &str, mut configuration: Value) -> Envoy {
     configuration["service_name"] = name.into();
     let of_side = |kind: &str| {
         let mut configuration = configuration.clone();
-        configuration["span_kind"] = kind.into();
+        if configuration["span_kind"].is_null() {
+            configuration["span_kind"] = kind.into();
+        }
         configuration.to_string()
     };
     let builder = Envoy::builder(testing::module())

@@ -111,9 +111,6 @@ impl Vm {
         let head = Head { status, grpc_status, end_of_stream };
         let map = Map::ResponseHeaders;
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
-        if known.is_some_and(|it| it.keeps()) {
-            stream.hears();
-        }
         let upgrade =
             stream.response(active.rules(), head, facts::response_flags, known.map(|it| it.verdict), |limit| {
                 admit(&mut root.budget, limit)
@@ -124,6 +121,8 @@ impl Vm {
         }
         if upgrade.is_some() {
             signal::announce(&active, metrics, stream, Some(map), known.is_some_and(|it| it.told));
+        } else {
+            signal::answer_context(&active, metrics, stream);
         }
         if let Some(answer) = stream.xray_answer()
             && host::replace_header(map, XRAY, &answer).is_err()
@@ -152,9 +151,6 @@ impl Vm {
         let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
         let told = Source::Trailers(trailer(TRACERESPONSE));
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
-        if known.is_some_and(|it| it.keeps()) {
-            stream.hears();
-        }
         let upgrade =
             stream.trailers(active.rules(), grpc_status, facts::response_flags, known.map(|it| it.verdict), |it| {
                 admit(&mut root.budget, it)

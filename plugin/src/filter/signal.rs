@@ -6,6 +6,7 @@ use super::root::{Active, Root};
 use super::signs::Signs;
 use super::vm::failed;
 use super::{host, recall, verdicts};
+use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::TraceId;
@@ -56,31 +57,40 @@ pub struct Known {
     pub told: bool,
 }
 
-impl Known {
-    /// Whether the answer said that the trace is kept where it came from.
-    pub fn keeps(self) -> bool {
-        self.told && self.verdict == Verdict::Upgraded
-    }
-}
-
 /// What the answer, or this process, says of the trace; asked only for streams to which it matters.
 pub fn verdict(
     active: &Active,
     root: &mut Root,
     metrics: &mut Metrics,
-    stream: &Stream,
+    stream: &mut Stream,
     head: &Head,
     source: Source<'_>,
 ) -> Option<Known> {
     let policy = &active.policy;
-    if !policy.upgrade.signal.accept || !stream.wants_verdict(active.rules(), head) {
+    let wanted = stream.wants_verdict(active.rules(), head);
+    // The answer to a call that left sampled tells its context, for the ledger of the call.
+    let asks_context = stream.decision().sampled && policy.span_kind != KindSetting::Server;
+    if !policy.upgrade.signal.accept || !(wanted || asks_context) {
         return None;
     }
     let signs = Signs::of(policy.span_kind);
-    let (told, join) = match source {
+    let (mut told, join) = match source {
         Source::Head => (told(metrics, stream), signs.join),
         Source::Trailers(value) => (value.and_then(|value| signal::read(value, stream.trace_id())), false),
     };
+    if told == Some(Verdict::Upgraded) {
+        stream.hears();
+        let is_context = || match source {
+            Source::Head => !is_announced(stream.trace_id()),
+            Source::Trailers(_) => false,
+        };
+        if stream.decision().sampled && wanted && is_context() {
+            told = None;
+        }
+    }
+    if !wanted {
+        return None;
+    }
     match told {
         Some(Verdict::Upgraded) if !root.signals.admit(&policy.upgrade.budget) => {
             metrics.count(Metric::SignalsRefused);
@@ -89,6 +99,25 @@ pub fn verdict(
         Some(verdict) => Some(Known { verdict, told: true }),
         None if join => verdicts::find(stream.trace_id()).map(|verdict| Known { verdict, told: false }),
         None => None,
+    }
+}
+
+/// Whether the head of the answer tells of an upgrade, and not of a context alone.
+fn is_announced(trace_id: TraceId) -> bool {
+    let timing = host::property("response\0headers\0server-timing").ok().flatten().unwrap_or_default();
+    signal::announces(&timing, trace_id)
+}
+
+/// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
+/// upgraded, so `Server-Timing` says nothing.
+pub fn answer_context(active: &Active, metrics: &mut Metrics, stream: &Stream) {
+    let policy = &active.policy;
+    let emits = policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client;
+    if emits && stream.owes_context() {
+        let context = stream.signal(Verdict::Upgraded).traceresponse;
+        if host::replace_header(Map::ResponseHeaders, TRACERESPONSE, &context).is_err() {
+            failed(metrics);
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Two headers say one thing. `traceresponse` (W3C Trace Context, earlier editor's drafts) has the form of `traceparent` and
 //! is what our own hops read; `Server-Timing: trace;desc=…` (editor's draft since 2025-10) is for everyone else.
-//! A `sampled` flag of 1 says that the trace was upgraded below. A 0 says that it had a trigger below which the budget
-//! there did not admit: whoever passes the failure on sheds it too, or the trace would be kept in pieces.
+//! A `sampled` flag of 1 says that the trace was upgraded below, a 0 that it had a trigger below which the budget there did
+//! not admit: whoever passes the failure on sheds it too, or the trace would be kept in pieces. An answer to a call that
+//! had left sampled carries `traceresponse` alone, as a context: kept below by the head decision, nothing was upgraded.
 
 use crate::trace_context::{SpanId, TraceFlags, TraceId, TraceParent};
 
@@ -50,6 +51,13 @@ impl Signal {
 pub fn read(traceresponse: &[u8], trace_id: TraceId) -> Option<Verdict> {
     let context = TraceParent::parse(traceresponse).ok().filter(|context| context.trace_id == trace_id)?;
     Some(if context.flags.sampled() { Verdict::Upgraded } else { Verdict::Shed })
+}
+
+/// Whether `Server-Timing` tells of an upgrade of this trace. `traceresponse` with flag 1 alone is the context of a hop that
+/// its caller had sampled: kept, but not upgraded.
+pub fn announces(server_timing: &[u8], trace_id: TraceId) -> bool {
+    let id = trace_id.hex();
+    entries(server_timing).any(|entry| is_context(entry) && entry.windows(id.len()).any(|window| window == id))
 }
 
 /// `Server-Timing` without the entries that carry a trace context, for the edge of the mesh; `None` when nothing is left.
@@ -119,6 +127,17 @@ mod tests {
         for bad in ["", "01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", "trace"] {
             assert_eq!(read(bad.as_bytes(), trace()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_upgrade_is_told_from_a_context_by_its_server_timing() {
+        let signal = Signal::new(trace(), span(), true, Verdict::Upgraded);
+        let timing = [b"db;dur=53, ".as_slice(), &signal.server_timing].concat();
+        assert!(announces(&signal.server_timing, trace()) && announces(&timing, trace()));
+        for other in ["", "db;dur=53", "trace;desc=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "trace"] {
+            assert!(!announces(other.as_bytes(), trace()), "{other}");
+        }
+        assert!(!announces(&timing, TraceId::MIN));
     }
 
     #[test]
