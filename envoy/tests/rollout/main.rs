@@ -3,3 +3,5 @@
 
 mod artefact;
 mod kit;
+mod manifests;
+mod schemas;

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::commands::demo::Demo;
 use crate::commands::package::Package;
 use crate::commands::{build, lint};
-use crate::tools::{collector, envoy, moto, rollout};
+use crate::tools::{collector, envoy, kustomize, moto, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -104,7 +104,7 @@ struct Report {
 impl Test {
     /// Runs the stages and prints the summary, whose last line is the sums.
     pub(crate) fn execute(&self) -> ExitCode {
-        let mut run = Run { reports: Vec::new(), envoy: None };
+        let mut run = Run { reports: Vec::new(), envoy: None, kustomize: None };
         for stage in planned(&self.only) {
             run.stage(stage);
         }
@@ -133,6 +133,7 @@ fn planned(only: &[Stage]) -> Vec<Stage> {
 struct Run {
     reports: Vec<Report>,
     envoy: Option<PathBuf>,
+    kustomize: Option<PathBuf>,
 }
 
 impl Run {
@@ -174,6 +175,7 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
+                self.kustomize = Some(kustomize::ensure()?);
                 Package::of_any_tree().execute()
             }
             Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
@@ -212,6 +214,9 @@ impl Run {
         cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
+        }
+        if let Some(kustomize) = &self.kustomize {
+            cargo.env(kustomize::VARIABLE, kustomize);
         }
         let status = run::run_seen(&mut cargo, |line| {
             if let Some(said) = Counts::parse(line) {
@@ -299,7 +304,7 @@ mod tests {
             counts: Counts { passed: 0, failed: 1 },
             took: Duration::ZERO,
         };
-        let mut run = Run { reports: vec![report], envoy: None };
+        let mut run = Run { reports: vec![report], envoy: None, kustomize: None };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });
