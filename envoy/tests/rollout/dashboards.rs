@@ -235,7 +235,7 @@ fn promtool_reads(page: &str) {
     writer.join().unwrap().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    let expected = ["no help text", "counter metrics should have \"_total\" suffix", "use base unit"];
+    let expected = ["no help text", "counter metrics should have \"_total\" suffix", "abbreviated units"];
     for line in said.lines().filter(|line| line.starts_with("tracelift_")) {
         assert!(expected.iter().any(|known| line.contains(known)), "{line}");
     }
