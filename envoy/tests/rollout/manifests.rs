@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tracelift_envoy::process::module;
 use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream};
 
-const OVERLAYS: [&str; 4] = ["namespace", "workload", "mesh", "gateway"];
+const OVERLAYS: [&str; 5] = ["namespace", "workload", "mesh", "mesh-recall", "gateway"];
 const CLUSTER: &str = "tracelift_otel_collector";
 
 fn envoy_folder() -> &'static Path {
