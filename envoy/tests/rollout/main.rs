@@ -2,4 +2,10 @@
 //! and watch it. Driven with the real registry, Envoys, kustomize and Prometheus.
 
 mod artefact;
+mod change;
+mod dashboards;
+mod earlier;
+mod fleet;
 mod kit;
+mod manifests;
+mod schemas;

@@ -11,7 +11,7 @@ use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, lint, playground};
-use crate::tools::{chromium, collector, envoy, moto, rollout};
+use crate::tools::{chromium, collector, envoy, kustomize, moto, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -111,7 +111,7 @@ struct Report {
 impl Test {
     /// Runs the stages and prints the summary, whose last line is the sums.
     pub(crate) fn execute(&self) -> ExitCode {
-        let mut run = Run { reports: Vec::new(), envoy: None };
+        let mut run = Run { reports: Vec::new(), envoy: None, kustomize: None };
         for stage in planned(&self.only) {
             run.stage(stage);
         }
@@ -140,6 +140,7 @@ fn planned(only: &[Stage]) -> Vec<Stage> {
 struct Run {
     reports: Vec<Report>,
     envoy: Option<PathBuf>,
+    kustomize: Option<PathBuf>,
 }
 
 impl Run {
@@ -181,6 +182,7 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
+                self.kustomize = Some(kustomize::ensure()?);
                 Package::of_any_tree().execute()
             }
             Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
@@ -228,6 +230,9 @@ impl Run {
         cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
+        }
+        if let Some(kustomize) = &self.kustomize {
+            cargo.env(kustomize::VARIABLE, kustomize);
         }
         let status = run::run_seen(&mut cargo, |line| {
             if let Some(said) = Counts::parse(line) {
@@ -315,7 +320,7 @@ mod tests {
             counts: Counts { passed: 0, failed: 1 },
             took: Duration::ZERO,
         };
-        let mut run = Run { reports: vec![report], envoy: None };
+        let mut run = Run { reports: vec![report], envoy: None, kustomize: None };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });

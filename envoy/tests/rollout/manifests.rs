@@ -1,0 +1,305 @@
+//! The manifests that people copy: what their schemas allow, what Envoy takes, and what the filter does with them when a
+//! mesh has turned them into its own configuration.
+
+use crate::kit::{SOON, kustomize, settle, traceparent};
+use crate::schemas;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tracelift_envoy::process::module;
+use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream};
+
+const OVERLAYS: [&str; 5] = ["namespace", "workload", "mesh", "mesh-recall", "gateway"];
+const CLUSTER: &str = "tracelift_otel_collector";
+
+fn envoy_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    let documents = yaml_serde::Deserializer::from_str(text);
+    documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML")).collect()
+}
+
+fn overlay(name: &str) -> Vec<Value> {
+    documents(&kustomize(&envoy_folder().join("istio/overlays").join(name)))
+}
+
+fn gateway_api(file: &str) -> Value {
+    let path = envoy_folder().join("gateway-api").join(file);
+    documents(&std::fs::read_to_string(path).unwrap()).remove(0)
+}
+
+fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    documents.iter().filter(|document| document["kind"] == kind).collect()
+}
+
+/// The filter's settings in every manifest, with where they stand.
+fn all_settings() -> Vec<(String, Value)> {
+    let mut settings = Vec::new();
+    for name in OVERLAYS {
+        for plugin in of_kind(&overlay(name), "WasmPlugin") {
+            settings.push((format!("{name}: {}", plugin["metadata"]["name"]), plugin["spec"]["pluginConfig"].clone()));
+        }
+    }
+    let policy = gateway_api("envoyextensionpolicy.yaml");
+    settings.push(("Envoy Gateway".to_owned(), policy["spec"]["wasm"][0]["config"].clone()));
+    settings
+}
+
+#[test]
+fn every_rendered_manifest_is_what_the_custom_resources_schema_allows() {
+    for name in OVERLAYS {
+        let documents = overlay(name);
+        assert!((3..=4).contains(&documents.len()), "{name}");
+        for document in &documents {
+            schemas::check(document).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(document["metadata"]["namespace"].is_string(), "{name}: {}", document["metadata"]);
+        }
+    }
+    for file in ["envoyextensionpolicy.yaml", "envoyproxy.yaml"] {
+        schemas::check(&gateway_api(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+#[test]
+fn a_misspelt_field_or_a_wrong_value_would_be_found() {
+    let documents = overlay("mesh");
+    let mistakes: [(&str, &str, Value); 4] = [
+        ("WasmPlugin", "/spec/failStrategy", json!("FAIL_OPENLY")),
+        ("WasmPlugin", "/spec/match/0", json!({ "modes": "SERVER" })),
+        ("EnvoyFilter", "/spec/configPatches/0/applyTo", json!("CLUSTERS")),
+        ("Telemetry", "/spec/tracing/0", json!({ "disableSpanReports": true })),
+    ];
+    for (kind, pointer, wrong) in mistakes {
+        let mut document = of_kind(&documents, kind)[0].clone();
+        *document.pointer_mut(pointer).unwrap() = wrong;
+        assert!(schemas::check(&document).is_err(), "{kind} {pointer}");
+    }
+}
+
+#[test]
+fn the_filters_settings_in_every_manifest_are_what_the_published_schema_allows() {
+    let schema: Value =
+        serde_json::from_str(&std::fs::read_to_string(envoy_folder().join("config.schema.json")).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    for (place, settings) in all_settings() {
+        schema.validate(&settings).unwrap_or_else(|error| panic!("{place}: {error} at {}", error.instance_path()));
+        assert_eq!(settings["export"]["cluster"], CLUSTER, "{place}: the cluster that the manifests add");
+    }
+}
+
+#[test]
+fn images_are_pinned_and_a_fault_of_ours_costs_no_request() {
+    let digest = "@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    for name in OVERLAYS {
+        for plugin in of_kind(&overlay(name), "WasmPlugin") {
+            assert!(plugin["spec"]["url"].as_str().unwrap().ends_with(digest), "{name}");
+            assert_eq!(plugin["spec"]["failStrategy"], "FAIL_OPEN", "{name}");
+        }
+    }
+    let wasm = gateway_api("envoyextensionpolicy.yaml")["spec"]["wasm"][0].clone();
+    assert!(wasm["code"]["image"]["url"].as_str().unwrap().ends_with(digest));
+    assert_eq!(wasm["failOpen"], true);
+}
+
+/// A bootstrap with more clusters, as control planes add them.
+fn with_clusters(bootstrap: &Bootstrap, clusters: Vec<Value>) -> Bootstrap {
+    let mut value = bootstrap.as_value().clone();
+    value["static_resources"]["clusters"].as_array_mut().unwrap().extend(clusters);
+    Bootstrap::from_yaml(&value.to_string()).unwrap()
+}
+
+/// The clusters that an overlay's EnvoyFilter adds.
+fn added_clusters(documents: &[Value]) -> Vec<Value> {
+    let patches = of_kind(documents, "EnvoyFilter")[0]["spec"]["configPatches"].as_array().unwrap().clone();
+    patches.into_iter().map(|patch| patch["patch"]["value"].clone()).collect()
+}
+
+#[tokio::test]
+async fn the_clusters_that_the_manifests_add_are_valid_to_envoy() {
+    let module = module().unwrap_or_else(|error| panic!("{error}"));
+    let bootstrap = Bootstrap::shipped(Shipped::Sidecar, &module).unwrap();
+    let mut clusters = added_clusters(&overlay("mesh"));
+    assert_eq!(clusters.len(), 2);
+    // Istio's agent, which every proxy of the mesh has.
+    clusters.push(json!({
+        "name": "sds-grpc",
+        "type": "STATIC",
+        "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http2_protocol_options": {} },
+        } },
+    }));
+    let launch = Launch::new().unwrap();
+    launch.validate(&with_clusters(&bootstrap, clusters)).await.unwrap_or_else(|error| panic!("Istio: {error}"));
+
+    let proxy = gateway_api("envoyproxy.yaml");
+    let merged = documents(proxy["spec"]["bootstrap"]["value"].as_str().unwrap()).remove(0);
+    let clusters = merged["static_resources"]["clusters"].as_array().unwrap().clone();
+    assert_eq!(clusters[0]["name"], CLUSTER);
+    launch.validate(&with_clusters(&bootstrap, clusters)).await.unwrap_or_else(|error| panic!("gateway: {error}"));
+}
+
+/// A WasmPlugin as istiod (`pilot/pkg/model/extensions.go`) and its agent hand it to Envoy: JSON as a StringValue, the
+/// module from a file, no `vm_id`.
+fn as_istio_renders(plugin: &Value, module: &Path) -> Value {
+    let (spec, metadata) = (&plugin["spec"], &plugin["metadata"]);
+    let name = format!("{}.{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
+    let variables = spec["vmConfig"]["env"].as_array().cloned().unwrap_or_default();
+    let (host, inline): (Vec<_>, Vec<_>) = variables.into_iter().partition(|variable| variable["valueFrom"] == "HOST");
+    let inline =
+        inline.iter().map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable["value"].clone()));
+    json!({
+        "name": name,
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": name,
+                "root_id": spec["pluginName"],
+                "failure_policy": spec["failStrategy"],
+                "configuration": string_value(&spec["pluginConfig"]),
+                "vm_config": {
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": { "local": { "filename": module } },
+                    "environment_variables": {
+                        "key_values": inline.collect::<serde_json::Map<_, _>>(),
+                        "host_env_keys": host.iter().map(|variable| variable["name"].clone()).collect::<Vec<_>>(),
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn string_value(settings: &Value) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": settings.to_string() })
+}
+
+/// An Envoy whose filter on each listener is the given one, a collector and an upstream.
+struct Rendered {
+    envoy: Envoy,
+    collector: Collector,
+    _upstream: Upstream,
+    client: Client,
+}
+
+impl Rendered {
+    async fn start(which: Shipped, filters: &[(&str, Value)], change: impl FnOnce(&mut Bootstrap)) -> Self {
+        let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
+        let mut bootstrap = Bootstrap::shipped(which, &module().unwrap_or_else(|error| panic!("{error}"))).unwrap();
+        for (listener, filter) in filters {
+            bootstrap.connection_manager(listener).unwrap()["http_filters"][0] = filter.clone();
+        }
+        bootstrap.copy_cluster("otel_collector", CLUSTER, &[collector.address()]).unwrap();
+        let hosts: &[&str] = if which == Shipped::Gateway { &["frontend"] } else { &["application", "payments"] };
+        for host in hosts {
+            bootstrap.endpoints(host, &[upstream.address()]).unwrap();
+        }
+        change(&mut bootstrap);
+        let launch = Launch::new().unwrap().workers(2);
+        let envoy = launch.start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { envoy, collector, _upstream: upstream, client: Client::new() }
+    }
+
+    async fn call(&self, listener: &str, request: impl FnOnce(Request) -> Request, path: &str) -> u16 {
+        let address = self.envoy.address(listener).unwrap();
+        self.client.send(request(Request::get(address, path))).await.unwrap().status
+    }
+
+    /// Service-side facts of each span, sorted: kind and trigger.
+    async fn settled(&self, exported: usize) -> Vec<(i32, Option<String>)> {
+        settle(&[&self.envoy], &self.collector, exported).await;
+        let mut facts: Vec<_> =
+            self.collector.spans().iter().map(|span| (span.kind() as i32, span.trigger().map(str::to_owned))).collect();
+        facts.sort();
+        facts
+    }
+}
+
+#[tokio::test]
+async fn as_istio_renders_them_the_two_plugins_of_a_pod_find_each_other_without_a_vm_id() {
+    let module = module().unwrap_or_else(|error| panic!("{error}"));
+    for name in ["namespace", "workload", "mesh"] {
+        let documents = overlay(name);
+        let filters: Vec<_> = of_kind(&documents, "WasmPlugin")
+            .into_iter()
+            .map(|plugin| {
+                let mut plugin = plugin.clone();
+                plugin["spec"]["pluginConfig"]["sampling"]["ratio"] = 0.into();
+                plugin["spec"]["pluginConfig"]["export"]["scheduled_delay_ms"] = 100.into();
+                let listener = if plugin["spec"]["match"][0]["mode"] == "SERVER" { "inbound" } else { "outbound" };
+                (listener, as_istio_renders(&plugin, &module))
+            })
+            .collect();
+        assert_eq!(filters.len(), 2);
+        let pod = Rendered::start(Shipped::Sidecar, &filters, |_| {}).await;
+        let context = traceparent(1, false);
+        let with_context = |request: Request| request.header("traceparent", &context);
+        // The pod's call fails; the application swallows it and answers 200.
+        assert_eq!(pod.call("outbound", |request| with_context(request).host("payments"), "/status/503").await, 503);
+        assert_eq!(pod.call("inbound", with_context, "/cart").await, 200);
+        assert_eq!(pod.call("inbound", |request| request, "/healthz").await, 200);
+        let (server, client) = ((2, Some("signal".to_owned())), (3, Some("http_status".to_owned())));
+        assert_eq!(pod.settled(2).await, [server, client], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn as_istio_renders_it_the_gateway_records_both_sides_and_tells_strangers_nothing() {
+    let documents = overlay("gateway");
+    let plugins = of_kind(&documents, "WasmPlugin");
+    assert_eq!(plugins.len(), 1, "one side, one plugin");
+    assert_eq!(plugins[0]["spec"]["match"][0]["mode"], "CLIENT", "Istio counts gateways among the clients");
+    let filter = as_istio_renders(plugins[0], &module().unwrap_or_else(|error| panic!("{error}")));
+    let gateway = Rendered::start(Shipped::Gateway, &[("edge", filter)], |_| {}).await;
+    edge_holds(&gateway).await;
+}
+
+#[tokio::test]
+async fn as_envoy_gateway_renders_it_the_filter_is_off_but_where_a_route_enables_it() {
+    let policy = gateway_api("envoyextensionpolicy.yaml");
+    let wasm = &policy["spec"]["wasm"][0];
+    // `internal/xds/translator/wasm.go`: one disabled filter in the chain, its name also its `vm_id`, enabled by routes.
+    let name = "envoy.filters.http.wasm/envoyextensionpolicy/ingress/tracelift/wasm/0";
+    let module: PathBuf = module().unwrap_or_else(|error| panic!("{error}"));
+    let filter = json!({
+        "name": name,
+        "disabled": true,
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": wasm["name"],
+                "root_id": wasm["rootID"],
+                "fail_open": wasm["failOpen"],
+                "configuration": string_value(&wasm["config"]),
+                "vm_config": {
+                    "vm_id": "envoyextensionpolicy/ingress/tracelift/wasm/0",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": { "local": { "filename": module } },
+                    "environment_variables": { "host_env_keys": wasm["env"]["hostKeys"] },
+                },
+            },
+        },
+    });
+    let gateway = Rendered::start(Shipped::Gateway, &[("edge", filter)], |bootstrap| {
+        let hosts = &mut bootstrap.connection_manager("edge").unwrap()["route_config"]["virtual_hosts"];
+        hosts[0]["routes"][0]["typed_per_filter_config"] = json!({ name: {
+            "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig",
+            "config": {},
+        } });
+    })
+    .await;
+    edge_holds(&gateway).await;
+}
+
+/// A stranger's `sampled` is not believed; a failure is kept on both sides, and its signal stays inside.
+async fn edge_holds(gateway: &Rendered) {
+    let address = gateway.envoy.address("edge").unwrap();
+    let request = Request::get(address, "/status/503").header("traceparent", traceparent(2, true));
+    let reply = gateway.client.send(request).await.unwrap();
+    assert_eq!(reply.status, 503);
+    assert_eq!((reply.header("traceresponse"), reply.header("server-timing")), (None, None));
+    let kept = Some("http_status".to_owned());
+    assert_eq!(gateway.settled(2).await, [(2, kept.clone()), (3, kept)]);
+    gateway.collector.wait_for_spans(2, SOON).await.unwrap();
+}
