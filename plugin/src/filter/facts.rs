@@ -5,7 +5,7 @@ use super::abi::Map;
 use super::host;
 use super::pairs::{self, Pairs};
 use super::root::Active;
-use crate::span::{self, HttpFacts, Identity, Kinds, ListenerDirection, Provenance, Span, SpanKind};
+use crate::span::{self, HttpFacts, Identity, KindSetting, Kinds, ListenerDirection, Provenance, Span, SpanKind};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
 use crate::upgrade::recall::wire;
@@ -24,7 +24,7 @@ pub struct Facts {
     route_name: Option<Vec<u8>>,
     cluster_name: Option<Vec<u8>>,
     transport_failure_reason: Option<Vec<u8>>,
-    direction: ListenerDirection,
+    kinds: Kinds,
     flags: ResponseFlags,
     status: Option<u16>,
     complete: bool,
@@ -34,31 +34,36 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads what a span needs. What is not there, or not in this host, is left out of the span.
-    pub fn read(active: &Active, complete: bool) -> Self {
+    /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
+    pub fn read(active: &Active, keep: &Keep, complete: bool) -> Self {
         let ended = host::now();
         let flags = response_flags();
-        let upstream_address = text("upstream\0address");
+        let kinds = kinds(active.policy.span_kind);
+        let (server, client) = (kinds != Kinds::One(SpanKind::Client), kinds != Kinds::One(SpanKind::Server));
+        let request = host::map_bytes(Map::RequestHeaders).unwrap_or_default();
         let response = if active.policy.attributes.response_headers.is_empty() {
             Vec::new()
         } else {
             host::map_bytes(Map::ResponseHeaders).unwrap_or_default()
         };
+        // The address that was connected to names the server only where the client did not.
+        let is_named = || Said::of(Pairs::new(&request)).authority().is_some_and(span::is_host);
+        let text_if = |wanted: bool, path| if wanted { text(path) } else { None };
         Self {
-            request: host::map_bytes(Map::RequestHeaders).unwrap_or_default(),
-            response,
-            protocol: text("request\0protocol"),
-            code_details: if flags.is_empty() && complete { None } else { text("response\0code_details") },
-            source_address: text("source\0address"),
-            destination_address: text("destination\0address"),
+            protocol: text_if(server, "request\0protocol"),
+            code_details: text_if(!flags.is_empty() || !complete, "response\0code_details"),
+            source_address: text_if(server, "source\0address"),
+            destination_address: text_if(server && !is_named(), "destination\0address"),
+            upstream_address: text_if(client, "upstream\0address"),
             route_name: text("xds\0route_name").or_else(|| text("route_name")),
             cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
-            transport_failure_reason: if flags.is_empty() { None } else { text("upstream\0transport_failure_reason") },
-            direction: direction(),
-            status: integer("response\0code").and_then(|code| u16::try_from(code).ok()),
+            transport_failure_reason: text_if(!flags.is_empty(), "upstream\0transport_failure_reason"),
+            status: if keep.status.is_some() { None } else { response_code() },
             started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
             trust_forwarded: !active.policy.edge,
-            upstream_address,
+            kinds,
+            request,
+            response,
             flags,
             complete,
             ended,
@@ -71,19 +76,19 @@ impl Facts {
         let request = Pairs::all(&self.request);
         let response = Pairs::all(&self.response);
         let settings = &active.policy.attributes;
-        let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
+        let said = Said::of(request.iter().copied());
         let facts = HttpFacts {
-            method: header(":method"),
-            path: header(":path"),
-            scheme: header(":scheme"),
-            authority: header(":authority").or_else(|| header("host")),
-            user_agent: header("user-agent"),
+            method: said.method,
+            path: said.path,
+            scheme: said.scheme,
+            authority: said.authority(),
+            user_agent: said.user_agent,
             protocol: self.protocol.as_deref(),
-            forwarded: header("forwarded"),
-            forwarded_proto: header("x-forwarded-proto"),
-            forwarded_host: header("x-forwarded-host"),
+            forwarded: said.forwarded,
+            forwarded_proto: said.forwarded_proto,
+            forwarded_host: said.forwarded_host,
             trust_forwarded: self.trust_forwarded,
-            content_type: header("content-type"),
+            content_type: said.content_type,
             grpc_status: keep.grpc_status,
             // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
             status_code: keep.status.or(self.status).filter(|code| *code != 0),
@@ -119,7 +124,7 @@ impl Facts {
             end_unix_nanos: self.ended,
         };
         let remote = keep.parent_id.is_some();
-        match (active.policy.span_kind.kinds(self.direction), keep.server_span_id) {
+        match (self.kinds, keep.server_span_id) {
             (Kinds::ServerAndClient, Some(server)) => {
                 take(span::build(
                     settings,
@@ -145,8 +150,8 @@ impl Facts {
 /// What recall asks of a stream that has ended.
 impl Facts {
     /// Whether the stream was a call to another instance, or held one.
-    pub fn is_call(&self, active: &Active) -> bool {
-        active.policy.span_kind.kinds(self.direction) != Kinds::One(SpanKind::Server)
+    pub fn is_call(&self) -> bool {
+        self.kinds != Kinds::One(SpanKind::Server)
     }
 
     /// What the stream saw of its own call.
@@ -172,22 +177,10 @@ impl Facts {
 
     /// Leaves of the headers what a span says.
     pub fn compact(&mut self, active: &Active) {
-        const SAID: [&str; 10] = [
-            ":method",
-            ":path",
-            ":scheme",
-            ":authority",
-            "host",
-            "user-agent",
-            "forwarded",
-            "x-forwarded-proto",
-            "x-forwarded-host",
-            "content-type",
-        ];
         let listed = &active.policy.attributes.request_headers;
         let said = |key: &[u8]| {
             key == b"tracestate"
-                || SAID.iter().any(|name| name.as_bytes() == key)
+                || Said::default().slot(key).is_some()
                 || listed.iter().any(|name| name.as_bytes() == key)
         };
         let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| said(key)).collect();
@@ -211,6 +204,62 @@ impl Facts {
         let optional = optional.into_iter().flatten();
         let blocks = optional.chain([&self.request, &self.response]).filter(|block| 0 < block.capacity());
         blocks.fold(0, |sum, block| sum.saturating_add(block.capacity()).saturating_add(BLOCK))
+    }
+}
+
+/// What a span says of the request's headers: the first value of each.
+#[derive(Default)]
+struct Said<'a> {
+    method: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    forwarded: Option<&'a [u8]>,
+    forwarded_proto: Option<&'a [u8]>,
+    forwarded_host: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+}
+
+impl<'a> Said<'a> {
+    fn of(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            if let Some(slot) = said.slot(name) {
+                slot.get_or_insert(value);
+            }
+        }
+        said
+    }
+
+    /// Where the value of a header belongs. A match, because it looks at a name once.
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            b":method" => &mut self.method,
+            b":path" => &mut self.path,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b"host" => &mut self.host,
+            b"user-agent" => &mut self.user_agent,
+            b"forwarded" => &mut self.forwarded,
+            b"x-forwarded-proto" => &mut self.forwarded_proto,
+            b"x-forwarded-host" => &mut self.forwarded_host,
+            b"content-type" => &mut self.content_type,
+            _ => return None,
+        })
+    }
+
+    fn authority(&self) -> Option<&'a [u8]> {
+        self.authority.or(self.host)
+    }
+}
+
+/// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
+fn kinds(setting: KindSetting) -> Kinds {
+    match setting {
+        KindSetting::Auto => setting.kinds(direction()),
+        _ => setting.kinds(ListenerDirection::Unspecified),
     }
 }
 
@@ -242,8 +291,13 @@ pub fn response_flags() -> ResponseFlags {
     ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
 }
 
+/// The status that Envoy logs; 0 where it logs none.
+fn response_code() -> Option<u16> {
+    integer("response\0code").and_then(|code| u16::try_from(code).ok())
+}
+
 /// The listener's `traffic_direction`; older hosts know it under the shorter name.
-pub fn direction() -> ListenerDirection {
+fn direction() -> ListenerDirection {
     integer("xds\0listener_direction")
         .or_else(|| integer("listener_direction"))
         .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)

@@ -170,8 +170,11 @@ impl Vm {
 
     /// The one callback that sees everything, for every stream, also one that never had a request or an answer.
     pub fn log(&mut self, context_id: u32) {
-        let Some(Parts { context, root, active, metrics, entropy, recall }) = self.parts(context_id) else { return };
-        let mut stream = match context.stream.take() {
+        let Some(context) = self.streams.remove(&context_id) else { return };
+        let Self { roots, metrics, entropy, recall, .. } = self;
+        let Some(root) = roots.iter_mut().find(|root| root.id == context.root) else { return };
+        let Some(active) = root.active() else { return };
+        let mut stream = match context.stream {
             Some(stream) => stream,
             None if context.answered => return,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
@@ -205,7 +208,7 @@ impl Vm {
         }
         let Some(keep) = stream.keep() else { return };
 
-        let facts = Facts::read(&active, ending.complete);
+        let facts = Facts::read(&active, &keep, ending.complete);
         let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
         if dropped {
             return recall.hold(held);
