@@ -256,7 +256,7 @@ impl<'a> Said<'a> {
 }
 
 /// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
-fn kinds(setting: KindSetting) -> Kinds {
+pub fn kinds(setting: KindSetting) -> Kinds {
     match setting {
         KindSetting::Auto => setting.kinds(direction()),
         _ => setting.kinds(ListenerDirection::Unspecified),

@@ -9,7 +9,7 @@ use super::headers::{Single, Whole};
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::Pairs;
-use super::recall::{Held, Recall};
+use super::recall::Held;
 use super::root::{Active, Root};
 use super::signal::{self, Source};
 use super::vm::{Vm, failed};
@@ -51,17 +51,16 @@ struct Parts<'a> {
     active: Rc<Active>,
     metrics: &'a mut Metrics,
     entropy: &'a mut super::entropy::Entropy,
-    recall: &'a mut Recall,
 }
 
 impl Vm {
     /// `None` for a context that was never created, or whose root passes everything through.
     fn parts(&mut self, context: u32) -> Option<Parts<'_>> {
-        let Self { roots, streams, metrics, entropy, recall } = self;
+        let Self { roots, streams, metrics, entropy, .. } = self;
         let context = streams.get_mut(&context)?;
         let root = roots.iter_mut().find(|root| root.id == context.root)?;
         let active = root.active()?;
-        Some(Parts { context, root, active, metrics, entropy, recall })
+        Some(Parts { context, root, active, metrics, entropy })
     }
 
     /// `true`: the request was answered here and goes no further.

@@ -77,7 +77,7 @@ impl Vm {
 
     /// Sends what is due and shows the counts.
     pub fn tick(&mut self, root: u32) {
-        let Self { roots, metrics, entropy, streams, recall } = self;
+        let Self { roots, metrics, entropy, streams, recall, .. } = self;
         let now = host::now();
         if let Some(active) = roots.iter().find(|candidate| candidate.id == root).and_then(Root::active) {
             recall.tick(&active, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
