@@ -47,7 +47,8 @@ impl Facts {
             host::map_bytes(Map::ResponseHeaders).unwrap_or_default()
         };
         // The address that was connected to names the server only where the client did not.
-        let is_named = || Said::of(Pairs::new(&request)).authority().is_some_and(span::is_host);
+        let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
+        let is_named = || authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host);
         let text_if = |wanted: bool, path| if wanted { text(path) } else { None };
         Self {
             protocol: text_if(server, "request\0protocol"),
@@ -76,19 +77,19 @@ impl Facts {
         let request = Pairs::all(&self.request);
         let response = Pairs::all(&self.response);
         let settings = &active.policy.attributes;
-        let said = Said::of(request.iter().copied());
+        let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
         let facts = HttpFacts {
-            method: said.method,
-            path: said.path,
-            scheme: said.scheme,
-            authority: said.authority(),
-            user_agent: said.user_agent,
+            method: header(":method"),
+            path: header(":path"),
+            scheme: header(":scheme"),
+            authority: header(":authority").or_else(|| header("host")),
+            user_agent: header("user-agent"),
             protocol: self.protocol.as_deref(),
-            forwarded: said.forwarded,
-            forwarded_proto: said.forwarded_proto,
-            forwarded_host: said.forwarded_host,
+            forwarded: header("forwarded"),
+            forwarded_proto: header("x-forwarded-proto"),
+            forwarded_host: header("x-forwarded-host"),
             trust_forwarded: self.trust_forwarded,
-            content_type: said.content_type,
+            content_type: header("content-type"),
             grpc_status: keep.grpc_status,
             // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
             status_code: keep.status.or(self.status).filter(|code| *code != 0),
@@ -177,10 +178,22 @@ impl Facts {
 
     /// Leaves of the headers what a span says.
     pub fn compact(&mut self, active: &Active) {
+        const SAID: [&str; 10] = [
+            ":method",
+            ":path",
+            ":scheme",
+            ":authority",
+            "host",
+            "user-agent",
+            "forwarded",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "content-type",
+        ];
         let listed = &active.policy.attributes.request_headers;
         let said = |key: &[u8]| {
             key == b"tracestate"
-                || Said::default().slot(key).is_some()
+                || SAID.iter().any(|name| name.as_bytes() == key)
                 || listed.iter().any(|name| name.as_bytes() == key)
         };
         let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| said(key)).collect();
@@ -204,54 +217,6 @@ impl Facts {
         let optional = optional.into_iter().flatten();
         let blocks = optional.chain([&self.request, &self.response]).filter(|block| 0 < block.capacity());
         blocks.fold(0, |sum, block| sum.saturating_add(block.capacity()).saturating_add(BLOCK))
-    }
-}
-
-/// What a span says of the request's headers: the first value of each.
-#[derive(Default)]
-struct Said<'a> {
-    method: Option<&'a [u8]>,
-    path: Option<&'a [u8]>,
-    scheme: Option<&'a [u8]>,
-    authority: Option<&'a [u8]>,
-    host: Option<&'a [u8]>,
-    user_agent: Option<&'a [u8]>,
-    forwarded: Option<&'a [u8]>,
-    forwarded_proto: Option<&'a [u8]>,
-    forwarded_host: Option<&'a [u8]>,
-    content_type: Option<&'a [u8]>,
-}
-
-impl<'a> Said<'a> {
-    fn of(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
-        let mut said = Self::default();
-        for (name, value) in headers {
-            if let Some(slot) = said.slot(name) {
-                slot.get_or_insert(value);
-            }
-        }
-        said
-    }
-
-    /// Where the value of a header belongs. A match, because it looks at a name once.
-    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match name {
-            b":method" => &mut self.method,
-            b":path" => &mut self.path,
-            b":scheme" => &mut self.scheme,
-            b":authority" => &mut self.authority,
-            b"host" => &mut self.host,
-            b"user-agent" => &mut self.user_agent,
-            b"forwarded" => &mut self.forwarded,
-            b"x-forwarded-proto" => &mut self.forwarded_proto,
-            b"x-forwarded-host" => &mut self.forwarded_host,
-            b"content-type" => &mut self.content_type,
-            _ => return None,
-        })
-    }
-
-    fn authority(&self) -> Option<&'a [u8]> {
-        self.authority.or(self.host)
     }
 }
 
