@@ -34,13 +34,12 @@ const IMPORTS: [&str; 25] = [
     "wasi_snapshot_preview1.random_get",
 ];
 
-const EXPORTS: [&str; 16] = [
+const EXPORTS: [&str; 15] = [
     "_initialize",
     "memory",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",
     "proxy_on_context_create",
-    "proxy_on_delete",
     "proxy_on_done",
     "proxy_on_http_call_response",
     "proxy_on_log",

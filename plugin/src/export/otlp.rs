@@ -1,8 +1,6 @@
 //! OTLP messages. A span is encoded once, when it is offered; a request is the envelope around such spans.
 
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, span};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::span;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use super::protobuf::Writer;
@@ -134,15 +132,12 @@ impl Envelope {
         }
         let mut resource = Writer::with_capacity(1024);
         resource.bytes(1, &attributes.into_bytes()); // ResourceSpans.resource
-        let scope = ScopeSpans {
-            scope: Some(InstrumentationScope {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..InstrumentationScope::default()
-            }),
-            ..ScopeSpans::default()
-        };
-        Self { resource: resource.into_bytes(), scope: scope.encode_to_vec() }
+        let mut name = Writer::with_capacity(64);
+        name.bytes(1, env!("CARGO_PKG_NAME").as_bytes()); // InstrumentationScope.name
+        name.bytes(2, env!("CARGO_PKG_VERSION").as_bytes()); // InstrumentationScope.version
+        let mut scope = Writer::with_capacity(64);
+        scope.bytes(1, &name.into_bytes()); // ScopeSpans.scope
+        Self { resource: resource.into_bytes(), scope: scope.into_bytes() }
     }
 
     /// The most that the envelope adds to the spans of a request, bytes.

@@ -21,7 +21,7 @@ pub fn answer(active: &Active, root: &mut Root, metrics: &mut Metrics) -> bool {
     if !policy.enabled || active.policy.edge {
         return false;
     }
-    if active.policy.span_kind.kinds(facts::direction()) == Kinds::One(SpanKind::Client) {
+    if facts::kinds(active.policy.span_kind) == Kinds::One(SpanKind::Client) {
         return false;
     }
     let result = traces(policy).and_then(|traces| upgrade(active, root, &traces, metrics));

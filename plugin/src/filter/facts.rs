@@ -5,7 +5,7 @@ use super::abi::Map;
 use super::host;
 use super::pairs::{self, Pairs};
 use super::root::Active;
-use crate::span::{self, HttpFacts, Identity, Kinds, ListenerDirection, Provenance, Span, SpanKind};
+use crate::span::{self, HttpFacts, Identity, KindSetting, Kinds, ListenerDirection, Provenance, Span, SpanKind};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
 use crate::upgrade::recall::wire;
@@ -24,7 +24,7 @@ pub struct Facts {
     route_name: Option<Vec<u8>>,
     cluster_name: Option<Vec<u8>>,
     transport_failure_reason: Option<Vec<u8>>,
-    direction: ListenerDirection,
+    kinds: Kinds,
     flags: ResponseFlags,
     status: Option<u16>,
     complete: bool,
@@ -34,31 +34,37 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Reads what a span needs. What is not there, or not in this host, is left out of the span.
-    pub fn read(active: &Active, complete: bool) -> Self {
+    /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
+    pub fn read(active: &Active, keep: &Keep, complete: bool) -> Self {
         let ended = host::now();
         let flags = response_flags();
-        let upstream_address = text("upstream\0address");
+        let kinds = kinds(active.policy.span_kind);
+        let (server, client) = (kinds != Kinds::One(SpanKind::Client), kinds != Kinds::One(SpanKind::Server));
+        let request = host::map_bytes(Map::RequestHeaders).unwrap_or_default();
         let response = if active.policy.attributes.response_headers.is_empty() {
             Vec::new()
         } else {
             host::map_bytes(Map::ResponseHeaders).unwrap_or_default()
         };
+        // The address that was connected to names the server only where the client did not.
+        let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
+        let is_named = || authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host);
+        let text_if = |wanted: bool, path| if wanted { text(path) } else { None };
         Self {
-            request: host::map_bytes(Map::RequestHeaders).unwrap_or_default(),
-            response,
-            protocol: text("request\0protocol"),
-            code_details: if flags.is_empty() && complete { None } else { text("response\0code_details") },
-            source_address: text("source\0address"),
-            destination_address: text("destination\0address"),
+            protocol: text_if(server, "request\0protocol"),
+            code_details: text_if(!flags.is_empty() || !complete, "response\0code_details"),
+            source_address: text_if(server, "source\0address"),
+            destination_address: text_if(server && !is_named(), "destination\0address"),
+            upstream_address: text_if(client, "upstream\0address"),
             route_name: text("xds\0route_name").or_else(|| text("route_name")),
             cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
-            transport_failure_reason: if flags.is_empty() { None } else { text("upstream\0transport_failure_reason") },
-            direction: direction(),
-            status: integer("response\0code").and_then(|code| u16::try_from(code).ok()),
+            transport_failure_reason: text_if(!flags.is_empty(), "upstream\0transport_failure_reason"),
+            status: if keep.status.is_some() { None } else { response_code() },
             started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
             trust_forwarded: !active.policy.edge,
-            upstream_address,
+            kinds,
+            request,
+            response,
             flags,
             complete,
             ended,
@@ -119,7 +125,7 @@ impl Facts {
             end_unix_nanos: self.ended,
         };
         let remote = keep.parent_id.is_some();
-        match (active.policy.span_kind.kinds(self.direction), keep.server_span_id) {
+        match (self.kinds, keep.server_span_id) {
             (Kinds::ServerAndClient, Some(server)) => {
                 take(span::build(
                     settings,
@@ -145,8 +151,8 @@ impl Facts {
 /// What recall asks of a stream that has ended.
 impl Facts {
     /// Whether the stream was a call to another instance, or held one.
-    pub fn is_call(&self, active: &Active) -> bool {
-        active.policy.span_kind.kinds(self.direction) != Kinds::One(SpanKind::Server)
+    pub fn is_call(&self) -> bool {
+        self.kinds != Kinds::One(SpanKind::Server)
     }
 
     /// What the stream saw of its own call.
@@ -214,6 +220,14 @@ impl Facts {
     }
 }
 
+/// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
+pub fn kinds(setting: KindSetting) -> Kinds {
+    match setting {
+        KindSetting::Auto => setting.kinds(direction()),
+        _ => setting.kinds(ListenerDirection::Unspecified),
+    }
+}
+
 /// What went upstream, with the probability that the exported span really has.
 fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8>> {
     let mut propagated = Vec::new();
@@ -242,8 +256,13 @@ pub fn response_flags() -> ResponseFlags {
     ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
 }
 
+/// The status that Envoy logs; 0 where it logs none.
+fn response_code() -> Option<u16> {
+    integer("response\0code").and_then(|code| u16::try_from(code).ok())
+}
+
 /// The listener's `traffic_direction`; older hosts know it under the shorter name.
-pub fn direction() -> ListenerDirection {
+fn direction() -> ListenerDirection {
     integer("xds\0listener_direction")
         .or_else(|| integer("listener_direction"))
         .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)

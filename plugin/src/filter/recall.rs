@@ -40,7 +40,7 @@ pub struct Held {
 impl Held {
     /// What the stream saw of its own call; `None` for the side that was called.
     fn call(&self) -> Option<CallFacts> {
-        self.facts.is_call(&self.active).then(|| self.facts.call(&self.keep))
+        self.facts.is_call().then(|| self.facts.call(&self.keep))
     }
 
     /// With the box, and its place in a ring or a list.

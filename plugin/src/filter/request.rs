@@ -9,7 +9,7 @@ use super::headers::{Single, Whole};
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::Pairs;
-use super::recall::{Held, Recall};
+use super::recall::Held;
 use super::root::{Active, Root};
 use super::signal::{self, Source};
 use super::vm::{Vm, failed};
@@ -51,17 +51,16 @@ struct Parts<'a> {
     active: Rc<Active>,
     metrics: &'a mut Metrics,
     entropy: &'a mut super::entropy::Entropy,
-    recall: &'a mut Recall,
 }
 
 impl Vm {
     /// `None` for a context that was never created, or whose root passes everything through.
     fn parts(&mut self, context: u32) -> Option<Parts<'_>> {
-        let Self { roots, streams, metrics, entropy, recall } = self;
+        let Self { roots, streams, metrics, entropy, .. } = self;
         let context = streams.get_mut(&context)?;
         let root = roots.iter_mut().find(|root| root.id == context.root)?;
         let active = root.active()?;
-        Some(Parts { context, root, active, metrics, entropy, recall })
+        Some(Parts { context, root, active, metrics, entropy })
     }
 
     /// `true`: the request was answered here and goes no further.
@@ -166,8 +165,11 @@ impl Vm {
 
     /// The one callback that sees everything, for every stream, also one that never had a request or an answer.
     pub fn log(&mut self, context_id: u32) {
-        let Some(Parts { context, root, active, metrics, entropy, recall }) = self.parts(context_id) else { return };
-        let mut stream = match context.stream.take() {
+        let Some(context) = self.streams.remove(&context_id) else { return };
+        let Self { roots, metrics, entropy, recall, .. } = self;
+        let Some(root) = roots.iter_mut().find(|root| root.id == context.root) else { return };
+        let Some(active) = root.active() else { return };
+        let mut stream = match context.stream {
             Some(stream) => stream,
             None if context.answered => return,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
@@ -201,7 +203,7 @@ impl Vm {
         }
         let Some(keep) = stream.keep() else { return };
 
-        let facts = Facts::read(&active, ending.complete);
+        let facts = Facts::read(&active, &keep, ending.complete);
         let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
         if dropped {
             return recall.hold(held);

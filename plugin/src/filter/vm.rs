@@ -1,7 +1,7 @@
 //! One VM: its root contexts (one for each listener and configuration), its streams, and what they share.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::abi::Level;
@@ -20,10 +20,15 @@ use crate::upgrade::Calls;
 pub struct Vm {
     pub(super) roots: Vec<Root>,
     pub(super) streams: HashMap<u32, StreamContext, BuildHasherDefault<ContextHasher>>,
+    /// Streams that are done and may still be logged, in that order.
+    unlogged: VecDeque<u32>,
     pub(super) metrics: Metrics,
     pub(super) entropy: Entropy,
     pub(super) recall: Recall,
 }
+
+/// Streams that may wait for a host to log them after they are done.
+const UNLOGGED: usize = 64;
 
 thread_local! {
     static VM: RefCell<Vm> = RefCell::default();
@@ -72,7 +77,7 @@ impl Vm {
 
     /// Sends what is due and shows the counts.
     pub fn tick(&mut self, root: u32) {
-        let Self { roots, metrics, entropy, streams, recall } = self;
+        let Self { roots, metrics, entropy, streams, recall, .. } = self;
         let now = host::now();
         if let Some(active) = roots.iter().find(|candidate| candidate.id == root).and_then(Root::active) {
             recall.tick(&active, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
@@ -97,16 +102,20 @@ impl Vm {
         if root.is_ending() {
             let id = root.id;
             if self.hand_over(id) {
+                self.forget(id);
                 let _ = host::done(); // Only the host's memory of this context is at stake.
             }
         }
     }
 
-    /// The last callback but one. A stream has nothing to wait for. A root hands its spans to its successor, or sends
+    /// The last callback. A stream has nothing to wait for. A root hands its spans to its successor, or sends
     /// them off, and stays (`false`) while answers are awaited; a host that exits does not wait.
     pub fn done(&mut self, context: u32) -> bool {
         let Self { roots, metrics, recall, .. } = self;
         if !roots.iter().any(|root| root.id == context) {
+            if self.streams.contains_key(&context) {
+                self.unlogged(context);
+            }
             return true;
         }
         if roots.iter().all(|root| root.id == context || root.is_ending()) {
@@ -115,7 +124,11 @@ impl Vm {
         if let Some(root) = roots.iter_mut().find(|root| root.id == context) {
             root.end();
         }
-        self.hand_over(context)
+        let finished = self.hand_over(context);
+        if finished {
+            self.forget(context);
+        }
+        finished
     }
 
     /// Moves what an ending root still has to where it can be exported; `true` when nothing is left to wait for.
@@ -137,17 +150,25 @@ impl Vm {
         finished
     }
 
-    /// The last callback: nothing of this context is left behind.
-    pub fn deleted(&mut self, context: u32) {
-        if self.streams.remove(&context).is_some() {
-            return;
-        }
-        if let Some(index) = self.roots.iter().position(|root| root.id == context) {
+    /// A root that needs no more time: nothing of it is left behind.
+    fn forget(&mut self, root: u32) {
+        if let Some(index) = self.roots.iter().position(|known| known.id == root) {
             let mut ended = self.roots.swap_remove(index);
             ended.close();
             ended.publish(&mut self.metrics);
             self.metrics.flush();
         }
+    }
+
+    /// A stream that is done and was not logged. Hosts other than Envoy log it next; one that never does must not fill our
+    /// memory.
+    fn unlogged(&mut self, stream: u32) {
+        if UNLOGGED <= self.unlogged.len()
+            && let Some(oldest) = self.unlogged.pop_front()
+        {
+            self.streams.remove(&oldest);
+        }
+        self.unlogged.push_back(stream);
     }
 
     pub(super) fn root(&self, id: u32) -> Option<&Root> {

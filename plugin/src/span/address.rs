@@ -69,6 +69,11 @@ pub fn target<'a>(facts: &HttpFacts<'a>, forwarded: bool) -> Option<HostPort<'a>
     forwarded.or_else(|| facts.authority.and_then(HostPort::parse))
 }
 
+/// Whether an authority names a server, so that its address needs not be asked for.
+pub fn is_host(authority: &[u8]) -> bool {
+    HostPort::parse(authority).is_some()
+}
+
 /// The URL's scheme in lower case: as the trusted forwarding headers say, if `forwarded`, else as Envoy does.
 pub fn scheme<'a>(facts: &HttpFacts<'a>, forwarded: bool) -> Option<Cow<'a, str>> {
     let by_proxy = || {

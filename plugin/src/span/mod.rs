@@ -19,6 +19,7 @@ mod resource;
 pub mod semconv;
 mod settings;
 
+pub use address::is_host;
 pub use build::build;
 pub use facts::{HttpFacts, Identity, Provenance};
 pub use kind::{KindSetting, Kinds, ListenerDirection};
