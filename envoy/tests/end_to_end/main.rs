@@ -14,6 +14,7 @@ mod gateway;
 mod grpc;
 mod mesh;
 mod ratio;
+mod shadow;
 mod shutdown;
 mod telemetry;
 mod travel;
