@@ -6,8 +6,8 @@
 use crate::sampling::{self, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
-    CallerDecision, Extracted, HeaderEdit, OutgoingContext, ParentContext, SpanId, ThEdit, TraceFlags, TraceId, TraceState,
-    xray,
+    CallerDecision, Extracted, HeaderEdit, OutgoingContext, ParentContext, SpanId, ThEdit, TraceFlags, TraceId,
+    TraceState, xray,
 };
 use crate::upgrade::signal::Signal;
 use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
@@ -386,8 +386,7 @@ fn head(
         CallerDecision::NotSampled => Some(false),
         CallerDecision::Deferred => None,
     });
-    let decided =
-        decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
+    let decided = decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
     (sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness), decided.is_some())
 }
 

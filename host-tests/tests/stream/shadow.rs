@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tracelift_host::Response;
 
 use crate::kit::{DROPPED, Story, get, keep_failures, plain};
 
@@ -37,10 +38,7 @@ fn a_wider_shadow_counts_what_it_would_keep_and_exports_nothing() {
     answered(&mut story, &[200, 503, 500]);
     let spans = story.spans();
     assert_eq!(spans.len(), 2, "the failures, which the live policy upgrades");
-    assert_eq!(
-        counted(&mut story),
-        named(&[("decisions.sampled", 4), ("disagreements.kept", 2), ("spans", 4)])
-    );
+    assert_eq!(counted(&mut story), named(&[("decisions.sampled", 4), ("disagreements.kept", 2), ("spans", 4)]));
     let before_the_first_span = 700;
     assert!(before_the_first_span * 2 < story.count("shadow.bytes"));
 }
@@ -81,7 +79,8 @@ fn rules_and_latency_of_the_shadow_are_its_own() {
         request.respond(&mut story, 200);
     }
     assert_eq!(story.spans().len(), 0);
-    let wanted = [("decisions.dropped", 3), ("decisions.sampled", 1), ("disagreements.kept", 2), ("spans", 2), ("upgrades", 1)];
+    let wanted =
+        [("decisions.dropped", 3), ("decisions.sampled", 1), ("disagreements.kept", 2), ("spans", 2), ("upgrades", 1)];
     assert_eq!(counted(&mut story), named(&wanted));
 }
 
@@ -92,7 +91,7 @@ fn without_a_shadow_nothing_is_counted_and_with_one_a_dropped_request_costs_no_h
             story.hop("inbound", get([("traceparent", DROPPED)]));
         }
         let request = story.request("inbound", get([("traceparent", DROPPED)]));
-        request.respond(story, 200).cost
+        request.respond(story, Response::status(200).body("a page")).cost
     };
     let mut without = Story::new(keep_failures());
     let mut with = beside(json!({ "sampling": { "ratio": 0.5 }, "upgrade": { "http_status": ["4xx", "5xx"] } }));

@@ -141,8 +141,12 @@ impl Vm {
     }
 
     pub fn response_body_ended(&mut self, context: u32) {
-        if let Some(stream) = self.streams.get_mut(&context).and_then(|context| context.stream.as_mut()) {
+        let Some(context) = self.streams.get_mut(&context) else { return };
+        if let Some(stream) = &mut context.stream {
             stream.body_ended();
+        }
+        if let Some(shadow) = &mut context.shadow {
+            shadow.body_ended();
         }
     }
 
