@@ -18,6 +18,7 @@ pub mod manifest;
 #[cfg(feature = "schema")]
 pub mod reference;
 pub mod sampling;
+pub mod shadow;
 pub mod span;
 pub mod stream;
 pub mod telemetry;

@@ -11,7 +11,9 @@ pub fn configuration() -> String {
         let parent = key.path.rsplit_once('.').map_or("", |(parent, _)| parent);
         let is_matcher = parent.contains(".match.") || key.path.ends_with(".*");
         let is_told_by_its_keys = key.allowed == "object" && keys.iter().any(|other| is_inside(&other.path, &key.path));
-        if is_matcher || is_told_by_its_keys {
+        // A shadow has the keys of `sampling` and `upgrade`, which are told there.
+        let is_told_above = key.path.starts_with("shadow.sampling.") || key.path.starts_with("shadow.upgrade.");
+        if is_matcher || is_told_by_its_keys || is_told_above {
             continue;
         }
         let default = key.default.as_ref().map_or_else(String::new, |default| format!("`{default}`"));

@@ -6,7 +6,8 @@
 use crate::sampling::{self, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
-    CallerDecision, Extracted, HeaderEdit, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, xray,
+    CallerDecision, Extracted, HeaderEdit, OutgoingContext, ParentContext, SpanId, ThEdit, TraceFlags, TraceId,
+    TraceState, xray,
 };
 use crate::upgrade::signal::Signal;
 use crate::upgrade::{self, Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
@@ -150,18 +151,8 @@ impl Stream {
             None => (new_trace_id(ids), ids.are_random()),
         };
         let tracestate = extracted.trace_state();
-        let ot = tracestate.ot();
-        let randomness = ot.rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
-        let decided = parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {
-            CallerDecision::Sampled => Some(true),
-            CallerDecision::NotSampled => Some(false),
-            CallerDecision::Deferred => None,
-        });
-        let decided =
-            decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
-        let mut decision = sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness);
-        if decided.is_some() && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded)
-        {
+        let (mut decision, has_caller) = head(rules, rule, parent, &tracestate, trace_id);
+        if has_caller && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded) {
             decision = Decision::UPGRADED;
         }
 
@@ -189,6 +180,14 @@ impl Stream {
         (stream, Outgoing { context, tracestate: edit })
     }
 
+    /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded
+    /// goes on sampled under both.
+    pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
+        let (decision, _) = head(rules, rule, extracted.parent.as_ref(), &extracted.trace_state(), self.trace_id);
+        let upgraded = self.decision.reason == sampling::Reason::Upgraded;
+        Self { decision: if upgraded { self.decision } else { decision }, rule, ..self.clone() }
+    }
+
     /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
     pub fn wants_clock(rules: Rules<'_>, rule: Option<u16>) -> bool {
         latency_limit(rules, rule).is_some()
@@ -199,8 +198,8 @@ impl Stream {
         &self.decision
     }
 
-    /// The head of an answer. `flags` reads Envoy's
-    /// response flags, and is asked only where there is a trigger.
+    /// The head of an answer, or its trailers, which are a head that ends it. `flags` reads Envoy's response flags, and is
+    /// asked only where there is a trigger.
     pub fn response(
         &mut self,
         rules: Rules<'_>,
@@ -213,19 +212,6 @@ impl Stream {
         // A switched protocol has no end of stream that a filter could see.
         self.complete |= head.end_of_stream || head.status == Some(101);
         self.answered(rules, head.grpc_status, flags, known, admit)
-    }
-
-    /// The trailers of an answer, which end it.
-    pub fn trailers(
-        &mut self,
-        rules: Rules<'_>,
-        grpc_status: Option<GrpcStatus>,
-        flags: impl FnOnce() -> ResponseFlags,
-        known: Option<Verdict>,
-        admit: impl FnOnce(&Budget) -> bool,
-    ) -> Option<Upgrade> {
-        self.complete = true;
-        self.answered(rules, grpc_status, flags, known, admit)
     }
 
     fn answered(
@@ -388,6 +374,25 @@ impl Stream {
             heard: self.heard,
         })
     }
+}
+
+/// The decision of the head, and whether a caller had made one.
+fn head(
+    rules: Rules<'_>,
+    rule: Option<u16>,
+    parent: Option<&ParentContext>,
+    tracestate: &TraceState<'_>,
+    trace_id: TraceId,
+) -> (Decision, bool) {
+    let ot = tracestate.ot();
+    let randomness = ot.rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
+    let decided = parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {
+        CallerDecision::Sampled => Some(true),
+        CallerDecision::NotSampled => Some(false),
+        CallerDecision::Deferred => None,
+    });
+    let decided = decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
+    (sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness), decided.is_some())
 }
 
 fn matched(rules: Rules<'_>, rule: Option<u16>) -> Option<&sampling::Rule> {

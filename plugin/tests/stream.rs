@@ -1,6 +1,7 @@
 //! One request's life, told natively: what a stream decides, what upgrades it, and as what it is exported.
 
 use tracelift::config::{self, Environment, Policy};
+use tracelift::shadow::Outcome;
 use tracelift::stream::{Head, Ids, Rules, Stream, Upgrade};
 use tracelift::trace_context::{Extracted, Headers, ThEdit, extract};
 use tracelift::upgrade::{GrpcStatus, ResponseFlags, Trigger, Verdict};
@@ -139,7 +140,8 @@ fn a_status_in_the_trailers_upgrades_and_ends_the_answer() {
     answer(&mut stream, &policy, 200, None, true);
     assert!(!stream.is_complete());
     let unknown = Some(GrpcStatus::UNKNOWN);
-    let upgrade = stream.trailers(rules(&policy), unknown, ResponseFlags::default, None, |_| true);
+    let trailers = Head { status: stream.status(), grpc_status: unknown, end_of_stream: true };
+    let upgrade = stream.response(rules(&policy), trailers, ResponseFlags::default, None, |_| true);
     assert_eq!(upgrade, Some(Upgrade::Upgraded(Trigger::GrpcStatus(GrpcStatus::UNKNOWN))));
     assert!(stream.is_complete());
 }
@@ -174,4 +176,32 @@ fn an_outer_listener_decides_for_itself_whatever_the_client_says() {
     assert!(begin(&edge, SAMPLED).keep().is_none());
     let inner = policy(r#"{"sampling": {"ratio": 0}}"#);
     assert!(begin(&inner, SAMPLED).keep().is_some());
+}
+
+#[test]
+fn a_request_under_other_rules_keeps_its_ids_and_is_decided_anew() {
+    let live = policy(r#"{"sampling": {"ratio": 0}, "upgrade": {"http_status": ["5xx"]}}"#);
+    let other = policy(r#"{"sampling": {"ratio": 1}, "upgrade": {"http_status": [404]}}"#);
+    let extracted = Extracted::default();
+    let (mut stream, _) = Stream::begin(rules(&live), None, &extracted, None, |_| None, &mut Counting(1));
+    let mut shadow = stream.under(rules(&other), None, &extracted);
+    assert_eq!((shadow.trace_id(), shadow.decision().sampled), (stream.trace_id(), true));
+    assert!(answer(&mut stream, &live, 404, None, true).is_none());
+    assert_eq!(answer(&mut shadow, &other, 404, None, true), Some(Upgrade::AlreadySampled));
+    let wanted = Outcome { sampled: true, verdict: None, kept: true, live: false };
+    assert_eq!(Outcome::of(&stream, &shadow), wanted);
+}
+
+#[test]
+fn under_other_rules_a_callers_decision_counts_as_their_mode_says() {
+    for (mode, sampled) in [("parent_based", false), ("independent", true)] {
+        let live = policy("{}");
+        let other = policy(&format!(r#"{{"sampling": {{"mode": "{mode}", "ratio": 1}}}}"#));
+        let extracted = extract(&live.propagators, &mut { DROPPED });
+        let (stream, _) = Stream::begin(rules(&live), None, &extracted, None, |_| None, &mut Counting(1));
+        assert_eq!(stream.under(rules(&other), None, &extracted).decision().sampled, sampled, "{mode}");
+        let (known, _) =
+            Stream::begin(rules(&live), None, &extracted, None, |_| Some(Verdict::Upgraded), &mut Counting(1));
+        assert!(known.under(rules(&live), None, &extracted).decision().sampled);
+    }
 }

@@ -15,6 +15,7 @@ mod grpc;
 mod mesh;
 mod ratio;
 mod recall;
+mod shadow;
 mod shutdown;
 mod telemetry;
 mod travel;

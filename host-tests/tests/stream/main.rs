@@ -13,6 +13,7 @@ mod propagation;
 mod propagators;
 mod resource;
 mod rules;
+mod shadow;
 mod shape;
 mod spans;
 mod tracestate;

@@ -21,7 +21,7 @@ use reader::{Read, Reader};
 
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs};
 use crate::trace_context::{Propagator, TraceIdFormat};
-use crate::{export, sampling, upgrade};
+use crate::{export, sampling, shadow, upgrade};
 
 pub use bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
 pub use environment::{Environment, ON_INVALID_CONFIG, OnInvalidConfig};
@@ -47,6 +47,8 @@ pub struct Policy {
     pub sampling: sampling::Policy,
     /// Which are recorded after all.
     pub upgrade: upgrade::Policy,
+    /// A second policy that looks on.
+    pub shadow: Option<shadow::Policy>,
     /// The outer listener of the mesh: no incoming `sampled` flag or upgrade signal is believed, and no signal leaves.
     pub edge: bool,
     /// Where spans go. A batch fits into the queue.

@@ -36,12 +36,26 @@ keys! {
         pub sampling: Sampling = Sampling::default(),
         /// Which dropped traces are recorded after all, because something failed.
         pub upgrade: Upgrade = Upgrade::default(),
+        /// A second policy that is evaluated on all traffic and exports nothing: `tracelift.shadow.*` tell what it would do.
+        pub shadow: Option<Shadow> = None,
         /// The outer listener of the mesh: no incoming `sampled` flag or upgrade signal is believed, and no signal leaves.
         pub edge: bool = false,
         /// Where spans go.
         pub export: Export = Export::default(),
         /// What spans may say beyond the default, which is private.
         pub attributes: Attributes = Attributes::default(),
+    }
+}
+
+keys! {
+    /// A second policy that looks on.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Shadow {
+        /// As `sampling`, all keys with their own defaults. Null: the same as the live one.
+        pub sampling: Option<Sampling> = None,
+        /// As `upgrade`, all keys with their own defaults. Null: the same as the live one. `recall` and `signal.emit` have no
+        /// effect here.
+        pub upgrade: Option<Upgrade> = None,
     }
 }
 

@@ -15,23 +15,27 @@ use super::signal::{self, Source};
 use super::vm::{Vm, failed};
 use super::{answer, budget::SharedBudget, facts};
 use crate::sampling::{Reason, RequestFacts};
-use crate::stream::{Head, Outgoing, Stream, Upgrade};
+use crate::shadow::Outcome;
+use crate::span::KindSetting;
+use crate::stream::{Head, Outgoing, Rules, Stream, Upgrade};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, HeaderEdit, XRAY, extract, inject};
 use crate::upgrade::signal::TRACERESPONSE;
-use crate::upgrade::{Budget, GrpcStatus, ResponseFlags, Trigger};
+use crate::upgrade::{Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
 
 /// A stream of a root context. `stream` is empty until its request headers came.
 pub struct StreamContext {
     root: u32,
     stream: Option<Stream>,
+    /// The same request under the policy that looks on, if there is one.
+    shadow: Option<Box<Stream>>,
     /// A recall request that was answered here: no request of the mesh's applications.
     answered: bool,
 }
 
 impl StreamContext {
     pub fn new(root: u32) -> Self {
-        Self { root, stream: None, answered: false }
+        Self { root, stream: None, shadow: None, answered: false }
     }
 
     pub fn root(&self) -> u32 {
@@ -69,12 +73,13 @@ impl Vm {
         if parts.context.stream.is_some() || parts.context.answered {
             return parts.context.answered;
         }
-        let (rule, extracted) = read(&parts.active, parts.metrics);
+        let (rule, shadow_rule, extracted) = read(&parts.active, parts.metrics);
         if extracted.recall && answer::answer(&parts.active, parts.root, parts.metrics) {
             parts.context.answered = true;
             return true;
         }
-        let (stream, outgoing) = begin(&parts.active, rule, &extracted, parts.metrics, parts.entropy);
+        let (stream, outgoing, shadow) =
+            begin(&parts.active, (rule, shadow_rule), &extracted, parts.metrics, parts.entropy);
         let mut refused = false;
         inject(
             &parts.active.policy.propagators,
@@ -98,6 +103,7 @@ impl Vm {
             parts.metrics.count(Metric::HeadersNotSet);
         }
         parts.context.stream = Some(stream);
+        parts.context.shadow = shadow;
         false
     }
 
@@ -110,10 +116,12 @@ impl Vm {
         let head = Head { status, grpc_status, end_of_stream };
         let map = Map::ResponseHeaders;
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
-        let upgrade =
-            stream.response(active.rules(), head, facts::response_flags, known.map(|it| it.verdict), |limit| {
-                admit(&mut root.budget, limit)
-            });
+        let verdict = known.map(|it| it.verdict);
+        let upgrade = respond(stream, active.rules(), head, verdict, &mut root.budget);
+        if let (Some(shadow), Some(rules)) = (&mut context.shadow, active.shadow()) {
+            let verdict = verdict.filter(|_| rules.upgrade.signal.accept);
+            respond(shadow, rules, head, verdict, &mut root.shadow_budget);
+        }
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
             signal::strip(metrics, map, "response\0headers\0server-timing");
@@ -131,8 +139,12 @@ impl Vm {
     }
 
     pub fn response_body_ended(&mut self, context: u32) {
-        if let Some(stream) = self.streams.get_mut(&context).and_then(|context| context.stream.as_mut()) {
+        let Some(context) = self.streams.get_mut(&context) else { return };
+        if let Some(stream) = &mut context.stream {
             stream.body_ended();
+        }
+        if let Some(shadow) = &mut context.shadow {
+            shadow.body_ended();
         }
     }
 
@@ -150,10 +162,12 @@ impl Vm {
         let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
         let told = Source::Trailers(trailer(TRACERESPONSE));
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
-        let upgrade =
-            stream.trailers(active.rules(), grpc_status, facts::response_flags, known.map(|it| it.verdict), |it| {
-                admit(&mut root.budget, it)
-            });
+        let verdict = known.map(|it| it.verdict);
+        let upgrade = respond(stream, active.rules(), head, verdict, &mut root.budget);
+        if let (Some(shadow), Some(rules)) = (&mut context.shadow, active.shadow()) {
+            let verdict = verdict.filter(|_| rules.upgrade.signal.accept);
+            respond(shadow, rules, head, verdict, &mut root.shadow_budget);
+        }
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
             signal::strip(metrics, map, "response\0trailers\0server-timing");
@@ -174,12 +188,16 @@ impl Vm {
             None if context.answered => return,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
             None => {
-                let (rule, extracted) = read(&active, metrics);
-                begin(&active, rule, &extracted, metrics, entropy).0
+                let (rule, shadow_rule, extracted) = read(&active, metrics);
+                let (stream, _, shadow) = begin(&active, (rule, shadow_rule), &extracted, metrics, entropy);
+                context.shadow = shadow;
+                stream
             }
         };
+        let mut shadow = context.shadow.take();
         let now = if stream.is_timed() { Some(host::now()) } else { None };
-        let (flags, tunnel) = if stream.wants_flags() {
+        let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
+        let (flags, tunnel) = if wants_flags {
             let tunnel = !stream.is_complete() && facts::is_tunnel();
             let flags = facts::response_flags();
             // Somebody has to hang up first: that is how a tunnel ends.
@@ -189,7 +207,11 @@ impl Vm {
             (ResponseFlags::default(), false)
         };
         let ending = stream.ending(flags, tunnel, now);
-        let upgrade = stream.end(active.rules(), &ending, |it| admit(&mut root.budget, it));
+        let upgrade = end(&mut stream, active.rules(), &ending, &mut root.budget);
+        if let (Some(shadow), Some(rules)) = (&mut shadow, active.shadow()) {
+            end(shadow, rules, &ending, &mut root.shadow_budget);
+            count_shadow(&Outcome::of(&stream, shadow), rules.kind, root, metrics);
+        }
         count_upgrade(upgrade, metrics);
         if upgrade.is_some() {
             signal::announce(&active, metrics, &stream, None, false);
@@ -222,11 +244,48 @@ impl Vm {
     }
 }
 
-/// Reads the caller's context, by as few hostcalls as the policy allows, and finds the rule that matches.
-fn read(active: &Active, metrics: &mut Metrics) -> (Option<u16>, Extracted) {
+/// The head of an answer, or its trailers: one stream under one policy.
+fn respond(
+    stream: &mut Stream,
+    rules: Rules<'_>,
+    head: Head,
+    known: Option<Verdict>,
+    budget: &mut SharedBudget,
+) -> Option<Upgrade> {
+    stream.response(rules, head, facts::response_flags, known, |limit| admit(budget, limit))
+}
+
+fn end(stream: &mut Stream, rules: Rules<'_>, ending: &Ending, budget: &mut SharedBudget) -> Option<Upgrade> {
+    stream.end(rules, ending, |limit| admit(budget, limit))
+}
+
+fn count_shadow(outcome: &Outcome, kind: KindSetting, root: &Root, metrics: &mut Metrics) {
+    metrics.count(if outcome.sampled { Metric::ShadowSampled } else { Metric::ShadowDropped });
+    match outcome.verdict {
+        Some(Verdict::Upgraded) => metrics.count(Metric::ShadowUpgraded),
+        Some(Verdict::Shed) => metrics.count(Metric::ShadowShed),
+        None => {}
+    }
+    match (outcome.kept, outcome.live) {
+        (true, false) => metrics.count(Metric::ShadowAlone),
+        (false, true) => metrics.count(Metric::ShadowWithout),
+        _ => {}
+    }
+    if outcome.kept {
+        let spans = if matches!(kind, KindSetting::Both) { 2 } else { 1 };
+        let bytes = i64::try_from(root.mean_span_bytes()).unwrap_or_default();
+        metrics.add(Metric::ShadowSpans, spans);
+        metrics.add(Metric::ShadowBytes, bytes.saturating_mul(spans));
+    }
+}
+
+/// Reads the caller's context, by as few hostcalls as the policies allow, and finds the rules that match: the live one's
+/// and the shadow's.
+fn read(active: &Active, metrics: &mut Metrics) -> (Option<u16>, Option<u16>, Extracted) {
     let rules = active.rules();
+    let shadow = active.shadow().filter(|shadow| shadow.sampling.needs_request());
     let propagators = &active.policy.propagators;
-    if rules.sampling.needs_request() {
+    if rules.sampling.needs_request() || shadow.is_some() {
         let bytes = host::map_bytes(Map::RequestHeaders).unwrap_or_else(|_| {
             failed(metrics);
             Vec::new()
@@ -241,22 +300,25 @@ fn read(active: &Active, metrics: &mut Metrics) -> (Option<u16>, Extracted) {
             host: headers.first(":authority").unwrap_or_default(),
             headers: &entries,
         };
-        (rules.sampling.first_match(&facts), extract(propagators, &mut headers))
+        let shadow = shadow.and_then(|shadow| shadow.sampling.first_match(&facts));
+        (rules.sampling.first_match(&facts), shadow, extract(propagators, &mut headers))
     } else {
-        (None, extract(propagators, &mut Single { metrics }))
+        (None, None, extract(propagators, &mut Single { metrics }))
     }
 }
 
 /// Decides.
 fn begin(
     active: &Active,
-    rule: Option<u16>,
+    (rule, shadow_rule): (Option<u16>, Option<u16>),
     extracted: &Extracted,
     metrics: &mut Metrics,
     entropy: &mut super::entropy::Entropy,
-) -> (Stream, Outgoing) {
+) -> (Stream, Outgoing, Option<Box<Stream>>) {
     let rules = active.rules();
-    let now = if Stream::wants_clock(rules, rule) { Some(host::now()) } else { None };
+    let timed = Stream::wants_clock(rules, rule)
+        || active.shadow().is_some_and(|shadow| Stream::wants_clock(shadow, shadow_rule));
+    let now = if timed { Some(host::now()) } else { None };
     let (stream, outgoing) = Stream::begin(
         rules,
         rule,
@@ -266,7 +328,8 @@ fn begin(
         &mut NewIds { entropy, format: active.policy.trace_id_format },
     );
     count_head(&stream, extracted, metrics);
-    (stream, outgoing)
+    let shadow = active.shadow().map(|rules| Box::new(stream.under(rules, shadow_rule, extracted)));
+    (stream, outgoing, shadow)
 }
 
 fn count_head(stream: &Stream, extracted: &Extracted, metrics: &mut Metrics) {

@@ -17,6 +17,8 @@ use crate::span::Span;
 use crate::stream::Rules;
 use crate::telemetry::Metric;
 
+/// Bytes of the span of an ordinary request.
+const ORDINARY_SPAN_BYTES: u64 = 700;
 /// Larger answers say nothing that we need; OTLP answers are a few bytes.
 const ANSWER_BYTES: usize = 64 * 1024;
 /// Requests sent off in one callback at most, should an exporter never be satisfied.
@@ -38,6 +40,17 @@ impl Active {
             edge: self.policy.edge,
         }
     }
+
+    /// The rules of the policy that looks on.
+    pub fn shadow(&self) -> Option<Rules<'_>> {
+        let shadow = self.policy.shadow.as_ref()?;
+        let live = self.rules();
+        Some(Rules {
+            sampling: shadow.sampling.as_ref().unwrap_or(live.sampling),
+            upgrade: shadow.upgrade.as_ref().unwrap_or(live.upgrade),
+            ..live
+        })
+    }
 }
 
 /// A root context. Without an [`Active`] configuration every stream passes through.
@@ -46,6 +59,10 @@ pub struct Root {
     plugin: String,
     work: Option<Work>,
     pub budget: SharedBudget,
+    /// The budget of the policy that looks on.
+    pub shadow_budget: SharedBudget,
+    /// Spans made so far and their bytes.
+    made: (u64, u64),
     /// Signals of upstreams that were believed, against a flood of them.
     pub signals: SignalLimit,
     /// Traces that other instances recalled, likewise.
@@ -71,6 +88,8 @@ impl Root {
             plugin: String::new(),
             work: None,
             budget: SharedBudget::default(),
+            shadow_budget: SharedBudget::default(),
+            made: (0, 0),
             signals: SignalLimit::default(),
             recalls: SignalLimit::default(),
             published: Counts::default(),
@@ -129,6 +148,9 @@ impl Root {
             tick = tick.min(Recall::tick_ms(&policy.upgrade.recall));
         }
         self.budget = SharedBudget::new(&self.plugin);
+        if policy.shadow.is_some() {
+            self.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
+        }
         match &mut self.work {
             // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
             Some(work) => {
@@ -149,8 +171,14 @@ impl Root {
     pub fn offer(&mut self, span: &Span) {
         if let Some(work) = &mut self.work {
             let encoded = encode_span(span, work.active.policy.export.tracestate);
+            self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
             let _ = work.exporter.offer(encoded); // Counted by the exporter.
         }
+    }
+
+    /// Mean size of the spans made so far, in bytes; that of an ordinary one before the first.
+    pub fn mean_span_bytes(&self) -> u64 {
+        self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES)
     }
 
     /// Enough is queued to send it now.

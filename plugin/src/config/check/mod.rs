@@ -8,6 +8,7 @@ use super::environment::EnvironmentResource;
 use super::error::{self, Problem};
 use super::raw;
 use super::{Policy, ResourceSources};
+use crate::shadow::Policy as Shadow;
 use crate::span::{AttributeSettings, KindSetting, bounds};
 use crate::trace_context::{Propagator, TraceIdFormat};
 
@@ -77,6 +78,10 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         },
         sampling: sampling::policy(raw.sampling, findings)?,
         upgrade: upgrade::policy(raw.upgrade, findings)?,
+        shadow: match raw.shadow {
+            Some(raw) => Some(shadow(raw, findings)?),
+            None => None,
+        },
         edge: raw.edge,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {
@@ -92,6 +97,26 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         findings.problems.push(problem.advise(advice));
     }
     findings.problems.is_empty().then_some(policy)
+}
+
+/// The same checks, told under `shadow`.
+fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
+    let known = (findings.problems.len(), findings.warnings.len());
+    let sampling = match raw.sampling {
+        Some(raw) => sampling::policy(raw, findings).map(Some),
+        None => Some(None),
+    };
+    let upgrade = match raw.upgrade {
+        Some(raw) => upgrade::policy(raw, findings).map(Some),
+        None => Some(None),
+    };
+    for problem in findings.problems.iter_mut().skip(known.0) {
+        problem.path.insert_str(0, "shadow.");
+    }
+    for warning in findings.warnings.iter_mut().skip(known.1) {
+        warning.insert_str(0, "shadow.");
+    }
+    Some(Shadow { sampling: sampling?, upgrade: upgrade? })
 }
 
 fn propagators(raw: &[raw::Propagator], findings: &mut Findings) -> Vec<Propagator> {
