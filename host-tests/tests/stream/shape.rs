@@ -69,9 +69,9 @@ fn nothing_in_it_can_hold_a_request_or_close_one() {
 }
 
 #[test]
-fn the_module_is_at_most_460_000_bytes() {
+fn the_module_is_at_most_400_000_bytes() {
     let size = testing::module().size();
-    assert!(size <= 460_000, "{size} bytes");
+    assert!(size <= 400_000, "{size} bytes");
 }
 
 #[test]

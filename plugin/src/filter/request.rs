@@ -179,7 +179,7 @@ impl Vm {
 
     /// The one callback that sees everything, for every stream, also one that never had a request or an answer.
     pub fn log(&mut self, context_id: u32) {
-        let Some(context) = self.streams.remove(&context_id) else { return };
+        let Some(mut context) = self.streams.remove(&context_id) else { return };
         let Self { roots, metrics, entropy, recall, .. } = self;
         let Some(root) = roots.iter_mut().find(|root| root.id == context.root) else { return };
         let Some(active) = root.active() else { return };

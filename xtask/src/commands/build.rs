@@ -12,7 +12,7 @@ use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
 
 /// Bytes that the module may have. Envoy compiles it for each update, at about 1 ms of CPU a KB.
-pub(crate) const SIZE_LIMIT: usize = 460_000;
+pub(crate) const SIZE_LIMIT: usize = 400_000;
 
 /// Builds the module and returns its size in bytes.
 pub(crate) fn execute() -> Result<usize> {
