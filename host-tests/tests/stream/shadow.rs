@@ -107,8 +107,11 @@ fn without_a_shadow_nothing_is_counted_and_with_one_a_dropped_request_costs_no_h
 fn a_shadow_that_goes_with_a_new_configuration_leaves_its_requests_alone() {
     let mut story = beside(json!({ "sampling": { "ratio": 1 } }));
     let request = story.request("inbound", plain("GET", "/items"));
-    story.reconfigure("inbound", &keep_failures());
+    let without = keep_failures().to_string();
+    story.update_config("inbound", without).unwrap_or_else(|refused| panic!("{refused}"));
     request.respond(&mut story, 503);
+    story.drain();
     answered(&mut story, &[200]);
     assert_eq!(story.spans().len(), 1);
+    assert_eq!(counted(&mut story), named(&[("decisions.sampled", 1), ("spans", 1)]));
 }

@@ -17,7 +17,7 @@ use super::{answer, budget::SharedBudget, facts};
 use crate::sampling::{Reason, RequestFacts};
 use crate::shadow::Outcome;
 use crate::span::KindSetting;
-use crate::stream::{Head, Outgoing, Rules, Stream, Upgrade};
+use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, HeaderEdit, XRAY, extract, inject};
 use crate::upgrade::signal::TRACERESPONSE;
@@ -78,8 +78,9 @@ impl Vm {
             parts.context.answered = true;
             return true;
         }
-        let (stream, outgoing, shadow) =
-            begin(&parts.active, (rule, shadow_rule), &extracted, parts.metrics, parts.entropy);
+        let rules = (rule, shadow_rule);
+        let (stream, outgoing) = begin(&parts.active, rules, &extracted, parts.metrics, parts.entropy);
+        parts.context.shadow = shadow(&parts.active, &stream, shadow_rule, &extracted);
         let mut refused = false;
         inject(
             &parts.active.policy.propagators,
@@ -103,7 +104,6 @@ impl Vm {
             parts.metrics.count(Metric::HeadersNotSet);
         }
         parts.context.stream = Some(stream);
-        parts.context.shadow = shadow;
         false
     }
 
@@ -117,10 +117,10 @@ impl Vm {
         let map = Map::ResponseHeaders;
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
         let verdict = known.map(|it| it.verdict);
-        let upgrade = respond(stream, active.rules(), head, verdict, &mut root.budget);
-        if let (Some(shadow), Some(rules)) = (&mut context.shadow, active.shadow()) {
-            let verdict = verdict.filter(|_| rules.upgrade.signal.accept);
-            respond(shadow, rules, head, verdict, &mut root.shadow_budget);
+        let upgrade =
+            stream.response(active.rules(), head, facts::response_flags, verdict, |it| admit(&mut root.budget, it));
+        if let Some(shadow) = &mut context.shadow {
+            respond_shadow(shadow, &active, head, verdict, root);
         }
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
@@ -163,10 +163,10 @@ impl Vm {
         let told = Source::Trailers(trailer(TRACERESPONSE));
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
         let verdict = known.map(|it| it.verdict);
-        let upgrade = respond(stream, active.rules(), head, verdict, &mut root.budget);
-        if let (Some(shadow), Some(rules)) = (&mut context.shadow, active.shadow()) {
-            let verdict = verdict.filter(|_| rules.upgrade.signal.accept);
-            respond(shadow, rules, head, verdict, &mut root.shadow_budget);
+        let upgrade =
+            stream.response(active.rules(), head, facts::response_flags, verdict, |it| admit(&mut root.budget, it));
+        if let Some(shadow) = &mut context.shadow {
+            respond_shadow(shadow, &active, head, verdict, root);
         }
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
@@ -189,8 +189,8 @@ impl Vm {
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
             None => {
                 let (rule, shadow_rule, extracted) = read(&active, metrics);
-                let (stream, _, shadow) = begin(&active, (rule, shadow_rule), &extracted, metrics, entropy);
-                context.shadow = shadow;
+                let stream = begin(&active, (rule, shadow_rule), &extracted, metrics, entropy).0;
+                context.shadow = shadow(&active, &stream, shadow_rule, &extracted);
                 stream
             }
         };
@@ -207,10 +207,9 @@ impl Vm {
             (ResponseFlags::default(), false)
         };
         let ending = stream.ending(flags, tunnel, now);
-        let upgrade = end(&mut stream, active.rules(), &ending, &mut root.budget);
-        if let (Some(shadow), Some(rules)) = (&mut shadow, active.shadow()) {
-            end(shadow, rules, &ending, &mut root.shadow_budget);
-            count_shadow(&Outcome::of(&stream, shadow), rules.kind, root, metrics);
+        let upgrade = stream.end(active.rules(), &ending, |it| admit(&mut root.budget, it));
+        if let Some(shadow) = &mut shadow {
+            end_shadow(shadow, &stream, &active, &ending, root, metrics);
         }
         count_upgrade(upgrade, metrics);
         if upgrade.is_some() {
@@ -244,22 +243,27 @@ impl Vm {
     }
 }
 
-/// The head of an answer, or its trailers: one stream under one policy.
-fn respond(
-    stream: &mut Stream,
-    rules: Rules<'_>,
-    head: Head,
-    known: Option<Verdict>,
-    budget: &mut SharedBudget,
-) -> Option<Upgrade> {
-    stream.response(rules, head, facts::response_flags, known, |limit| admit(budget, limit))
+/// The head of an answer, or its trailers, under the policy that looks on.
+#[inline(never)]
+fn respond_shadow(shadow: &mut Stream, active: &Active, head: Head, known: Option<Verdict>, root: &mut Root) {
+    let Some(rules) = active.shadow() else { return };
+    let known = known.filter(|_| rules.upgrade.signal.accept);
+    shadow.response(rules, head, facts::response_flags, known, |limit| admit(&mut root.shadow_budget, limit));
 }
 
-fn end(stream: &mut Stream, rules: Rules<'_>, ending: &Ending, budget: &mut SharedBudget) -> Option<Upgrade> {
-    stream.end(rules, ending, |limit| admit(budget, limit))
-}
-
-fn count_shadow(outcome: &Outcome, kind: KindSetting, root: &Root, metrics: &mut Metrics) {
+/// The end of a stream under the policy that looks on, and what became of it under both.
+#[inline(never)]
+fn end_shadow(
+    shadow: &mut Stream,
+    stream: &Stream,
+    active: &Active,
+    ending: &Ending,
+    root: &mut Root,
+    metrics: &mut Metrics,
+) {
+    let Some(rules) = active.shadow() else { return };
+    shadow.end(rules, ending, |limit| admit(&mut root.shadow_budget, limit));
+    let outcome = Outcome::of(stream, shadow);
     metrics.count(if outcome.sampled { Metric::ShadowSampled } else { Metric::ShadowDropped });
     match outcome.verdict {
         Some(Verdict::Upgraded) => metrics.count(Metric::ShadowUpgraded),
@@ -272,7 +276,7 @@ fn count_shadow(outcome: &Outcome, kind: KindSetting, root: &Root, metrics: &mut
         _ => {}
     }
     if outcome.kept {
-        let spans = if matches!(kind, KindSetting::Both) { 2 } else { 1 };
+        let spans = if matches!(rules.kind, KindSetting::Both) { 2 } else { 1 };
         let bytes = i64::try_from(root.mean_span_bytes()).unwrap_or_default();
         metrics.add(Metric::ShadowSpans, spans);
         metrics.add(Metric::ShadowBytes, bytes.saturating_mul(spans));
@@ -314,7 +318,7 @@ fn begin(
     extracted: &Extracted,
     metrics: &mut Metrics,
     entropy: &mut super::entropy::Entropy,
-) -> (Stream, Outgoing, Option<Box<Stream>>) {
+) -> (Stream, Outgoing) {
     let rules = active.rules();
     let timed = Stream::wants_clock(rules, rule)
         || active.shadow().is_some_and(|shadow| Stream::wants_clock(shadow, shadow_rule));
@@ -328,8 +332,14 @@ fn begin(
         &mut NewIds { entropy, format: active.policy.trace_id_format },
     );
     count_head(&stream, extracted, metrics);
-    let shadow = active.shadow().map(|rules| Box::new(stream.under(rules, shadow_rule, extracted)));
-    (stream, outgoing, shadow)
+    (stream, outgoing)
+}
+
+/// The same request under the policy that looks on. Apart, like all that is the shadow's: where there is none, a request
+/// pays for a test.
+#[inline(never)]
+fn shadow(active: &Active, stream: &Stream, rule: Option<u16>, extracted: &Extracted) -> Option<Box<Stream>> {
+    active.shadow().map(|rules| Box::new(stream.under(rules, rule, extracted)))
 }
 
 fn count_head(stream: &Stream, extracted: &Extracted, metrics: &mut Metrics) {
