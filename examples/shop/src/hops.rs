@@ -16,6 +16,8 @@ pub struct Hop {
     pub failure: Option<Failure>,
     /// It did not fail, but what failed below it was answered up to here.
     pub told: bool,
+    /// It went well and nothing below it failed, but its trace was upgraded elsewhere.
+    pub recalled: bool,
     /// What was decided before anything could fail at this hop.
     pub head: Head,
 }
@@ -80,7 +82,7 @@ impl Hop {
 
     /// Its span must be at the collector. Every other hop must leave none.
     pub fn must_be_kept(&self) -> bool {
-        self.upgraded() || self.head != Head::Dropped
+        self.upgraded() || self.recalled || self.head != Head::Dropped
     }
 
     /// `tracelift.upgrade.trigger` of its span. What was sampled anyway needs no signal.
@@ -89,6 +91,7 @@ impl Hop {
             (Some(Failure::Status), ..) => Some("http_status"),
             (Some(Failure::Flag(_)), ..) => Some("response_flags"),
             (None, true, Head::Dropped) => Some("signal"),
+            (None, false, Head::Dropped) if self.recalled => Some("recall"),
             _ => None,
         }
     }
@@ -143,7 +146,7 @@ mod tests {
     use crate::testing::span;
 
     fn hop(place: Place) -> Hop {
-        Hop { trace_id: 1, visit: 0, place, failure: None, told: false, head: Head::Dropped }
+        Hop { trace_id: 1, visit: 0, place, failure: None, told: false, recalled: false, head: Head::Dropped }
     }
 
     #[test]
@@ -170,7 +173,10 @@ mod tests {
 
     #[test]
     fn the_own_evidence_names_the_trigger_and_the_signal_only_where_there_is_no_other_reason() {
-        let hop = |failure, told, head| Hop { failure, told, head, ..hop(Place::Gateway(Kind::Server)) };
+        let base = hop(Place::Gateway(Kind::Server));
+        let hop = |failure, told, head| Hop { failure, told, head, ..base.clone() };
+        let recalled = Hop { recalled: true, ..base.clone() };
+        assert_eq!((recalled.trigger(), recalled.must_be_kept()), (Some("recall"), true));
         for (hop, trigger, kept) in [
             (hop(None, false, Head::Dropped), None, false),
             (hop(None, true, Head::Dropped), Some("signal"), true),

@@ -20,6 +20,10 @@ const WORKERS: u32 = 2;
 const BANK_TIMEOUT: &str = "1s";
 /// Shorter than the default, so that a page which is watched keeps up.
 const EXPORT_DELAY_MS: u64 = 500;
+/// What the sidecars ask each other with. A mesh would draw its own and keep it in a secret.
+const RECALL_TOKEN: &str = "the-shop-of-tracelift";
+/// Longer than any request here takes.
+const HOLD_MS: u64 = 4_000;
 
 /// All Envoys, running. Dropping it kills them.
 pub struct Mesh {
@@ -41,6 +45,8 @@ pub struct Counted {
     pub upgrades: BTreeMap<String, u64>,
     /// Triggers that the budget did not admit.
     pub shed: u64,
+    /// Bytes of spans that are held for a recall, or wait to know what became of their call.
+    pub held: u64,
     /// What went wrong within the filter, by name.
     pub problems: BTreeMap<String, u64>,
 }
@@ -66,7 +72,17 @@ impl From<&Stats> for Counted {
         let mut upgrades = family("upgrades.");
         let shed = upgrades.remove("shed").unwrap_or(0);
         let mut problems = family("errors.");
-        for name in ["decisions.inconsistent", "context.restarted", "context.tracestate_discarded", "config.refused"] {
+        for name in [
+            "decisions.inconsistent",
+            "context.restarted",
+            "context.tracestate_discarded",
+            "config.refused",
+            "recall.evicted",
+            "recall.missed",
+            "recall.calls.lost",
+            "recall.requests.denied",
+            "recall.requests.refused",
+        ] {
             if 0 < stats.tracelift(name) {
                 problems.insert(name.to_owned(), stats.tracelift(name));
             }
@@ -77,6 +93,7 @@ impl From<&Stats> for Counted {
             dropped: family("decisions.dropped."),
             upgrades,
             shed,
+            held: stats.tracelift("recall.bytes"),
             problems,
         }
     }
@@ -181,6 +198,7 @@ fn settings(service: &str, ratio: f64) -> impl Fn(&mut Value) {
         json["service_name"] = service.into();
         json["sampling"] = json!({ "ratio": ratio, "rules": probes });
         json["export"]["scheduled_delay_ms"] = EXPORT_DELAY_MS.into();
+        json["upgrade"]["recall"]["hold_ms"] = HOLD_MS.into();
     }
 }
 
@@ -200,6 +218,7 @@ fn sidecar(
     for (peer, address) in peers {
         bootstrap.add_outbound(peer, *address)?;
     }
+    bootstrap.recall(RECALL_TOKEN)?;
     bootstrap.plugin(settings(name, ratio))?;
     // The shipped file's own example of a peer has no counterpart here.
     let hosts = &mut bootstrap.connection_manager("outbound")?["route_config"]["virtual_hosts"];
@@ -218,6 +237,7 @@ fn gateway(module: &Path, storefront: SocketAddr, collector: SocketAddr, ratio: 
     let mut bootstrap = Bootstrap::shipped(Shipped::Gateway, module)?;
     bootstrap.endpoints("frontend", &[storefront])?;
     bootstrap.endpoints("otel_collector", &[collector])?;
+    bootstrap.recall(RECALL_TOKEN)?;
     bootstrap.plugin(settings(GATEWAY, ratio))?;
     Ok(bootstrap)
 }

@@ -36,8 +36,13 @@ impl Request<'_> {
             place: Place::Gateway(kind),
             failure: failed.then_some(Failure::Status),
             told: below && !failed,
+            recalled: false,
             head,
         }));
+        let upgraded = hops.iter().any(Hop::upgraded);
+        for hop in hops.iter_mut().filter(|hop| !hop.upgraded() && hop.head == Head::Dropped) {
+            hop.recalled = upgraded;
+        }
         hops
     }
 
@@ -65,6 +70,7 @@ impl Request<'_> {
             place: Place::Inbound { service, span_id: context.span_id },
             failure,
             told: told && failure.is_none(),
+            recalled: false,
             head,
         };
         let upgraded = hop.upgraded();
@@ -83,7 +89,7 @@ impl Request<'_> {
         let failure = self.failure(*outcome, Some(peer));
         let place = Place::Outbound { service, peer, parent_id: *parent_id };
         let told = told && failure.is_none();
-        let hop = Hop { trace_id: *trace_id, visit: *visit, place, failure, told, head };
+        let hop = Hop { trace_id: *trace_id, visit: *visit, place, failure, told, recalled: false, head };
         let upgraded = hop.upgraded();
         hops.push(hop);
         upgraded
@@ -170,12 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn siblings_that_had_answered_before_the_failure_stay_dropped() {
+    fn siblings_that_had_answered_before_the_failure_are_recalled() {
         let run = checkout(Fault::BankTimeout, OK, OK, Outcome::Status(504), 502);
-        let (well, failed): (Vec<_>, Vec<_>) = outline(&run).into_iter().partition(|line| line.ends_with("-"));
+        let (well, failed): (Vec<_>, Vec<_>) = outline(&run).into_iter().partition(|line| line.ends_with("recall"));
         assert_eq!(
             well,
-            ["> catalog: Dropped -", "cart > catalog: Dropped -", "> cart: Dropped -", "storefront > cart: Dropped -"]
+            [
+                "> catalog: Dropped recall",
+                "cart > catalog: Dropped recall",
+                "> cart: Dropped recall",
+                "storefront > cart: Dropped recall",
+            ]
         );
         assert_eq!(failed[0], "payment > bank: Dropped response_flags");
         assert_eq!(failed.len(), 6);

@@ -56,6 +56,11 @@ impl SpanBuilder {
         self
     }
 
+    pub fn recalled(mut self) -> Self {
+        (self.0.trigger, self.0.priority) = (Some("recall".to_owned()), Some(1));
+        self
+    }
+
     pub fn reason(mut self, reason: &str) -> Self {
         self.0.reason = Some(reason.to_owned());
         self

@@ -74,7 +74,7 @@ impl Evidence {
         }
     }
 
-    /// Every Envoy has counted every request, and no span is on its way.
+    /// Every Envoy has counted every request, no span is on its way, and none can be recalled any more.
     pub fn is_settled(&self) -> bool {
         self.is_exported() && self.exported() == self.spans.len() as u64
     }
@@ -82,7 +82,9 @@ impl Evidence {
     /// Every Envoy has counted every request, and a collector has taken what it had to export.
     pub fn is_exported(&self) -> bool {
         let counted = |name: &str| {
-            self.counted.get(name).is_some_and(|c| c.ledger.is_settled() && c.decisions() == self.streams(name))
+            self.counted
+                .get(name)
+                .is_some_and(|c| c.ledger.is_settled() && c.held == 0 && c.decisions() == self.streams(name))
         };
         MESHED.into_iter().chain([GATEWAY]).all(counted)
     }
@@ -168,13 +170,14 @@ pub mod tests {
     /// T for one half.
     const TH: &str = "ot=th:8";
 
-    /// Three requests at a ratio of one half: the first is sampled and well, the second dropped and fails in the catalog, the
-    /// third is a dropped checkout whose cart swallows that.
+    /// Four requests at a ratio of one half: the first is sampled and well, the second dropped and fails in the catalog, the
+    /// third is a dropped checkout whose cart swallows that, the fourth one whose cart is well and whose bank fails.
     pub fn a_run() -> Evidence {
         let mut evidence = Evidence::new(0.5);
         one_request(&mut evidence, 1, 0x80_0000_0000_0001, true, None);
         one_request(&mut evidence, 2, 0x7f_0000_0000_0002, false, Some(Fault::CatalogCrash));
         swallowed(&mut evidence, 3, 0x7e_0000_0000_0003);
+        with_sibling(&mut evidence, 4, 0x7d_0000_0000_0004);
         let hops = evidence.hops();
         for name in MESHED.into_iter().chain([GATEWAY]) {
             let spans = evidence.spans.iter().filter(|span| span.service == name).count() as u64;
@@ -239,6 +242,46 @@ pub mod tests {
             }
         }
     }
+
+    fn with_sibling(evidence: &mut Evidence, number: u64, trace_id: u128) {
+        let visit = Visit { number, operation: Operation::Checkout, fault: Some(Fault::BankError), context: None };
+        let id = |hop: u64| number * 100 + hop;
+        let server = |service, place| span(service, Kind::Server, trace_id, id(place), Some(id(place - 1)));
+        let client = |service, place, peer, parent| {
+            span(service, Kind::Client, trace_id, id(place), Some(id(parent))).peer(peer)
+        };
+        evidence.answered.push(Answered { visit, status: Ok(visit.expected_status()), signal: None });
+        evidence.spans.extend([
+            span(GATEWAY, Kind::Server, trace_id, id(1), None).upgraded(502).build(),
+            client(GATEWAY, 2, "shop.example", 1).upgraded(502).build(),
+            server("storefront", 3).upgraded(502).build(),
+            client("storefront", 4, "cart", 3).recalled().build(),
+            server("cart", 5).recalled().build(),
+            client("cart", 6, "catalog", 5).recalled().build(),
+            server("catalog", 7).recalled().build(),
+            client("storefront", 8, "payment", 3).upgraded(502).build(),
+            server("payment", 9).upgraded(502).build(),
+            client("payment", 10, BANK, 9).upgraded(500).build(),
+        ]);
+        for (place, service, status) in
+            [(3, "storefront", 502), (5, "cart", 200), (7, "catalog", 200), (9, "payment", 502), (11, BANK, 500)]
+        {
+            let (sampled, tracestate, amazon) = (false, String::new(), visit.amazon_header());
+            let context = SeenContext { trace_id, span_id: id(place), sampled, tracestate, amazon };
+            evidence.arrivals.push(Arrival { visit: number, service, context, outcome: Outcome::Status(status) });
+        }
+        for (service, peer, parent, status, began, ended) in [
+            ("storefront", "cart", 3, 200, 1, 4),
+            ("cart", "catalog", 5, 200, 2, 3),
+            ("storefront", "payment", 3, 502, 5, 8),
+            ("payment", BANK, 9, 500, 6, 7),
+        ] {
+            let (parent_id, sampled, outcome) = (id(parent), false, Outcome::Status(status));
+            let call = Call { visit: number, service, peer, trace_id, parent_id, sampled, outcome, began, ended };
+            evidence.calls.push(call);
+        }
+    }
+
     fn swallowed(evidence: &mut Evidence, number: u64, trace_id: u128) {
         let visit = Visit { number, operation: Operation::Checkout, fault: Some(Fault::Swallowed), context: None };
         let id = |hop: u64| number * 100 + hop;

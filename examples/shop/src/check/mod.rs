@@ -61,6 +61,7 @@ pub fn all(evidence: &Evidence) -> Vec<Check> {
         spans::complete_traces(evidence),
         spans::failing_hops(evidence),
         spans::told_hops(evidence),
+        spans::recalled_hops(evidence),
         spans::later_hops(evidence),
         spans::sampled_hops(evidence),
         spans::reasons(evidence),
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn each_defect_is_found_by_its_check() {
         type Defect = fn(&mut Evidence);
-        let cases: [(&str, Defect); 23] = [
+        let cases: [(&str, Defect); 24] = [
             ("every answer is the planned one", |e| e.answered[0].status = Ok(500)),
             ("every answer is the planned one", |e| e.answered[0].status = Err("no response".into())),
             ("one trace at every service", |e| e.arrivals[1].context.trace_id ^= 1 << 64),
@@ -140,6 +141,7 @@ mod tests {
             ("no client sees the signal", |e| e.answered[2].signal = Some("00-1-2-01".into())),
             ("every failing hop's span is there", |e| lose(e, |span| span.trigger.as_deref() == Some("http_status"))),
             ("every hop above a failure is there", |e| lose(e, |span| span.trigger.as_deref() == Some("signal"))),
+            ("every sibling of a failure is there", |e| lose(e, |span| span.trigger.as_deref() == Some("recall"))),
             ("every failed trace is complete", |e| {
                 lose(e, |span| span.trigger.as_deref() == Some("signal") && span.service == "cart");
             }),

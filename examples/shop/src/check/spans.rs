@@ -16,6 +16,11 @@ pub fn told_hops(evidence: &Evidence) -> Check {
     present(evidence, "every hop above a failure is there", |hop| hop.told, "hops that saw no failure themselves")
 }
 
+/// Each hop of a failed trace that had gone well, on another branch of the tree: it was recalled.
+pub fn recalled_hops(evidence: &Evidence) -> Check {
+    present(evidence, "every sibling of a failure is there", |hop| hop.recalled, "hops that had gone well")
+}
+
 /// A trace that the head sampled is whole.
 pub fn sampled_hops(evidence: &Evidence) -> Check {
     present(
@@ -67,8 +72,8 @@ fn present(evidence: &Evidence, name: &'static str, wanted: impl Fn(&Hop) -> boo
     check.detail(format!("{right} of {cases} {what}"))
 }
 
-/// Each span belongs to a hop that failed, was told, was called later or was sampled by the head, and says which. Siblings
-/// that had answered well before the failure are none of these.
+/// Each span belongs to a hop that failed, was told, was recalled, was called later or was sampled by the head, and says
+/// which.
 pub fn reasons(evidence: &Evidence) -> Check {
     let mut check = Check::new("nothing is kept without a reason");
     let hops = by_trace(evidence.hops());
