@@ -176,12 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn siblings_that_had_answered_before_the_failure_stay_dropped() {
+    fn siblings_that_had_answered_before_the_failure_are_recalled() {
         let run = checkout(Fault::BankTimeout, OK, OK, Outcome::Status(504), 502);
-        let (well, failed): (Vec<_>, Vec<_>) = outline(&run).into_iter().partition(|line| line.ends_with("-"));
+        let (well, failed): (Vec<_>, Vec<_>) = outline(&run).into_iter().partition(|line| line.ends_with("recall"));
         assert_eq!(
             well,
-            ["> catalog: Dropped -", "cart > catalog: Dropped -", "> cart: Dropped -", "storefront > cart: Dropped -"]
+            [
+                "> catalog: Dropped recall",
+                "cart > catalog: Dropped recall",
+                "> cart: Dropped recall",
+                "storefront > cart: Dropped recall",
+            ]
         );
         assert_eq!(failed[0], "payment > bank: Dropped response_flags");
         assert_eq!(failed.len(), 6);
