@@ -137,11 +137,8 @@ pub fn announce(active: &Active, metrics: &mut Metrics, stream: &Stream, map: Op
     let Some(verdict) = stream.verdict() else { return };
     let policy = &active.policy.upgrade.signal;
     let recall = active.policy.upgrade.recall.enabled;
-    if (policy.accept || recall)
-        && verdicts::remember(stream.trace_id(), verdict)
-        && recall
-        && verdict == Verdict::Upgraded
-    {
+    let is_news = (policy.accept || recall) && verdicts::remember(stream.trace_id(), verdict);
+    if is_news && recall && verdict == Verdict::Upgraded {
         recall::announce(stream.trace_id(), metrics);
     }
     let Some(map) = map.filter(|_| policy.emit && !active.policy.edge) else { return };
