@@ -49,10 +49,12 @@ impl Budget {
     /// `Some` is the new state of an admitted trigger; `None` says that it is shed and the state stays.
     pub fn charge(&self, arrival: u64, now: u64) -> Option<u64> {
         let interval = self.interval?;
-        // A state far ahead of the clock can only come from a clock that was set back: begin anew.
-        let arrival = if now.saturating_add(SECOND.max(interval)) < arrival { now } else { arrival };
+        let burst = SECOND.max(interval);
+        // A state far ahead of the clock can only come from a clock that was set back: begin anew. A moment ahead is another
+        // worker that has read its clock since; to begin anew then would admit a second burst.
+        let arrival = if now.saturating_add(burst.saturating_mul(2)) < arrival { now } else { arrival };
         let next = arrival.max(now).saturating_add(interval);
-        (next.saturating_sub(now) <= SECOND.max(interval)).then_some(next)
+        (next.saturating_sub(now) <= burst).then_some(next)
     }
 }
 
@@ -64,6 +66,16 @@ mod tests {
     fn admitted(budget: Budget, times: impl IntoIterator<Item = u64>) -> usize {
         let mut state = 0;
         times.into_iter().filter(|&now| budget.charge(state, now).map(|next| state = next).is_some()).count()
+    }
+
+    #[test]
+    fn a_worker_that_read_its_clock_a_moment_earlier_gets_no_second_burst() {
+        let budget = Budget::per_second(50.0).expect("a rate");
+        let (mut state, now) = (0, 10 * SECOND);
+        while let Some(next) = budget.charge(state, now) {
+            state = next;
+        }
+        assert_eq!(budget.charge(state, now - 1_000), None);
     }
 
     #[test]
