@@ -87,19 +87,13 @@ impl SystemRust {
         vec![format!("-L{WASI_LIBRARIES}"), "-Clink-self-contained=no".into()]
     }
 
-    /// Flags of its Cargo.
-    pub(crate) fn cargo_flags(&self) -> [&'static str; 2] {
-        ["-Z", "build-std=std,panic_abort"]
-    }
-
     fn prepare(&self, command: &mut Command) {
         without_foreign(command);
         for target in [TARGET, PAGE_TARGET] {
             let linker = format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase());
             command.env(linker, &self.linker);
         }
-        // build-std is a matter of the nightly Cargo; Debian's own Rust packages build the same way.
-        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", &self.rustc);
+        command.env("RUSTC", &self.rustc);
     }
 }
 

@@ -17,13 +17,20 @@ pub(crate) const TARGET: &str = "wasm32-wasip1";
 pub(crate) const PAGE_TARGET: &str = "wasm32-unknown-unknown";
 /// Takes one of the two toolchains, `native` or `system`, instead of choosing; for finding out why a build differs.
 const OVERRIDE: &str = "TRACELIFT_WASM_RUST";
+/// The source of the standard library, as rustup calls it.
+const SOURCE: &str = "rust-src";
+/// The standard library is compiled with the module: a filter that never panics has no use for 39 KB of words about panics, and
+/// the one that comes with the target has them. Cargo calls this unstable; Debian's own Rust packages are built the same way.
+const BUILD_STD: [&str; 4] = ["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"];
+/// A panic traps at once, and says nothing: Envoy logs the trap, and `failure_policy` holds.
+const PANIC_FLAGS: [&str; 2] = ["-Zunstable-options", "-Cpanic=immediate-abort"];
 /// Tells the plugin's crate which commit it is built from.
 const COMMIT: &str = "TRACELIFT_COMMIT";
 
 /// A Rust that builds for wasm here.
 pub(crate) enum WasmToolchain {
-    /// The one that runs us; it has the target.
-    Native { version: String, sysroot: PathBuf },
+    /// The one that runs us; it has the target, and most often the source of the standard library.
+    Native { version: String, sysroot: PathBuf, has_source: bool },
     /// The operating system's.
     System(SystemRust),
 }
@@ -31,28 +38,39 @@ pub(crate) enum WasmToolchain {
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
 struct Facts {
-    native_has_target: bool,
+    native: Native,
     has_system: bool,
     rustup_may_download: bool,
     can_install_packages: bool,
+}
+
+/// What the toolchain that runs us has for a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Native {
+    /// All that the module needs.
+    Complete,
+    /// The target, but no source of the standard library: the module gets the one that came with the target, and is larger.
+    Prebuilt,
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     UseNative,
     UseSystem,
-    AddTarget,
+    AddToNative,
     InstallPackages,
     GiveUp,
 }
 
-/// What is here goes before what must be fetched; a target of 25 MB before packages of 250 MB.
+/// What is here goes before what must be fetched; a target of 25 MB before packages of 250 MB; a larger module before none.
 fn choose(facts: Facts) -> Step {
     match facts {
-        Facts { native_has_target: true, .. } => Step::UseNative,
+        Facts { native: Native::Complete, .. } => Step::UseNative,
         Facts { has_system: true, .. } => Step::UseSystem,
-        Facts { rustup_may_download: true, .. } => Step::AddTarget,
+        Facts { rustup_may_download: true, .. } => Step::AddToNative,
         Facts { can_install_packages: true, .. } => Step::InstallPackages,
+        Facts { native: Native::Prebuilt, .. } => Step::UseNative,
         _ => Step::GiveUp,
     }
 }
@@ -77,7 +95,7 @@ impl WasmToolchain {
         loop {
             let system = if wants("system") { SystemRust::find(least) } else { None };
             let facts = Facts {
-                native_has_target: wants("native") && native_has_target(target)?,
+                native: if wants("native") { native_state(target)? } else { Native::Nothing },
                 has_system: system.is_some(),
                 rustup_may_download,
                 can_install_packages,
@@ -85,9 +103,13 @@ impl WasmToolchain {
             match (choose(facts), system) {
                 (Step::UseNative, _) => return Self::native(),
                 (Step::UseSystem, Some(system)) => return Ok(Self::System(system)),
-                (Step::AddTarget, _) => {
+                (Step::AddToNative, _) => {
                     rustup_may_download = false;
-                    if let Err(error) = rustup::download(&["target", "add", target]) {
+                    let mut added = rustup::download(&["target", "add", target]);
+                    if added.is_ok() && target == TARGET {
+                        added = rustup::download(&["component", "add", SOURCE]);
+                    }
+                    if let Err(error) = added {
                         println!("{error:#}");
                     }
                 }
@@ -103,10 +125,13 @@ impl WasmToolchain {
     /// One line for a person.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Native { version, .. } => format!("{version}, with its target for wasm"),
+            Self::Native { version, has_source: true, .. } => version.clone(),
+            Self::Native { version, .. } => format!(
+                "{version} without {SOURCE}, which makes the module 39 KB larger (`rustup component add {SOURCE}` changes that)"
+            ),
             Self::System(rust) => {
                 let Version(major, minor, patch) = rust.version;
-                format!("{} {major}.{minor}.{patch}, with the standard library from source", rust.rustc.display())
+                format!("{} {major}.{minor}.{patch}", rust.rustc.display())
             }
         }
     }
@@ -179,8 +204,9 @@ impl WasmToolchain {
 
     fn native() -> Result<Self> {
         let version = run::output(rustc().arg("--version"))?;
-        let sysroot = run::output(rustc().args(["--print", "sysroot"]))?.into();
-        Ok(Self::Native { version, sysroot })
+        let sysroot = sysroot()?;
+        let has_source = has_source(&sysroot);
+        Ok(Self::Native { version, sysroot, has_source })
     }
 
     fn finish(&self, cargo: &mut Command, package: &str, target: &str) {
@@ -188,9 +214,16 @@ impl WasmToolchain {
             Self::System(rust) if target == TARGET => (&rust.sysroot, rust.flags()),
             Self::System(SystemRust { sysroot, .. }) | Self::Native { sysroot, .. } => (sysroot, Vec::new()),
         };
+        let from_source = match self {
+            Self::System(_) => true,
+            Self::Native { has_source, .. } => *has_source && target == TARGET,
+        };
         if target == TARGET {
             // Without it each address in the code takes five bytes, ready for a second linking that never comes.
             flags.push("-Clink-arg=--compress-relocations".into());
+            if from_source {
+                flags.extend(PANIC_FLAGS.map(String::from));
+            }
         } else {
             // A library below OTLP's messages asks for random numbers at run time only, and nothing of ours calls it.
             flags.push("--cfg=getrandom_backend=\"unsupported\"".into());
@@ -199,8 +232,8 @@ impl WasmToolchain {
         cargo.current_dir(workspace::root()).args(["--release", "--package", package, "--target", target]);
         // A folder of its own: two Cargos in one would build each other's work anew.
         cargo.arg("--target-dir").arg(target_dir());
-        if let Self::System(rust) = self {
-            cargo.args(rust.cargo_flags());
+        if from_source {
+            cargo.args(BUILD_STD).env("RUSTC_BOOTSTRAP", "1");
         }
         // This form takes any path, and wins over a person's RUSTFLAGS, which would change the module.
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
@@ -234,9 +267,24 @@ fn rustc() -> Command {
     rustc
 }
 
-fn native_has_target(target: &str) -> Result<bool> {
+/// The page's engine is not part of the module, and takes the standard library as it comes.
+fn native_state(target: &str) -> Result<Native> {
     let libraries = run::output(rustc().args(["--print", "target-libdir", "--target", target]))?;
-    Ok(fs::read_dir(libraries).is_ok_and(|mut files| files.next().is_some()))
+    let has_target = fs::read_dir(libraries).is_ok_and(|mut files| files.next().is_some());
+    let complete = target != TARGET || has_source(&sysroot()?);
+    Ok(match (has_target, complete) {
+        (true, true) => Native::Complete,
+        (true, false) => Native::Prebuilt,
+        (false, _) => Native::Nothing,
+    })
+}
+
+fn sysroot() -> Result<PathBuf> {
+    Ok(run::output(rustc().args(["--print", "sysroot"]))?.into())
+}
+
+fn has_source(sysroot: &Path) -> bool {
+    sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").exists()
 }
 
 /// The workspace's `rust-version`, which Cargo handed to our own compilation.
@@ -246,9 +294,10 @@ fn least_version() -> Result<Version> {
 
 fn how_to_get_one(target: &str) -> String {
     let packages = debian::install_line(&system_rust::PACKAGES);
+    let source = if target == TARGET { format!(" && rustup component add {SOURCE}") } else { String::new() };
     let note = rustup::unreachable_note().map(|note| format!("  ({note})\n")).unwrap_or_default();
     format!(
-        "no Rust here builds for {target}. One of these will do, then run the command again:\n  rustup target add {target}\n{note}  {packages}   (Debian)"
+        "no Rust here builds for {target}. One of these will do, then run the command again:\n  rustup target add {target}{source}\n{note}  {packages}   (Debian)"
     )
 }
 
@@ -259,15 +308,19 @@ mod tests {
     #[test]
     fn what_is_here_goes_before_what_must_be_fetched() {
         let cases = [
-            ((true, true, true, true), Step::UseNative),
-            ((false, true, true, true), Step::UseSystem),
-            ((false, false, true, true), Step::AddTarget),
-            ((false, false, false, true), Step::InstallPackages),
-            ((false, false, false, false), Step::GiveUp),
-            ((true, false, false, false), Step::UseNative),
+            ((Native::Complete, true, true, true), Step::UseNative),
+            ((Native::Complete, false, false, false), Step::UseNative),
+            ((Native::Prebuilt, true, true, true), Step::UseSystem),
+            ((Native::Nothing, true, true, true), Step::UseSystem),
+            ((Native::Prebuilt, false, true, true), Step::AddToNative),
+            ((Native::Nothing, false, true, true), Step::AddToNative),
+            ((Native::Prebuilt, false, false, true), Step::InstallPackages),
+            ((Native::Nothing, false, false, true), Step::InstallPackages),
+            ((Native::Prebuilt, false, false, false), Step::UseNative),
+            ((Native::Nothing, false, false, false), Step::GiveUp),
         ];
-        for ((native_has_target, has_system, rustup_may_download, can_install_packages), expected) in cases {
-            let facts = Facts { native_has_target, has_system, rustup_may_download, can_install_packages };
+        for ((native, has_system, rustup_may_download, can_install_packages), expected) in cases {
+            let facts = Facts { native, has_system, rustup_may_download, can_install_packages };
             assert_eq!(choose(facts), expected, "{facts:?}");
         }
     }
