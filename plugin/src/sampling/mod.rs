@@ -9,6 +9,6 @@ mod threshold;
 
 pub use decide::{Decision, ExportClass, Parent, Reason, decide, exported_th};
 pub use matcher::{PatternError, RequestFacts, RequestMatcher, StringMatcher};
-pub use policy::{FactsNeeded, Mode, Policy, Rule};
+pub use policy::{Mode, Policy, Rule};
 pub use sampler::{Algorithm, Sampler, Verdict};
 pub use threshold::{Randomness, RatioError, Threshold};

@@ -39,34 +39,10 @@ pub struct Rule {
     pub latency_ms: Option<u64>,
 }
 
-/// Which parts of a request the rules look at. Each part costs a hostcall.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FactsNeeded {
-    /// `:path`.
-    pub path: bool,
-    /// `:method`.
-    pub method: bool,
-    /// `:authority`.
-    pub host: bool,
-    /// Any other header.
-    pub headers: bool,
-}
-
 impl Policy {
     /// There is any rule, so that [`Policy::first_match`] has something to say.
     pub fn needs_request(&self) -> bool {
         !self.rules.is_empty()
-    }
-
-    /// What [`Policy::first_match`] must be told; the rest it never reads.
-    pub fn facts_needed(&self) -> FactsNeeded {
-        let any = |test: fn(&RequestMatcher) -> bool| self.rules.iter().any(|rule| test(&rule.matcher));
-        FactsNeeded {
-            path: any(|matcher| matcher.path.is_some()),
-            method: any(|matcher| !matcher.method.is_empty()),
-            host: any(|matcher| matcher.host.is_some()),
-            headers: any(|matcher| !matcher.headers.is_empty()),
-        }
     }
 
     /// The index of the first rule for this request.
@@ -124,26 +100,10 @@ mod tests {
 
     #[test]
     fn without_rules_nothing_is_asked_of_the_request() {
+        assert!(policy(vec![rule("everything", RequestMatcher::default())]).needs_request());
         let policy = policy(Vec::new());
         assert!(!policy.needs_request());
-        assert_eq!(policy.facts_needed(), FactsNeeded::default());
         assert_eq!(policy.first_match(&RequestFacts::default()), None);
         assert!(policy.rule(Some(0)).is_none());
-    }
-
-    #[test]
-    fn rules_ask_for_the_parts_they_look_at_and_no_others() {
-        let rules = vec![
-            rule("everything", RequestMatcher::default()),
-            rule("probes", path(StringMatcher::Present(true))),
-            rule(
-                "gold",
-                RequestMatcher { headers: vec![("x".into(), StringMatcher::Present(true))], ..Default::default() },
-            ),
-        ];
-        let policy = policy(rules);
-        assert!(policy.needs_request());
-        let wanted = FactsNeeded { path: true, headers: true, ..Default::default() };
-        assert_eq!(policy.facts_needed(), wanted);
     }
 }
