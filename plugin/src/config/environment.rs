@@ -16,7 +16,6 @@ use crate::trace_context::Propagator;
 pub const ON_INVALID_CONFIG: &str = "TRACELIFT_ON_INVALID_CONFIG";
 
 /// One variable that the filter reads.
-#[cfg(feature = "tools")]
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     /// Its name.
@@ -29,13 +28,11 @@ pub struct Variable {
     pub meaning: &'static str,
 }
 
-#[cfg(feature = "tools")]
 const fn variable(name: &'static str, fills: &'static str, meaning: &'static str) -> Variable {
     Variable { name, fills: Some(fills), weaker_than: None, meaning }
 }
 
-/// Every variable that the filter reads.
-#[cfg(feature = "tools")]
+/// Every variable that the filter reads. A table for tools and tests: the module, which does not look at it, is without it.
 pub const VARIABLES: [Variable; 18] = {
     const TRACES_WINS: &str = "The same, weaker than the one with TRACES in its name.";
     const fn weaker(name: &'static str, fills: &'static str, than: &'static str) -> Variable {

@@ -24,9 +24,7 @@ use crate::trace_context::{Propagator, TraceIdFormat};
 use crate::{export, sampling, shadow, upgrade};
 
 pub use bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
-pub use environment::{Environment, ON_INVALID_CONFIG, OnInvalidConfig};
-#[cfg(feature = "tools")]
-pub use environment::{VARIABLES, Variable};
+pub use environment::{Environment, ON_INVALID_CONFIG, OnInvalidConfig, VARIABLES, Variable};
 pub use error::{ConfigError, MAX_PROBLEMS, Problem};
 #[cfg(feature = "schema")]
 pub use schema::{Key, keys, schema};

@@ -1,27 +1,10 @@
 //! The configuration: any bytes are accepted whole or refused with a text that a person can read.
 
-use tracelift::config::{self, Environment, Loaded};
+use tracelift::config::{self, Environment, Loaded, VARIABLES};
 use tracelift::sampling::{Parent, Randomness, RequestFacts, decide};
 use tracelift::trace_context::TraceId;
 
 use crate::Input;
-
-const VARIABLES: [&str; 14] = [
-    "OTEL_SERVICE_NAME",
-    "OTEL_RESOURCE_ATTRIBUTES",
-    "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG",
-    "OTEL_PROPAGATORS",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_EXPORTER_OTLP_COMPRESSION",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-    "OTEL_BSP_MAX_QUEUE_SIZE",
-    "OTEL_BSP_SCHEDULE_DELAY",
-    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-    "TRACELIFT_ON_INVALID_CONFIG",
-];
 
 /// A line of a log: whatever was quoted from the configuration, nothing in it moves a terminal's cursor.
 fn is_one_line(text: &str) -> bool {
@@ -52,7 +35,7 @@ pub(super) fn json(bytes: &[u8]) {
     let mut input = Input::new(rest.get(1..).unwrap_or_default());
     let environment: Environment = (0..input.below(6))
         .map(|_| {
-            let name = input.one_of(&VARIABLES);
+            let name = input.one_of(&VARIABLES).name;
             (name.to_owned(), String::from_utf8_lossy(input.bytes()).into_owned())
         })
         .collect();
