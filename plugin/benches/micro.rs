@@ -5,14 +5,13 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tracelift::export::{Compression, Exporter, Protocol, Settings, encode_span};
+use tracelift::config::{Environment, load};
+use tracelift::export::{Exporter, encode_span};
 use tracelift::sampling::{
     Algorithm, Mode, Parent, Policy, Randomness, RequestFacts, RequestMatcher, Rule, Sampler, StringMatcher, Threshold,
     decide,
 };
-use tracelift::span::{
-    AttributeSettings, HttpFacts, Identity, NodeMetadata, Provenance, Resource, ResourceInputs, Span, SpanKind, build,
-};
+use tracelift::span::{AttributeSettings, HttpFacts, Identity, NodeMetadata, Provenance, Span, SpanKind, build};
 use tracelift::trace_context::{
     Headers, OutgoingContext, Propagator, SpanId, TraceFlags, TraceId, TraceParent, TraceState, extract, inject,
 };
@@ -123,29 +122,11 @@ fn span() -> Span {
     build(&AttributeSettings::default(), SpanKind::Server, identity, black_box(&facts), &provenance)
 }
 
+/// As the default configuration has it.
 fn exporter() -> Exporter {
-    let settings = Settings {
-        protocol: Protocol::HttpProtobuf,
-        cluster: "otel_collector".to_owned(),
-        path: "/v1/traces".to_owned(),
-        authority: "otel-collector".to_owned(),
-        headers: Vec::new(),
-        timeout_ms: 10_000,
-        compression: Compression::None,
-        max_queue_size: 2048,
-        max_queue_bytes: 4 << 20,
-        max_export_batch_size: 512,
-        scheduled_delay_ms: 1_000,
-        tracestate: true,
-    };
-    let resource = Resource::merge(&ResourceInputs {
-        service_name: Some("cart"),
-        attributes: &[],
-        environment_service_name: None,
-        environment_attributes: &[],
-        node: &NodeMetadata::default(),
-    });
-    Exporter::new(settings, &resource)
+    let loaded = load(br#"{"service_name": "cart"}"#, &Environment::default()).expect("a working configuration");
+    let policy = loaded.policy;
+    Exporter::new(policy.export, &policy.resource.merge(&NodeMetadata::default()))
 }
 
 fn export(criterion: &mut Criterion) {

@@ -1,10 +1,11 @@
 //! Settings, spans, a clock and a collector to answer.
 
+use tracelift::config::ResourceSources;
 use tracelift::export::{
     Answer, Compression, Counts, EncodedSpan, Event, ExportRequest, Exporter, Protocol, RequestId, Settings,
     encode_span,
 };
-use tracelift::span::{NodeMetadata, Resource, ResourceInputs, Span, SpanKind, Status, Value};
+use tracelift::span::{NodeMetadata, Resource, Span, SpanKind, Status, Value};
 use tracelift::trace_context::{SpanId, TraceFlags, TraceId};
 
 pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
@@ -33,13 +34,8 @@ pub fn settings(protocol: Protocol) -> Settings {
 }
 
 pub fn resource(service: &str) -> Resource {
-    Resource::merge(&ResourceInputs {
-        service_name: Some(service),
-        attributes: &[],
-        environment_service_name: None,
-        environment_attributes: &[],
-        node: &NodeMetadata::default(),
-    })
+    let sources = ResourceSources { service_name: Some(service.to_owned()), ..ResourceSources::default() };
+    sources.merge(&NodeMetadata::default())
 }
 
 pub fn span(number: u64) -> Span {

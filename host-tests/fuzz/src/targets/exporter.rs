@@ -1,36 +1,30 @@
 //! An exporter that is driven by hand.
 
-use tracelift::export::{Compression, Exporter, Protocol, Settings};
-use tracelift::span::{NodeMetadata, Resource, ResourceInputs};
+use std::sync::LazyLock;
+
+use tracelift::config::{Environment, ResourceSources, load};
+use tracelift::export::{Exporter, Settings};
+use tracelift::span::NodeMetadata;
 
 /// 21 November 2026, in Unix nanoseconds.
 pub(super) const START: u64 = 1_795_255_200_000_000_000;
 
+/// The settings of an empty configuration, read once.
+static DEFAULTS: LazyLock<Settings> =
+    LazyLock::new(|| load(b"{}", &Environment::default()).expect("it is a working configuration").policy.export);
+
 /// Small bounds, so that they are met.
 pub(super) fn settings() -> Settings {
     Settings {
-        protocol: Protocol::HttpProtobuf,
-        cluster: "collector".to_owned(),
-        path: "/v1/traces".to_owned(),
-        authority: "collector".to_owned(),
-        headers: Vec::new(),
-        timeout_ms: 10_000,
-        compression: Compression::None,
         max_queue_size: 16,
         max_queue_bytes: 65_536,
         max_export_batch_size: 4,
         scheduled_delay_ms: 0,
-        tracestate: true,
+        ..DEFAULTS.clone()
     }
 }
 
 pub(super) fn exporter(settings: Settings) -> Exporter {
-    let resource = Resource::merge(&ResourceInputs {
-        service_name: Some("cart"),
-        attributes: &[],
-        environment_service_name: None,
-        environment_attributes: &[],
-        node: &NodeMetadata::default(),
-    });
-    Exporter::new(settings, &resource)
+    let sources = ResourceSources { service_name: Some("cart".to_owned()), ..ResourceSources::default() };
+    Exporter::new(settings, &sources.merge(&NodeMetadata::default()))
 }
