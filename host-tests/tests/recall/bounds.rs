@@ -2,15 +2,15 @@
 
 use serde_json::json;
 use std::time::Duration;
-use tracelift_host::{Headers, RequestSpec, VmId};
+use tracelift_host::{Headers, RequestSpec, VmId, testing};
 
-use crate::mesh::{Mesh, recalling, recalling_with, told, unsampled, unsampled_trace};
+use crate::mesh::{Mesh, recalling, recalling_with, told, unsampled};
 
 #[test]
 fn the_oldest_spans_make_room_for_newer_ones() {
     let mut mesh = Mesh::of(["web"], &recalling_with(json!({"max_bytes": 20_000})));
     for number in 1..=500_u32 {
-        mesh.serve("web", &unsampled_trace(&format!("{number:032x}")), &mut |_, _| 200);
+        mesh.serve("web", &testing::unsampled(&format!("{number:032x}")), &mut |_, _| 200);
     }
     mesh.run(Duration::from_millis(500));
     let web = mesh.envoy("web");
@@ -53,7 +53,7 @@ fn more_upgrades_between_two_ticks_than_the_log_has_room_for_are_counted() {
     configuration["upgrade"]["traces_per_second"] = 1_000_000.into();
     let mut mesh = Mesh::of(["web"], &configuration);
     for number in 1..=600_u32 {
-        mesh.serve("web", &unsampled_trace(&format!("{number:032x}")), &mut |_, _| 500);
+        mesh.serve("web", &testing::unsampled(&format!("{number:032x}")), &mut |_, _| 500);
     }
     mesh.spans();
     assert_eq!(mesh.counter("recall.missed"), 3 * 88, "in each worker, and in the main thread's VM");
@@ -67,7 +67,7 @@ fn a_hundred_failed_traces_are_asked_for_in_few_requests() {
     configuration["upgrade"]["traces_per_second"] = 1000.into();
     let mut mesh = Mesh::of(["web", "cart"], &configuration);
     for number in 1..=100_u32 {
-        mesh.serve("web", &unsampled_trace(&format!("{number:032x}")), &mut |mesh, context| {
+        mesh.serve("web", &testing::unsampled(&format!("{number:032x}")), &mut |mesh, context| {
             mesh.simple_call("web", "cart", context, 200);
             500
         });
@@ -84,7 +84,7 @@ fn an_hour_of_traffic_leaves_nothing_behind() {
     let mut sizes = Vec::new();
     for round in 0..6_u32 {
         for number in 0..500 {
-            let context: Headers = unsampled_trace(&format!("{:032x}", u64::from(round) * 1000 + number + 1));
+            let context: Headers = testing::unsampled(&format!("{:032x}", u64::from(round) * 1000 + number + 1));
             mesh.serve("web", &context, &mut |_, _| 200);
         }
         mesh.run(Duration::from_secs(6));

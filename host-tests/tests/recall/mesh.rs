@@ -10,7 +10,6 @@ use tracelift_host::{Answer, Callout, Envoy, Finished, Headers, Request, Request
 pub const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 pub const TOKEN: &str = "0123456789abcdef";
 pub const RECALL: &str = "tracelift_recall";
-const COLLECTOR: &str = "otel_collector";
 const STEP: Duration = Duration::from_millis(10);
 
 /// Samples nothing by itself and recalls.
@@ -76,13 +75,13 @@ impl Mesh {
     /// Opens the inbound side of a call at `to`.
     pub fn called(&mut self, to: &str, context: &Headers) -> Request {
         let worker = self.worker();
-        self.envoy(to).open(RequestSpec::new("inbound", request(context)).worker(worker))
+        self.envoy(to).open(RequestSpec::new("inbound", testing::request_in(context)).worker(worker))
     }
 
     /// Opens the outbound side of a call from one pod to another.
     pub fn calls(&mut self, from: &str, to: &str, context: &Headers) -> Request {
         let (worker, address) = (self.worker(), self.address(to));
-        let spec = RequestSpec::new("outbound", request(context)).worker(worker);
+        let spec = RequestSpec::new("outbound", testing::request_in(context)).worker(worker);
         self.envoy(from).open(spec.property("upstream.address", address))
     }
 
@@ -110,7 +109,7 @@ impl Mesh {
         let outbound = self.calls(from, to, context);
         let sent = outbound.forwarded_headers(self.envoy(from));
         let answer = match self.pods[to].is_some() {
-            true => passed_on(&self.serve(to, &sent, serve)),
+            true => testing::passed_on(&self.serve(to, &sent, serve)),
             false => Response::status(serve(self, &sent)),
         };
         outbound.respond(self.envoy(from), answer).status.expect("an answer")
@@ -216,51 +215,12 @@ pub fn assert_one_tree(spans: &[ExportedSpan]) {
     assert_eq!(roots, 1, "{:?}", told(spans));
 }
 
-fn start(name: &str, mut configuration: Value) -> Envoy {
-    configuration["service_name"] = name.into();
-    let of_side = |kind: &str| {
-        let mut configuration = configuration.clone();
-        if configuration["span_kind"].is_null() {
-            configuration["span_kind"] = kind.into();
-        }
-        configuration.to_string()
-    };
-    let builder = Envoy::builder(testing::module())
-        .inbound(of_side("server"))
-        .outbound(of_side("client"))
-        .workers(2)
-        .seed(name.bytes().map(u64::from).sum())
-        .cluster(RECALL)
-        .collector(COLLECTOR, Duration::from_millis(5));
+fn start(name: &str, configuration: Value) -> Envoy {
+    let builder = testing::pod(name, configuration).cluster(RECALL);
     builder.start().unwrap_or_else(|refused| panic!("{refused}"))
-}
-
-/// The request that carries this context on.
-fn request(context: &Headers) -> Vec<(String, String)> {
-    let mut headers: Vec<(String, String)> =
-        [(":method", "GET"), (":path", "/items"), (":authority", "shop"), (":scheme", "http")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
-    for name in ["traceparent", "tracestate"] {
-        headers.extend(context.text(name).map(|value| (name.to_owned(), value.to_owned())));
-    }
-    headers
 }
 
 /// What a client outside sends: a trace that it does not record.
 pub fn unsampled() -> Headers {
-    unsampled_trace(TRACE)
-}
-
-pub fn unsampled_trace(trace: &str) -> Headers {
-    Headers::from([("traceparent", &*format!("00-{trace}-00f067aa0ba902b7-02"))])
-}
-
-/// The answer that a hop passed on to its caller, as the caller's proxy gets it.
-fn passed_on(finished: &Finished) -> Response {
-    let mut response = Response::status(finished.status.expect("an answer"));
-    for (name, value) in finished.response_headers.iter().filter(|(name, _)| !name.starts_with(b":")) {
-        response = response.header(name, value);
-    }
-    response
+    testing::unsampled(TRACE)
 }

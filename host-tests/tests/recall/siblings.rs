@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use std::time::Duration;
-use tracelift_host::{LocalReply, Response};
+use tracelift_host::{LocalReply, Response, testing};
 
-use crate::mesh::{Mesh, assert_one_tree, recalling, service, told, unsampled, unsampled_trace};
+use crate::mesh::{Mesh, assert_one_tree, recalling, service, told, unsampled};
 
 const SOON: Duration = Duration::from_secs(1);
 
@@ -157,7 +157,7 @@ fn what_the_budget_shed_is_kept_when_its_trace_is_kept_for_another_reason() {
     let mut poor = recalling();
     poor["upgrade"]["traces_per_second"] = 1.into();
     let mut mesh = Mesh::new([("web", recalling()), ("cart", poor), ("payment", recalling())]);
-    mesh.serve("cart", &unsampled_trace("00000000000000000000000000000007"), &mut |_, _| 500);
+    mesh.serve("cart", &testing::unsampled("00000000000000000000000000000007"), &mut |_, _| 500);
     mesh.serve("web", &unsampled(), &mut |mesh, context| {
         mesh.simple_call("web", "cart", context, 500);
         mesh.simple_call("web", "payment", context, 500);

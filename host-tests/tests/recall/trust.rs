@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use tracelift_host::{Answer, Envoy, Headers, RequestSpec, Response};
+use tracelift_host::{Answer, Envoy, Headers, RequestSpec, Response, testing};
 
 use crate::mesh::{Mesh, TOKEN, TRACE, recalling, recalling_with, told, unsampled};
 
@@ -157,7 +157,7 @@ fn recalls_are_believed_within_bounds_and_asked_again_until_all_is_done() {
     poor["upgrade"]["traces_per_second"] = 1.into();
     let mut mesh = Mesh::new([("web", recalling()), ("cart", poor)]);
     for number in 1..=30_u32 {
-        let context = crate::mesh::unsampled_trace(&format!("{number:032x}"));
+        let context = testing::unsampled(&format!("{number:032x}"));
         mesh.serve("web", &context, &mut |mesh, context| {
             mesh.simple_call("web", "cart", context, 200);
             500

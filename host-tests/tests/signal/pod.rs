@@ -1,8 +1,9 @@
 //! Across the application: the join of the two listeners, and calls that come after a failure.
 
+use tracelift_host::testing::passed_on;
 use tracelift_host::{LocalReply, Response};
 
-use crate::pods::{Pod, drop_all, passed_on, unsampled};
+use crate::pods::{Pod, drop_all, unsampled};
 
 #[test]
 fn a_failure_that_the_application_swallowed_keeps_its_inbound_hop_and_tells_the_caller() {

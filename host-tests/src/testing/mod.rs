@@ -1,9 +1,13 @@
-//! Finding the module that is under test.
+//! Finding the module that is under test, and the pod that stories are told of.
+
+mod pod;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::Module;
+
+pub use pod::{passed_on, pod, request_in, unsampled};
 
 /// The release module: the file that `TRACELIFT_WASM` names, else `target/tracelift.wasm` of the workspace. Compiled once
 /// per process, and kept on disk for the next one.
