@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use crate::VmId;
 use crate::envoy::Envoy;
-use crate::metrics::Metrics;
+use crate::metrics::{MetricKind, Metrics};
 
-/// The sides of the law, read from the process's metrics.
+/// The sides of the law, read from the metrics of a process or of one of its VMs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanBalance {
     /// Counter `tracelift.spans.offered`.
@@ -21,16 +22,27 @@ pub struct SpanBalance {
 }
 
 impl SpanBalance {
-    /// Reads the metrics.
+    /// The whole process's.
     pub fn of(metrics: &Metrics) -> Self {
+        Self::read(metrics, None)
+    }
+
+    /// One VM's, those included that trapped in its place: spans that were queued in them stay queued in the gauges.
+    pub fn of_vm(metrics: &Metrics, vm: VmId) -> Self {
+        Self::read(metrics, Some(vm))
+    }
+
+    fn read(metrics: &Metrics, vm: Option<VmId>) -> Self {
         let prefix = "tracelift.spans.discarded.";
-        let discarded = metrics.counters_under(prefix).into_iter();
+        let counter = |name| metrics.amount(vm, MetricKind::Counter, name);
+        let gauge = |name| metrics.amount(vm, MetricKind::Gauge, name).cast_signed();
+        let discarded = metrics.amounts_under(vm, prefix).into_iter();
         Self {
-            offered: metrics.counter("tracelift.spans.offered"),
-            exported: metrics.counter("tracelift.spans.exported"),
+            offered: counter("tracelift.spans.offered"),
+            exported: counter("tracelift.spans.exported"),
             discarded: discarded.map(|(name, count)| (name[prefix.len()..].to_owned(), count)).collect(),
-            queued: metrics.gauge("tracelift.queue.spans"),
-            in_flight: metrics.gauge("tracelift.exports.in_flight_spans"),
+            queued: gauge("tracelift.queue.spans"),
+            in_flight: gauge("tracelift.exports.in_flight_spans"),
         }
     }
 
@@ -60,7 +72,8 @@ impl fmt::Display for SpanBalance {
 }
 
 impl Envoy {
-    /// Checks the law after one tick of every root, since the module writes its counters on ticks.
+    /// Checks the law, for the process and for each VM, after one tick of every root, since the module writes its counters
+    /// on ticks.
     ///
     /// # Panics
     /// If it does not hold.
@@ -68,6 +81,10 @@ impl Envoy {
         self.tick_all();
         let balance = SpanBalance::of(self.metrics());
         assert!(balance.holds(), "spans were lost or counted twice: {balance}");
+        for vm in self.vms() {
+            let balance = SpanBalance::of_vm(self.metrics(), vm);
+            assert!(balance.holds(), "spans were lost or counted twice in {vm:?}: {balance}");
+        }
         balance
     }
 }

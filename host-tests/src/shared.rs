@@ -9,6 +9,7 @@ use crate::{Status, VmId};
 pub struct SharedData {
     entries: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     last_cas: u32,
+    bytes: usize,
 }
 
 impl SharedData {
@@ -28,7 +29,12 @@ impl SharedData {
             return Err(Status::CasMismatch);
         }
         self.last_cas = self.last_cas.checked_add(1).unwrap_or(1); // 0 means "no CAS".
-        self.entries.insert(key.to_vec(), (value.to_vec(), self.last_cas));
+        let replaced = self.entries.insert(key.to_vec(), (value.to_vec(), self.last_cas));
+        self.bytes += value.len();
+        match replaced {
+            Some((old, _)) => self.bytes -= old.len(),
+            None => self.bytes += key.len(),
+        }
         Ok(())
     }
 
@@ -39,7 +45,7 @@ impl SharedData {
 
     /// Bytes of all keys and values.
     pub fn byte_size(&self) -> usize {
-        self.entries.iter().map(|(key, (value, _))| key.len() + value.len()).sum()
+        self.bytes
     }
 }
 

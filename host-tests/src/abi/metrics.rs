@@ -20,10 +20,16 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> Result<()> {
         },
     )?;
     linker.func_wrap("env", "proxy_increment_metric", |call: Call<'_>, id: u32, offset: i64| {
-        hostcall(call, "proxy_increment_metric", |guest| Ok(guest.process().metrics.increment(id, offset)?))
+        hostcall(call, "proxy_increment_metric", |guest| {
+            let vm = guest.vm().id;
+            Ok(guest.process().metrics.increment(vm, id, offset)?)
+        })
     })?;
     linker.func_wrap("env", "proxy_record_metric", |call: Call<'_>, id: u32, value: u64| {
-        hostcall(call, "proxy_record_metric", |guest| Ok(guest.process().metrics.record(id, value)?))
+        hostcall(call, "proxy_record_metric", |guest| {
+            let vm = guest.vm().id;
+            Ok(guest.process().metrics.record(vm, id, value)?)
+        })
     })?;
     linker.func_wrap("env", "proxy_get_metric", |call: Call<'_>, id: u32, value_at: u32| {
         hostcall(call, "proxy_get_metric", |guest| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::options::Sabotage;
 use super::topology::{COLLECTOR, PodId};
 use crate::otlp::{self, SpanKind};
-use crate::{Answer, Callout, Reply};
+use crate::{Answer, Callout, Reply, VmId};
 
 /// From a request to the answer.
 const LATENCY: Duration = Duration::from_millis(15);
@@ -15,6 +15,7 @@ const LATENCY: Duration = Duration::from_millis(15);
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) pod: PodId,
+    pub(crate) vm: VmId,
     pub(crate) trace: u128,
     pub(crate) parent: Option<u64>,
     pub(crate) kind: SpanKind,
@@ -26,6 +27,8 @@ pub(crate) struct Received {
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
     pub(crate) spans: BTreeMap<u64, Received>,
+    /// How many were taken from each VM.
+    pub(crate) taken: BTreeMap<(PodId, VmId), u64>,
     /// Spans that came again: a request whose answer was late is sent twice.
     pub(crate) repeated: u64,
     pub(crate) away: Option<Absence>,
@@ -69,7 +72,9 @@ impl Collector {
                 otlp::Value::Text(trigger) => Some(trigger),
                 _ => None,
             };
-            let received = Received { pod, trace, parent: id_of(&span.parent_span_id), kind: exported.kind(), trigger };
+            let (vm, parent) = (callout.vm, id_of(&span.parent_span_id));
+            let received = Received { pod, vm, trace, parent, kind: exported.kind(), trigger };
+            *self.taken.entry((pod, vm)).or_default() += 1;
             self.repeated += u64::from(self.spans.insert(id, received).is_some());
         }
         Reply::accept(callout, LATENCY)

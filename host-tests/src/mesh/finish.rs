@@ -9,8 +9,8 @@ use super::hop::{HopId, Kept, RECALLED, Side};
 use super::report::{Figures, Report, Share};
 use super::simulation::Mesh;
 use super::topology::{GATEWAY, PodId};
-use crate::SpanBalance;
 use crate::otlp::SpanKind;
+use crate::{SpanBalance, VmId};
 
 /// The window in which the budget is checked, its burst included.
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,7 +20,9 @@ impl Mesh {
     pub(crate) fn finish(mut self) -> Report {
         for pod in 0..self.topology.pods.len() {
             self.with_envoy(pod, |envoy| envoy.tick_all());
-            self.watch(pod);
+            for vm in self.topology.pods[pod].vms() {
+                self.close_vm(pod, vm);
+            }
         }
         let spans = std::mem::take(&mut self.collector.lock().expect("nobody panics while collecting").spans);
         let by_id: BTreeMap<u64, HopId> = self.hops.iter().enumerate().map(|(id, hop)| (hop.span, id)).collect();
@@ -49,8 +51,9 @@ impl Mesh {
                 continue;
             };
             let hop = &self.hops[id];
-            if (hop.pod, hop.trace) != (received.pod, received.trace) {
-                self.violation(id, "its span arrived from another pod, or in another trace");
+            let home = (hop.pod, VmId::Worker(hop.worker), hop.trace);
+            if home != (received.pod, received.vm, received.trace) {
+                self.violation(id, "its span arrived from another pod or VM, or in another trace");
             } else if received.trigger.as_deref() == Some(RECALLED) {
                 if !self.learned.contains_key(&(hop.pod, hop.trace)) {
                     self.violation(id, "its span was recalled although its Envoy knew of no upgrade");

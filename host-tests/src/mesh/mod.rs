@@ -15,9 +15,10 @@
 //!   repetitions, or in a VM that trapped, and the first two are in the counters.
 //! - **Nothing else.** A hop is kept by a head decision that ratio and parent explain, or by one of these ways.
 //! - **Books.** Every hop that the access log calls kept arrives at the collector below its parent, or a counter tells why
-//!   not, or its VM trapped; the conservation law holds at every tick of every VM.
-//! - **Bounds.** Budgets hold in every second; the memory of each VM and the shared data stay within their bounds; nothing
-//!   of an upgrade leaves the mesh; the module never traps.
+//!   not, or its VM trapped. The conservation law holds in every Envoy and in every VM whenever a counter has changed; no VM
+//!   offers a span that none of its streams kept, or counts one as exported that the collector has not taken from it.
+//! - **Bounds.** Budgets hold in every second; the memory of each VM and the shared data stay within their bounds after
+//!   whatever an Envoy did; nothing of an upgrade leaves the mesh; the module never traps.
 //!
 //! ```no_run
 //! use tracelift_host::mesh::{Mesh, Options};
@@ -28,6 +29,7 @@
 //! assert!(report.violations.is_empty(), "{}", report.violations);
 //! ```
 
+mod books;
 mod call;
 mod causes;
 mod collector;

@@ -6,7 +6,7 @@ use super::context::{Context, verdict_in};
 use super::hop::{Hop, HopId, Kept, Side, When};
 use super::simulation::{Mesh, RequestId};
 use super::topology::PodId;
-use crate::{Finished, Headers, Request, RequestSpec};
+use crate::{Finished, Headers, Request, RequestSpec, VmId};
 use std::time::Duration;
 
 /// Failures are counted over this time, as the budget is.
@@ -110,6 +110,9 @@ impl Mesh {
             }
         };
         let kept = hop.is_kept();
+        if kept {
+            *self.kept.entry((hop.pod, VmId::Worker(hop.worker))).or_default() += 1;
+        }
         if hop.is_upgraded() {
             self.upgraded.insert((hop.pod, hop.trace));
         }

@@ -18,7 +18,7 @@ use super::topology::{GATEWAY, PodId, RECALL, ServiceId, Topology};
 use super::trouble::Weather;
 use super::violation::Violations;
 use crate::random::SeededRandom;
-use crate::{Envoy, Headers, Module, StartError};
+use crate::{Envoy, Headers, Module, StartError, VmId};
 
 /// Index of a request from outside.
 pub(crate) type RequestId = usize;
@@ -93,6 +93,8 @@ pub struct Mesh {
     pub(crate) next_id: u64,
     pub(crate) requests: Vec<ClientRequest>,
     pub(crate) hops: Vec<Hop>,
+    /// How many streams of each VM were kept, by the access log.
+    pub(crate) kept: BTreeMap<(PodId, VmId), u64>,
     /// Traces that a pod's Envoy was seen to have upgraded.
     pub(crate) upgraded: BTreeSet<(PodId, u128)>,
     /// Traces of which that is not certain.
@@ -139,6 +141,7 @@ impl Mesh {
             next_id: 0,
             requests: Vec::new(),
             hops: Vec::new(),
+            kept: BTreeMap::new(),
             upgraded: BTreeSet::new(),
             perhaps_upgraded: BTreeSet::new(),
             unbelieved: BTreeMap::new(),
@@ -219,7 +222,7 @@ impl Mesh {
         self.requests.len() < self.options.requests
     }
 
-    /// Lets an Envoy catch up with the clock, does something with it, and plans when it is to be woken.
+    /// Lets an Envoy catch up with the clock, does something with it, plans when it is to be woken, and checks it.
     ///
     /// # Panics
     /// If the pod has no filter.
@@ -240,6 +243,7 @@ impl Mesh {
         for call in calls {
             self.post(pod, call);
         }
+        self.watch(pod);
         Some(result)
     }
 
@@ -277,7 +281,7 @@ impl Mesh {
         if self.topology.pods[pod].wakes.is_some_and(|due| due <= self.now) {
             self.topology.pods[pod].wakes = None;
             self.with_envoy(pod, Envoy::forget_callouts);
-            self.watch(pod);
+            self.weigh(pod);
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::collector::Collector;
 use super::options::{Odds, Options, Sabotage};
 use crate::random::SeededRandom;
-use crate::{Envoy, EnvoyBuilder, Module, StartError, Status};
+use crate::{Envoy, EnvoyBuilder, Module, StartError, Status, VmId};
 
 /// Index of a pod; the gateway is 0.
 pub(crate) type PodId = usize;
@@ -47,6 +47,8 @@ pub(crate) struct Pod {
     pub(crate) down: [bool; WORKERS],
     pub(crate) generation: [u32; WORKERS],
     pub(crate) memory_at_start: u64,
+    /// Changes of its metrics, and traps, when they were last looked at.
+    pub(crate) seen: (u64, usize),
     /// Failures that this Envoy saw in the last second.
     pub(crate) failures: VecDeque<Duration>,
 }
@@ -116,8 +118,14 @@ impl Pod {
             down: [false; WORKERS],
             generation: [0; WORKERS],
             memory_at_start: memory.flatten().unwrap_or(0),
+            seen: (0, 0),
             failures: VecDeque::new(),
         }
+    }
+
+    /// The VMs of its Envoy; none without the filter.
+    pub(crate) fn vms(&self) -> Vec<VmId> {
+        self.envoy.as_ref().map(Envoy::vms).unwrap_or_default()
     }
 }
 

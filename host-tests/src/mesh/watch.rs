@@ -1,4 +1,4 @@
-//! What is checked at every step: decisions as they are made, books and memory of an Envoy whenever it wakes.
+//! What is checked at every step: decisions as they are made, memory and books of an Envoy after whatever it did.
 
 use super::call::Maker;
 use super::context::Context;
@@ -64,33 +64,47 @@ impl Mesh {
         }
     }
 
-    /// Checks what an Envoy says of itself.
+    /// Checks what an Envoy says of itself, after whatever it did.
     pub(crate) fn watch(&mut self, pod: PodId) {
         let at = self.now - self.started;
         let Some(envoy) = self.topology.pods[pod].envoy.as_ref() else { return };
-        let balance = SpanBalance::of(envoy.metrics());
-        if !balance.holds() {
-            self.violations.add(at, "spans were lost or counted twice", format!("pod {pod}: {balance}"));
-        }
         let held = if self.options.recall { 2 * PENDING_BYTES } else { 0 };
         let bound = self.topology.pods[pod].memory_at_start + 4 * QUEUE_BYTES + held + SLACK;
-        for vm in envoy.vms() {
-            let bytes = envoy.memory_size(vm);
+        let vms = envoy.vms();
+        for vm in &vms {
+            let bytes = envoy.memory_size(*vm);
             self.largest_memory = self.largest_memory.max(bytes);
             if bound < bytes {
                 let details = format!("{vm:?} of pod {pod} takes {bytes} bytes, not at most {bound}");
                 self.violations.add(at, "a VM has outgrown its bounds", details);
             }
         }
-        self.held.0 += u64::try_from(envoy.gauge("tracelift.recall.spans")).unwrap_or(0);
-        self.held.1 += u64::try_from(envoy.gauge("tracelift.recall.bytes")).unwrap_or(0);
         let shared = envoy.shared_data().byte_size();
         if SHARED < shared {
             let details = format!("{shared} bytes in pod {pod}, not at most {SHARED}");
             self.violations.add(at, "shared data have outgrown their bounds", details);
         }
-        if let Some(trap) = envoy.traps().first() {
+        let (seen, traps) = self.topology.pods[pod].seen;
+        for trap in &envoy.traps()[traps..] {
             self.violations.add(at, "the module trapped", format!("pod {pod}: {trap}"));
         }
+        let (changes, traps) = (envoy.metrics().changes(), envoy.traps().len());
+        if seen != changes {
+            let balance = SpanBalance::of(envoy.metrics());
+            if !balance.holds() {
+                self.violations.add(at, "spans were lost or counted twice", format!("pod {pod}: {balance}"));
+            }
+            for vm in vms {
+                self.check_vm(pod, vm);
+            }
+        }
+        self.topology.pods[pod].seen = (changes, traps);
+    }
+
+    /// Notes what an Envoy holds for a recall now.
+    pub(crate) fn weigh(&mut self, pod: PodId) {
+        let Some(envoy) = self.topology.pods[pod].envoy.as_ref() else { return };
+        self.held.0 += u64::try_from(envoy.gauge("tracelift.recall.spans")).unwrap_or(0);
+        self.held.1 += u64::try_from(envoy.gauge("tracelift.recall.bytes")).unwrap_or(0);
     }
 }

@@ -1,6 +1,7 @@
 //! Exports as the collector would read them.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use flate2::Compression;
@@ -9,7 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
-use tracelift_host::{Answer, Envoy, SpanBalance, otlp};
+use tracelift_host::{Answer, Envoy, SpanBalance, VmId, otlp};
 
 use crate::wat;
 
@@ -119,4 +120,25 @@ fn the_law_of_conservation_is_read_from_the_metrics() {
     let negative = SpanBalance { queued: -1, exported: 7, ..balance };
     assert!(!lost.holds() && !negative.holds());
     envoy.advance(Duration::ZERO);
+}
+
+#[test]
+fn a_vm_whose_books_do_not_balance_is_found_although_another_makes_up_for_it() {
+    let source = r#"
+    (func $add (param i32 i32 i32 i64)
+      (drop (call $define_metric (local.get 0) (local.get 1) (local.get 2) (i32.const 16)))
+      (drop (call $increment (i32.load (i32.const 16)) (local.get 3))))
+    (func (export "proxy_on_log") (param i32)
+      (call $add (i32.const 0) str("tracelift.spans.offered") (i64.const 3)))
+    (func (export "proxy_on_queue_ready") (param i32 i32)
+      (call $add (i32.const 0) str("tracelift.spans.exported") (i64.const 2))
+      (call $add (i32.const 1) str("tracelift.queue.spans") (i64.const 1)))"#;
+    let mut envoy = wat::envoy(source).workers(2).start().unwrap();
+    envoy.callback(VmId::Worker(0), "proxy_on_log", &[0]);
+    envoy.callback(VmId::Worker(1), "proxy_on_queue_ready", &[0, 0]);
+    let of = |vm| SpanBalance::of_vm(envoy.metrics(), vm);
+    assert!(SpanBalance::of(envoy.metrics()).holds());
+    assert_eq!((of(VmId::Worker(0)).offered, of(VmId::Worker(1)).exported, of(VmId::Worker(1)).queued), (3, 2, 1));
+    assert!(of(VmId::Main).holds() && !of(VmId::Worker(0)).holds() && !of(VmId::Worker(1)).holds());
+    assert!(catch_unwind(AssertUnwindSafe(|| envoy.assert_conservation())).is_err());
 }
