@@ -1,7 +1,6 @@
 //! The last reckoning: what arrived at the collector against what the hops say, and every Envoy's counters against both.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::causes::Cause;
 use super::collector::Received;
@@ -11,9 +10,6 @@ use super::simulation::Mesh;
 use super::topology::{GATEWAY, PodId};
 use crate::otlp::SpanKind;
 use crate::{SpanBalance, VmId};
-
-/// The window in which the budget is checked, its burst included.
-const SECOND: Duration = Duration::from_secs(1);
 
 impl Mesh {
     /// Checks what can be checked at the end only, and counts.
@@ -28,7 +24,6 @@ impl Mesh {
         let by_id: BTreeMap<u64, HopId> = self.hops.iter().enumerate().map(|(id, hop)| (hop.span, id)).collect();
         self.check_received(&spans, &by_id);
         let spare = self.check_books(&spans);
-        self.check_budgets();
         if self.options.recall {
             self.check_siblings(&spans, &spare);
         }
@@ -110,20 +105,6 @@ impl Mesh {
             }
         }
         spare
-    }
-
-    /// No Envoy upgrades more traces of its own accord than its budget and one burst.
-    fn check_budgets(&mut self) {
-        let limit = 2 * self.options.budget as usize + 1;
-        for (pod, mut charges) in std::mem::take(&mut self.charges) {
-            charges.sort();
-            let crowd = charges.windows(limit + 1).find(|window| window[limit] - window[0] < SECOND);
-            if let Some(crowd) = crowd {
-                let at = crowd[0] - self.started;
-                let details = format!("more than {limit} within a second in pod {pod}");
-                self.violations.add(at, "the budget was exceeded", details);
-            }
-        }
     }
 
     fn figures(&self, spans: &BTreeMap<u64, Received>) -> Figures {

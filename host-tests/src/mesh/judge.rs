@@ -91,15 +91,15 @@ impl Mesh {
             self.judge_words(moment.hop, when, upgraded);
         }
         let hop = &self.hops[moment.hop];
+        let (pod, trace) = (hop.pod, hop.trace);
         let at = hop.time_of(when).map_or(self.now, |(_, at)| at);
         if own.is_some() && told.is_none() && upgraded {
-            self.charges.entry(hop.pod).or_default().push(at);
+            self.charge(pod, at);
         }
         if upgraded {
-            self.learned.entry((hop.pod, hop.trace)).and_modify(|known| *known = at.min(*known)).or_insert(at);
+            self.learned.entry((pod, trace)).and_modify(|known| *known = at.min(*known)).or_insert(at);
         }
-        let hop = &self.hops[moment.hop];
-        let in_pod = said.in_pod.entry((hop.pod, hop.trace)).or_default();
+        let in_pod = said.in_pod.entry((pod, trace)).or_default();
         *in_pod |= upgraded;
         said.of_hop.insert(moment.hop, Verdict { upgraded, when });
         let hop = &mut self.hops[moment.hop];

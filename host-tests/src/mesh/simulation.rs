@@ -101,7 +101,7 @@ pub struct Mesh {
     pub(crate) perhaps_upgraded: BTreeSet<(PodId, u128)>,
     /// Hops that did not believe what they were told, by pod.
     pub(crate) unbelieved: BTreeMap<PodId, u64>,
-    /// When a pod charged its budget for an upgrade.
+    /// When a pod charged its budget for an upgrade, in order.
     pub(crate) charges: BTreeMap<PodId, Vec<Duration>>,
     pub(crate) largest_memory: u64,
     /// When a pod's Envoy first knew that a trace is kept.

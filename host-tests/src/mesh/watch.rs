@@ -1,4 +1,7 @@
-//! What is checked at every step: decisions as they are made, memory and books of an Envoy after whatever it did.
+//! What is checked at every step: decisions as they are made, budgets as they are charged, memory and books of an Envoy after
+//! whatever it did.
+
+use std::time::Duration;
 
 use super::call::Maker;
 use super::context::Context;
@@ -7,6 +10,8 @@ use super::simulation::Mesh;
 use super::topology::{PENDING_BYTES, PodId, QUEUE_BYTES};
 use crate::{Headers, SpanBalance};
 
+/// The window in which the budget is checked, its burst included.
+const SECOND: Duration = Duration::from_secs(1);
 /// What a VM may take beside what it had at its start: twice the bounds of both listeners' queues, for what is copied while
 /// a batch is made, and room for streams.
 const SLACK: u64 = 256 * 1024;
@@ -50,6 +55,21 @@ impl Mesh {
         };
         if hop.sampled != expected {
             self.violation(id, "the head decision is not what ratio, parent and earlier upgrades ask for");
+        }
+    }
+
+    /// An Envoy has charged its budget for an upgrade at this time: it upgrades no more traces of its own accord than its
+    /// budget and one burst. Requests are judged when they have come to rest, so that times come in any order.
+    pub(crate) fn charge(&mut self, pod: PodId, at: Duration) {
+        let limit = 2 * self.options.budget as usize + 1;
+        let charges = self.charges.entry(pod).or_default();
+        let place = charges.partition_point(|earlier| *earlier <= at);
+        charges.insert(place, at);
+        // Of the crowds of one too many that this one is part of, the first.
+        let around = &charges[place.saturating_sub(limit)..charges.len().min(place + limit + 1)];
+        if let Some(crowd) = around.windows(limit + 1).find(|crowd| crowd[limit] - crowd[0] < SECOND) {
+            let details = format!("more than {limit} within a second in pod {pod}");
+            self.violations.add(crowd[0] - self.started, "the budget was exceeded", details);
         }
     }
 
