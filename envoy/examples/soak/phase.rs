@@ -1,6 +1,6 @@
 //! What happens while the traffic goes on.
 
-use crate::scene::{BoxError, Scene};
+use crate::scene::{BoxError, Scene, TOKEN, trace};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
 use tracelift_envoy::{Answer, Client, Request, flood};
@@ -28,11 +28,13 @@ pub enum Phase {
     OpenStreams,
     /// Each request another route, tenant and trace.
     ManyOfEverything,
+    /// Other instances ask for traces, most of them unknown here, and far more than the budget admits.
+    RecallStorm,
 }
 
 impl Phase {
     /// The order in which they come, again and again.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Calm,
         Self::ErrorStorm,
         Self::CollectorDown,
@@ -43,6 +45,7 @@ impl Phase {
         Self::ConfigurationFlaps,
         Self::OpenStreams,
         Self::ManyOfEverything,
+        Self::RecallStorm,
     ];
 
     /// For the line.
@@ -58,6 +61,7 @@ impl Phase {
             Self::ConfigurationFlaps => "config flaps",
             Self::OpenStreams => "open streams",
             Self::ManyOfEverything => "many of all",
+            Self::RecallStorm => "recall storm",
         }
     }
 
@@ -87,6 +91,7 @@ impl Phase {
                 sleep_until(until.into()).await;
             }
             Self::ManyOfEverything => scene.add(flood(scene.to, 4, 20_000, |number| head("/direct", number)).await?),
+            Self::RecallStorm => scene.add(flood(scene.to, 4, 20_000, recall).await?),
         }
         sleep_until(until.into()).await;
         if self == Self::CollectorDown {
@@ -99,9 +104,18 @@ impl Phase {
 
 /// A request of the floods, of its own tenant, route and trace.
 fn head(path: &str, number: u64) -> String {
-    let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let trace = trace(number);
     format!(
         "GET {path}/{number} HTTP/1.1\r\nhost: tenant-{number}.example\r\n\
-         traceparent: 00-{number:016x}{id:016x}-00f067aa0ba902b7-02\r\n"
+         traceparent: 00-{trace}-00f067aa0ba902b7-02\r\n"
+    )
+}
+
+/// A recall request for a trace of its own.
+fn recall(number: u64) -> String {
+    let trace = trace(number);
+    format!(
+        "GET /.well-known/tracelift/recall HTTP/1.1\r\nhost: pod\r\ntraceparent: ff-tracelift-recall-1\r\n\
+         x-tracelift-recall: 1;{trace}\r\nx-tracelift-token: {TOKEN}\r\n"
     )
 }

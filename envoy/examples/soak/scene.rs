@@ -11,12 +11,17 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use tracelift_envoy::ports::any_loopback;
 use tracelift_envoy::process::{module, replace_file};
-use tracelift_envoy::{Bootstrap, Collector, Envoy, Launch, Ledger, Load, Request, Shipped, Stats, Tally, Upstream};
+use tracelift_envoy::{Bootstrap, Collector, Envoy, Launch, Load, Request, Shipped, Stats, Tally, Upstream};
 
 pub type BoxError = Box<dyn std::error::Error>;
 
 /// One request in so many is answered with 503.
 const FAILS: u64 = 20;
+/// What the mesh shares, if it were one: recall is on.
+pub const TOKEN: &str = "a-secret-of-the-soak";
+/// Bytes that each worker may hold for a recall: small, so that a storm meets the bound.
+const HELD_BYTES: u64 = 256 * 1024;
+const WORKERS: u32 = 2;
 /// How long a replaced configuration goes on: less than a phase, so that what a drain cuts is cut in the phase after at most.
 const DRAIN_SECONDS: u32 = 8;
 /// How long the books may take to balance: each VM writes its counters every 100 ms, one after the other.
@@ -27,6 +32,8 @@ pub struct Scene {
     pub collector: Collector,
     /// The listener `inbound`.
     pub to: SocketAddr,
+    /// The listener `outbound`.
+    from: SocketAddr,
     envoy: Envoy,
     upstream: Upstream,
     bootstrap: Bootstrap,
@@ -48,21 +55,26 @@ impl Scene {
         for (path, status) in [("/direct", 200), ("/broken", 500)] {
             bootstrap.add_route("inbound", path, json!({ "direct_response": { "status": status } }))?;
         }
+        bootstrap.recall(TOKEN)?;
         bootstrap.plugin(|json| {
             json["sampling"] = json!({ "ratio": 0.2 });
             json["export"]["timeout_ms"] = 2_000.into();
+            json["upgrade"]["recall"]["max_bytes"] = HELD_BYTES.into();
         })?;
-        // A port that was free a moment ago: it has to stay the same through all updates.
-        let to = std::net::TcpListener::bind(any_loopback())?.local_addr()?;
+        // Ports that were free a moment ago: they have to stay the same through all updates.
+        let free = || std::net::TcpListener::bind(any_loopback())?.local_addr();
+        let (to, from) = (free()?, free()?);
         bootstrap.listen("inbound", to)?;
+        bootstrap.listen("outbound", from)?;
         let directory = tempfile::tempdir()?;
         let file = directory.path().join("listeners.json");
         let mut dynamic = bootstrap.clone();
         replace_file(&file, &dynamic.listeners_from_file(&file))?;
-        let envoy = Launch::new()?.workers(2).drain_seconds(DRAIN_SECONDS).start(&dynamic).await?;
+        let envoy = Launch::new()?.workers(WORKERS).drain_seconds(DRAIN_SECONDS).start(&dynamic).await?;
         Ok(Self {
             collector,
             to,
+            from,
             envoy,
             upstream,
             bootstrap,
@@ -74,20 +86,23 @@ impl Scene {
         })
     }
 
-    /// Traffic of every sort: with a context and without, sampled and not, HTTP/1.1 and HTTP/2, fine and failing.
+    /// Traffic of every sort: that comes to the pod and that its application sends, with a context and without, sampled and
+    /// not, HTTP/1.1 and HTTP/2, fine and failing. Two requests make a trace; when the second fails, the first is recalled.
     pub fn loads(&self) -> Loads {
-        let to = self.to;
+        let (to, from) = (self.to, self.from);
         Loads(Load::start(4, move |number| {
             let path = if number % FAILS == 7 { "/status/503" } else { "/status/200" };
-            let request = Request::get(to, path).header("user-agent", "soak/1").header("accept", "*/*");
-            let trace = format!("{number:016x}{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-            let request = match number % 4 {
+            let (pair, calls) = (number / 2, (number / FAILS).is_multiple_of(2));
+            let request = if calls { Request::get(from, path).host("payments") } else { Request::get(to, path) };
+            let request = request.header("user-agent", "soak/1").header("accept", "*/*");
+            let trace = trace(pair);
+            let request = match pair % 7 {
                 0 => request,
                 1 => request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-03")),
-                2 => request
+                2 => request.header("traceparent", b"\xff no context".as_slice()),
+                _ => request
                     .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-02"))
                     .header("tracestate", "ot=th:8,vendor=x"),
-                _ => request.header("traceparent", b"\xff no context".as_slice()),
             };
             if number % 3 == 0 { request.http2() } else { request }
         }))
@@ -108,12 +123,13 @@ impl Scene {
 
     /// Reads everything, when the books balance, or as they are when they do not in time.
     pub async fn look(&self, at: Duration, phase: &'static str, loads: &Loads) -> Result<Line, BoxError> {
-        self.line(at, phase, (loads.0.ended(), loads.0.broken()), Ledger::balances).await
+        self.line(at, phase, (loads.0.ended(), loads.0.broken()), |stats| stats.ledger().balances()).await
     }
 
-    /// The same at the end, when everything has left.
+    /// The same at the end, when everything has left and nothing is held any more.
     pub async fn settle(&self, at: Duration) -> Result<Line, BoxError> {
-        self.line(at, "at the end", (0, 0), Ledger::is_settled).await
+        let is_empty = |stats: &Stats| stats.ledger().is_settled() && stats.tracelift("recall.bytes") == 0;
+        self.line(at, "at the end", (0, 0), is_empty).await
     }
 
     async fn line(
@@ -121,12 +137,12 @@ impl Scene {
         at: Duration,
         phase: &'static str,
         (requests, broken): (u64, u64),
-        condition: impl Fn(&Ledger) -> bool,
+        condition: impl Fn(&Stats) -> bool,
     ) -> Result<Line, BoxError> {
         let started = Instant::now();
         let stats = loop {
             let stats = self.envoy.admin().stats().await?;
-            if condition(&stats.ledger()) || PATIENCE < started.elapsed() {
+            if condition(&stats) || PATIENCE < started.elapsed() {
                 break stats;
             }
             sleep(Duration::from_millis(50)).await;
@@ -137,6 +153,11 @@ impl Scene {
         let (resident, received) = (self.envoy.resident_bytes(), self.received.load(Ordering::Relaxed));
         Ok(Line { at, phase, requests: requests + floods.sent(), broken, floods, resident, received, stats })
     }
+}
+
+/// A trace-id of its own for each number.
+pub fn trace(number: u64) -> String {
+    format!("{number:016x}{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
 }
 
 /// The traffic that never stops.
@@ -169,12 +190,24 @@ pub struct Line {
     pub stats: Stats,
 }
 
+impl Line {
+    /// Bytes that wait for a recall, in all workers.
+    pub fn held(&self) -> u64 {
+        self.stats.tracelift("recall.bytes")
+    }
+
+    /// The most that may.
+    pub fn held_at_most() -> u64 {
+        HELD_BYTES * u64::from(WORKERS)
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ledger = self.stats.ledger();
         write!(
             f,
-            "{:>6.0} {:<17} {:>9} {:>6} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>9}  {}",
+            "{:>6.0} {:<17} {:>9} {:>6} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
             self.at.as_secs_f64(),
             self.phase,
             self.requests,
@@ -186,6 +219,8 @@ impl fmt::Display for Line {
             ledger.in_flight,
             self.stats.sum("upgrades.") - self.stats.tracelift("upgrades.shed"),
             self.stats.tracelift("upgrades.shed"),
+            self.stats.tracelift("recall.given_up"),
+            self.held() >> 10,
             if ledger.balances() { "balances" } else { "DOES NOT BALANCE" }
         )
     }

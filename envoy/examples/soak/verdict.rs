@@ -6,12 +6,12 @@ use std::fmt;
 use tracelift_envoy::Tally;
 
 /// Above the columns of a line.
-pub const HEADINGS: &str = "     s phase              requests    MiB   offered  exported discarded  queued in flight  upgraded      shed  law";
+pub const HEADINGS: &str = "     s phase              requests    MiB   offered  exported discarded  queued in flight  upgraded      shed  recalled  held KiB  law";
 
 /// What memory may still grow by after the first round of all phases, in bytes.
 const GROWTH: u64 = 32 << 20;
 /// Lines of the first round, in which pools and arenas come to their size.
-const WARM_UP: usize = 10;
+const WARM_UP: usize = Phase::ALL.len();
 
 /// Collects what went wrong.
 #[derive(Default)]
@@ -52,6 +52,13 @@ impl Verdict {
                 .push(format!("{broken} requests broke in the phase that ended after {:.0} s", line.at.as_secs_f64()));
         }
         self.broken = line.broken;
+        if Line::held_at_most() < line.held() {
+            self.problems.push(format!(
+                "after {:.0} s: {} bytes are held for a recall",
+                line.at.as_secs_f64(),
+                line.held()
+            ));
+        }
         let vms = line.stats.get("wasm.envoy.wasm.runtime.v8.active");
         if *self.vms.get_or_insert(vms) != vms {
             self.problems.push(format!("after {:.0} s: {vms} VMs; a worker's has trapped", line.at.as_secs_f64()));
@@ -64,8 +71,15 @@ impl Verdict {
         if !ledger.is_settled() {
             self.problems.push(format!("spans do not leave at the end: {ledger}"));
         }
+        if last.held() != 0 {
+            self.problems.push(format!("{} bytes are held for a recall, and nobody lets go of them", last.held()));
+        }
         if last.stats.sum("errors.") != 0 {
             self.problems.push(format!("{} hostcalls failed", last.stats.sum("errors.")));
+        }
+        let recalls = ["recall.given_up", "recall.requests.answered"].map(|name| last.stats.tracelift(name));
+        if WARM_UP <= self.lines && recalls.contains(&0) {
+            self.problems.push("nothing was recalled".to_owned());
         }
         if last.received < ledger.exported {
             self.problems.push(format!("{} exported, and the collector has {}", ledger.exported, last.received));
@@ -76,7 +90,7 @@ impl Verdict {
         if others != 0 || self.broken < missing || tally.sent() != tally.answered() + self.broken {
             self.problems.push(format!("{failing} requests were to get 503 and all others 200: {tally}"));
         }
-        if last.floods.broken.is_some() || last.floods.statuses.keys().any(|status| ![200, 500].contains(status)) {
+        if last.floods.broken.is_some() || last.floods.statuses.keys().any(|status| ![200, 429, 500].contains(status)) {
             self.problems.push(format!("of the floods: {}", last.floods));
         }
         if WARM_UP < self.lines && self.warm + GROWTH < self.most {
