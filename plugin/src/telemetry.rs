@@ -5,7 +5,7 @@
 pub enum Kind {
     /// Only grows.
     Counter,
-    /// Goes up and down; summed over all worker VMs of a process.
+    /// Goes up and down; summed over all worker VMs of a process, but for `config.ratio_ppm`, which each of them sets.
     Gauge,
     /// Values in milliseconds.
     Histogram,
@@ -108,6 +108,7 @@ metrics! {
     HostcallFailed Counter "errors.hostcall" "Hostcalls that failed and cost at most a detail of a span."
     ConfigAccepted Counter "config.accepted" "Configurations taken into use, counted in each worker."
     ConfigRefused Counter "config.refused" "Configurations refused, counted in each worker."
+    ConfigRatio Gauge "config.ratio_ppm" "The general ratio in use, sampling.ratio, in millionths: the one that a worker took up last."
     ConfigPassThrough Counter "config.pass_through" "Configurations refused while TRACELIFT_ON_INVALID_CONFIG=pass_through: the filter does nothing."
 }
 

@@ -34,6 +34,7 @@ fn promtool_takes_the_rules_and_every_alert_fires_for_what_it_is_named_after() {
         let (passed, said) = promtool(arguments);
         assert!(passed, "{said}");
     }
+    a_limit_that_somebody_set_is_watched();
     let tests = fs::read_to_string(folder().join("tracelift.rules.test.yaml")).unwrap();
     for (alert, runbook) in alerts() {
         assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert} has no test");
@@ -42,6 +43,34 @@ fn promtool_takes_the_rules_and_every_alert_fires_for_what_it_is_named_after() {
         let headings = page.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_lowercase);
         assert!(headings.into_iter().any(|found| found == heading), "{alert}: {runbook} leads nowhere");
     }
+}
+
+/// The rules with the one figure changed that a person sets, against the same traffic.
+fn a_limit_that_somebody_set_is_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = RULES.replace("vector(+Inf)", "vector(1000)");
+    assert_ne!(rules, RULES);
+    fs::write(directory.path().join("tracelift.rules.yaml"), rules).unwrap();
+    let fires = serde_json::json!({
+        "rule_files": ["tracelift.rules.yaml"],
+        "evaluation_interval": "30s",
+        "tests": [{
+            "interval": "30s",
+            "input_series": [{ "series": "tracelift_spans_exported{instance=\"a\"}", "values": "0+3000000x300" }],
+            "alert_rule_test": [{ "alertname": "TraceliftBillAboveLimit", "eval_time": "140m", "exp_alerts": [{
+                "exp_labels": { "severity": "ticket" },
+                "exp_annotations": {
+                    "summary": "a month like the last hour would cost 164250 USD",
+                    "description": "More spans are exported than the limit in the rules file allows.",
+                    "runbook": "envoy/docs/runbook.md#traceliftbillabovelimit",
+                },
+            }] }],
+        }],
+    });
+    let file = directory.path().join("fires.yaml");
+    fs::write(&file, fires.to_string()).unwrap();
+    let (passed, said) = promtool(&["test", "rules", &file.display().to_string()]);
+    assert!(passed, "{said}");
 }
 
 fn rules() -> Vec<Value> {
@@ -71,7 +100,9 @@ fn dashboard_expressions() -> Vec<String> {
     targets
         .map(|target| {
             let expression = target["expr"].as_str().unwrap();
-            expression.replace("$__rate_interval", "1m").replace("$instance", ".*").replace("$price_per_million", "5")
+            [("$__rate_interval", "1m"), ("$instance", ".*"), ("$price_per_million", "5"), ("$spans_per_trace", "8")]
+                .iter()
+                .fold(expression.to_owned(), |text, (name, value)| text.replace(name, value))
         })
         .collect()
 }
@@ -183,6 +214,7 @@ async fn every_metric_that_dashboard_and_rules_name_is_scraped_from_a_real_envoy
         .plugin(|json| {
             json["sampling"]["ratio"] = 0.5.into();
             json["export"]["scheduled_delay_ms"] = 100.into();
+            json["shadow"] = serde_json::json!({ "sampling": { "mode": "independent", "ratio": 0.9 } });
         })
         .unwrap();
     let envoy = Launch::new().unwrap().workers(2).start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"));
@@ -190,7 +222,8 @@ async fn every_metric_that_dashboard_and_rules_name_is_scraped_from_a_real_envoy
     wait_until("Prometheus scrapes", async || !prometheus.query("up == 1").await.is_empty()).await;
 
     let (client, to) = (Client::new(), envoy.address("inbound").unwrap());
-    let realised = "tracelift:ratio:realised > 0 and tracelift:spans:completeness5m == 1";
+    let realised = "tracelift:ratio:realised > 0 and tracelift:ratio:configured == 0.5 and tracelift:spans:completeness5m == 1 \
+                    and tracelift:shadow:disagreement15m > 0 and tracelift:shadow:bill:usd_per_month > 0";
     wait_until("the rules have figures", async || {
         for path in ["/cart", "/cart", "/status/503"] {
             client.send(Request::get(to, path)).await.unwrap();
@@ -210,12 +243,45 @@ async fn every_metric_that_dashboard_and_rules_name_is_scraped_from_a_real_envoy
             );
         }
     }
+    let named: BTreeSet<_> = expressions.iter().flat_map(|expression| names(expression)).collect();
+    let page = envoy.admin().prometheus().await.unwrap();
+    for name in exported(&page) {
+        let is_histogram = page.lines().any(|line| line == format!("# TYPE {name} histogram"));
+        let shown = if is_histogram { format!("{name}_bucket") } else { name.clone() };
+        assert!(named.contains(&shown), "{name} is exported, and no panel and no rule shows it");
+    }
     for expression in dashboard_expressions() {
         let result = prometheus.query(&expression).await;
         assert!(!result.is_empty(), "an empty panel: {expression}");
     }
     assert!(prometheus.query("ALERTS{alertstate=\"firing\"}").await.is_empty(), "a healthy Envoy is quiet");
-    promtool_reads(&envoy.admin().prometheus().await.unwrap());
+    promtool_reads(&page);
+    every_metric_is_in_the_reference_and_the_other_way_round(&envoy).await;
+}
+
+/// Our metrics on a page of Prometheus, by the lines that tell their types.
+fn exported(page: &str) -> BTreeSet<String> {
+    let named = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    named.filter(|name| name.starts_with("tracelift_")).map(str::to_owned).collect()
+}
+
+/// The table of the README has what a real Envoy shows under `wasmcustom.`, no more and no less.
+async fn every_metric_is_in_the_reference_and_the_other_way_round(envoy: &Envoy) {
+    let readme = fs::read_to_string(folder().join("../../README.md")).unwrap();
+    let table =
+        readme.split("<!-- metrics -->").nth(1).and_then(|rest| rest.split("<!-- /metrics -->").next()).unwrap();
+    let documented: BTreeSet<_> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `tracelift.")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    let stats = envoy.admin().get("/stats?filter=tracelift").await.unwrap().text();
+    let shown: BTreeSet<_> = stats
+        .lines()
+        .filter_map(|line| line.strip_prefix("wasmcustom.tracelift.")?.split(':').next())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, shown);
 }
 
 /// `promtool check metrics` reads the page; of our metrics it may only miss what Envoy does not write: help texts and the

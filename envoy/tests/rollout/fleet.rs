@@ -83,6 +83,16 @@ pub struct Member {
 impl Member {
     /// A sidecar with two workers in front of `application`.
     pub async fn start(filter: &Filter, application: SocketAddr, collector: SocketAddr) -> Self {
+        Self::calling(filter, application, application, collector).await
+    }
+
+    /// The same with the one that the application calls as `payments`.
+    pub async fn calling(
+        filter: &Filter,
+        application: SocketAddr,
+        payments: SocketAddr,
+        collector: SocketAddr,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("tracelift.yaml");
         replace_file(&file, &filter.text()).unwrap();
@@ -95,7 +105,7 @@ impl Member {
         }
         bootstrap.endpoints("otel_collector", &[collector]).unwrap();
         bootstrap.endpoints("application", &[application]).unwrap();
-        bootstrap.endpoints("payments", &[application]).unwrap();
+        bootstrap.endpoints("payments", &[payments]).unwrap();
         let launch = Launch::new().unwrap().workers(2);
         Self { envoy: launch.start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}")), directory }
     }

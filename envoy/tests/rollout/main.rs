@@ -2,10 +2,12 @@
 //! and watch it. Driven with the real registry, Envoys, kustomize and Prometheus.
 
 mod artefact;
+mod canary;
 mod change;
 mod dashboards;
 mod earlier;
 mod fleet;
 mod kit;
+mod ledger;
 mod manifests;
 mod schemas;

@@ -20,7 +20,8 @@ fn documents(text: &str) -> Vec<Value> {
     documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML")).collect()
 }
 
-fn overlay(name: &str) -> Vec<Value> {
+/// The documents that kustomize renders of an overlay.
+pub fn overlay(name: &str) -> Vec<Value> {
     documents(&kustomize(&envoy_folder().join("istio/overlays").join(name)))
 }
 
@@ -29,7 +30,8 @@ fn gateway_api(file: &str) -> Value {
     documents(&std::fs::read_to_string(path).unwrap()).remove(0)
 }
 
-fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
+/// Those of one kind.
+pub fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
     documents.iter().filter(|document| document["kind"] == kind).collect()
 }
 
@@ -142,7 +144,7 @@ async fn the_clusters_that_the_manifests_add_are_valid_to_envoy() {
 
 /// A WasmPlugin as istiod (`pilot/pkg/model/extensions.go`) and its agent hand it to Envoy: JSON as a StringValue, the
 /// module from a file, no `vm_id`.
-fn as_istio_renders(plugin: &Value, module: &Path) -> Value {
+pub fn as_istio_renders(plugin: &Value, module: &Path) -> Value {
     let (spec, metadata) = (&plugin["spec"], &plugin["metadata"]);
     let name = format!("{}.{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
     let variables = spec["vmConfig"]["env"].as_array().cloned().unwrap_or_default();
@@ -176,17 +178,21 @@ fn string_value(settings: &Value) -> Value {
 }
 
 /// An Envoy whose filter on each listener is the given one, a collector and an upstream.
-struct Rendered {
-    envoy: Envoy,
-    collector: Collector,
-    _upstream: Upstream,
+pub struct Rendered {
+    pub envoy: Envoy,
+    pub collector: Collector,
+    pub upstream: Upstream,
     client: Client,
 }
 
 impl Rendered {
-    async fn start(which: Shipped, filters: &[(&str, Value)], change: impl FnOnce(&mut Bootstrap)) -> Self {
+    /// The shipped Envoy with these filters in place of ours; none at all where there are none.
+    pub async fn start(which: Shipped, filters: &[(&str, Value)], change: impl FnOnce(&mut Bootstrap)) -> Self {
         let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
         let mut bootstrap = Bootstrap::shipped(which, &module().unwrap_or_else(|error| panic!("{error}"))).unwrap();
+        if filters.is_empty() {
+            bootstrap.without_plugin();
+        }
         for (listener, filter) in filters {
             bootstrap.connection_manager(listener).unwrap()["http_filters"][0] = filter.clone();
         }
@@ -198,10 +204,11 @@ impl Rendered {
         change(&mut bootstrap);
         let launch = Launch::new().unwrap().workers(2);
         let envoy = launch.start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"));
-        Self { envoy, collector, _upstream: upstream, client: Client::new() }
+        Self { envoy, collector, upstream, client: Client::new() }
     }
 
-    async fn call(&self, listener: &str, request: impl FnOnce(Request) -> Request, path: &str) -> u16 {
+    /// The status that a request to a listener gets.
+    pub async fn call(&self, listener: &str, request: impl FnOnce(Request) -> Request, path: &str) -> u16 {
         let address = self.envoy.address(listener).unwrap();
         self.client.send(request(Request::get(address, path))).await.unwrap().status
     }

@@ -79,7 +79,7 @@ pub fn curves(configuration: &str, question: &str) -> String {
             let mut policy = policy.clone();
             policy.sampling.fallback =
                 Sampler::new(Algorithm::Consistent, *ratio).map_err(|error| format!("ratio {error}"))?;
-            forecast(&policy, question.rates, &PriceTable::xray())
+            forecast(&policy, question.rates.clone(), &PriceTable::xray())
         };
         question.ratios.iter().map(at).collect::<Result<Vec<_>, _>>()
     })

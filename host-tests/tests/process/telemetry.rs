@@ -75,7 +75,15 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     ),
     (
         MetricKind::Gauge,
-        &["exports.in_flight_spans", "pending.spans", "queue.bytes", "queue.spans", "recall.bytes", "recall.spans"],
+        &[
+            "config.ratio_ppm",
+            "exports.in_flight_spans",
+            "pending.spans",
+            "queue.bytes",
+            "queue.spans",
+            "recall.bytes",
+            "recall.spans",
+        ],
     ),
     (MetricKind::Histogram, &["exports.duration_ms"]),
 ];

@@ -25,7 +25,7 @@ use crate::{export, sampling, shadow, upgrade};
 
 pub use bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
 pub use environment::{Environment, ON_INVALID_CONFIG, OnInvalidConfig, VARIABLES, Variable};
-pub use error::{ConfigError, MAX_PROBLEMS, Problem};
+pub use error::{ConfigError, MAX_PROBLEMS, Problem, UNKNOWN_KEY};
 #[cfg(feature = "schema")]
 pub use schema::{Key, keys, schema};
 pub use tree::{MAX_BYTES, MAX_DEPTH};

@@ -66,7 +66,7 @@ impl<'t> Reader<'t> {
     pub fn refuse_key<T>(&mut self, key: &str, known: &[&str]) -> Option<T> {
         let meant = did_you_mean(key, known);
         let advice = if meant.is_empty() { "Take it out, or write it where it belongs." } else { &meant };
-        self.refuse("an unknown key", &error::one_of(known), advice)
+        self.refuse(error::UNKNOWN_KEY, &error::one_of(known), advice)
     }
 
     /// The value of the key; `None` when it is not there or wrong.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Answer, Request, SpanShown, Surroundings, span, words};
 use crate::config::Policy;
 use crate::sampling::Randomness;
+use crate::span::KindSetting;
 use crate::stream::{self, Head, Rules, Stream, Upgrade};
 use crate::trace_context::{Extracted, HeaderEdit, OutgoingContext, extract, inject};
 use crate::upgrade::{Trigger, Verdict};
@@ -109,7 +110,8 @@ impl<'p> Hop<'p> {
         hop.say("rule", words::matched(policy, rule));
         hop.say_randomness(ot.rv.is_some(), randomness);
         hop.say("decision", words::decided(policy, &hop.stream, randomness));
-        let changes: Vec<_> = hop.told.outgoing.iter().map(words::shown).collect();
+        let came = |header: &&Header| header.value.is_some() || hop.request.header(&header.name).is_some();
+        let changes: Vec<_> = hop.told.outgoing.iter().filter(came).map(words::shown).collect();
         hop.say("outgoing", format!("to the upstream: {}", changes.join("; ")));
         hop
     }
@@ -184,6 +186,15 @@ impl<'p> Hop<'p> {
         let Some(verdict) = self.stream.verdict() else {
             if self.policy.edge && answer.told.is_some() {
                 self.strip();
+            }
+            let emits = self.policy.upgrade.signal.emit && self.policy.span_kind != KindSetting::Client;
+            if emits && !self.policy.edge && answer.status.is_some() && self.stream.owes_context() {
+                let value = Some(text(&self.stream.signal(Verdict::Upgraded).traceresponse));
+                let header = Header { name: "traceresponse".to_owned(), value };
+                let said =
+                    format!("the caller sampled it and hears that this hop keeps its part: {}", words::shown(&header));
+                self.told.response.push(header);
+                self.say("signal", said);
             }
             return;
         };

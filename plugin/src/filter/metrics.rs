@@ -31,7 +31,7 @@ impl Metrics {
         }
     }
 
-    /// Records one value of a histogram, at once.
+    /// Records one value of a histogram, or sets a gauge, at once.
     pub fn record(&mut self, metric: Metric, value: u64) {
         self.define();
         if let Some(id) = self.ids.get(metric as usize).copied().flatten() {

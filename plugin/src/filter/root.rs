@@ -114,8 +114,10 @@ impl Root {
                 for warning in &loaded.warnings {
                     host::log(Level::Warn, &format!("tracelift: {warning}"));
                 }
+                let ratio = loaded.policy.sampling.fallback.share();
                 self.take_up(loaded.policy);
                 metrics.count(Metric::ConfigAccepted);
+                metrics.record(Metric::ConfigRatio, (ratio * 1e6).round() as u64);
                 true
             }
             Err(problem) => {

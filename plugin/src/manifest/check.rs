@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::embedded::Embedded;
 use super::find::{Found, Home, find};
 use super::{Finding, Located, Node, Position, Severity, context, documents, json};
-use crate::config::{self, Environment, Policy, Problem};
+use crate::config::{self, Environment, MAX_PROBLEMS, Policy, Problem};
 
 /// What was found in a text.
 #[derive(Debug, Serialize)]
@@ -77,7 +77,8 @@ pub fn check_with(text: &str, variables: &[(String, String)]) -> Report {
             }
             if report.configurations.is_empty() && report.findings.is_empty() {
                 let message = "no configuration of Tracelift in here. A plugin is ours if its name, root id, vm_id or module's \
-                               address has \"tracelift\" in it.";
+                               address has \"tracelift\" in it; a file that is the configuration itself has at least one of \
+                               its keys, such as `sampling` or `export`.";
                 report.findings.push(Finding::error(Position::START, "", message));
             }
         }
@@ -103,6 +104,7 @@ impl Report {
                 context::envoy(document, found, &loaded.policy, &mut self.findings);
                 Some(loaded.policy)
             }
+            Err(error) if found.home == Home::Plain && is_something_else(written, error.problems()) => return,
             Err(error) => {
                 self.findings.extend(error.problems().iter().map(|problem| refused(problem, &source)));
                 None
@@ -113,6 +115,16 @@ impl Report {
         let (home, name, accepted) = (found.home, found.name.clone(), policy.is_some());
         self.configurations.push(Checked { home, name, at: written.at, accepted, policy });
     }
+}
+
+/// Whether not one of the object's keys is the filter's, or near one of its keys: somebody else's file.
+fn is_something_else(written: &Located, problems: &[Problem]) -> bool {
+    let strange = |problem: &&Problem| {
+        let is_top = !problem.path.contains(['.', '[']);
+        is_top && problem.found == config::UNKNOWN_KEY && !problem.advice.starts_with("Did you mean")
+    };
+    let keys = written.entries().len();
+    0 < keys && problems.iter().filter(strange).count() == keys.min(MAX_PROBLEMS)
 }
 
 /// A configuration as bytes for the filter's own reader, and the way back from its messages to the file.
@@ -162,7 +174,7 @@ fn line_and_column(path: &str) -> Option<Position> {
 
 fn refused(problem: &Problem, source: &Source<'_>) -> Finding {
     let Problem { path, found, allowed, advice } = problem;
-    let at = source.place(path, found == "an unknown key");
+    let at = source.place(path, found == config::UNKNOWN_KEY);
     let path = if line_and_column(path).is_some() { String::new() } else { path.clone() };
     Finding::error(at, path, format!("found {found}; allowed is {allowed}. {advice}"))
 }

@@ -25,7 +25,7 @@ context     no trace context came with the request: a new trace begins
 rule        there are no rules
 randomness  R = ce929d0e0e4736, from the last 14 digits of the trace-id: the trace is kept by every ratio of 19.3075 % or more
 decision    dropped: `sampling.ratio` decides: it keeps 5.0000 % of all traces, and this one is not among them
-outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-02; tracestate taken off
+outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-02
 answer      status 503 after 0 ms
 upgrade     upgraded (http_status): the budget had room
 signal      the caller is told to keep its span, too: traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03
@@ -80,10 +80,44 @@ fn what_cannot_be_read_says_what_is_allowed() {
         (&["--status", "99"], "--status: found 99; allowed is 100 to 599"),
         (&["--flags", "UX"], "--flags: found UX; allowed are Envoy's short names"),
         (&["--grpc-status", "BAD"], "--grpc-status: found BAD; allowed is a name such as UNAVAILABLE"),
-        (&["--config", "oddities.yaml"], "oddities.yaml is refused: correct it first"),
+        (&["--config", "."], ". is a folder; name its files, as in ./*.yaml"),
+        (&["--config", "../../../../envoy/sidecar.yaml", "--plugin", "x"], "--plugin: found x; allowed in"),
     ] {
         let ran = tracelift(&[&["explain"], arguments].concat());
         assert_eq!(ran.code, Some(2), "{arguments:?}");
         assert!(ran.err.contains(said), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_refused_configuration_is_a_finding_and_each_of_its_faults_is_told() {
+    for command in ["explain", "forecast"] {
+        let ran = tracelift(&[command, "--config", "oddities.yaml"]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
+        assert!(ran.err.starts_with("oddities.yaml:23:54: error: sampling.ratio: found 2;"), "{}", ran.err);
+        assert!(ran.err.contains("tracelift: oddities.yaml is refused: correct it first"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_caller_that_sampled_the_trace_hears_that_this_hop_keeps_its_part() {
+    let sampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let ran = tracelift(&["explain", "--traceparent", sampled]);
+    let signal = ran.out.lines().find(|line| line.starts_with("signal ")).unwrap_or_default();
+    assert!(signal.contains("hears that this hop keeps its part: traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+    assert!(!ran.out.contains("tracestate taken off"), "none came: {}", ran.out);
+}
+
+#[test]
+fn each_command_tells_in_its_help_what_it_reads() {
+    for (command, told) in [
+        ("check", "Every finding has its place"),
+        ("explain", "Without --traceparent and --trace-id a trace begins"),
+        ("forecast", "access logs of Envoy"),
+        ("env", "`vm_config.environment_variables`"),
+    ] {
+        let ran = tracelift(&[command, "--help"]);
+        let text = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(told), "{command}: {text}");
     }
 }

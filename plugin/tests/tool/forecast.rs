@@ -41,6 +41,59 @@ fn a_storm_of_failures_is_bounded_by_the_budget_and_says_so() {
     );
 }
 
+/// Probes are never kept, payments always, and one rule takes what is left.
+const RULES: &str = r#"{ "sampling": { "ratio": 0.25, "rules": [
+    { "name": "probes", "match": { "path": { "exact": "/healthz" } }, "ratio": 0, "upgrade": false },
+    { "name": "payments", "match": { "path": { "prefix": "/pay" } }, "ratio": 1 } ] } }"#;
+
+#[test]
+fn rates_with_rules_say_how_many_traces_each_rule_decides() {
+    let shares = ["--config", "-", "--rule-share", "probes=0.5", "--rule-share", "payments=0.1"];
+    let forecast = rows(&shares, RULES);
+    // 1,000 a second: 500 probes, 100 payments, 400 at a quarter. 10 fail, of which 5 are probes and 4 neither.
+    near(number(&forecast, 1, "traces_per_second"), 200.0, 1e-9);
+    near(number(&forecast, 2, "traces_per_second"), 200.0 + 4.0 * 0.75, 1e-9);
+    near(number(&forecast, 1, "chains_complete"), 0.2, 1e-9);
+    near(number(&forecast, 2, "chains_complete"), 0.5, 1e-9);
+    assert!(forecast["basis"].as_str().is_some_and(|basis| basis.contains("ratio 20.0000 % over all rules")));
+    assert!(forecast["notes"][0].as_str().is_some_and(|note| note.contains("as frequent under every rule")));
+}
+
+#[test]
+fn rates_that_do_not_fit_the_rules_are_refused_with_what_to_do() {
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &[],
+            "sampling.rules: rates do not say which requests there are. Give the share of the traces that each of these rules decides, as in --rule-share probes=0.2 (probes, payments), or let what really happened decide: --from",
+        ),
+        (&["--rule-share", "probes=0.5"], "as in --rule-share payments=0.2"),
+        (
+            &["--rule-share", "prbes=0.5"],
+            "share of the rule prbes: there is no such rule to give one to; allowed is probes, payments",
+        ),
+        (
+            &["--rule-share", "probes=50", "--rule-share", "payments=0"],
+            "share of the rule probes: found 50; allowed is 0 to 1",
+        ),
+        (&["--rule-share", "probes=0.7", "--rule-share", "payments=0.6"], "shares of the rules: found 1.3 in total"),
+        (&["--rule-share", "probes"], "write RULE=SHARE, as in probes=0.2"),
+    ];
+    for (arguments, said) in cases {
+        let ran = tracelift_with(&[&["forecast", "--config", "-"], arguments].concat(), RULES, &[]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(ran.err.contains(said), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_rule_for_every_request_takes_what_the_others_leave() {
+    let rules = r#"{ "sampling": { "ratio": 0.9, "rules": [
+        { "name": "probes", "match": { "path": { "exact": "/healthz" } }, "ratio": 0, "upgrade": false },
+        { "name": "all", "ratio": 0.25 }, { "name": "never reached", "match": { "method": ["GET"] }, "ratio": 1 } ] } }"#;
+    let forecast = rows(&["--config", "-", "--rule-share", "probes=0.5"], rules);
+    near(number(&forecast, 1, "traces_per_second"), 125.0, 1e-9);
+}
+
 /// Ten minutes of one request each 0.1 s at one Envoy; every fiftieth fails, and probes come between.
 fn access_log() -> String {
     let mut log = String::new();

@@ -1,8 +1,9 @@
 //! `cargo xtask package`: what a release consists of, in `target/package`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -32,15 +33,22 @@ pub(crate) struct Package {
     /// Push without TLS, for a registry on this machine
     #[arg(long, requires = "push")]
     plain_http: bool,
-    /// Build the commit again in a folder of another name, and fail unless every digest is the same
-    #[arg(long, conflicts_with = "allow_dirty")]
+    /// Build again in a folder of another name and depth, and fail unless every digest is the same: a clone of the commit,
+    /// everything anew; with --allow-dirty a copy of the files, under target
+    #[arg(long)]
     check_reproducible: bool,
 }
 
 impl Package {
-    /// For the tests: whatever state the tree is in.
-    pub(crate) fn of_any_tree() -> Self {
-        Self { allow_dirty: true, ..Self::default() }
+    /// For the tests: whatever state the tree is in, pushed to a registry on this machine, and built a second time.
+    pub(crate) fn tested(repository: String) -> Self {
+        Self {
+            allow_dirty: true,
+            push: Some(repository),
+            plain_http: true,
+            check_reproducible: true,
+            ..Self::default()
+        }
     }
 
     /// Builds everything and prints what was written.
@@ -63,7 +71,11 @@ impl Package {
         if let Some(repository) = &self.push {
             push(&images, repository, self.plain_http)?;
         }
-        if self.check_reproducible { check_reproducible() } else { Ok(()) }
+        match (self.check_reproducible, commit.is_dirty || self.allow_dirty) {
+            (false, _) => Ok(()),
+            (true, false) => same_from_a_clone(),
+            (true, true) => same_from_a_copy(),
+        }
     }
 }
 
@@ -125,27 +137,71 @@ fn push(images: &[Image], repository: &str, plain_http: bool) -> Result<()> {
     for image in images {
         let to = format!("{repository}:{}", image.tag);
         skopeo.push(&format!("dir:{}", dir().join("dir").join(&image.tag).display()), &to, plain_http)?;
+        let found = skopeo.digest(&format!("{repository}@{}", image.manifest.digest()), plain_http)?;
+        if found != image.manifest.digest() {
+            bail!("the registry has {found} for {to}, and {} was pushed", image.manifest.digest());
+        }
         println!("pushed          {to}@{}", image.manifest.digest());
     }
     Ok(())
 }
 
-/// This program again, in a clone of the commit whose folder has another name and depth, with nothing built yet.
-fn check_reproducible() -> Result<()> {
+/// Builds in a clone of the commit, with nothing built yet: what a stranger would get.
+fn same_from_a_clone() -> Result<()> {
     let temporary = std::env::temp_dir().join(format!("tracelift-again-{}", std::process::id()));
     let clone = temporary.join("another").join("folder");
     println!("\nBuilding the commit again in {} (everything anew, a few minutes) …", clone.display());
     fs::create_dir_all(&temporary)?;
-    let again = git::clone(&clone).and_then(|()| {
-        let mut xtask = Command::new(std::env::current_exe()?);
-        // That is how this program knows its working tree.
-        run::run(xtask.arg("package").env("CARGO_MANIFEST_DIR", clone.join("xtask")))?;
-        read_summary(&clone.join("target").join("package"))
-    });
+    let again = git::clone(&clone).and_then(|()| package_in(&clone, &[]));
     fs::remove_dir_all(&temporary)?;
-    let (first, second) = (read_summary(&dir())?, again?);
-    if first != second {
-        bail!("not reproducible: here\n{first:#}\nand there\n{second:#}");
+    compare(&again?)
+}
+
+/// Builds from a copy of the files as they are, in a folder that stays, so that the next time only what changed is built.
+/// Inside the working tree: git says of the copy what it says of the original.
+fn same_from_a_copy() -> Result<()> {
+    let copy = workspace::root().join("target").join("again").join("another").join("folder");
+    println!("\nBuilding the same files again in {} …", copy.display());
+    let files = git::files()?;
+    for file in &files {
+        let (from, to) = (workspace::root().join(file), copy.join(file));
+        fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+        let content = fs::read(&from).with_context(|| format!("could not read {}", from.display()))?;
+        build::write_if_changed(&to, &content)?;
+    }
+    remove_others(&copy, &copy, &files.into_iter().collect())?;
+    compare(&package_in(&copy, &["--allow-dirty"])?)
+}
+
+/// Removes what is in `folder` and not among the files (paths from `top`); what is built there stays.
+fn remove_others(top: &Path, folder: &Path, files: &HashSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(top)?;
+        if path.is_dir() {
+            if name != Path::new("target") {
+                remove_others(top, &path, files)?;
+            }
+        } else if !files.contains(name) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// This program again, for the sources in another folder; what it said of its package.
+fn package_in(folder: &Path, options: &[&str]) -> Result<Value> {
+    let mut xtask = Command::new(std::env::current_exe()?);
+    // That is how this program knows its working tree.
+    xtask.arg("package").args(options).env("CARGO_MANIFEST_DIR", folder.join("xtask")).stdout(Stdio::null());
+    run::run(&mut xtask)?;
+    read_summary(&folder.join("target").join("package"))
+}
+
+fn compare(again: &Value) -> Result<()> {
+    let here = read_summary(&dir())?;
+    if here != *again {
+        bail!("not reproducible: here\n{here:#}\nand there\n{again:#}");
     }
     println!("reproducible    both builds have these digests");
     Ok(())

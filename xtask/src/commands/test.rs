@@ -11,6 +11,7 @@ use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, lint, playground};
+use crate::tools::registry::Registry;
 use crate::tools::{chromium, collector, envoy, kustomize, moto, rollout};
 use crate::{run, workspace};
 
@@ -41,7 +42,7 @@ enum Stage {
     Fuzz,
     /// Envoy, fetched when missing
     Tools,
-    /// The release's module and images, and the programs that its tests need
+    /// The release's module and images, pushed to a registry and built a second time, and the programs that its tests need
     Package,
     /// The module in real Envoys
     Envoy,
@@ -183,7 +184,8 @@ impl Run {
             Stage::Package => {
                 rollout::ensure()?;
                 self.kustomize = Some(kustomize::ensure()?);
-                Package::of_any_tree().execute()
+                let registry = Registry::start()?;
+                Package::tested(registry.repository()).execute()
             }
             Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),

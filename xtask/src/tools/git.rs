@@ -1,6 +1,6 @@
 //! The commit of the working tree.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -31,6 +31,13 @@ impl Commit {
 pub(crate) fn clone(to: &Path) -> Result<()> {
     let mut clone = git(&["clone", "--quiet", "--no-local"]);
     run::run(clone.arg(workspace::root()).arg(to))
+}
+
+/// Files of the working tree as they are, by their paths from its root: tracked ones, and new ones that are not ignored.
+pub(crate) fn files() -> Result<Vec<PathBuf>> {
+    let listed = run::output(&mut git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
+    let files = listed.split('\0').filter(|file| !file.is_empty()).map(PathBuf::from);
+    Ok(files.filter(|file| workspace::root().join(file).is_file()).collect())
 }
 
 fn git(arguments: &[&str]) -> Command {

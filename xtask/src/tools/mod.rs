@@ -11,6 +11,7 @@ pub(crate) mod git;
 pub(crate) mod kustomize;
 pub(crate) mod moto;
 pub(crate) mod python;
+pub(crate) mod registry;
 pub(crate) mod rollout;
 pub(crate) mod rustup;
 pub(crate) mod skopeo;

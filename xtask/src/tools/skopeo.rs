@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::artefact::digest;
 use crate::run;
 use crate::tools::debian;
 
@@ -36,5 +37,20 @@ impl Skopeo {
         run::run(copy.arg(from).arg(format!("docker://{to}"))).with_context(|| {
             format!("could not push {to}. For a registry that asks who you are, first run:\n  skopeo login REGISTRY")
         })
+    }
+
+    /// The digest of an image as a registry has it.
+    pub(crate) fn digest(&self, of: &str, plain_http: bool) -> Result<String> {
+        let mut inspect = Command::new(&self.0);
+        // Raw: skopeo inspects nothing that it takes for no image to run, such as an artifact.
+        inspect.args(["inspect", "--raw"]);
+        if plain_http {
+            inspect.arg("--tls-verify=false");
+        }
+        let output = inspect.arg(format!("docker://{of}")).output().context("could not start skopeo")?;
+        if !output.status.success() {
+            bail!("the registry does not give {of} back: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(format!("sha256:{}", digest::sha256(&output.stdout)))
     }
 }

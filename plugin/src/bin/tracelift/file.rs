@@ -1,5 +1,7 @@
 //! Files of the command line; `-` is standard input.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -10,6 +12,18 @@ use tracelift::manifest::{self, Severity};
 
 /// A manifest larger than this is none.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A configuration that the filter would refuse; what is wrong with it was told already.
+#[derive(Debug)]
+pub struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is refused: correct it first, `tracelift check` tells all about it", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// The whole text.
 pub fn read(path: &Path) -> Result<String> {
@@ -27,6 +41,9 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     if path == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
+    if path.is_dir() {
+        bail!("{} is a folder; name its files, as in {}/*.yaml", path.display(), path.display());
+    }
     let file = File::open(path).with_context(|| format!("could not open {}", path.display()))?;
     Ok(Box::new(BufReader::new(file)))
 }
@@ -42,14 +59,18 @@ pub fn policy(path: Option<&Path>, plugin: Option<&str>) -> Result<Policy> {
         for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Error) {
             eprintln!("{name}:{finding}");
         }
-        bail!("{name} is refused: correct it first, `tracelift check` tells all about it");
+        return Err(Refused(name).into());
     }
     let mut policies: Vec<_> = report.policies().collect();
     if let Some(plugin) = plugin {
+        let names: BTreeSet<_> = policies.iter().map(|(name, _)| name.clone()).collect();
         policies.retain(|(name, _)| name == plugin);
+        if policies.is_empty() {
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            bail!("--plugin: found {plugin}; allowed in {name} is {names}");
+        }
     }
     match policies.len() {
-        0 => bail!("{name} has no plugin of that name"),
         1 => Ok(policies.remove(0).1),
         // The same name on each listener of a pod is usual; their sampling is what is asked for.
         _ if plugin.is_some() || policies.iter().all(|(name, _)| *name == policies[0].0) => Ok(policies.remove(0).1),

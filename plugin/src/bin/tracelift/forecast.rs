@@ -15,7 +15,8 @@ use crate::{Outcome, file};
 /// Forecast spans, bytes, the monthly bill and how whole failed traces stay
 ///
 /// Compares keeping everything, the head decision alone and the policy with its upgrades. With --from the requests that really
-/// happened are decided again; without it, the rates are what is known. Formats of --from, told apart by themselves: access
+/// happened are decided again, by the rules too; without it, the rates are what is known, and --rule-share says how many traces
+/// each rule decides. Formats of --from, told apart by themselves: access
 /// logs of Envoy (the default text, Istio's, the one of the shipped configurations, JSON lines with Envoy's or Istio's
 /// field names) and OTLP in JSON lines, as the collector's file exporter writes it.
 #[derive(Args)]
@@ -47,6 +48,9 @@ pub struct Forecast {
     /// Envoys that see the failures first; each has the budget of the configuration
     #[arg(long, value_name = "NUMBER", default_value_t = Rates::default().envoys, conflicts_with = "from")]
     envoys: f64,
+    /// Share of the traces (0 to 1) that the rule of this name decides, as in probes=0.2; one for each rule
+    #[arg(long, value_name = "RULE=SHARE", conflicts_with = "from", value_parser = rule_share)]
+    rule_share: Vec<(String, f64)>,
     /// Prices: xray, none, or a JSON file with per_million_traces, free_traces, per_million_spans, per_gigabyte, name, read
     #[arg(long, default_value = "xray")]
     prices: String,
@@ -60,6 +64,13 @@ fn seconds(text: &str) -> Result<f64, String> {
     number
         .filter(|seconds| 0.0 < *seconds && seconds.is_finite())
         .ok_or_else(|| "allowed is a number with s, m, h or d, such as 15m".to_owned())
+}
+
+/// Reads `probes=0.2`. A name may have an equals sign in it, a number none.
+fn rule_share(text: &str) -> Result<(String, f64), String> {
+    let (name, share) = text.rsplit_once('=').ok_or("found no `=`; write RULE=SHARE, as in probes=0.2")?;
+    let share = share.parse().map_err(|_| format!("found {share}; allowed is a number from 0 to 1"))?;
+    Ok((name.to_owned(), share))
 }
 
 #[derive(Serialize)]
@@ -91,6 +102,7 @@ impl Forecast {
                     failed_share: self.failed_share,
                     chain_spans: self.chain_spans,
                     envoys: self.envoys,
+                    rule_shares: self.rule_share.iter().cloned().collect(),
                 };
                 forecast::forecast(&policy, rates, &prices).map_err(anyhow::Error::msg)?
             }

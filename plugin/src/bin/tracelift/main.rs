@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 /// Checks configurations of the Tracelift filter, explains its decisions and forecasts what they cost, by the filter's own
 /// code.
 ///
-/// Exit codes: 0 all is well, 1 something was found (an error, a refused file), 2 the command line was wrong or a file could
-/// not be read.
+/// Exit codes: 0 all is well, 1 something was found (an error, a refused configuration), 2 the command line was wrong or a
+/// file could not be read.
 #[derive(Parser)]
 #[command(name = "tracelift", version)]
 struct Arguments {
@@ -27,17 +27,13 @@ struct Arguments {
     command: Command,
 }
 
+// Each says what it is in its own file. Said here as well, it would be all that `--help` shows of it.
 #[derive(Subcommand)]
 enum Command {
-    /// Check a configuration, alone or inside an Envoy, Istio or Envoy Gateway manifest
     Check(check::Check),
-    /// Tell what is decided about a request, step by step, and why
     Explain(explain::Explain),
-    /// Forecast spans, bytes, the monthly bill and how whole failed traces stay
     Forecast(forecast::Forecast),
-    /// Print the JSON Schema of the configuration
     Schema(schema::Schema),
-    /// List the environment variables that the filter reads, their values here and their effect
     Env(env::Env),
 }
 
@@ -63,7 +59,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Findings) => ExitCode::from(1),
         Err(error) => {
             eprintln!("tracelift: {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<file::Refused>() { 1 } else { 2 })
         }
     }
 }
