@@ -71,6 +71,11 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Text with what stands between backticks as code. */
+function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
+}
+
 class Editor {
   /** `changed` hears of the text whenever it was accepted, with what the engine said of it. */
   constructor(engine, changed) {
@@ -142,7 +147,7 @@ class Editor {
     byId("findings").replaceChildren(
       ...findings.map((finding) => {
         const place = element("b", {}, `${finding.line}:${finding.column} ${finding.severity}${finding.path ? ` ${finding.path}` : ""}`);
-        const button = element("button", { type: "button" }, place, element("br"), finding.message);
+        const button = element("button", { type: "button" }, place, element("br"), ...prose(finding.message));
         button.addEventListener("click", () => this.go(finding));
         return element("li", { class: finding.severity }, button);
       }),

@@ -58,7 +58,8 @@ class Forecast {
       ),
     );
     this.table(here);
-    byId("notes").textContent = [here.basis, ...here.notes].join(". ");
+    const sentence = (text) => (text.endsWith(".") ? text : `${text}.`);
+    byId("notes").replaceChildren(...prose([here.basis, ...here.notes].map(sentence).join(" ")));
     byId("prices").textContent = `${here.prices.name}, ${here.prices.read}`;
   }
 

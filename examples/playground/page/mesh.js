@@ -85,7 +85,7 @@ class Mesh {
   }
 
   detail(hop) {
-    const steps = hop.steps.flatMap((step) => [element("dt", {}, step.topic), element("dd", {}, step.said)]);
+    const steps = hop.steps.flatMap((step) => [element("dt", {}, step.topic), element("dd", {}, ...prose(step.said))]);
     byId("hop").replaceChildren(element("h3", {}, `Step by step at ${hop.name}`), element("dl", {}, ...steps));
   }
 }

@@ -66,7 +66,7 @@ function plot({ title, points, here, scale, unit }) {
     "aria-label",
     `${title} by ratio. At ${percent(here.ratio)}: keep everything ${say(here.values.everything)}, head only ${say(here.values.head)}, tracelift ${say(here.values.tracelift)}.`,
   );
-  return element("figure", {}, element("figcaption", {}, title), picture);
+  return element("figure", {}, element("figcaption", {}, title, element("small", {}, " by ratio")), picture);
 }
 
 /** Whole numbers, thinned out where there would be more than five. */

@@ -72,14 +72,20 @@ pub fn curves(configuration: &str, question: &str) -> String {
     answer(|| {
         let mut policy = policy(configuration)?;
         let question: Curves = serde_json::from_str(question).map_err(|error| error.to_string())?;
-        policy.sampling.rules.clear(); // The sliders say how much is sampled.
+        let rules = std::mem::take(&mut policy.sampling.rules).len(); // The sliders say how much is sampled.
         policy.upgrade.budget =
             tracelift::upgrade::Budget::per_second(question.budget).map_err(|error| format!("{error:?}"))?;
         let at = |ratio: &f64| -> Result<Forecast, String> {
             let mut policy = policy.clone();
             policy.sampling.fallback =
                 Sampler::new(Algorithm::Consistent, *ratio).map_err(|error| format!("ratio {error}"))?;
-            forecast(&policy, question.rates.clone(), &PriceTable::xray())
+            let mut forecast = forecast(&policy, question.rates.clone(), &PriceTable::xray())?;
+            if 0 < rules {
+                forecast.notes.push(format!(
+                    "The configuration's rules ({rules}) are left out here: the slider is the ratio of all. `tracelift forecast` takes their shares, or an access log"
+                ));
+            }
+            Ok(forecast)
         };
         question.ratios.iter().map(at).collect::<Result<Vec<_>, _>>()
     })

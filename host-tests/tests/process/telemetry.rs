@@ -101,7 +101,9 @@ fn every_metric_is_there_from_the_start_and_zero() {
         assert_eq!(value, if *name == "config.accepted" { 3 } else { 0 }, "{name}");
     }
     for name in METRICS[1].1 {
-        assert_eq!(envoy.gauge(&format!("tracelift.{name}")), 0, "{name}");
+        // The default ratio; set by each VM, not added to.
+        let expected = if *name == "config.ratio_ppm" { 50_000 } else { 0 };
+        assert_eq!(envoy.gauge(&format!("tracelift.{name}")), expected, "{name}");
     }
     assert!(envoy.metrics().histogram("tracelift.exports.duration_ms").is_empty());
 }

@@ -14,6 +14,11 @@ async fn the_numbers_follow_the_sliders() {
     assert_eq!(row(1).await[4], "$13,139.50");
     assert_eq!(row(3).await[5..], ["100 %", "58.4 %"]);
 
+    assert!(!browser.text("#notes").await.contains("rules"));
+    browser.click("[data-example=rules]").await;
+    assert!(browser.text("#notes").await.contains("The configuration's rules (3) are left out here"));
+    browser.click("[data-example=smallest]").await;
+
     browser.keys("#ratio", HOME).await;
     assert_eq!(browser.text("output[for=ratio]").await, "0.01 %");
     assert_eq!(row(2).await[0], "0.8");
