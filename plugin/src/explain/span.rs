@@ -104,7 +104,7 @@ pub fn spans(
         start_unix_nanos: started,
         end_unix_nanos: ended,
     };
-    let service_name = policy.resource.merge(&NodeMetadata::default()).service_name().to_owned();
+    let service_name = policy.resource.merge(&NodeMetadata::default()).xray_service_name().to_owned();
     let settings = AttributeSettings { service_name, ..policy.attributes.clone() };
     let shown = |kind, identity| show(&span::build(&settings, kind, identity, &facts, &provenance), policy);
     let remote = keep.parent_id.is_some();

@@ -144,7 +144,7 @@ impl Root {
     fn take_up(&mut self, mut policy: Policy) {
         self.plugin = node::plugin_name();
         let resource = policy.resource.merge(&node::metadata());
-        policy.attributes.service_name = resource.service_name().to_owned();
+        policy.attributes.service_name = resource.xray_service_name().to_owned();
         let mut tick = policy.export.scheduled_delay_ms.clamp(*TICK_MS.start(), *TICK_MS.end());
         if policy.upgrade.recall.enabled {
             tick = tick.min(Recall::tick_ms(&policy.upgrade.recall));

@@ -46,7 +46,7 @@ impl Attributes {
                     break;
                 }
                 let value = bounds::text(&redaction::header(name, value), bounds::TEXT.min(self.header_room));
-                self.header_room = self.header_room.saturating_sub(value.len());
+                self.header_room = self.header_room.saturating_sub(bounds::in_json(&value));
                 values.push(value);
             }
             let mut key = String::with_capacity(prefix.len().saturating_add(name.len()));

@@ -16,7 +16,7 @@ pub const GRPC_METHOD: usize = 255;
 pub const METHOD: usize = 64;
 /// Bytes of the status description.
 pub const DESCRIPTION: usize = 512;
-/// Bytes of all recorded headers of a span together.
+/// Bytes of all recorded headers of a span together, counted by [`in_json`]. The last one may go beyond.
 pub const HEADERS_TOTAL: usize = 8192;
 /// Lines recorded of one header.
 pub const HEADER_VALUES: usize = 8;
@@ -42,6 +42,18 @@ pub fn text(bytes: &[u8], max: usize) -> String {
         }
     }
     text
+}
+
+/// Bytes of a text in the JSON that Go makes of it: six of `<`, `>`, `&` and control characters, two of
+/// others that JSON escapes (encoding/json). The X-Ray exporter's segments are that, and their size is limited.
+pub fn in_json(text: &str) -> usize {
+    text.bytes().fold(0, |sum: usize, byte| {
+        sum.saturating_add(match byte {
+            b'"' | b'\\' | b'\t' => 2,
+            b'<' | b'>' | b'&' | ..b' ' => 6,
+            _ => 1,
+        })
+    })
 }
 
 /// Adds what fits into `max` bytes in all; `false` when something did not.
@@ -86,6 +98,13 @@ mod tests {
             (b"\0\r\n", 3, "\0\r\n"),
         ] {
             assert_eq!(text(bytes, max), expected, "{bytes:?} in {max}");
+        }
+    }
+
+    #[test]
+    fn what_go_escapes_counts_as_what_it_becomes() {
+        for (text, bytes) in [("", 0), ("plain", 5), ("a&b", 8), ("<>\x01", 18), ("\"\\\t", 6), ("é", 2)] {
+            assert_eq!(in_json(text), bytes, "{text:?}");
         }
     }
 

@@ -53,16 +53,28 @@ impl Resource {
 
     /// The logical service.
     pub fn service_name(&self) -> &str {
-        let named = self.0.iter().find(|(name, _)| name == key::SERVICE_NAME);
-        match named {
-            Some((_, Value::Text(name))) => name,
-            _ => Self::UNKNOWN_SERVICE,
+        self.text(key::SERVICE_NAME).unwrap_or(Self::UNKNOWN_SERVICE)
+    }
+
+    /// The same for X-Ray's segments, and nothing where another cloud than AWS is named: of a span with `aws.span.kind` the
+    /// collector's X-Ray exporter then dereferences nothing, and takes the collector with it (seen in 0.139).
+    pub fn xray_service_name(&self) -> &str {
+        match self.text(key::CLOUD_PROVIDER) {
+            None | Some("aws") => self.service_name(),
+            Some(_) => "",
         }
     }
 
     /// The attributes.
     pub fn attributes(&self) -> &[(String, Value)] {
         &self.0
+    }
+
+    fn text(&self, wanted: &str) -> Option<&str> {
+        match self.0.iter().find(|(name, _)| name == wanted) {
+            Some((_, Value::Text(text))) => Some(text),
+            _ => None,
+        }
     }
 
     fn offer(&mut self, name: &str, value: &str) {
@@ -84,13 +96,6 @@ mod tests {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn text<'a>(resource: &'a Resource, name: &str) -> Option<&'a str> {
-        match resource.attributes().iter().find(|(known, _)| known == name) {
-            Some((_, Value::Text(text))) => Some(text),
-            _ => None,
-        }
-    }
-
     fn istio() -> NodeMetadata {
         let some = |text: &str| Some(text.to_owned());
         NodeMetadata {
@@ -109,6 +114,24 @@ mod tests {
             region: some("eu-west-1"),
             zone: some("eu-west-1a"),
             ..NodeMetadata::default()
+        }
+    }
+
+    #[test]
+    fn xray_hears_of_no_service_where_another_cloud_is_named() {
+        let node = NodeMetadata::default();
+        let named = |provider: &str| {
+            let attributes = pairs(&[("service.name", "cart"), ("cloud.provider", provider)]);
+            Resource::merge(&ResourceInputs {
+                service_name: None,
+                attributes: &attributes,
+                environment_service_name: None,
+                environment_attributes: &[],
+                node: &node,
+            })
+        };
+        for (provider, expected) in [("aws", "cart"), ("", "cart"), ("gcp", ""), ("azure", "")] {
+            assert_eq!(named(provider).xray_service_name(), expected, "{provider:?}");
         }
     }
 
@@ -142,7 +165,7 @@ mod tests {
             (ResourceInputs { service_name: Some(""), environment_service_name: Some(""), ..nothing }, "cart"),
             (ResourceInputs { node: &empty, ..nothing }, "unknown_service:envoy"),
         ] {
-            assert_eq!(text(&Resource::merge(&inputs), "service.name"), Some(service), "{inputs:?}");
+            assert_eq!(Resource::merge(&inputs).text("service.name"), Some(service), "{inputs:?}");
         }
         let merged = ResourceInputs { attributes: &json, environment_attributes: &environment, ..nothing };
         let merged = Resource::merge(&merged);
@@ -153,7 +176,7 @@ mod tests {
             ("k8s.namespace.name", "shop"),
             ("telemetry.sdk.name", "tracelift"),
         ] {
-            assert_eq!(text(&merged, name), Some(value), "{name}");
+            assert_eq!(merged.text(name), Some(value), "{name}");
         }
         let mut names: Vec<_> = merged.attributes().iter().map(|(name, _)| name).collect();
         names.sort_unstable();
@@ -174,7 +197,7 @@ mod tests {
             node: &node,
         });
         assert_eq!(resource.attributes().len(), bounds::RESOURCE + 1);
-        assert_eq!(text(&resource, "service.name"), Some("cart"));
-        assert_eq!(text(&resource, "key.0").map(str::len), Some(bounds::TEXT));
+        assert_eq!(resource.text("service.name"), Some("cart"));
+        assert_eq!(resource.text("key.0").map(str::len), Some(bounds::TEXT));
     }
 }

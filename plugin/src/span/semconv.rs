@@ -24,6 +24,8 @@ pub mod resource {
     pub const K8S_NODE_NAME: &str = "k8s.node.name";
     /// The cluster, as Istio calls it.
     pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
+    /// Whose cloud, such as `aws`.
+    pub const CLOUD_PROVIDER: &str = "cloud.provider";
     /// Region of the cloud.
     pub const CLOUD_REGION: &str = "cloud.region";
     /// Zone within the region.

@@ -10,6 +10,7 @@ pub struct AttributeSettings {
     pub response_headers: Vec<String>,
     /// Record the query string, with the values of known signature parameters redacted.
     pub query: bool,
-    /// The service that the spans are of; filled in when Envoy's node is known, and empty before.
+    /// The service that the spans are of, as X-Ray may hear of it ([`super::Resource::xray_service_name`]); filled in when
+    /// Envoy's node is known, and empty before.
     pub service_name: String,
 }
