@@ -1,4 +1,4 @@
-//! The two calls of X-Ray's API that matter here, against a stand-in that checks no signature.
+//! The call of X-Ray's API that reads traces back, against a stand-in that checks no signature.
 
 use crate::stored::StoredTrace;
 use anyhow::{Context, Result, ensure};
@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tracelift_envoy::{Client, Request};
 
-/// Documents of one `PutTraceSegments`, as the exporter sends them.
-pub const DOCUMENTS_A_CALL: usize = 50;
 /// Trace ids of one `BatchGetTraces` (X-Ray API reference: 5).
 const IDS_A_CALL: usize = 5;
 /// What tells a stand-in for all of AWS which service and region are meant. Nobody checks the signature.
@@ -30,17 +28,6 @@ impl Api {
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// `PutTraceSegments`; an error when the API keeps any of them out.
-    pub async fn put(&self, documents: &[Value]) -> Result<()> {
-        for part in documents.chunks(DOCUMENTS_A_CALL) {
-            let texts: Vec<String> = part.iter().map(Value::to_string).collect();
-            let answer = self.call("/TraceSegments", &json!({ "TraceSegmentDocuments": texts })).await?;
-            let refused = answer["UnprocessedTraceSegments"].as_array().cloned().unwrap_or_default();
-            ensure!(refused.is_empty(), "X-Ray kept segments out: {refused:?}");
-        }
-        Ok(())
     }
 
     /// `BatchGetTraces` for ids in X-Ray's form, `1-<8>-<24>`; those that X-Ray does not know are left out.

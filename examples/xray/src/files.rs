@@ -6,6 +6,8 @@ pub const COLLECTOR: &str = include_str!("../collector/config.yaml");
 pub const COLLECTOR_OTLP: &str = include_str!("../collector/config-otlp.yaml");
 /// What the collector is built of.
 pub const BUILDER: &str = include_str!("../collector/builder.yaml");
+/// The same with everything that those modules need: the versions of the collector that is built and tested.
+pub const LOCK: &str = include_str!("../collector/lock/go.mod");
 /// The collector in Kubernetes.
 pub const KUBERNETES: &str = include_str!("../kubernetes/collector.yaml");
 /// An application's pod in Kubernetes, with its Envoy.

@@ -37,20 +37,19 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// Letters, digits, white space and the ten signs that a name may have.
-pub fn is_of_a_name(letter: char) -> bool {
+fn is_of_a_name(letter: char) -> bool {
     letter.is_alphanumeric() || letter.is_whitespace() || "_.:/%&#=+\\-@".contains(letter)
 }
 
-/// Checks size, required fields, ids, times, name and annotations.
-pub fn check(document: &Value) -> Result<(), Refusal> {
+/// Checks size (bytes of the text that was sent), required fields, ids, times, name and annotations.
+pub fn check(document: &Value, size: usize) -> Result<(), Refusal> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    check_at(document, now)
+    check_at(document, size, now)
 }
 
-fn check_at(document: &Value, now: f64) -> Result<(), Refusal> {
+fn check_at(document: &Value, size: usize, now: f64) -> Result<(), Refusal> {
     let text = |key: &str| document[key].as_str().unwrap_or_default();
     let refuse = |problem: String| Err(Refusal { id: text("id").to_owned(), problem });
-    let size = document.to_string().len();
     if DOCUMENT < size {
         return refuse(format!("{size} bytes, of which {DOCUMENT} are allowed"));
     }
@@ -109,7 +108,8 @@ mod tests {
 
     #[test]
     fn each_limit_refuses_what_is_beyond_it() {
-        assert_eq!(check_at(&good(), 1000.0), Ok(()));
+        assert_eq!(check_at(&good(), DOCUMENT, 1000.0), Ok(()));
+        assert!(check_at(&good(), DOCUMENT + 1, 1000.0).unwrap_err().to_string().contains("64001 bytes"));
         let many: serde_json::Map<_, _> = (0..51).map(|number| (format!("a{number}"), number.into())).collect();
         for (key, value, problem) in [
             ("id", json!("0000000000000000"), "16 hexadecimal"),
@@ -126,11 +126,10 @@ mod tests {
             ("annotations", Value::Object(many), "51 annotations"),
             ("annotations", json!({ "a": ["list"] }), "the annotation a"),
             ("annotations", json!({ "a": "t".repeat(1001) }), "the annotation a"),
-            ("metadata", json!("m".repeat(DOCUMENT)), "bytes"),
         ] {
             let mut document = good();
             document[key] = value;
-            let refusal = check_at(&document, 1000.0).unwrap_err();
+            let refusal = check_at(&document, 0, 1000.0).unwrap_err();
             assert!(refusal.to_string().contains(problem), "{refusal}");
         }
     }

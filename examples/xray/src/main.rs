@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracelift_shop::feed::{Feed, Recorded};
-use tracelift_xray::collector::{self, Destination, RealCollector};
+use tracelift_xray::collector::{Destination, Settings};
 use tracelift_xray::stored::{console_link, xray_id};
-use tracelift_xray::{Pipeline, StoredTrace};
+use tracelift_xray::{Pipeline, RealCollector, StoredTrace};
 
 /// How long the last segments may take to X-Ray.
 const SOON: Duration = Duration::from_secs(20);
@@ -80,9 +80,8 @@ async fn visits(options: &Options, collector: SocketAddr) -> Result<Vec<Recorded
 }
 
 async fn into_moto(options: &Options) -> Result<()> {
-    println!("Starting moto and a collector …");
+    println!("Starting moto as X-Ray's API, and an OpenTelemetry Collector …");
     let pipeline = Pipeline::start().await?;
-    println!("Spans go through {}.", pipeline.describe());
     let recorded = visits(options, pipeline.otlp()).await?;
     let mut missing = Vec::new();
     let mut whole: Vec<(&Recorded, StoredTrace)> = Vec::new();
@@ -102,9 +101,9 @@ async fn into_moto(options: &Options) -> Result<()> {
         whole.len(),
         recorded.len()
     );
-    let problems = pipeline.problems();
-    if !missing.is_empty() || !problems.is_empty() {
-        bail!("{}", [missing, problems].concat().join("\n"));
+    missing.extend(pipeline.collector().losses());
+    if !missing.is_empty() {
+        bail!("{}", missing.join("\n"));
     }
     Ok(())
 }
@@ -113,17 +112,12 @@ async fn into_aws(options: &Options) -> Result<()> {
     let region = env::var("AWS_REGION").or_else(|_| env::var("AWS_DEFAULT_REGION"));
     let region =
         region.context("--aws needs AWS_REGION, such as eu-central-1, and credentials for it in the environment")?;
-    let binary = collector::named().with_context(|| {
-        format!(
-            "--aws needs a collector, which alone signs for AWS: set {} or run `cargo xtask demo --xray`",
-            collector::VARIABLE
-        )
-    })?;
-    let collector = RealCollector::start(&binary, Destination::Aws).await?;
+    println!("Starting an OpenTelemetry Collector for X-Ray in {region} …");
+    let collector = RealCollector::start(Destination::Aws, Settings::default()).await?;
     let recorded = visits(options, collector.otlp()).await?;
     // The last batch of the collector leaves a fifth of a second after its last span; give it its retries, too.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    if let Some(line) = collector.log().lines().find(|line| line.contains("\terror\t")) {
+    if let Some(line) = collector.losses().first() {
         bail!("the collector could not write to X-Ray in {region}:\n{line}");
     }
     let failed: Vec<_> = recorded.iter().filter(|trace| trace.failed).collect();

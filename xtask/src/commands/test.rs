@@ -206,17 +206,9 @@ impl Run {
                 run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy))
             }
             Stage::Xray => {
-                let mut variables = vec![(moto::VARIABLE, moto::ensure()?)];
-                match collector::find()? {
-                    Some(collector) => {
-                        println!("Collector: {}", collector.display());
-                        variables.push((collector::VARIABLE, collector));
-                    }
-                    None => println!(
-                        "Collector: none here, so its X-Ray exporter is rehearsed by rules of our own. `cargo xtask demo --xray` builds \
-                         one; then these tests take it."
-                    ),
-                }
+                let collector = collector::ensure()?;
+                println!("Collector: {}", collector.display());
+                let variables = [(moto::VARIABLE, moto::ensure()?), (collector::VARIABLE, collector)];
                 self.cargo_test_with(&["--package", "tracelift-xray"], &variables, counts)
             }
         }

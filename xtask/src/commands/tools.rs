@@ -10,14 +10,12 @@ use crate::{cache, run, workspace};
 pub(crate) fn execute() -> Result<()> {
     let toolchain = WasmToolchain::ensure()?;
     let envoy = envoy::ensure()?;
-    let (moto, collector) = (moto::ensure()?, collector::find()?);
+    let (moto, collector) = (moto::ensure()?, collector::ensure()?);
     println!("module built by  {}", toolchain.describe());
     println!("cache folder     {}", cache::dir().display());
     println!("export TRACELIFT_WASM={}", run::quote(workspace::module().as_os_str()));
     println!("export {}={}", envoy::VARIABLE, run::quote(envoy.as_os_str()));
     println!("export {}={}", moto::VARIABLE, run::quote(moto.as_os_str()));
-    if let Some(collector) = collector {
-        println!("export {}={}", collector::VARIABLE, run::quote(collector.as_os_str()));
-    }
+    println!("export {}={}", collector::VARIABLE, run::quote(collector.as_os_str()));
     Ok(())
 }

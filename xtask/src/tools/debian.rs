@@ -31,6 +31,14 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     run::run(install.args(packages)).with_context(|| format!("could not install {}", packages.join(" ")))
 }
 
+/// The version that `install` would bring, by package lists fetched now; `None` where they know none.
+pub(crate) fn candidate(package: &str) -> Option<String> {
+    run::run(&mut apt_get(&["update", "-qq"])).ok()?;
+    let said = run::output(Command::new("apt-cache").args(["policy", package])).ok()?;
+    let version = said.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    (version != "(none)").then(|| version.to_owned())
+}
+
 fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     // Another apt on a machine that has just started is common: wait for it rather than fail.

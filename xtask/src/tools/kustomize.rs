@@ -1,12 +1,12 @@
 //! `kustomize`, which renders the overlays of `envoy/istio`: one on `PATH`, or built by Go into the cache folder.
 
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::cache::{self, Cache};
 use crate::run;
+use crate::tools::go;
 
 /// Names the binary for the tests.
 pub(crate) const VARIABLE: &str = "TRACELIFT_KUSTOMIZE";
@@ -24,17 +24,15 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     if cached.is_file() {
         return Ok(cached);
     }
-    if run::find_on_path("go").is_none() {
-        bail!(
-            "kustomize is not on PATH, and there is no Go to build it. Install one of them: https://kubectl.docs.kubernetes.io/installation/kustomize or https://go.dev/dl"
-        );
-    }
+    let go = go::ensure().context(
+        "kustomize is not on PATH (https://kubectl.docs.kubernetes.io/installation/kustomize) and cannot be built",
+    )?;
     let cache = Cache::lock()?;
     println!("Building kustomize {VERSION} with Go (about a minute, once) …");
     let entry = cache.fill(&name, |dir| {
-        let mut go = Command::new("go");
-        go.args(["install", &format!("{MODULE}@{VERSION}")]).env("GOBIN", dir);
-        run::run(&mut go).context("Go could not build kustomize")
+        let scratch = go::Scratch::below(dir);
+        scratch.run(&go, dir, &["install", &format!("{MODULE}@{VERSION}")]).context("Go could not build kustomize")?;
+        scratch.remove()
     })?;
     Ok(entry.join("kustomize"))
 }

@@ -8,6 +8,7 @@ pub(crate) mod cxx;
 pub(crate) mod debian;
 pub(crate) mod envoy;
 pub(crate) mod git;
+pub(crate) mod go;
 pub(crate) mod kustomize;
 pub(crate) mod moto;
 pub(crate) mod python;

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use std::collections::BTreeSet;
-use tracelift_xray::{ExporterSettings, files};
+use tracelift_xray::collector::validate;
+use tracelift_xray::files;
 
 fn yaml(text: &str) -> Value {
     yaml_serde::from_str(text).unwrap()
@@ -26,7 +27,7 @@ const COMPONENTS: [(&str, &str, &str); 8] = [
     ("processors", "memory_limiter", "processor/memorylimiterprocessor"),
     ("processors", "batch", "processor/batchprocessor"),
     ("exporters", "awsxray", "exporter/awsxrayexporter"),
-    ("exporters", "otlp_http", "exporter/otlphttpexporter"),
+    ("exporters", "otlphttp", "exporter/otlphttpexporter"),
     ("extensions", "health_check", "extension/healthcheckextension"),
     ("extensions", "awsproxy", "extension/awsproxy"),
     ("extensions", "sigv4auth", "extension/sigv4authextension"),
@@ -80,18 +81,43 @@ fn every_pipeline_names_what_there_is_and_limits_memory_first() {
     }
 }
 
+#[tokio::test]
+async fn the_collector_itself_takes_both_configurations_and_no_misspelt_one() {
+    for text in [files::COLLECTOR, files::COLLECTOR_OTLP] {
+        validate(text).await.unwrap_or_else(|error| panic!("{error:#}\n{text}"));
+    }
+    let misspelt = files::COLLECTOR.replace("indexed_attributes", "index_attributes");
+    assert!(validate(&misspelt).await.unwrap_err().to_string().contains("index_attributes"));
+}
+
 #[test]
-fn the_exporters_settings_are_known_ones_and_name_attributes_that_spans_have() {
-    let settings = ExporterSettings::from_collector(files::COLLECTOR).unwrap();
-    assert_eq!(settings.region, "${env:AWS_REGION}");
-    assert!(!settings.index_all_attributes && settings.indexed_attributes.len() < 50);
+fn annotations_leave_room_and_the_signed_exporter_keeps_the_endpoints_limits() {
+    let annotations = yaml(files::COLLECTOR)["exporters"]["awsxray"]["indexed_attributes"].clone();
+    assert!((1..40).contains(&annotations.as_array().unwrap().len()), "a trace may have 50: {annotations}");
     let signed = yaml(files::COLLECTOR_OTLP);
-    let exporter = &signed["exporters"]["otlp_http"];
+    let exporter = &signed["exporters"]["otlphttp"];
     assert_eq!(exporter["auth"]["authenticator"], "sigv4auth");
     assert!(exporter["traces_endpoint"].as_str().unwrap().starts_with("https://xray."));
     assert_eq!(signed["extensions"]["sigv4auth"]["service"], "xray");
     // 10,000 spans and 5 MB are the endpoint's limits; the largest span of the filter has some 25 KB, a usual one 2.
     assert!(signed["processors"]["batch"]["send_batch_max_size"].as_u64().unwrap() <= 2000);
+}
+
+#[test]
+fn the_collector_that_is_tested_is_the_one_that_users_run() {
+    let builder = yaml(files::BUILDER);
+    let version = builder["dist"]["version"].as_str().unwrap();
+    for section in ["receivers", "processors", "exporters", "extensions", "providers"] {
+        for module in builder[section].as_array().unwrap() {
+            let module = module["gomod"].as_str().unwrap();
+            assert!(files::LOCK.lines().any(|line| line.trim() == module), "{module} is not in lock/go.mod");
+        }
+    }
+    let image = format!("otel/opentelemetry-collector-contrib:{version}");
+    for text in [files::KUBERNETES, files::COMPOSE] {
+        assert_eq!(text.matches("opentelemetry-collector-contrib:").count(), 1);
+        assert!(text.contains(&image), "{image}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A pod with an Envoy, the pipeline into X-Ray, and the trace that a request left there.
 
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,21 +32,7 @@ impl Pod {
 
     /// One more in front of the same pipeline.
     pub async fn behind(pipeline: Arc<Pipeline>, which: Shipped, change: impl FnOnce(&mut Bootstrap)) -> Self {
-        let upstream = Upstream::start().await.unwrap();
-        let mut bootstrap = Bootstrap::shipped(which, &module().unwrap()).unwrap();
-        bootstrap.endpoints("otel_collector", &[pipeline.otlp()]).unwrap();
-        let clusters: &[&str] = if which == Shipped::Gateway { &["frontend"] } else { &["application", "payments"] };
-        for cluster in clusters {
-            bootstrap.endpoints(cluster, &[upstream.address()]).unwrap();
-        }
-        bootstrap
-            .plugin(|json| {
-                json["export"]["scheduled_delay_ms"] = 100.into();
-                json["sampling"] = serde_json::json!({ "ratio": 1 });
-            })
-            .unwrap();
-        change(&mut bootstrap);
-        let envoy = Launch::new().unwrap().workers(1).start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"));
+        let (envoy, upstream) = launch(pipeline.otlp(), which, change).await;
         Self { pipeline, envoy, upstream, client: Client::new() }
     }
 
@@ -75,9 +62,29 @@ impl Pod {
     pub async fn stored(&self, trace_id: &str, documents: usize) -> StoredTrace {
         let enough = |trace: &StoredTrace| documents <= trace.documents.len();
         let trace = self.pipeline.trace(trace_id, SOON, enough).await.unwrap_or_else(|error| panic!("{error:#}"));
-        assert_eq!(self.pipeline.problems(), Vec::<String>::new());
+        assert_eq!(self.pipeline.collector().losses(), Vec::<String>::new());
         trace
     }
+}
+
+/// One Envoy that keeps every trace and sends it to `otlp`, and the upstream of all its clusters.
+pub async fn launch(otlp: SocketAddr, which: Shipped, change: impl FnOnce(&mut Bootstrap)) -> (Envoy, Upstream) {
+    let upstream = Upstream::start().await.unwrap();
+    let mut bootstrap = Bootstrap::shipped(which, &module().unwrap()).unwrap();
+    bootstrap.endpoints("otel_collector", &[otlp]).unwrap();
+    let clusters: &[&str] = if which == Shipped::Gateway { &["frontend"] } else { &["application", "payments"] };
+    for cluster in clusters {
+        bootstrap.endpoints(cluster, &[upstream.address()]).unwrap();
+    }
+    bootstrap
+        .plugin(|json| {
+            json["export"]["scheduled_delay_ms"] = 100.into();
+            json["sampling"] = serde_json::json!({ "ratio": 1 });
+        })
+        .unwrap();
+    change(&mut bootstrap);
+    let envoy = Launch::new().unwrap().workers(1).start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"));
+    (envoy, upstream)
 }
 
 /// The only document of a trace.

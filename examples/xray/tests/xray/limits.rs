@@ -6,7 +6,7 @@ use tracelift_envoy::{Request, Shipped};
 use tracelift_xray::limits::{ANNOTATIONS, DOCUMENT};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_largest_request_that_envoy_takes_makes_a_segment_far_below_64_kb() {
+async fn the_largest_request_that_envoy_takes_makes_a_segment_below_64_kb() {
     let names: Vec<String> = (0..32).map(|number| format!("x-large-{number}")).collect();
     let pod = Pod::start(Shipped::Sidecar, |bootstrap| {
         let recorded = json!({ "request_headers": names, "response_headers": names, "query": true });
@@ -15,16 +15,15 @@ async fn the_largest_request_that_envoy_takes_makes_a_segment_far_below_64_kb() 
     .await;
     let large = |request: Request| {
         let request =
-            request.header("user-agent", "u".repeat(4000)).header("tracestate", format!("a={}", "t".repeat(250)));
-        // 32 headers of 1.2 KB, each byte of which takes two in JSON; Envoy's limit for all headers is 60 KB.
-        names.iter().fold(request, |request, name| request.header(name, "\"".repeat(1200)))
+            request.header("user-agent", "<".repeat(4000)).header("tracestate", format!("a={}", "t".repeat(250)));
+        // 32 headers of 1.2 KB, each byte of which takes six in the exporter's JSON; Envoy's limit for all headers is 60 KB.
+        names.iter().fold(request, |request, name| request.header(name, "<".repeat(1200)))
     };
-    let path = format!("/status/500/{}?q={}", "p".repeat(6000), "q".repeat(2000));
+    let path = format!("/status/500/{}?q={}", "&".repeat(6000), "&".repeat(2000));
     let (reply, trace) = pod.trace_of("inbound", 1, large, &path).await;
     assert_eq!(reply.status, 500);
     let segment = only(&trace);
-    let size = segment.to_string().len();
-    assert!(size < DOCUMENT / 2, "{size} bytes");
+    assert!(trace.sizes[0] < DOCUMENT, "{} bytes", trace.sizes[0]);
     assert!(segment["annotations"].as_object().unwrap().len() < ANNOTATIONS);
 }
 

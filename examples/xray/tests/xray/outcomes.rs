@@ -17,7 +17,7 @@ async fn the_status_decides_between_fault_error_and_throttle_and_grpc_and_resets
     })
     .await;
     // The path, whether it is a gRPC call, what is shown in X-Ray.
-    let cases: [(&str, bool, Value, &[&str]); 12] = [
+    let cases: [(&str, bool, Value, &[&str]); 14] = [
         ("/cart", false, json!(200), &[]),
         ("/status/302", false, json!(302), &[]),
         ("/status/404", false, json!(404), &["error"]),
@@ -30,6 +30,8 @@ async fn the_status_decides_between_fault_error_and_throttle_and_grpc_and_resets
         ("/break", false, json!(200), &["fault"]),
         ("/answer.Trailers/Status14", true, json!(200), &["fault"]),
         ("/answer.TrailersOnly/Status13", true, json!(200), &["fault"]),
+        ("/close", true, json!(200), &["fault"]),
+        ("/gone", true, json!(200), &["fault"]),
     ];
     for (path, grpc, status, expected) in cases {
         let request = if grpc {
@@ -43,17 +45,18 @@ async fn the_status_decides_between_fault_error_and_throttle_and_grpc_and_resets
         let segment = only(&trace);
         assert_eq!((flags(segment), &segment["http"]["response"]["status"]), (expected.to_vec(), &status), "{path}");
         let named = segment.pointer("/cause/exceptions/0/message").and_then(Value::as_str).unwrap_or_default();
-        let why = match path {
-            "/close" => "UC ",
-            "/gone" => "UF",
-            "/silence" => "UT ",
-            "/break" => "UPE",
-            "/answer.Trailers/Status14" => "gRPC status UNAVAILABLE",
-            "/answer.TrailersOnly/Status13" => "gRPC status INTERNAL",
+        let why = match (path, grpc) {
+            ("/close", false) => "UC ",
+            // Over HTTP/2 the stream is reset.
+            ("/close", true) => "UR ",
+            ("/gone", _) => "UF",
+            ("/silence", _) => "UT ",
+            ("/answer.Trailers/Status14", _) => "gRPC status UNAVAILABLE",
+            ("/answer.TrailersOnly/Status13", _) => "gRPC status INTERNAL",
             _ => "",
         };
-        let right = if why == "UPE" { !named.is_empty() } else { named.starts_with(why) };
-        assert!(right, "{path}: {named:?} is the reason");
+        assert!(named.starts_with(why), "{path}: {named:?} is the reason");
+        assert_eq!(named.is_empty(), !expected.contains(&"fault") || path.starts_with("/status"), "{path}: {named:?}");
     }
 }
 
@@ -95,11 +98,10 @@ async fn a_segment_shows_who_asked_whom_for_what_and_why_it_is_kept() {
         request,
         &json!({
             "method": "GET", "url": "https://shop.example/status/503", "user_agent": "curl/8",
-            "client_ip": request["client_ip"], "x_forwarded_for": request["x_forwarded_for"],
+            "client_ip": "203.0.113.7", "x_forwarded_for": true,
         }),
         "no query unless it is asked for"
     );
-    assert!(["203.0.113.7", "127.0.0.1"].map(Value::from).contains(&request["client_ip"]), "{request}");
     let annotations = &segment["annotations"];
     for (key, value) in
         [("tracelift.sampling.reason", "parent"), ("tracelift.upstream_cluster", "application"), ("error.type", "503")]

@@ -12,7 +12,6 @@ const REQUESTS: u64 = 300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_failed_request_is_a_complete_trace_in_xray() {
     let pipeline = Pipeline::start().await.unwrap();
-    println!("through {}", pipeline.describe());
     let feed = Feed::open(pipeline.otlp(), 7, 0.3, 0.02).await.unwrap();
     let recorded = feed.send(REQUESTS, 60.0).await.unwrap();
     feed.close().await;
@@ -36,7 +35,7 @@ async fn every_failed_request_is_a_complete_trace_in_xray() {
         stories.extend(cause.filter(|_| trace.failed));
     }
     assert_eq!(stories.len(), 6, "every kind of failure came up: {stories:?}");
-    assert_eq!(pipeline.problems(), Vec::<String>::new());
+    assert_eq!(pipeline.collector().losses(), Vec::<String>::new());
 }
 
 /// Whether a document is that pass through an Envoy.

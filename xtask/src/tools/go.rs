@@ -1,0 +1,101 @@
+//! The Go toolchain, with which programs are built that nobody packages as we need them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::run;
+use crate::tools::debian;
+
+/// The first release that fetches a newer one by itself where a module asks for it (Go Toolchains, go.dev/doc/toolchain).
+const OLDEST: (u32, u32) = (1, 21);
+/// Debian's package of its current release.
+const PACKAGE: &str = "golang-go";
+
+/// Path of a `go` that builds today's modules: the one on `PATH`, else Debian's where we may install it.
+pub(crate) fn ensure() -> Result<PathBuf> {
+    if let Some(go) = run::find_on_path("go") {
+        check(&go)?;
+        return Ok(go);
+    }
+    if debian::can_install() && debian::candidate(PACKAGE).is_some_and(|version| is_new_enough(&version)) {
+        debian::install(&[PACKAGE])?;
+        let go = run::find_on_path("go").with_context(|| format!("{PACKAGE} was installed and brought no go"))?;
+        check(&go)?;
+        return Ok(go);
+    }
+    bail!("there is no Go on PATH. Install {} or newer (https://go.dev/doc/install) and try again", oldest())
+}
+
+/// Modules and objects of one build: a gigabyte that nobody needs afterwards.
+pub(crate) struct Scratch {
+    dir: PathBuf,
+}
+
+impl Scratch {
+    /// Nothing is made before `go` first runs.
+    pub(crate) fn below(dir: &Path) -> Self {
+        Self { dir: dir.join("scratch") }
+    }
+
+    /// Runs `go` in a folder, which is also where `go install` puts programs.
+    pub(crate) fn run(&self, go: &Path, dir: &Path, arguments: &[&str]) -> Result<()> {
+        let mut command = Command::new(go);
+        command.args(arguments).current_dir(dir).env("GOBIN", dir);
+        command.env("GOMODCACHE", self.dir.join("modules")).env("GOCACHE", self.dir.join("objects"));
+        // Debian's own `go` would not fetch the release that a module asks for.
+        command.env("GOTOOLCHAIN", "auto").env("CGO_ENABLED", "0");
+        // Modules that can be removed; nothing of this machine's paths in the program.
+        command.env("GOFLAGS", "-modcacherw -trimpath -buildvcs=false");
+        run::run(&mut command)
+    }
+
+    /// Removes what was fetched and compiled.
+    pub(crate) fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.dir).with_context(|| format!("could not remove {}", self.dir.display()))
+    }
+}
+
+fn check(go: &Path) -> Result<()> {
+    let version = run::output(Command::new(go).args(["env", "GOVERSION"]))?;
+    if !is_new_enough(&version) {
+        bail!("{} says {version:?}; {} or newer is needed (https://go.dev/doc/install)", go.display(), oldest());
+    }
+    Ok(())
+}
+
+fn oldest() -> String {
+    format!("{}.{}", OLDEST.0, OLDEST.1)
+}
+
+/// Reads `go1.26.8` of Go and `2:1.24~2` of Debian. Something else is Go's own development version, and new.
+fn is_new_enough(version: &str) -> bool {
+    let release = version.trim_start_matches("go").rsplit(':').next().unwrap_or_default();
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => OLDEST <= (major, minor),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_go_that_cannot_fetch_its_successor_is_too_old() {
+        for (version, enough) in [
+            ("go1.26.8", true),
+            ("go1.21", true),
+            ("go1.24rc1", true),
+            ("go1.20.14", false),
+            ("2:1.24~2", true),
+            ("2:1.19~1", false),
+            ("devel go1.27-abc", true),
+        ] {
+            assert_eq!(is_new_enough(version), enough, "{version}");
+        }
+    }
+}
