@@ -105,6 +105,10 @@ async fn into_moto(options: &Options) -> Result<()> {
     if !missing.is_empty() {
         bail!("{}", missing.join("\n"));
     }
+    println!(
+        "They end with moto, here. Into the X-Ray of your account, with its credentials in the environment:\n  \
+         AWS_REGION=eu-central-1 cargo xtask demo --xray -- --aws"
+    );
     Ok(())
 }
 

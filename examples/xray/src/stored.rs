@@ -73,19 +73,27 @@ impl StoredTrace {
             return;
         }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let marks: Vec<_> =
-            ["fault", "error", "throttle"].into_iter().filter(|mark| document[mark] == Value::Bool(true)).collect();
         let kind = if document["type"] == "subsegment" { "subsegment" } else { "segment" };
         let (request, status) = (&document["http"]["request"], &document["http"]["response"]["status"]);
         let status = status.as_i64().map_or_else(|| "no status".to_owned(), |status| status.to_string());
-        lines.push(format!(
-            "{}{kind:<10} {:<12} {} {} -> {status} {}",
+        let time = |key: &str| document[key].as_f64().unwrap_or_default();
+        let mut line = format!(
+            "{}{kind:<10} {:<12} {:>5.0} ms  {} {} -> {status}",
             "  ".repeat(depth),
             text(&document["name"]),
+            (time("end_time") - time("start_time")) * 1000.0,
             text(&request["method"]),
             text(&request["url"]),
-            marks.join(" ")
-        ));
+        );
+        for mark in ["fault", "error", "throttle"].into_iter().filter(|mark| document[mark] == Value::Bool(true)) {
+            line.push(' ');
+            line.push_str(mark);
+        }
+        if let Some(why) = document.pointer("/cause/exceptions/0/message").and_then(Value::as_str) {
+            line.push_str(": ");
+            line.push_str(why);
+        }
+        lines.push(line);
         for child in self.children(document["id"].as_str().unwrap_or_default()) {
             self.line(child, depth + 1, lines);
         }
