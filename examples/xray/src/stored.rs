@@ -78,10 +78,10 @@ impl StoredTrace {
         let status = status.as_i64().map_or_else(|| "no status".to_owned(), |status| status.to_string());
         let time = |key: &str| document[key].as_f64().unwrap_or_default();
         let mut line = format!(
-            "{}{kind:<10} {:<12} {:>5.0} ms  {} {} -> {status}",
+            "{:>5.0} ms  {}{kind:<10} {:<12} {} {} -> {status}",
+            (time("end_time") - time("start_time")) * 1000.0,
             "  ".repeat(depth),
             text(&document["name"]),
-            (time("end_time") - time("start_time")) * 1000.0,
             text(&request["method"]),
             text(&request["url"]),
         );
@@ -120,7 +120,8 @@ mod tests {
         let trace = StoredTrace { id: "1-x-y".to_owned(), documents, sizes: Vec::new() };
         let outline = trace.outline();
         assert_eq!(outline.lines().count(), 3, "{outline}");
-        assert!(outline.starts_with("segment    a") && outline.contains("\n    subsegment c"), "{outline}");
+        let line = |number: usize| outline.lines().nth(number).unwrap_or_default();
+        assert!(line(0).contains("0 ms  segment    a") && line(2).contains("0 ms      subsegment c"), "{outline}");
 
         let circle = vec![document("a", Some("b")), document("b", Some("a"))];
         assert_eq!(StoredTrace { id: String::new(), documents: circle, sizes: Vec::new() }.outline(), "");

@@ -158,6 +158,11 @@ async fn a_gateway_is_a_segment_and_its_call_a_remote_subsegment_of_the_upstream
         (&json!("frontend"), &json!("subsegment"), &json!("remote"))
     );
     assert_eq!(below[0]["http"]["request"]["url"], "http://shop.example/status/500");
+    assert_eq!(top["http"]["request"]["client_ip"], "127.0.0.1");
+    for document in [&top, below[0]] {
+        assert_eq!(document["annotations"]["tracelift.sampling.reason"], "ratio", "{document}");
+        assert_eq!(document["annotations"]["tracelift.upstream_cluster"], "frontend", "{document}");
+    }
     assert_eq!((flags(&top), flags(below[0])), (vec!["fault"], vec!["fault"]));
     let sent = pod.upstream.last().unwrap().text("traceparent");
     assert_eq!(below[0]["id"], sent[36..52], "what the upstream records hangs below the call");
