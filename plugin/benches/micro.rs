@@ -42,8 +42,8 @@ fn trace_context(criterion: &mut Criterion) {
     group.bench_function("inject traceparent", |b| {
         b.iter(|| {
             let edit = extracted.trace_state().edit(tracelift::trace_context::ThEdit::Keep, None);
-            inject(&[Propagator::TraceContext], &context, edit, &extracted, &mut |name, edit| {
-                black_box((name, edit));
+            inject(&[Propagator::TraceContext], &context, edit, &extracted, &mut |name, value| {
+                black_box((name, value));
             });
         });
     });

@@ -385,14 +385,20 @@ fn head(
     tracestate: &TraceState<'_>,
     trace_id: TraceId,
 ) -> (Decision, bool) {
-    let ot = tracestate.ot();
-    let randomness = ot.rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
+    // Half of all requests bring no tracestate: nothing is built to say that nothing is in it.
+    let (th, rv) = if tracestate.is_empty() {
+        (None, None)
+    } else {
+        let ot = tracestate.ot();
+        (ot.th, ot.rv)
+    };
+    let randomness = rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
     let decided = parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {
         CallerDecision::Sampled => Some(true),
         CallerDecision::NotSampled => Some(false),
         CallerDecision::Deferred => None,
     });
-    let decided = decided.map(|sampled| sampling::Parent { sampled, threshold: ot.th.and_then(Threshold::from_bits) });
+    let decided = decided.map(|sampled| sampling::Parent { sampled, threshold: th.and_then(Threshold::from_bits) });
     (sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness), decided.is_some())
 }
 

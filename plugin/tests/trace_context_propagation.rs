@@ -43,12 +43,11 @@ impl Request {
         let edit = extracted.trace_state().edit(th, None);
         let mut headers = self.headers.clone();
         let mut written = Vec::new();
-        inject(propagators, &context, edit, &extracted, &mut |name, edit| {
+        inject(propagators, &context, edit, &extracted, &mut |name, value| {
             written.push(name);
-            match edit {
-                HeaderEdit::Keep => panic!("{name} is named without need"),
-                HeaderEdit::Remove => drop(headers.remove(name)),
-                HeaderEdit::Replace(value) => drop(headers.insert(name.to_owned(), value)),
+            match value {
+                None => drop(headers.remove(name)),
+                Some(value) => drop(headers.insert(name.to_owned(), value.to_vec())),
             }
         });
         let text = |(name, value): (String, Vec<u8>)| (name, String::from_utf8_lossy(&value).into_owned());

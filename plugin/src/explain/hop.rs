@@ -268,10 +268,8 @@ pub fn text(bytes: &[u8]) -> String {
 
 fn headers(policy: &Policy, extracted: &Extracted, context: &OutgoingContext, tracestate: HeaderEdit) -> Vec<Header> {
     let mut headers = Vec::new();
-    inject(&policy.propagators, context, tracestate, extracted, &mut |name, edit| match edit {
-        HeaderEdit::Keep => {}
-        HeaderEdit::Replace(value) => headers.push(Header { name: name.to_owned(), value: Some(text(&value)) }),
-        HeaderEdit::Remove => headers.push(Header { name: name.to_owned(), value: None }),
+    inject(&policy.propagators, context, tracestate, extracted, &mut |name, value| {
+        headers.push(Header { name: name.to_owned(), value: value.map(text) });
     });
     headers
 }

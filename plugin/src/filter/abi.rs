@@ -153,9 +153,12 @@ extern "C" fn _initialize() {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// Memory for a value that the host is about to return. `host` takes it over, with the same size.
+/// Memory for a value that the host is about to return: where it may land, else `host` takes it over, with the same size.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    if let Some(place) = super::landing::take(size) {
+        return place;
+    }
     let mut buffer = Vec::new();
     // A host that cannot have its memory gets null, as from malloc, and fails that one call.
     if buffer.try_reserve_exact(size).is_err() {

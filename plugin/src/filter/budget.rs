@@ -25,12 +25,12 @@ impl SharedBudget {
     /// Charges one trigger; `true` admits it.
     pub fn admit(&mut self, budget: &Budget, now: u64) -> bool {
         for _ in 0..TRIES {
-            let Ok(shared) = host::shared(&self.key) else { break };
+            let Ok(shared) = host::shared(self.key.as_bytes()) else { break };
             let (arrival, cas) = shared.map_or((self.arrival, 0), |(value, cas)| {
                 (value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)), cas)
             });
             let Some(next) = budget.charge(arrival, now) else { return false };
-            match host::set_shared(&self.key, &next.to_le_bytes(), cas) {
+            match host::set_shared(self.key.as_bytes(), &next.to_le_bytes(), cas) {
                 Ok(true) => {
                     self.arrival = next;
                     return true;

@@ -279,13 +279,18 @@ fn text(path: &str) -> Option<Vec<u8>> {
 
 /// Integers and times are eight bytes, little-endian.
 fn integer(path: &str) -> Option<i64> {
-    host::property(path).ok().flatten()?.first_chunk::<8>().map(|bytes| i64::from_le_bytes(*bytes))
+    let number = |value: Option<&[u8]>| value?.first_chunk::<8>().map(|bytes| i64::from_le_bytes(*bytes));
+    host::with_property(path.as_bytes(), number).ok().flatten()
 }
 
 /// An unsigned decimal number of at most five digits.
 pub fn decimal(text: &[u8]) -> Option<u16> {
-    if text.is_empty() || 5 < text.len() || !text.iter().all(u8::is_ascii_digit) {
+    if text.is_empty() || 5 < text.len() {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let mut number: u32 = 0; // Five digits stay below 2^32.
+    for byte in text {
+        number = number * 10 + u32::from(byte.checked_sub(b'0').filter(|digit| *digit < 10)?);
+    }
+    u16::try_from(number).ok()
 }

@@ -12,31 +12,30 @@ pub struct Single<'a> {
 }
 
 /// `request.headers.X`; the longest name of a propagator and the prefix fit.
-const PREFIX: &str = "request\0headers\0";
+const PREFIX: &[u8; 16] = b"request\0headers\0";
 const LONGEST: usize = 48;
 
 impl Headers for Single<'_> {
+    fn joined(&mut self, name: &'static str) -> Option<Vec<u8>> {
+        self.read(name, <[u8]>::to_vec)
+    }
+
     /// By property, which joins repeated headers as the specification wants it; a plain get shows the first one only.
     /// Hosts without that property are asked plainly.
-    fn joined(&mut self, name: &'static str) -> Option<Vec<u8>> {
+    fn read<T>(&mut self, name: &'static str, read: fn(&[u8]) -> T) -> Option<T> {
         let mut path = [0_u8; LONGEST];
-        let length = PREFIX.len() + name.len();
-        let path = path.get_mut(..length).and_then(|path| {
-            let (prefix, rest) = path.split_at_mut_checked(PREFIX.len())?;
-            prefix.copy_from_slice(PREFIX.as_bytes());
-            rest.copy_from_slice(name.as_bytes());
-            std::str::from_utf8(path).ok()
-        })?;
-        if let Ok(value) = host::property(path) {
+        let (prefix, rest) = path.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX);
+        rest.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        let path = path.get(..PREFIX.len() + name.len())?;
+        if let Ok(value) = host::with_property(path, |value| value.map(read)) {
             return value;
         }
-        match host::header(Map::RequestHeaders, name) {
-            Ok(value) => value,
-            Err(_) => {
-                failed(self.metrics);
-                None
-            }
-        }
+        let value = host::with_header(Map::RequestHeaders, name, |value| value.map(read));
+        value.unwrap_or_else(|_| {
+            failed(self.metrics);
+            None
+        })
     }
 }
 

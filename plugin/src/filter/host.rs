@@ -2,6 +2,7 @@
 //! a panic traps the VM with every stream on it.
 
 use super::abi::{self, Buffer, Level, Map, Metric, Status};
+use super::landing;
 
 /// A hostcall that answered anything but `OK`.
 pub type HostResult<T> = Result<T, Status>;
@@ -17,8 +18,22 @@ fn returned(status: u32, data: *mut u8, size: usize) -> HostResult<Vec<u8>> {
         return Ok(Vec::new());
     }
     // SAFETY: `data` came from `proxy_on_memory_allocate(size)`, a `Vec<u8>` of exactly this capacity, which was
-    // forgotten there; the host filled all of it.
+    // forgotten there; the host filled all of it. It is not where values land: that was closed, or `lend` knew it.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Lets `read` look at what a hostcall returns; `None` when there is nothing. A short value is not allocated.
+fn lend<T>(call: impl FnOnce(&mut *mut u8, &mut usize) -> u32, read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
+    let opened = landing::open();
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    let status = call(&mut data, &mut size);
+    if Status(status) == Status::OK
+        && let Some(value) = opened.value(data, size)
+    {
+        return Ok(read(Some(value)));
+    }
+    let value = optional(returned(status, data, size))?;
+    Ok(read(value.as_deref()))
 }
 
 /// `NOT_FOUND` is an answer, not an error.
@@ -89,6 +104,15 @@ pub fn header(map: Map, name: &str) -> HostResult<Option<Vec<u8>>> {
     optional(returned(status, data, size))
 }
 
+/// Lets `read` look at the first value of that name. `name` is in lower case.
+pub fn with_header<T>(map: Map, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
+    // SAFETY: the host reads `name` during the call and writes one pointer and one size.
+    let call = |data: &mut *mut u8, size: &mut usize| unsafe {
+        abi::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+    };
+    lend(call, read)
+}
+
 /// Leaves exactly one entry of that name, with this value. The value must be fit for a header: Envoy fails the whole
 /// request over a CR or LF.
 pub fn replace_header(map: Map, name: &str, value: &[u8]) -> HostResult<()> {
@@ -123,6 +147,15 @@ pub fn property(path: &str) -> HostResult<Option<Vec<u8>>> {
     optional(returned(status, data, size))
 }
 
+/// Lets `read` look at a property's bytes.
+pub fn with_property<T>(path: &[u8], read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
+    // SAFETY: the host reads `path` during the call and writes one pointer and one size.
+    let call = |data: &mut *mut u8, size: &mut usize| unsafe {
+        abi::proxy_get_property(path.as_ptr(), path.len(), data, size)
+    };
+    lend(call, read)
+}
+
 /// Writes filter state `wasm.<key>`, which an access log can read. A key has no NUL.
 pub fn set_filter_state(key: &str, value: &str) -> HostResult<()> {
     // SAFETY: the host reads both during the call.
@@ -130,7 +163,7 @@ pub fn set_filter_state(key: &str, value: &str) -> HostResult<()> {
 }
 
 /// A value that all VMs of this process share, with the token that guards a change of it.
-pub fn shared(key: &str) -> HostResult<Option<(Vec<u8>, u32)>> {
+pub fn shared(key: &[u8]) -> HostResult<Option<(Vec<u8>, u32)>> {
     let (mut data, mut size, mut cas) = (std::ptr::null_mut(), 0, 0);
     // SAFETY: the host reads `key` during the call and writes one pointer, one size and one u32.
     let status = unsafe { abi::proxy_get_shared_data(key.as_ptr(), key.len(), &mut data, &mut size, &mut cas) };
@@ -139,7 +172,7 @@ pub fn shared(key: &str) -> HostResult<Option<(Vec<u8>, u32)>> {
 
 /// Changes a shared value if nobody else has since `cas` was read; `Ok(false)` when somebody has.
 /// `cas` 0 writes whatever is there: the very first write cannot be guarded.
-pub fn set_shared(key: &str, value: &[u8], cas: u32) -> HostResult<bool> {
+pub fn set_shared(key: &[u8], value: &[u8], cas: u32) -> HostResult<bool> {
     // SAFETY: the host reads both during the call.
     match check(unsafe { abi::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) }) {
         Ok(()) => Ok(true),

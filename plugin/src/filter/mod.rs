@@ -9,6 +9,7 @@ mod entropy;
 mod facts;
 mod headers;
 mod host;
+mod landing;
 mod metrics;
 mod node;
 mod pairs;

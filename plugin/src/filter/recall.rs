@@ -19,7 +19,7 @@ use crate::upgrade::recall::{Ask, Asks, Fate, Pending, PendingCounts, RecentTrac
 use crate::upgrade::{CallFacts, Calls, RecallPolicy};
 
 /// The number is the version of the layout: another layout is another key.
-const LOG: &str = "tracelift.upgrades.1";
+const LOG: &[u8] = b"tracelift.upgrades.1";
 /// Attempts against other workers.
 const TRIES: usize = 16;
 const MILLISECOND: u64 = 1_000_000;

@@ -19,7 +19,7 @@ use crate::shadow::Outcome;
 use crate::span::KindSetting;
 use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
-use crate::trace_context::{Extracted, HeaderEdit, XRAY, extract, inject};
+use crate::trace_context::{Extracted, XRAY, extract, inject};
 use crate::upgrade::signal::TRACERESPONSE;
 use crate::upgrade::{Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
 
@@ -87,15 +87,14 @@ impl Vm {
             &outgoing.context,
             outgoing.tracestate,
             &extracted,
-            &mut |name, edit| {
+            &mut |name, value| {
                 // Where traceparent goes on unchanged, tracestate must, too.
                 if refused {
                     return;
                 }
-                let result = match edit {
-                    HeaderEdit::Keep => Ok(()),
-                    HeaderEdit::Replace(value) => host::replace_header(Map::RequestHeaders, name, &value),
-                    HeaderEdit::Remove => host::remove_header(Map::RequestHeaders, name),
+                let result = match value {
+                    Some(value) => host::replace_header(Map::RequestHeaders, name, value),
+                    None => host::remove_header(Map::RequestHeaders, name),
                 };
                 refused = result.is_err();
             },
@@ -385,13 +384,10 @@ fn admit(budget: &mut SharedBudget, limit: &Budget) -> bool {
 }
 
 fn response_status(metrics: &mut Metrics) -> Option<u16> {
-    match host::header(Map::ResponseHeaders, ":status") {
-        Ok(status) => facts::decimal(&status?),
-        Err(_) => {
-            failed(metrics);
-            None
-        }
-    }
+    host::with_header(Map::ResponseHeaders, ":status", |status| status.and_then(facts::decimal)).unwrap_or_else(|_| {
+        failed(metrics);
+        None
+    })
 }
 
 fn trailers_only_status() -> Option<GrpcStatus> {

@@ -122,13 +122,11 @@ pub fn answer_context(active: &Active, metrics: &mut Metrics, stream: &Stream) {
 }
 
 fn told(metrics: &mut Metrics, stream: &Stream) -> Option<Verdict> {
-    match host::header(Map::ResponseHeaders, TRACERESPONSE) {
-        Ok(value) => signal::read(&value?, stream.trace_id()),
-        Err(_) => {
-            failed(metrics);
-            None
-        }
-    }
+    let read = |value: Option<&[u8]>| signal::read(value?, stream.trace_id());
+    host::with_header(Map::ResponseHeaders, TRACERESPONSE, read).unwrap_or_else(|_| {
+        failed(metrics);
+        None
+    })
 }
 
 /// Tells the other streams of this process and, where there still is a head or a trailer to write to, the caller.

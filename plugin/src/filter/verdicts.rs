@@ -7,7 +7,7 @@ use crate::upgrade::{Verdict, slots};
 /// Attempts against other workers. A slot holds few traces, so that two writers rarely meet.
 const TRIES: usize = 8;
 /// The number is the version of the layout: another layout is another key.
-const PREFIX: &str = "tracelift.verdicts.1.";
+const PREFIX: &[u8; 21] = b"tracelift.verdicts.1.";
 
 /// One lookup. Nothing was upgraded in this slot since the process began: the host returns no value, which is cheap.
 pub fn find(trace_id: TraceId) -> Option<Verdict> {
@@ -36,12 +36,14 @@ fn now() -> u32 {
     u32::try_from(host::now() / 1_000_000_000).unwrap_or(u32::MAX)
 }
 
-fn key(trace_id: TraceId) -> String {
-    let mut key = String::with_capacity(32);
-    key.push_str(PREFIX);
+/// The prefix and three hex digits.
+fn key(trace_id: TraceId) -> [u8; PREFIX.len() + 3] {
     let slot = slots::slot_of(trace_id);
-    for shift in [8, 4, 0] {
-        key.push(char::from_digit((slot >> shift) & 0xf, 16).unwrap_or('0'));
+    let mut key = [b'0'; PREFIX.len() + 3];
+    let (prefix, digits) = key.split_at_mut(PREFIX.len());
+    prefix.copy_from_slice(PREFIX);
+    for (digit, shift) in digits.iter_mut().zip([8, 4, 0]) {
+        *digit = b"0123456789abcdef".get((slot >> shift & 0xf) as usize).copied().unwrap_or(b'0');
     }
     key
 }

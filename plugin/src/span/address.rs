@@ -31,8 +31,7 @@ impl<'a> HostPort<'a> {
                 _ => (authority, &b""[..]), // No port, or an IPv6 address without brackets.
             }
         };
-        let foreign = |byte: &u8| byte.is_ascii_control() || b" /?#\"<>\\".contains(byte);
-        if host.is_empty() || host.iter().any(foreign) {
+        if host.is_empty() || host.iter().any(|byte| is_foreign(*byte)) {
             return None;
         }
         Some(Self { host, port: rest.strip_prefix(b":").and_then(port) })
@@ -44,6 +43,11 @@ impl<'a> HostPort<'a> {
         let text = text.split('%').next().unwrap_or(text); // A zone means nothing on another machine.
         text.parse::<IpAddr>().is_ok().then_some(text)
     }
+}
+
+/// A byte that no host has. By `match`: a search of a list, for each byte, is a quarter of the work on a span.
+const fn is_foreign(byte: u8) -> bool {
+    matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | 0x7f)
 }
 
 /// Reads a port. Zero is what Envoy says for an address that has none.

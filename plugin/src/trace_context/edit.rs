@@ -42,6 +42,9 @@ impl TraceState<'_> {
             ThEdit::Set(threshold) if threshold >> 56 != 0 => ThEdit::Erase,
             th => th,
         };
+        if self.is_empty() && rv.is_none() && !matches!(th, ThEdit::Set(_)) {
+            return HeaderEdit::Keep;
+        }
         let member = self.ot();
         let adds_rv = rv.is_some() && member.rv.is_none();
         // A value that breaks the grammar counts as absent, but lenient readers could find a threshold in it.

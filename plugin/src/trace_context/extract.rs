@@ -55,11 +55,15 @@ impl Extracted {
     }
 
     fn read_traceparent(&mut self, headers: &mut impl Headers) -> Option<TraceParent> {
-        let value = headers.joined(names::TRACEPARENT)?;
-        let header = TraceParent::parse(&value).ok();
-        self.traceparent_invalid = header.is_none();
-        self.recall = header.is_none() && value.starts_with(RECALL_MARK.as_bytes());
-        header
+        let read = |value: &[u8]| TraceParent::parse(value).map_err(|_| value.starts_with(RECALL_MARK.as_bytes()));
+        match headers.read(names::TRACEPARENT, read)? {
+            Ok(header) => Some(header),
+            Err(recall) => {
+                self.traceparent_invalid = true;
+                self.recall = recall;
+                None
+            }
+        }
     }
 }
 

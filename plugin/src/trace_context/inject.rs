@@ -3,8 +3,8 @@
 use super::xray::{self, XRayHeader};
 use super::{Extracted, HeaderEdit, OutgoingContext, Propagator, TraceFlags, TraceParent, b3, names};
 
-/// Hands over what has to become of each header of the listed propagators. A header that stays as it is is not named;
-/// those of propagators that are not listed are never touched.
+/// Hands over each header of the listed propagators that changes, with its new value; without one it is removed. A header
+/// that stays as it is is not named; those of propagators that are not listed are never touched.
 ///
 /// `tracestate` is the edit of [`Extracted::trace_state`]; a `tracestate` that was discarded, or that came without a valid
 /// `traceparent`, is removed whatever it says. Beside one form of B3 the other is removed, or a reader could prefer the
@@ -14,17 +14,17 @@ pub fn inject(
     context: &OutgoingContext,
     tracestate: HeaderEdit,
     extracted: &Extracted,
-    set: &mut impl FnMut(&'static str, HeaderEdit),
+    set: &mut impl FnMut(&'static str, Option<&[u8]>),
 ) {
     for &propagator in propagators {
         match propagator {
-            Propagator::TraceContext => set(names::TRACEPARENT, replace(&traceparent(context).write())),
+            Propagator::TraceContext => set(names::TRACEPARENT, Some(&traceparent(context).write())),
             Propagator::XRay => {
                 let incoming = extracted.xray.as_deref().and_then(|text| XRayHeader::parse(text).ok());
-                set(names::XRAY, HeaderEdit::Replace(xray::write(context, incoming.as_ref())));
+                set(names::XRAY, Some(&xray::write(context, incoming.as_ref())));
             }
             Propagator::B3 => {
-                set(names::B3, replace(&b3::write(context)));
+                set(names::B3, Some(&b3::write(context)));
                 if !propagators.contains(&Propagator::B3Multi) {
                     [
                         names::B3_TRACE_ID,
@@ -34,37 +34,32 @@ pub fn inject(
                         names::B3_FLAGS,
                     ]
                     .into_iter()
-                    .for_each(|name| set(name, HeaderEdit::Remove));
+                    .for_each(|name| set(name, None));
                 }
             }
             Propagator::B3Multi => {
-                set(names::B3_TRACE_ID, replace(&context.trace_id.hex()));
-                set(names::B3_SPAN_ID, replace(&context.span_id.hex()));
-                set(names::B3_SAMPLED, replace(if context.sampled { b"1" } else { b"0" }));
-                set(names::B3_PARENT_SPAN_ID, HeaderEdit::Remove);
-                set(names::B3_FLAGS, HeaderEdit::Remove);
+                set(names::B3_TRACE_ID, Some(&context.trace_id.hex()));
+                set(names::B3_SPAN_ID, Some(&context.span_id.hex()));
+                set(names::B3_SAMPLED, Some(if context.sampled { b"1" } else { b"0" }));
+                set(names::B3_PARENT_SPAN_ID, None);
+                set(names::B3_FLAGS, None);
                 if !propagators.contains(&Propagator::B3) {
-                    set(names::B3, HeaderEdit::Remove);
+                    set(names::B3, None);
                 }
             }
         }
     }
     if propagators.contains(&Propagator::TraceContext) {
-        let edit = match tracestate {
-            HeaderEdit::Replace(value) => HeaderEdit::Replace(value),
-            HeaderEdit::Keep | HeaderEdit::Remove if extracted.tracestate_absent => return,
-            HeaderEdit::Keep if extracted.tracestate_valid => return,
-            HeaderEdit::Keep | HeaderEdit::Remove => HeaderEdit::Remove,
-        };
-        set(names::TRACESTATE, edit);
+        match tracestate {
+            HeaderEdit::Replace(value) => set(names::TRACESTATE, Some(&value)),
+            HeaderEdit::Keep | HeaderEdit::Remove if extracted.tracestate_absent => {}
+            HeaderEdit::Keep if extracted.tracestate_valid => {}
+            HeaderEdit::Keep | HeaderEdit::Remove => set(names::TRACESTATE, None),
+        }
     }
 }
 
 fn traceparent(context: &OutgoingContext) -> TraceParent {
     let flags = TraceFlags::default().with_sampled(context.sampled).with_random(context.random);
     TraceParent { trace_id: context.trace_id, parent_id: context.span_id, flags }
-}
-
-fn replace(value: &[u8]) -> HeaderEdit {
-    HeaderEdit::Replace(value.to_vec())
 }

@@ -76,4 +76,9 @@ pub struct OutgoingContext {
 pub trait Headers {
     /// All lines of that name joined by `,` in order of arrival; `None` without any. `name` is in lower case.
     fn joined(&mut self, name: &'static str) -> Option<Vec<u8>>;
+
+    /// What `read` makes of the same value, which is not kept: a host that can lend it needs not hand over a copy.
+    fn read<T>(&mut self, name: &'static str, read: fn(&[u8]) -> T) -> Option<T> {
+        self.joined(name).map(|value| read(&value))
+    }
 }

@@ -42,7 +42,7 @@ impl TraceParent {
     ///
     /// A version above 00 is read by its first 55 bytes when nothing or `-` follows them.
     pub fn parse(value: &[u8]) -> Result<Self, TraceParentError> {
-        let value = scan::trim(value);
+        let value = if value.len() == TRACEPARENT_LEN { value } else { scan::trim(value) };
         let length = TraceParentError::Length { found: value.len() };
         let Some((fields, rest)) = value.split_first_chunk::<TRACEPARENT_LEN>() else {
             return Err(length);

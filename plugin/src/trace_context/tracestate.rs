@@ -163,6 +163,11 @@ impl<'a> TraceState<'a> {
         self.shape
     }
 
+    /// There is no header to speak of: not even separators.
+    pub const fn is_empty(&self) -> bool {
+        self.combined.is_empty()
+    }
+
     /// The value of the first list-member of that key.
     pub fn get(&self, key: &[u8]) -> Option<&'a [u8]> {
         self.members().find(|member| member.key == key).map(|member| member.value)
