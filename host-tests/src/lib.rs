@@ -43,6 +43,7 @@ mod callout;
 mod conservation;
 mod cost;
 mod envoy;
+mod expression;
 mod fault;
 mod finished;
 mod guest;

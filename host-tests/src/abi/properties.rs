@@ -4,7 +4,6 @@ use wasmtime::{Caller, Linker, Result};
 
 use crate::guest::{Guest, hostcall};
 use crate::property::Reader;
-use crate::status::Stop;
 use crate::vm::{Context, VmState};
 use crate::{Direction, Status};
 
@@ -38,7 +37,7 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> Result<()> {
     Ok(())
 }
 
-fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Stop> {
+pub(super) fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Status> {
     let vm = guest.vm();
     let context = vm.contexts.get(&vm.effective);
     let (listener, stream) = match context {
@@ -55,5 +54,5 @@ fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Stop> {
         stream,
         now: vm.process.now,
     };
-    Ok(reader.read(path)?)
+    reader.read(path)
 }

@@ -2,6 +2,7 @@
 //! microsecond.
 
 use super::abi::Map;
+use super::attributes::{Attribute, Attributes, Expression};
 use super::host;
 use super::pairs::{self, Pairs};
 use super::root::Active;
@@ -35,10 +36,11 @@ pub struct Facts {
 
 impl Facts {
     /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
-    pub fn read(active: &Active, keep: &Keep, complete: bool) -> Self {
+    pub fn read(active: &Active, expression: Option<&Expression>, keep: &Keep, complete: bool) -> Self {
+        let attributes = Attributes::read(expression);
         let ended = host::now();
-        let flags = response_flags();
-        let kinds = kinds(active.policy.span_kind);
+        let flags = flags(attributes.integer(Attribute::ResponseFlags));
+        let kinds = kinds(active.policy.span_kind, &attributes);
         let (server, client) = (kinds != Kinds::One(SpanKind::Client), kinds != Kinds::One(SpanKind::Server));
         let request = host::map_bytes(Map::RequestHeaders).unwrap_or_default();
         let response = if active.policy.attributes.response_headers.is_empty() {
@@ -50,17 +52,21 @@ impl Facts {
         let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
         let is_named = || authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host);
         let text_if = |wanted: bool, path| if wanted { text(path) } else { None };
+        let attribute_if = |wanted: bool, attribute| if wanted { attributes.text(attribute) } else { None };
         Self {
-            protocol: text_if(server, "request\0protocol"),
+            protocol: attribute_if(server, Attribute::Protocol),
             code_details: text_if(!flags.is_empty() || !complete, "response\0code_details"),
-            source_address: text_if(server, "source\0address"),
+            source_address: attribute_if(server, Attribute::SourceAddress),
             destination_address: text_if(server && !is_named(), "destination\0address"),
-            upstream_address: text_if(client, "upstream\0address"),
-            route_name: text("xds\0route_name").or_else(|| text("route_name")),
-            cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
+            upstream_address: attribute_if(client, Attribute::UpstreamAddress),
+            route_name: attributes.text(Attribute::RouteName),
+            cluster_name: attributes.text(Attribute::ClusterName),
             transport_failure_reason: text_if(!flags.is_empty(), "upstream\0transport_failure_reason"),
             status: if keep.status.is_some() { None } else { response_code() },
-            started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
+            started: attributes
+                .integer(Attribute::RequestTime)
+                .and_then(|time| u64::try_from(time).ok())
+                .unwrap_or(ended),
             trust_forwarded: !active.policy.edge,
             kinds,
             request,
@@ -221,9 +227,12 @@ impl Facts {
 }
 
 /// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
-pub fn kinds(setting: KindSetting) -> Kinds {
+pub fn kinds(setting: KindSetting, attributes: &Attributes) -> Kinds {
     match setting {
-        KindSetting::Auto => setting.kinds(direction()),
+        KindSetting::Auto => {
+            let direction = attributes.integer(Attribute::ListenerDirection);
+            setting.kinds(direction.map_or(ListenerDirection::Unspecified, ListenerDirection::from_property))
+        }
         _ => setting.kinds(ListenerDirection::Unspecified),
     }
 }
@@ -253,19 +262,16 @@ fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>
 
 /// Envoy's response flags; none where the host does not know any.
 pub fn response_flags() -> ResponseFlags {
-    ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
+    flags(integer("response\0flags"))
+}
+
+fn flags(bits: Option<i64>) -> ResponseFlags {
+    ResponseFlags::from_bits(bits.and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
 }
 
 /// The status that Envoy logs; 0 where it logs none.
 fn response_code() -> Option<u16> {
     integer("response\0code").and_then(|code| u16::try_from(code).ok())
-}
-
-/// The listener's `traffic_direction`; older hosts know it under the shorter name.
-fn direction() -> ListenerDirection {
-    integer("xds\0listener_direction")
-        .or_else(|| integer("listener_direction"))
-        .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)
 }
 
 /// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.

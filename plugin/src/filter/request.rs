@@ -223,7 +223,7 @@ impl Vm {
         }
         let Some(keep) = stream.keep() else { return };
 
-        let facts = Facts::read(&active, &keep, ending.complete);
+        let facts = Facts::read(&active, root.expression(), &keep, ending.complete);
         let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
         if dropped {
             return recall.hold(held);
