@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use tracelift::trace_context::{
-    CallerDecision, Extracted, HeaderEdit, Headers, OutgoingContext, Propagator, SpanId, ThEdit, TraceId, extract,
-    inject,
+    CallerDecision, Extracted, Headers, OutgoingContext, Propagator, SpanId, ThEdit, TraceId, extract, inject,
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";

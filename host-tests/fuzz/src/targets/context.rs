@@ -126,11 +126,11 @@ pub(super) fn propagation(bytes: &[u8]) {
         outgoing.trace_id = parent.trace_id;
     }
     let edit = extracted.trace_state().edit(ThEdit::Erase, None);
-    inject(&propagators, &outgoing, edit, &extracted, &mut |name, edit| {
-        sent.0.retain(|(known, _)| *known != name || edit == HeaderEdit::Keep);
-        if let HeaderEdit::Replace(value) = edit {
-            assert!(is_clean(&value), "{name}: {}", value.escape_ascii());
-            sent.0.push((name, value));
+    inject(&propagators, &outgoing, edit, &extracted, &mut |name, value| {
+        sent.0.retain(|(known, _)| *known != name);
+        if let Some(value) = value {
+            assert!(is_clean(value), "{name}: {}", value.escape_ascii());
+            sent.0.push((name, value.to_vec()));
         }
     });
     for propagator in propagators {
