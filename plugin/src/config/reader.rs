@@ -31,8 +31,13 @@ impl<'t> Reader<'t> {
 
     /// A problem with this value, which is shown.
     pub fn refuse_value<T>(&mut self, found: &Tree, allowed: &str) -> Option<T> {
-        self.push(&found.describe(), allowed, "");
+        self.push_value(found, allowed);
         None
+    }
+
+    #[inline(never)] // One copy in the module, as of everything here that no type has a part in.
+    fn push_value(&mut self, found: &Tree, allowed: &str) {
+        self.push(&found.describe(), allowed, "");
     }
 
     /// A problem with a name that is none of those known.
@@ -71,13 +76,27 @@ impl<'t> Reader<'t> {
 
     /// The value of the key; `None` when it is not there or wrong.
     pub fn key<T: Read>(&mut self, entries: &'t [(String, Tree)], key: &str) -> Option<T> {
+        let value = self.enter(entries, key)?;
+        let read = T::read(value, self);
+        self.path.pop();
+        read
+    }
+
+    #[inline(never)] // As above.
+    fn enter(&mut self, entries: &'t [(String, Tree)], key: &str) -> Option<&'t Tree> {
         let (key, value) = entries.iter().find(|(name, _)| name == key)?;
-        self.inside(Step::Key(key), |reader| T::read(value, reader))
+        self.step(Step::Key(key));
+        Some(value)
+    }
+
+    #[inline(never)] // As above.
+    fn step(&mut self, step: Step<'t>) {
+        self.path.push(step);
     }
 
     /// Does this one step further down.
     pub fn inside<T>(&mut self, step: Step<'t>, read: impl FnOnce(&mut Self) -> T) -> T {
-        self.path.push(step);
+        self.step(step);
         let value = read(self);
         self.path.pop();
         value
