@@ -67,6 +67,7 @@ pub mod testing;
 mod timeline;
 mod traceparent;
 mod vm;
+mod xray;
 
 pub use builder::EnvoyBuilder;
 pub use callout::{Answer, Callout, CalloutId, CalloutKind, CalloutState, Cluster, Reply};
@@ -87,3 +88,4 @@ pub use shared::SharedData;
 pub use status::{Status, Trap};
 pub use stream::LocalResponse;
 pub use traceparent::Traceparent;
+pub use xray::{BoostReport, RuleReport, SamplingService, ServiceAnswer};

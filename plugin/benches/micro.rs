@@ -118,7 +118,14 @@ fn span() -> Span {
         start_unix_nanos: SECOND,
         end_unix_nanos: 2 * SECOND,
     };
-    let provenance = Provenance { reason: "ratio", rule: None, trigger: None, adjusted_count: Some(20.0), calls: None };
+    let provenance = Provenance {
+        reason: "ratio",
+        rule: None,
+        xray_rule: None,
+        trigger: None,
+        adjusted_count: Some(20.0),
+        calls: None,
+    };
     build(&AttributeSettings::default(), SpanKind::Server, identity, black_box(&facts), &provenance)
 }
 

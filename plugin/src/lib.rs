@@ -3,6 +3,7 @@
 //! Data flows one way: headers -> facts -> decision -> outgoing context -> response facts -> trigger -> span -> queue ->
 //! batch -> wire. Everything here is pure and runs natively; only `filter` knows proxy-wasm.
 
+pub mod central;
 pub mod config;
 #[cfg(feature = "tools")]
 pub mod explain;

@@ -3,6 +3,7 @@
 //! `begin` -> `response` -> (`body_ended` | `trailers`) -> `end`. Each step may be missing and may come twice: a client
 //! that leaves never reaches a response, a codec error begins and ends at once.
 
+use crate::central::{Choice, MEMBER};
 use crate::sampling::{self, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
@@ -180,6 +181,43 @@ impl Stream {
         (stream, Outgoing { context, tracestate: edit })
     }
 
+    /// The trace's randomness, where no caller's decision holds: a rule of X-Ray may decide such a request.
+    pub fn undecided(&self, rules: Rules<'_>, extracted: &Extracted) -> Option<Randomness> {
+        let decided = callers_decision(rules, extracted.parent.as_ref()).is_some();
+        let open = !decided || rules.sampling.mode == sampling::Mode::Independent;
+        open.then(|| randomness(extracted.trace_state().ot().rv, self.trace_id))
+    }
+
+    /// The same request as a rule of X-Ray decides it, and what goes upstream then. Not a part of [`Self::begin`], so that
+    /// a request pays for such rules only where there are some.
+    pub fn obey(
+        &mut self,
+        choice: &Choice,
+        rules: Rules<'_>,
+        extracted: &Extracted,
+        known: impl FnOnce(TraceId) -> Option<Verdict>,
+    ) -> Outgoing {
+        let has_caller = callers_decision(rules, extracted.parent.as_ref()).is_some();
+        self.decision = choice.decision;
+        if has_caller
+            && !self.decision.sampled
+            && upgrades(rules, self.rule)
+            && known(self.trace_id) == Some(Verdict::Upgraded)
+        {
+            self.decision = Decision::UPGRADED;
+        }
+        self.flags = self.flags.with_sampled(self.decision.sampled);
+        let state = extracted.trace_state();
+        let mut tracestate = state.edit(self.decision.th, None);
+        if choice.boosts {
+            // The hops below report their failures to the rule by which the trace was decided.
+            tracestate = state.with_member(tracestate, MEMBER, &choice.rule.to_member());
+        }
+        let (sampled, random) = (self.decision.sampled, self.flags.random());
+        let context = OutgoingContext { trace_id: self.trace_id, span_id: self.span_id, sampled, random };
+        Outgoing { context, tracestate }
+    }
+
     /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded
     /// goes on sampled under both.
     pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
@@ -251,6 +289,16 @@ impl Stream {
     /// `X-Amzn-Trace-Id` of the answer, for a caller that asked for the decision: as it stands by now.
     pub fn xray_answer(&self) -> Option<Vec<u8>> {
         self.asked.then(|| xray::answer(self.trace_id, self.keep().is_some()))
+    }
+
+    /// Something failed here: a trigger of this hop's own, whether or not the budget admitted it.
+    pub fn failed(&self) -> bool {
+        self.trigger.is_some_and(|it| !matches!(it.trigger, Trigger::Signal | Trigger::Recall))
+    }
+
+    /// Some caller's span is above this one.
+    pub fn has_parent(&self) -> bool {
+        self.parent_id.is_some()
     }
 
     /// The trace of this stream.
@@ -392,14 +440,25 @@ fn head(
         let ot = tracestate.ot();
         (ot.th, ot.rv)
     };
-    let randomness = rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
-    let decided = parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {
+    let randomness = randomness(rv, trace_id);
+    let decided = callers_decision(rules, parent);
+    let decided = decided.map(|sampled| sampling::Parent { sampled, threshold: th.and_then(Threshold::from_bits) });
+    (sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness), decided.is_some())
+}
+
+#[inline(always)] // As above.
+fn randomness(rv: Option<u64>, trace_id: TraceId) -> Randomness {
+    rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv)
+}
+
+/// What the caller says of sampling, where it is believed.
+#[inline(always)] // As above.
+fn callers_decision(rules: Rules<'_>, parent: Option<&ParentContext>) -> Option<bool> {
+    parent.filter(|_| !rules.edge).and_then(|parent| match parent.decision {
         CallerDecision::Sampled => Some(true),
         CallerDecision::NotSampled => Some(false),
         CallerDecision::Deferred => None,
-    });
-    let decided = decided.map(|sampled| sampling::Parent { sampled, threshold: th.and_then(Threshold::from_bits) });
-    (sampling::decide(rules.sampling, rule, decided.as_ref(), trace_id, randomness), decided.is_some())
+    })
 }
 
 fn matched(rules: Rules<'_>, rule: Option<u16>) -> Option<&sampling::Rule> {

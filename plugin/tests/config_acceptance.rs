@@ -8,7 +8,7 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use tracelift::config::{Environment, Loaded, VARIABLES, load};
 use tracelift::export::{Compression, Protocol};
-use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler};
+use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler, XRaySettings};
 use tracelift::span::KindSetting;
 use tracelift::trace_context::{Propagator, TraceIdFormat};
 use tracelift::upgrade::{Budget, GrpcStatus};
@@ -196,16 +196,39 @@ fn what_is_odd_but_works_is_a_warning() {
             r#"{"upgrade": {"recall": {"enabled": true, "token": "short"}}}"#,
             "upgrade.recall.token: is shorter than 16 characters and can be guessed",
         ),
+        (
+            r#"{"sampling": {"algorithm": "modulo", "xray": {"enabled": true}}}"#,
+            "sampling.xray: X-Ray's rules sample by the `consistent` algorithm, whatever `algorithm` says",
+        ),
+        (
+            r#"{"sampling": {"mode": "independent", "xray": {"enabled": true}}}"#,
+            "sampling.xray: with `mode` = \"independent\" every hop is charged to X-Ray's rules, not only the first of a trace",
+        ),
     ] {
         assert_eq!(loaded(configuration.as_bytes()).warnings, [wanted], "{configuration}");
     }
     for quiet in [
         r#"{"sampling": {"algorithm": "hash_seed", "hash_seed": 7, "rules": [{"match": {"method": ["GET"]}}, {}]}}"#,
+        r#"{"sampling": {"algorithm": "modulo", "xray": {"cluster": "xray"}}}"#,
         r#"{"export": {"protocol": "grpc"}, "upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef"}}}"#,
         r#"{"upgrade": {"recall": {"enabled": true, "peers": ["spiffe://cluster.local/ns/shop/"]}}}"#,
     ] {
         assert!(loaded(quiet.as_bytes()).warnings.is_empty(), "{quiet}");
     }
+}
+
+#[test]
+fn central_sampling_is_off_until_it_is_switched_on_and_has_x_rays_schedule_then() {
+    assert_eq!(loaded(br#"{"sampling": {"xray": {"cluster": "xray"}}}"#).policy.xray, None);
+    let settings = XRaySettings {
+        cluster: "xray_proxy".to_owned(),
+        authority: "xray-proxy".to_owned(),
+        rules_interval_ms: 300_000,
+        targets_interval_ms: 10_000,
+        jitter_percent: 1,
+        timeout_ms: 2000,
+    };
+    assert_eq!(loaded(br#"{"sampling": {"xray": {"enabled": true}}}"#).policy.xray, Some(settings));
 }
 
 fn protobuf(json: &serde_json::Value) -> Value {

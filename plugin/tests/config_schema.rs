@@ -202,6 +202,8 @@ fn both_agree_on_what_no_number_says() {
         (json!({"export": {"headers": {"a b": "v"}}}), false),
         (json!({"export": {"path": "v1"}}), false),
         (json!({"export": {"authority": "a b"}}), false),
+        (json!({"sampling": {"xray": {"authority": "collector:2000"}}}), true),
+        (json!({"sampling": {"xray": {"authority": "a b"}}}), false),
         (rules(1), true),
         (rules(257), false),
         (matched(json!({"path": {"exact": ""}})), true),

@@ -45,7 +45,7 @@ fn request() -> HttpFacts<'static> {
 }
 
 fn sampled() -> Provenance<'static> {
-    Provenance { reason: "ratio", rule: None, trigger: None, adjusted_count: Some(20.0), calls: None }
+    Provenance { reason: "ratio", rule: None, xray_rule: None, trigger: None, adjusted_count: Some(20.0), calls: None }
 }
 
 fn span(kind: SpanKind, query: bool, facts: &HttpFacts<'_>) -> Span {
@@ -194,6 +194,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
     let provenance = Provenance {
         reason: "ratio",
         rule: Some("payments"),
+        xray_rule: Some("checkout"),
         trigger: Some(Trigger::ResponseFlags(facts.response_flags)),
         adjusted_count: Some(f64::NAN),
         calls: Some(Calls { made: 3, answered: 1, outside: 1, lost: 1 }),
@@ -211,6 +212,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         ("tracelift.calls.answered", Some(Value::Int(1))),
         ("tracelift.calls.outside", Some(Value::Int(1))),
         ("tracelift.calls.lost", Some(Value::Int(1))),
+        ("aws.xray.sampling_rule", text("checkout")),
         ("tracelift.upgrade.trigger", text("response_flags")),
         ("tracelift.sampling.adjusted_count", None),
         ("sampling.priority", Some(Value::Int(1))),
@@ -375,7 +377,7 @@ proptest! {
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };
         let rule = at(17).map(String::from_utf8_lossy);
-        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None };
+        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None };
         let identity = Identity { tracestate: texts[18].clone(), ..identity() };
         let kind = if client { SpanKind::Client } else { SpanKind::Server };
         let span = build(&settings, kind, identity, &facts, &provenance);

@@ -1,9 +1,11 @@
 //! One request's life, told natively: what a stream decides, what upgrades it, and as what it is exported.
 
+use tracelift::central::{Choice, How, RuleId};
 use tracelift::config::{self, Environment, Policy};
+use tracelift::sampling::{Decision, Reason, Threshold};
 use tracelift::shadow::Outcome;
 use tracelift::stream::{Head, Ids, Rules, Stream, Upgrade};
-use tracelift::trace_context::{Extracted, Headers, ThEdit, extract};
+use tracelift::trace_context::{Extracted, HeaderEdit, Headers, ThEdit, extract};
 use tracelift::upgrade::{GrpcStatus, ResponseFlags, Trigger, Verdict};
 
 /// Counts up, so that ids are told apart; zero comes first and must never become an id.
@@ -203,5 +205,46 @@ fn under_other_rules_a_callers_decision_counts_as_their_mode_says() {
         let (known, _) =
             Stream::begin(rules(&live), None, &extracted, None, |_| Some(Verdict::Upgraded), &mut Counting(1));
         assert!(known.under(rules(&live), None, &extracted).decision().sampled);
+    }
+}
+
+#[test]
+fn a_rule_of_x_ray_decides_what_no_caller_has_decided_under_the_same_ids() {
+    let checkout = |sampled: bool, boosts: bool| Choice {
+        rule: RuleId::of("checkout"),
+        decision: Decision {
+            sampled,
+            reason: Reason::XRay,
+            threshold: sampled.then_some(Threshold::ALWAYS),
+            th: if sampled { ThEdit::Set(0) } else { ThEdit::Erase },
+            inconsistent: false,
+        },
+        how: if sampled { How::Reservoir } else { How::Dropped },
+        boosts,
+    };
+    let nothing = |_| None;
+    for (ratio, sampled, boosts, tracestate) in [
+        (0, true, false, HeaderEdit::Replace(b"ot=th:0".to_vec())),
+        (0, true, true, HeaderEdit::Replace(b"ot=th:0,xrsr=c7761e58969f7edd".to_vec())),
+        (1, false, true, HeaderEdit::Replace(b"xrsr=c7761e58969f7edd".to_vec())),
+        (1, false, false, HeaderEdit::Keep),
+    ] {
+        let policy = policy(&format!(r#"{{"sampling": {{"ratio": {ratio}}}}}"#));
+        let root = Extracted::default();
+        let (mut stream, before) = Stream::begin(rules(&policy), None, &root, None, nothing, &mut Counting(1));
+        assert!(stream.undecided(rules(&policy), &root).is_some());
+        let after = stream.obey(&checkout(sampled, boosts), rules(&policy), &root, nothing);
+        assert_eq!((after.context.sampled, stream.keep().is_some(), after.tracestate), (sampled, sampled, tracestate));
+        assert_eq!((after.context.trace_id, after.context.span_id), (before.context.trace_id, before.context.span_id));
+        assert_eq!(after.context.random, before.context.random);
+    }
+    for (mode, open) in [("parent_based", false), ("independent", true)] {
+        let policy = policy(&format!(r#"{{"sampling": {{"mode": "{mode}", "ratio": 1}}}}"#));
+        let extracted = extract(&policy.propagators, &mut { DROPPED });
+        let (mut stream, _) = Stream::begin(rules(&policy), None, &extracted, None, nothing, &mut Counting(1));
+        assert_eq!(stream.undecided(rules(&policy), &extracted).is_some(), open, "{mode}");
+        // A later call of a trace that a failure has upgraded here.
+        stream.obey(&checkout(false, false), rules(&policy), &extracted, |_| Some(Verdict::Upgraded));
+        assert_eq!((stream.decision().sampled, stream.decision().reason), (true, Reason::Upgraded));
     }
 }

@@ -163,6 +163,34 @@ fn th_edit() -> impl Strategy<Value = ThEdit> {
     prop_oneof![Just(ThEdit::Keep), Just(ThEdit::Erase), (0_u64..1 << 56).prop_map(ThEdit::Set)]
 }
 
+#[test]
+fn another_members_value_is_set_behind_ours_and_everything_else_stays() {
+    let set = |state: &str, th, value: &str| {
+        let state = TraceState::parse(state.as_bytes()).expect("a tracestate");
+        match state.with_member(state.edit(th, None), b"xrsr", value.as_bytes()) {
+            HeaderEdit::Replace(header) => Some(String::from_utf8(header).expect("ASCII")),
+            HeaderEdit::Keep => None,
+            HeaderEdit::Remove => Some(String::new()),
+        }
+    };
+    let half = ThEdit::Set(1 << 55);
+    for (state, th, wanted) in [
+        ("", ThEdit::Keep, Some("xrsr=a1")),
+        ("", ThEdit::Erase, Some("xrsr=a1")),
+        ("", half, Some("ot=th:8,xrsr=a1")),
+        ("a=1,b=2", ThEdit::Keep, Some("xrsr=a1,a=1,b=2")),
+        ("a=1,xrsr=ff,b=2", half, Some("ot=th:8,xrsr=a1,a=1,b=2")),
+        ("a=1,ot=rv:00000000000001;x:y", ThEdit::Erase, Some("ot=rv:00000000000001;x:y,xrsr=a1,a=1")),
+        ("a=1,xrsr=a1", ThEdit::Keep, None),
+        ("ot=th:8,a=1,xrsr=a1", half, None),
+    ] {
+        assert_eq!(set(state, th, "a1").as_deref(), wanted, "{state} {th:?}");
+    }
+    let full: Vec<String> = (0..32).map(|n| format!("k{n}=v")).collect();
+    let header = set(&full.join(","), half, "a1").expect("changed");
+    assert!(header.starts_with("ot=th:8,xrsr=a1,k0=v") && header.split(',').count() == 32, "{header}");
+}
+
 proptest! {
     #[test]
     fn an_edit_keeps_every_foreign_member_byte_for_byte_and_in_order(

@@ -14,6 +14,14 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Counter,
         &[
+            "central.borrowed",
+            "central.fallback",
+            "central.leads",
+            "central.polls.failed",
+            "central.polls.succeeded",
+            "central.reservoir",
+            "central.rules_refused",
+            "central.statistics_lost",
             "config.accepted",
             "config.pass_through",
             "config.refused",
@@ -22,11 +30,13 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "decisions.dropped.parent",
             "decisions.dropped.ratio",
             "decisions.dropped.rule",
+            "decisions.dropped.xray",
             "decisions.inconsistent",
             "decisions.sampled.parent",
             "decisions.sampled.ratio",
             "decisions.sampled.rule",
             "decisions.sampled.upgraded",
+            "decisions.sampled.xray",
             "errors.headers_not_set",
             "errors.hostcall",
             "exports.failed",
@@ -76,6 +86,7 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Gauge,
         &[
+            "central.rules",
             "config.ratio_ppm",
             "exports.in_flight_spans",
             "pending.spans",

@@ -20,6 +20,56 @@ pub fn read(text: &[u8]) -> serde_json::Result<Tree> {
     Ok(tree)
 }
 
+/// Appends the value as JSON text. A number is written as it was read, so one that JSON does not know stays none.
+pub fn write(tree: &Tree, text: &mut String) {
+    match tree {
+        Tree::Null => text.push_str("null"),
+        Tree::Bool(true) => text.push_str("true"),
+        Tree::Bool(false) => text.push_str("false"),
+        Tree::Number(number) => text.push_str(number),
+        Tree::Text(value) => write_text(value, text),
+        Tree::List(list) => {
+            text.push('[');
+            for (index, element) in list.iter().enumerate() {
+                if 0 < index {
+                    text.push(',');
+                }
+                write(element, text);
+            }
+            text.push(']');
+        }
+        Tree::Object(entries) => {
+            text.push('{');
+            for (index, (key, value)) in entries.iter().enumerate() {
+                if 0 < index {
+                    text.push(',');
+                }
+                write_text(key, text);
+                text.push(':');
+                write(value, text);
+            }
+            text.push('}');
+        }
+    }
+}
+
+/// Appends a text in quotes. RFC 8259, section 7: what must be escaped is.
+pub fn write_text(value: &str, text: &mut String) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            '\0'..='\u{1f}' => {
+                let code = u32::from(character);
+                text.push_str("\\u00");
+                text.extend([code >> 4, code & 0xf].map(|digit| char::from_digit(digit, 16).unwrap_or('0')));
+            }
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
+}
+
 /// Reads a value inside of this many lists and objects.
 #[derive(Clone, Copy)]
 struct Reading {
@@ -184,7 +234,30 @@ mod tests {
         assert!(read(object(MAX_KEYS + 1).as_bytes()).is_err());
     }
 
+    fn any_tree() -> impl Strategy<Value = Tree> {
+        let leaf = prop_oneof![
+            Just(Tree::Null),
+            any::<bool>().prop_map(Tree::Bool),
+            any::<i64>().prop_map(|number| Tree::Number(number.to_string())),
+            any::<String>().prop_map(Tree::Text),
+        ];
+        leaf.prop_recursive(3, 30, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Tree::List),
+                proptest::collection::btree_map(any::<String>(), inner, 0..5)
+                    .prop_map(|entries| Tree::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read_again(tree in any_tree()) {
+            let mut text = String::new();
+            write(&tree, &mut text);
+            prop_assert_eq!(read(text.as_bytes()).ok(), Some(tree));
+        }
+
         #[test]
         fn numbers_come_back_to_the_last_bit(number in any::<f64>()) {
             let text = serde_json::to_string(&number).expect("JSON");

@@ -8,14 +8,14 @@ mod bounded;
 mod check;
 mod environment;
 mod error;
-mod json;
+pub(crate) mod json;
 mod percent;
 mod protobuf;
 pub mod raw;
 mod reader;
 #[cfg(feature = "schema")]
 mod schema;
-mod tree;
+pub(crate) mod tree;
 
 use reader::{Read, Reader};
 
@@ -43,6 +43,8 @@ pub struct Policy {
     pub trace_id_format: TraceIdFormat,
     /// Which traces are recorded.
     pub sampling: sampling::Policy,
+    /// Where AWS X-Ray's sampling rules come from, if they are to decide.
+    pub xray: Option<sampling::XRaySettings>,
     /// Which are recorded after all.
     pub upgrade: upgrade::Policy,
     /// A second policy that looks on.

@@ -113,6 +113,31 @@ keys! {
         /// Settings for some requests; the first that matches counts. At most 256.
         #[cfg_attr(feature = "schema", schemars(length(max = MAX_RULES)))]
         pub rules: Vec<Rule> = Vec::new(),
+        /// The sampling rules of an AWS account, in place of `ratio` and of the rules' ratios.
+        pub xray: XRay = XRay::default(),
+    }
+}
+
+keys! {
+    /// The sampling rules of an AWS account.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct XRay {
+        /// Fetch the rules and let them decide. Until they came, when they are older than an hour, and for requests that none
+        /// of them matches, `ratio` and `rules` decide.
+        pub enabled: bool = false,
+        /// The Envoy cluster of an unsigned local proxy to the X-Ray API: the collector's `awsproxy` extension, port 2000.
+        pub cluster: Text<1, 255> = Text("xray_proxy".to_owned()),
+        /// `:authority` of the calls.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]+$")))]
+        pub authority: Text<1, 255> = Text("xray-proxy".to_owned()),
+        /// Milliseconds between two fetches of the rules. A change of rules is fetched with the next report.
+        pub rules_interval_ms: Whole<10_000, 1_800_000> = Whole::new(300_000),
+        /// Milliseconds between two reports, where X-Ray names no other time.
+        pub targets_interval_ms: Whole<1000, 300_000> = Whole::new(10_000),
+        /// By how many percent of itself a wait may be longer, so that processes do not ask all at once.
+        pub jitter_percent: Whole<0, 50> = Whole::new(1),
+        /// Milliseconds for one call.
+        pub timeout_ms: Whole<1, 60_000> = Whole::new(2000),
     }
 }
 

@@ -73,6 +73,16 @@ impl Tree {
         })
     }
 
+    /// The text that this is.
+    pub fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The elements of the list that this is; none of anything else.
+    pub fn elements(&self) -> &[Self] {
+        if let Self::List(list) = self { list } else { &[] }
+    }
+
     /// Puts the value at this path unless something is there. A parent that is no object is left for the check.
     pub fn fill(&mut self, path: &[&str], value: Self) {
         let (Some((key, rest)), Self::Object(entries)) = (path.split_first(), self) else { return };

@@ -90,6 +90,7 @@ pub fn spans(
     let provenance = Provenance {
         reason: keep.reason.name(),
         rule,
+        xray_rule: None,
         trigger: keep.trigger,
         adjusted_count: keep.adjusted_count,
         calls: None,

@@ -76,8 +76,11 @@ pub fn decided(policy: &Policy, stream: &Stream, randomness: Randomness) -> Stri
         Reason::Ratio => {
             format!("`sampling.ratio` decides{}", comparison(policy.sampling.fallback, decision, randomness))
         }
+        Reason::XRay => "a sampling rule of AWS X-Ray decides".to_owned(),
     };
-    format!("{name}: {why}")
+    let asks = policy.xray.is_some() && matches!(decision.reason, Reason::Rule { .. } | Reason::Ratio);
+    let caveat = if asks { " (a rule of X-Ray comes first in a running Envoy; none is known here)" } else { "" };
+    format!("{name}: {why}{caveat}")
 }
 
 fn comparison(sampler: Sampler, decision: &Decision, randomness: Randomness) -> String {

@@ -24,6 +24,7 @@ pub use event::{Event, Problem};
 pub use exporter::{ExportRequest, Exporter, RequestId};
 pub use otlp::encode_span;
 pub use queue::EncodedSpan;
+pub(crate) use retry_after::{retry_after_ms, unix_seconds as http_date};
 pub use settings::{Compression, Protocol, Settings};
 
 /// How long a batch may be retried, counted from its first attempt, milliseconds. Spans that wait for a first attempt

@@ -6,7 +6,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Milliseconds from `unix_nanos` until the time that the header names; 0 for a time that has passed, `None` for a
 /// value that is neither form.
-pub(super) fn retry_after_ms(value: &[u8], unix_nanos: u64) -> Option<u64> {
+pub(crate) fn retry_after_ms(value: &[u8], unix_nanos: u64) -> Option<u64> {
     let value = value.trim_ascii();
     if let Some(seconds) = number(value) {
         return Some(seconds.saturating_mul(1_000));
@@ -18,7 +18,7 @@ pub(super) fn retry_after_ms(value: &[u8], unix_nanos: u64) -> Option<u64> {
 
 /// All three forms that a recipient must read: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
 /// `Sun Nov  6 08:49:37 1994`. The name of the day is not checked.
-fn unix_seconds(value: &[u8], now: u64) -> Option<u64> {
+pub(crate) fn unix_seconds(value: &[u8], now: u64) -> Option<u64> {
     if 64 < value.len() {
         return None;
     }

@@ -30,13 +30,20 @@ pub struct Facts {
     status: Option<u16>,
     complete: bool,
     trust_forwarded: bool,
+    xray_rule: Option<String>,
     started: u64,
     ended: u64,
 }
 
 impl Facts {
     /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
-    pub fn read(active: &Active, expression: Option<&Expression>, keep: &Keep, complete: bool) -> Self {
+    pub fn read(
+        active: &Active,
+        expression: Option<&Expression>,
+        keep: &Keep,
+        complete: bool,
+        xray_rule: Option<String>,
+    ) -> Self {
         let attributes = Attributes::read(expression);
         let ended = host::now();
         let flags = flags(attributes.integer(Attribute::ResponseFlags));
@@ -71,6 +78,7 @@ impl Facts {
             kinds,
             request,
             response,
+            xray_rule,
             flags,
             complete,
             ended,
@@ -115,6 +123,7 @@ impl Facts {
         let provenance = Provenance {
             reason: keep.reason.name(),
             rule,
+            xray_rule: self.xray_rule.as_deref(),
             trigger: keep.trigger,
             adjusted_count: keep.adjusted_count,
             calls,
@@ -272,6 +281,19 @@ fn flags(bits: Option<i64>) -> ResponseFlags {
 /// The status that Envoy logs; 0 where it logs none.
 fn response_code() -> Option<u16> {
     integer("response\0code").and_then(|code| u16::try_from(code).ok())
+}
+
+/// Whether a stream is a call to another service. Older hosts know the listener's `traffic_direction` under the shorter name.
+pub fn is_client(kind: KindSetting) -> bool {
+    let direction = || {
+        let bits = integer("xds\0listener_direction").or_else(|| integer("listener_direction"));
+        bits.map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)
+    };
+    match kind {
+        KindSetting::Auto => direction() == ListenerDirection::Outbound,
+        KindSetting::Client => true,
+        KindSetting::Server | KindSetting::Both => false,
+    }
 }
 
 /// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.

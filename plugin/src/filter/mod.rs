@@ -6,6 +6,7 @@ mod answer;
 mod attributes;
 mod budget;
 mod callbacks;
+mod central;
 mod entropy;
 mod facts;
 mod headers;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::abi::Map;
+use super::central::Central;
 use super::entropy::NewIds;
 use super::facts::Facts;
 use super::headers::{Single, Whole};
@@ -14,6 +15,7 @@ use super::root::{Active, Root};
 use super::signal::{self, Source};
 use super::vm::{Vm, failed};
 use super::{answer, budget::SharedBudget, facts};
+use crate::central::RuleId;
 use crate::sampling::{Reason, RequestFacts};
 use crate::shadow::Outcome;
 use crate::span::KindSetting;
@@ -31,11 +33,13 @@ pub struct StreamContext {
     shadow: Option<Box<Stream>>,
     /// A recall request that was answered here: no request of the mesh's applications.
     answered: bool,
+    /// The X-Ray rule by which the trace was decided, here or at its root.
+    xray_rule: Option<RuleId>,
 }
 
 impl StreamContext {
     pub fn new(root: u32) -> Self {
-        Self { root, stream: None, shadow: None, answered: false }
+        Self { root, stream: None, shadow: None, answered: false, xray_rule: None }
     }
 
     pub fn root(&self) -> u32 {
@@ -69,40 +73,37 @@ impl Vm {
 
     /// `true`: the request was answered here and goes no further.
     pub fn request_headers(&mut self, context: u32) -> bool {
-        let Some(parts) = self.parts(context) else { return false };
-        if parts.context.stream.is_some() || parts.context.answered {
-            return parts.context.answered;
+        let Some(Parts { context, root, active, metrics, entropy }) = self.parts(context) else { return false };
+        if context.stream.is_some() || context.answered {
+            return context.answered;
         }
-        let (rule, shadow_rule, extracted) = read(&parts.active, parts.metrics);
-        if extracted.recall && answer::answer(&parts.active, parts.root, parts.metrics) {
-            parts.context.answered = true;
+        let (rule, shadow_rule, extracted) = read(&active, metrics);
+        if extracted.recall && answer::answer(&active, root, metrics) {
+            context.answered = true;
             return true;
         }
-        let rules = (rule, shadow_rule);
-        let (stream, outgoing) = begin(&parts.active, rules, &extracted, parts.metrics, parts.entropy);
-        parts.context.shadow = shadow(&parts.active, &stream, shadow_rule, &extracted);
-        let mut refused = false;
-        inject(
-            &parts.active.policy.propagators,
-            &outgoing.context,
-            outgoing.tracestate,
-            &extracted,
-            &mut |name, value| {
-                // Where traceparent goes on unchanged, tracestate must, too.
-                if refused {
-                    return;
-                }
-                let result = match value {
-                    Some(value) => host::replace_header(Map::RequestHeaders, name, value),
-                    None => host::remove_header(Map::RequestHeaders, name),
-                };
-                refused = result.is_err();
-            },
-        );
-        if refused {
-            parts.metrics.count(Metric::HeadersNotSet);
+        let (mut stream, mut outgoing) = begin(&active, (rule, shadow_rule), &extracted, entropy);
+        if let Some(central) = &mut root.central {
+            context.xray_rule = obey(&active, central, &mut stream, &mut outgoing, &extracted, metrics);
         }
-        parts.context.stream = Some(stream);
+        count_head(&stream, &extracted, metrics);
+        context.shadow = shadow(&active, &stream, shadow_rule, &extracted);
+        let mut refused = false;
+        inject(&active.policy.propagators, &outgoing.context, outgoing.tracestate, &extracted, &mut |name, value| {
+            // Where traceparent goes on unchanged, tracestate must, too.
+            if refused {
+                return;
+            }
+            let result = match value {
+                Some(value) => host::replace_header(Map::RequestHeaders, name, value),
+                None => host::remove_header(Map::RequestHeaders, name),
+            };
+            refused = result.is_err();
+        });
+        if refused {
+            metrics.count(Metric::HeadersNotSet);
+        }
+        context.stream = Some(stream);
         false
     }
 
@@ -188,7 +189,11 @@ impl Vm {
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
             None => {
                 let (rule, shadow_rule, extracted) = read(&active, metrics);
-                let stream = begin(&active, (rule, shadow_rule), &extracted, metrics, entropy).0;
+                let (mut stream, mut outgoing) = begin(&active, (rule, shadow_rule), &extracted, entropy);
+                if let Some(central) = &mut root.central {
+                    context.xray_rule = obey(&active, central, &mut stream, &mut outgoing, &extracted, metrics);
+                }
+                count_head(&stream, &extracted, metrics);
                 context.shadow = shadow(&active, &stream, shadow_rule, &extracted);
                 stream
             }
@@ -214,6 +219,9 @@ impl Vm {
         if upgrade.is_some() {
             signal::announce(&active, metrics, &stream, None, false);
         }
+        if let (Some(central), Some(rule)) = (&mut root.central, context.xray_rule) {
+            count_end(central, rule, &stream, active.policy.span_kind);
+        }
         let mut dropped = false;
         if stream.keep().is_none() && active.policy.upgrade.recall.enabled && stream.give_up(active.rules()) {
             dropped = !recall.is_recent(stream.trace_id());
@@ -223,7 +231,9 @@ impl Vm {
         }
         let Some(keep) = stream.keep() else { return };
 
-        let facts = Facts::read(&active, root.expression(), &keep, ending.complete);
+        let central = root.central.as_ref().zip(context.xray_rule);
+        let xray_rule = central.and_then(|(central, rule)| central.name(rule));
+        let facts = Facts::read(&active, root.expression(), &keep, ending.complete, xray_rule);
         let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
         if dropped {
             return recall.hold(held);
@@ -315,23 +325,47 @@ fn begin(
     active: &Active,
     (rule, shadow_rule): (Option<u16>, Option<u16>),
     extracted: &Extracted,
-    metrics: &mut Metrics,
     entropy: &mut super::entropy::Entropy,
 ) -> (Stream, Outgoing) {
     let rules = active.rules();
     let timed = Stream::wants_clock(rules, rule)
         || active.shadow().is_some_and(|shadow| Stream::wants_clock(shadow, shadow_rule));
     let now = if timed { Some(host::now()) } else { None };
-    let (stream, outgoing) = Stream::begin(
+    Stream::begin(
         rules,
         rule,
         extracted,
         now,
         |trace| signal::forward(active, trace),
         &mut NewIds { entropy, format: active.policy.trace_id_format },
-    );
-    count_head(&stream, extracted, metrics);
-    (stream, outgoing)
+    )
+}
+
+/// Lets X-Ray's rules decide a request that no caller has decided. Answers the one by which the trace was decided, here or at
+/// its root. Apart, like all that is theirs.
+#[inline(never)]
+fn obey(
+    active: &Active,
+    central: &mut Central,
+    stream: &mut Stream,
+    outgoing: &mut Outgoing,
+    extracted: &Extracted,
+    metrics: &mut Metrics,
+) -> Option<RuleId> {
+    let rules = active.rules();
+    let Some(randomness) = stream.undecided(rules, extracted) else { return central.rule_of(extracted) };
+    let choice = central.decide(randomness, metrics)?;
+    *outgoing = stream.obey(&choice, rules, extracted, |trace| signal::forward(active, trace));
+    Some(choice.rule)
+}
+
+/// Counts the end of a request whose trace was decided by a rule that wants to know of failures.
+#[inline(never)]
+fn count_end(central: &mut Central, rule: RuleId, stream: &Stream, kind: KindSetting) {
+    // An outbound hop counts what began there: everything else was counted on the way in.
+    if central.boosts(rule) && (!stream.has_parent() || !facts::is_client(kind)) {
+        central.ended(rule, stream.failed(), stream.decision().sampled);
+    }
 }
 
 /// The same request under the policy that looks on. Apart, like all that is the shadow's: where there is none, a request
@@ -347,9 +381,11 @@ fn count_head(stream: &Stream, extracted: &Extracted, metrics: &mut Metrics) {
         (true, Reason::Parent) => Metric::SampledByParent,
         (true, Reason::Rule { .. }) => Metric::SampledByRule,
         (true, Reason::Ratio) => Metric::SampledByRatio,
+        (true, Reason::XRay) => Metric::SampledByXRay,
         (_, Reason::Upgraded) => Metric::SampledByUpgrade,
         (false, Reason::Parent) => Metric::DroppedByParent,
         (false, Reason::Rule { .. }) => Metric::DroppedByRule,
+        (false, Reason::XRay) => Metric::DroppedByXRay,
         (false, Reason::Ratio) => Metric::DroppedByRatio,
     });
     for (metric, happened) in [

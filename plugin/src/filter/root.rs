@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::abi::{Buffer, Level, Map};
 use super::attributes::Expression;
 use super::budget::SharedBudget;
+use super::central::Central;
 use super::entropy::Entropy;
 use super::metrics::Metrics;
 use super::pairs::{self, Pairs};
@@ -12,6 +13,7 @@ use super::recall::Recall;
 use super::request::StreamContext;
 use super::signal::SignalLimit;
 use super::{host, node};
+use crate::central::Service;
 use crate::config::{self, Environment, OnInvalidConfig, Policy};
 use crate::export::{Answer, Counts, DiscardReason, Exporter, RequestId, encode_span};
 use crate::span::Span;
@@ -60,6 +62,8 @@ pub struct Root {
     plugin: String,
     work: Option<Work>,
     pub budget: SharedBudget,
+    /// X-Ray's sampling rules, where they are to decide.
+    pub central: Option<Box<Central>>,
     /// The budget of the policy that looks on.
     pub shadow_budget: SharedBudget,
     /// Spans made so far and their bytes.
@@ -91,6 +95,7 @@ impl Root {
             plugin: String::new(),
             work: None,
             budget: SharedBudget::default(),
+            central: None,
             shadow_budget: SharedBudget::default(),
             made: (0, 0),
             signals: SignalLimit::default(),
@@ -153,6 +158,11 @@ impl Root {
             tick = tick.min(Recall::tick_ms(&policy.upgrade.recall));
         }
         self.budget = SharedBudget::new(&self.plugin);
+        let service = Service::of(&resource);
+        self.central = policy.xray.as_ref().map(|settings| match self.central.take() {
+            Some(central) if central.is_for(settings, &service) => central,
+            _ => Box::new(Central::new(settings.clone(), service)),
+        });
         if policy.shadow.is_some() {
             self.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }

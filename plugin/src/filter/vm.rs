@@ -84,6 +84,9 @@ impl Vm {
         }
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id == root) {
             root.send(now, false, entropy);
+            if let Some(central) = &mut root.central {
+                central.tick(entropy, metrics);
+            }
             root.publish(metrics);
             root.publish_pending(streams.values(), metrics);
         }
@@ -95,6 +98,10 @@ impl Vm {
         let Self { roots, metrics, entropy, recall, .. } = self;
         if recall.answered(token, has_headers, metrics, &mut |held: &Held, calls| offer(roots, held, calls)) {
             return;
+        }
+        let mut centrals = roots.iter_mut().filter_map(|root| root.central.as_deref_mut());
+        if let Some(central) = centrals.find(|central| central.awaits(token)) {
+            return central.answered(has_headers, body_size, entropy, metrics);
         }
         // Tokens are the VM's, not the root's; one that nobody waits for is none of ours.
         let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
@@ -123,6 +130,9 @@ impl Vm {
         }
         if let Some(root) = roots.iter_mut().find(|root| root.id == context) {
             root.end();
+            if let Some(central) = &mut root.central {
+                central.end(metrics);
+            }
         }
         let finished = self.hand_over(context);
         if finished {

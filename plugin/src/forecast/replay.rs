@@ -180,6 +180,11 @@ impl<'p> Replay<'p> {
 
     fn notes(&self, seconds: f64, tracelift: &Sums) -> Vec<String> {
         let mut notes = Vec::new();
+        if self.policy.xray.is_some() {
+            notes.push(
+                "X-Ray's rules are not known here: sampling.ratio and sampling.rules decided every root.".to_owned(),
+            );
+        }
         if seconds < 3600.0 {
             notes.push(format!(
                 "{seconds:.0} s of traffic stand for a month here: take a longer log for a better forecast."

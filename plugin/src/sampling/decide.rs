@@ -26,6 +26,8 @@ pub enum Reason {
     },
     /// The fallback's ratio.
     Ratio,
+    /// A sampling rule of AWS X-Ray.
+    XRay,
     /// A failure had upgraded the trace before this request was made: it goes on sampled.
     Upgraded,
 }
@@ -37,6 +39,7 @@ impl Reason {
             Self::Parent => "parent",
             Self::Rule { .. } => "rule",
             Self::Ratio => "ratio",
+            Self::XRay => "xray",
             Self::Upgraded => "upgraded",
         }
     }

@@ -139,7 +139,7 @@ pub struct RequestFacts<'a> {
 
 impl RequestFacts<'_> {
     /// The parts that matchers compare: the path without its query and the host without its port. Once for all rules.
-    pub(super) fn bare(&self) -> Self {
+    pub(crate) fn bare(&self) -> Self {
         Self { path: without_query(self.path), host: without_port(self.host), ..*self }
     }
 }

@@ -6,9 +6,11 @@ mod matcher;
 mod policy;
 mod sampler;
 mod threshold;
+mod xray;
 
 pub use decide::{Decision, ExportClass, Parent, Reason, decide, exported_th};
 pub use matcher::{PatternError, RequestFacts, RequestMatcher, StringMatcher};
 pub use policy::{Mode, Policy, Rule};
 pub use sampler::{Algorithm, Sampler, Verdict};
 pub use threshold::{Randomness, RatioError, Threshold};
+pub use xray::XRaySettings;

@@ -175,6 +175,7 @@ fn envoy(attributes: &mut Attributes, facts: &HttpFacts<'_>) {
 fn origin(attributes: &mut Attributes, provenance: &Provenance<'_>) {
     attributes.text(key::SAMPLING_REASON, Some(provenance.reason.as_bytes()), bounds::CONFIGURED);
     attributes.text(key::SAMPLING_RULE, provenance.rule.map(str::as_bytes), bounds::CONFIGURED);
+    attributes.text(key::AWS_XRAY_SAMPLING_RULE, provenance.xray_rule.map(str::as_bytes), bounds::CONFIGURED);
     if let Some(count) = provenance.adjusted_count.filter(|count| count.is_finite()) {
         attributes.set(key::ADJUSTED_COUNT, Value::Double(count));
     }

@@ -88,6 +88,8 @@ pub struct Provenance<'a> {
     pub reason: &'static str,
     /// The sampling rule that matched.
     pub rule: Option<&'a str>,
+    /// The X-Ray rule by which the trace was decided.
+    pub xray_rule: Option<&'a str>,
     /// What upgraded the trace.
     pub trigger: Option<Trigger>,
     /// How many requests this one stands for, when that is known.

@@ -90,6 +90,8 @@ pub const AWS_XRAY_ANNOTATIONS: &str = "aws.xray.annotations";
 pub const AWS_SPAN_KIND: &str = "aws.span.kind";
 /// The name of that segment.
 pub const AWS_LOCAL_SERVICE: &str = "aws.local.service";
+/// Name of the X-Ray rule by which the trace was decided, as X-Ray's own SDKs say it.
+pub const AWS_XRAY_SAMPLING_RULE: &str = "aws.xray.sampling_rule";
 /// 1 on upgraded spans, so that a later probabilistic stage of a collector lets them pass.
 pub const SAMPLING_PRIORITY: &str = "sampling.priority";
 /// Reason of the head decision.

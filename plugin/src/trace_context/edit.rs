@@ -56,38 +56,59 @@ impl TraceState<'_> {
         let Some(ot) = member.edited(th, rv) else {
             return HeaderEdit::Keep;
         };
-        match self.with_ot(&ot) {
+        let mut others = self.unique_members();
+        others.retain(|member| member.key != b"ot");
+        match join(&ot, others) {
             header if header.is_empty() => HeaderEdit::Remove,
             header => HeaderEdit::Replace(header),
         }
     }
 
-    /// The header with this value of `ot`; without the member when the value is empty.
-    fn with_ot(&self, ot: &[u8]) -> Vec<u8> {
-        let mut others = self.unique_members();
-        others.retain(|member| member.key != b"ot");
-        if !ot.is_empty() {
-            others.truncate(MAX_MEMBERS - 1);
-        }
-        while MAX_WRITTEN_LEN < joined_len(ot, &others) {
-            match others.iter().rposition(|member| LONG_MEMBER_LEN < member.text.len()) {
-                Some(long) => drop(others.remove(long)),
-                None => drop(others.pop()),
-            }
-        }
-        let mut header = Vec::with_capacity(joined_len(ot, &others));
-        if !ot.is_empty() {
-            header.extend_from_slice(b"ot=");
-            header.extend_from_slice(ot);
-        }
-        for member in others {
-            if !header.is_empty() {
-                header.push(b',');
-            }
-            header.extend_from_slice(member.text);
-        }
-        header
+    /// What becomes of this header when, beside `edit`, a list-member of another key than `ot` stands right behind `ot`
+    /// with this value. The caller answers for its grammar.
+    pub fn with_member(&self, edit: HeaderEdit, key: &[u8], value: &[u8]) -> HeaderEdit {
+        let header = match &edit {
+            HeaderEdit::Keep if self.get(key) == Some(value) => return edit,
+            HeaderEdit::Keep => return HeaderEdit::Replace(self.put(key, value)),
+            HeaderEdit::Replace(header) => header.as_slice(),
+            HeaderEdit::Remove => &[],
+        };
+        let edited = TraceState::parse(header).unwrap_or(TraceState::empty());
+        HeaderEdit::Replace(edited.put(key, value))
     }
+
+    fn put(&self, key: &[u8], value: &[u8]) -> Vec<u8> {
+        let text = [key, b"=", value].concat();
+        let mut others = self.unique_members();
+        others.retain(|member| member.key != b"ot" && member.key != key);
+        others.insert(0, Member { key, value, text: &text });
+        join(self.ot_text(), others)
+    }
+}
+
+/// The header with this value of `ot`, without the member when the value is empty, within the bounds.
+fn join(ot: &[u8], mut others: Vec<Member<'_>>) -> Vec<u8> {
+    if !ot.is_empty() {
+        others.truncate(MAX_MEMBERS - 1);
+    }
+    while MAX_WRITTEN_LEN < joined_len(ot, &others) {
+        match others.iter().rposition(|member| LONG_MEMBER_LEN < member.text.len()) {
+            Some(long) => drop(others.remove(long)),
+            None => drop(others.pop()),
+        }
+    }
+    let mut header = Vec::with_capacity(joined_len(ot, &others));
+    if !ot.is_empty() {
+        header.extend_from_slice(b"ot=");
+        header.extend_from_slice(ot);
+    }
+    for member in others {
+        if !header.is_empty() {
+            header.push(b',');
+        }
+        header.extend_from_slice(member.text);
+    }
+    header
 }
 
 /// Bytes of the header: our own list-member unless it is empty, and the others, with a `,` between.

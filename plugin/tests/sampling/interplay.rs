@@ -29,6 +29,7 @@ fn reason_of(decision: &Decision) -> &'static str {
         (Reason::Parent, true, ..) => "parent-inconsistent-th-erased",
         (Reason::Parent, false, true, None) => "parent-unknown-probability",
         (Reason::Parent, ..) => "parent",
+        (Reason::XRay, ..) => "xray",
         (Reason::Upgraded, ..) => "upgraded",
     }
 }

@@ -76,6 +76,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             raw::TraceIdFormat::W3c => TraceIdFormat::W3c,
             raw::TraceIdFormat::XRay => TraceIdFormat::XRay,
         },
+        xray: sampling::xray(&raw.sampling, findings),
         sampling: sampling::policy(raw.sampling, findings)?,
         upgrade: upgrade::policy(raw.upgrade, findings)?,
         shadow: match raw.shadow {

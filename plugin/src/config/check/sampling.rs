@@ -4,7 +4,7 @@ use super::Findings;
 use crate::config::bounded::{HeaderName, Ratio, is_token};
 use crate::config::error::{self, Problem};
 use crate::config::raw;
-use crate::sampling::{Algorithm, Mode, Policy, RequestMatcher, Rule, Sampler, StringMatcher};
+use crate::sampling::{Algorithm, Mode, Policy, RequestMatcher, Rule, Sampler, StringMatcher, XRaySettings};
 
 /// Regular expressions in all rules: a compiled one may hold 64 KiB.
 const MAX_PATTERNS: usize = 32;
@@ -64,6 +64,36 @@ pub fn policy(raw: raw::Sampling, findings: &mut Findings) -> Option<Policy> {
         raw::Mode::Independent => Mode::Independent,
     };
     Some(Policy { mode, fallback: fallback?, rules })
+}
+
+/// Reads `sampling.xray`; `None` when it is switched off.
+pub fn xray(raw: &raw::Sampling, findings: &mut Findings) -> Option<XRaySettings> {
+    const PATH: &str = "sampling.xray";
+    let xray = &raw.xray;
+    if !xray.authority.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let path = [PATH, ".authority"].concat();
+        findings.refuse(&path, &error::quoted(&xray.authority.0), "a host, visible ASCII without spaces");
+    }
+    if !xray.enabled {
+        return None;
+    }
+    if raw.algorithm != raw::Algorithm::Consistent {
+        findings.warn(PATH, "X-Ray's rules sample by the `consistent` algorithm, whatever `algorithm` says");
+    }
+    if raw.mode == raw::Mode::Independent {
+        findings.warn(
+            PATH,
+            "with `mode` = \"independent\" every hop is charged to X-Ray's rules, not only the first of a trace",
+        );
+    }
+    Some(XRaySettings {
+        cluster: xray.cluster.0.clone(),
+        authority: xray.authority.0.clone(),
+        rules_interval_ms: xray.rules_interval_ms.get(),
+        targets_interval_ms: xray.targets_interval_ms.get(),
+        jitter_percent: xray.jitter_percent.get(),
+        timeout_ms: xray.timeout_ms.narrow(),
+    })
 }
 
 fn sampler(algorithm: Algorithm, ratio: Ratio, path: &str, findings: &mut Findings) -> Option<Sampler> {
