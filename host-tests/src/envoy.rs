@@ -114,7 +114,6 @@ impl Envoy {
             configuration: configuration.to_vec(),
             tick_period: 0,
             next_tick: None,
-            expressions: Vec::new(),
             draining: false,
         }));
         let vm_size = process.vm_configuration.len() as u32;

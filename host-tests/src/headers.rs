@@ -85,9 +85,18 @@ impl Headers {
         self.0.iter().map(|(n, v)| (n.len() + v.len()) as u64).sum()
     }
 
-    /// The ABI's form of a map.
+    /// The ABI's form of a map: `u32 n`, n times `u32 name length, u32 value length`, then `name NUL value NUL`.
     pub(crate) fn to_pairs(&self) -> Vec<u8> {
-        encode_pairs(&self.0)
+        let mut wire = u32_of(self.0.len()).to_vec();
+        for (name, value) in &self.0 {
+            wire.extend(u32_of(name.len()));
+            wire.extend(u32_of(value.len()));
+        }
+        for part in self.0.iter().flat_map(|(name, value)| [name, value]) {
+            wire.extend(part);
+            wire.push(0);
+        }
+        wire
     }
 
     /// Reads that form; `None` if lengths point outside or a NUL is missing.
@@ -109,20 +118,6 @@ impl Headers {
         }
         data.is_empty().then_some(map)
     }
-}
-
-/// The ABI's form of pairs: `u32 n`, n times `u32 name length, u32 value length`, then `name NUL value NUL`.
-pub(crate) fn encode_pairs(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let mut wire = u32_of(pairs.len()).to_vec();
-    for (name, value) in pairs {
-        wire.extend(u32_of(name.len()));
-        wire.extend(u32_of(value.len()));
-    }
-    for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        wire.extend(part);
-        wire.push(0);
-    }
-    wire
 }
 
 fn u32_of(length: usize) -> [u8; 4] {

@@ -43,7 +43,6 @@ mod callout;
 mod conservation;
 mod cost;
 mod envoy;
-mod expression;
 mod fault;
 mod finished;
 mod guest;

@@ -1,12 +1,10 @@
 //! One VM: a module's instance with its contexts, entered for one callback at a time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Func, Instance, Memory, Store, TypedFunc, Val};
 
-use crate::expression::Expression;
 use crate::module::Module;
 use crate::process::{Process, VmId};
 use crate::random::SeededRandom;
@@ -30,8 +28,6 @@ pub(crate) struct Root {
     /// Milliseconds of virtual time; 0 is off.
     pub(crate) tick_period: u32,
     pub(crate) next_tick: Option<Duration>,
-    /// What the module had this host compile; a token is an index and one.
-    pub(crate) expressions: Vec<Arc<Expression>>,
     /// Replaced by an update; serves its streams until the listener has drained.
     pub(crate) draining: bool,
 }

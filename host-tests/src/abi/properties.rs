@@ -4,6 +4,7 @@ use wasmtime::{Caller, Linker, Result};
 
 use crate::guest::{Guest, hostcall};
 use crate::property::Reader;
+use crate::status::Stop;
 use crate::vm::{Context, VmState};
 use crate::{Direction, Status};
 
@@ -37,7 +38,7 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Status> {
+fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Stop> {
     let vm = guest.vm();
     let context = vm.contexts.get(&vm.effective);
     let (listener, stream) = match context {
@@ -54,5 +55,5 @@ pub(super) fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Status
         stream,
         now: vm.process.now,
     };
-    reader.read(path)
+    Ok(reader.read(path)?)
 }

@@ -281,21 +281,6 @@ fn the_response_of_an_older_envoy_without_its_newer_properties_still_makes_a_spa
 }
 
 #[test]
-fn a_host_that_evaluates_no_expressions_is_asked_for_each_attribute_and_the_span_is_the_same() {
-    let span_of = |evaluates: bool| {
-        let host = builder().inbound(keep_all().to_string()).fault(move |call| {
-            (call.name == "proxy_call_foreign_function" && !evaluates).then_some(tracelift_host::Status::NotFound)
-        });
-        let mut story = Story::start(host);
-        story.open(inbound(plain("GET", "/items"))).respond(&mut story, 200);
-        story.span().span
-    };
-    let (together, one_by_one) = (span_of(true), span_of(false));
-    assert!(together.attributes.iter().any(|it| it.key == "network.protocol.version"));
-    assert_eq!(together, one_by_one);
-}
-
-#[test]
 fn each_of_many_spans_arrives_exactly_once() {
     let mut story = Story::new(keep_all());
     let sent: Vec<_> = (0..1_500).map(|_| story.hop("inbound", Headers::new()).traceparent().parent_id).collect();

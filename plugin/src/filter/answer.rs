@@ -1,7 +1,6 @@
 //! Recall requests of other instances, answered by the filter itself: the application never sees them.
 
 use super::abi::Map;
-use super::attributes::Attributes;
 use super::facts;
 use super::metrics::Metrics;
 use super::root::{Active, Root};
@@ -22,7 +21,7 @@ pub fn answer(active: &Active, root: &mut Root, metrics: &mut Metrics) -> bool {
     if !policy.enabled || active.policy.edge {
         return false;
     }
-    if facts::kinds(active.policy.span_kind, &Attributes::one_by_one()) == Kinds::One(SpanKind::Client) {
+    if facts::kinds(active.policy.span_kind) == Kinds::One(SpanKind::Client) {
         return false;
     }
     let result = traces(policy).and_then(|traces| upgrade(active, root, &traces, metrics));

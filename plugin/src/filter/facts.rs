@@ -2,7 +2,6 @@
 //! microsecond.
 
 use super::abi::Map;
-use super::attributes::{Attribute, Attributes, Expression};
 use super::host;
 use super::pairs::{self, Pairs};
 use super::root::Active;
@@ -37,17 +36,10 @@ pub struct Facts {
 
 impl Facts {
     /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
-    pub fn read(
-        active: &Active,
-        expression: Option<&Expression>,
-        keep: &Keep,
-        complete: bool,
-        xray_rule: Option<String>,
-    ) -> Self {
-        let attributes = Attributes::read(expression);
+    pub fn read(active: &Active, keep: &Keep, complete: bool, xray_rule: Option<String>) -> Self {
         let ended = host::now();
-        let flags = flags(attributes.integer(Attribute::ResponseFlags));
-        let kinds = kinds(active.policy.span_kind, &attributes);
+        let flags = response_flags();
+        let kinds = kinds(active.policy.span_kind);
         let (server, client) = (kinds != Kinds::One(SpanKind::Client), kinds != Kinds::One(SpanKind::Server));
         let request = host::map_bytes(Map::RequestHeaders).unwrap_or_default();
         let response = if active.policy.attributes.response_headers.is_empty() {
@@ -59,21 +51,17 @@ impl Facts {
         let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
         let is_named = || authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host);
         let text_if = |wanted: bool, path| if wanted { text(path) } else { None };
-        let attribute_if = |wanted: bool, attribute| if wanted { attributes.text(attribute) } else { None };
         Self {
-            protocol: attribute_if(server, Attribute::Protocol),
+            protocol: text_if(server, "request\0protocol"),
             code_details: text_if(!flags.is_empty() || !complete, "response\0code_details"),
-            source_address: attribute_if(server, Attribute::SourceAddress),
+            source_address: text_if(server, "source\0address"),
             destination_address: text_if(server && !is_named(), "destination\0address"),
-            upstream_address: attribute_if(client, Attribute::UpstreamAddress),
-            route_name: attributes.text(Attribute::RouteName),
-            cluster_name: attributes.text(Attribute::ClusterName),
+            upstream_address: text_if(client, "upstream\0address"),
+            route_name: text("xds\0route_name").or_else(|| text("route_name")),
+            cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
             transport_failure_reason: text_if(!flags.is_empty(), "upstream\0transport_failure_reason"),
             status: if keep.status.is_some() { None } else { response_code() },
-            started: attributes
-                .integer(Attribute::RequestTime)
-                .and_then(|time| u64::try_from(time).ok())
-                .unwrap_or(ended),
+            started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
             trust_forwarded: !active.policy.edge,
             kinds,
             request,
@@ -236,12 +224,9 @@ impl Facts {
 }
 
 /// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
-pub fn kinds(setting: KindSetting, attributes: &Attributes) -> Kinds {
+pub fn kinds(setting: KindSetting) -> Kinds {
     match setting {
-        KindSetting::Auto => {
-            let direction = attributes.integer(Attribute::ListenerDirection);
-            setting.kinds(direction.map_or(ListenerDirection::Unspecified, ListenerDirection::from_property))
-        }
+        KindSetting::Auto => setting.kinds(direction()),
         _ => setting.kinds(ListenerDirection::Unspecified),
     }
 }
@@ -271,11 +256,7 @@ fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>
 
 /// Envoy's response flags; none where the host does not know any.
 pub fn response_flags() -> ResponseFlags {
-    flags(integer("response\0flags"))
-}
-
-fn flags(bits: Option<i64>) -> ResponseFlags {
-    ResponseFlags::from_bits(bits.and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
+    ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
 }
 
 /// The status that Envoy logs; 0 where it logs none.
@@ -283,12 +264,15 @@ fn response_code() -> Option<u16> {
     integer("response\0code").and_then(|code| u16::try_from(code).ok())
 }
 
-/// Whether a stream is a call to another service. Older hosts know the listener's `traffic_direction` under the shorter name.
+/// The listener's `traffic_direction`; older hosts know it under the shorter name.
+fn direction() -> ListenerDirection {
+    integer("xds\0listener_direction")
+        .or_else(|| integer("listener_direction"))
+        .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)
+}
+
+/// Whether a stream is a call to another service.
 pub fn is_client(kind: KindSetting) -> bool {
-    let direction = || {
-        let bits = integer("xds\0listener_direction").or_else(|| integer("listener_direction"));
-        bits.map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)
-    };
     match kind {
         KindSetting::Auto => direction() == ListenerDirection::Outbound,
         KindSetting::Client => true,

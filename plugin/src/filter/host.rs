@@ -224,23 +224,6 @@ pub fn send_local_response(status: u32, details: &str, headers: &[(&[u8], &[u8])
     })
 }
 
-/// Calls a function that is this host's own, not the ABI's. "Not found" where there is none.
-pub fn call_foreign_function(name: &str, argument: &[u8]) -> HostResult<Vec<u8>> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: the host reads both during the call and writes one pointer and one size.
-    let status = unsafe {
-        abi::proxy_call_foreign_function(
-            name.as_ptr(),
-            name.len(),
-            argument.as_ptr(),
-            argument.len(),
-            &mut data,
-            &mut size,
-        )
-    };
-    returned(status, data, size)
-}
-
 /// The id of a metric in this process; the same name gives the same metric in every VM.
 pub fn define_metric(kind: Metric, name: &str) -> HostResult<u32> {
     let mut id = 0;

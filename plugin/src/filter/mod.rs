@@ -3,7 +3,6 @@
 
 mod abi;
 mod answer;
-mod attributes;
 mod budget;
 mod callbacks;
 mod central;

@@ -233,7 +233,7 @@ impl Vm {
 
         let central = root.central.as_ref().zip(context.xray_rule);
         let xray_rule = central.and_then(|(central, rule)| central.name(rule));
-        let facts = Facts::read(&active, root.expression(), &keep, ending.complete, xray_rule);
+        let facts = Facts::read(&active, &keep, ending.complete, xray_rule);
         let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
         if dropped {
             return recall.hold(held);

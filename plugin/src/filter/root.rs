@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use super::abi::{Buffer, Level, Map};
-use super::attributes::Expression;
 use super::budget::SharedBudget;
 use super::central::Central;
 use super::entropy::Entropy;
@@ -82,8 +81,6 @@ pub struct Root {
 struct Work {
     active: Rc<Active>,
     exporter: Exporter,
-    /// What the host has compiled to read a finished stream with.
-    expression: Option<Expression>,
     /// Requests whose answer is awaited, by the host's token.
     calls: Vec<(u32, RequestId)>,
 }
@@ -175,21 +172,11 @@ impl Root {
             None => {
                 let mut exporter = Exporter::new(policy.export.clone(), &resource);
                 exporter.tell_time(host::now());
-                let expression = Expression::compile();
-                self.work = Some(Work { active: Rc::new(Active { policy }), exporter, expression, calls: Vec::new() });
+                self.work = Some(Work { active: Rc::new(Active { policy }), exporter, calls: Vec::new() });
             }
         }
         let _ = host::set_tick_period(u32::try_from(tick).unwrap_or(1000));
-        let way = if self.expression().is_some() { "together" } else { "one by one" };
-        host::log(
-            Level::Debug,
-            &[concat!("tracelift ", env!("CARGO_PKG_VERSION"), ": configured, attributes are read "), way].concat(),
-        );
-    }
-
-    /// How a finished stream of this root is read.
-    pub fn expression(&self) -> Option<&Expression> {
-        self.work.as_ref().and_then(|work| work.expression.as_ref())
+        host::log(Level::Debug, concat!("tracelift ", env!("CARGO_PKG_VERSION"), ": configured"));
     }
 
     /// Queues a span, or counts why not.
