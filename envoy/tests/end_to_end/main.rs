@@ -4,6 +4,7 @@
 //! counted as exported is what the collector holds, and nothing is lost without a count.
 
 mod beside_envoy;
+mod central;
 mod chain;
 mod configs;
 mod configuration;
@@ -15,6 +16,11 @@ mod grpc;
 mod mesh;
 mod ratio;
 mod recall;
+/// The stand-in of X-Ray's sampling API that stands behind callouts of the simulated host, too. Not by a dependency on that
+/// crate, which would have these tests compile Wasmtime.
+#[path = "../../../host-tests/src/xray.rs"]
+#[allow(dead_code, reason = "the stories of the simulated host use the rest")]
+mod sampling_service;
 mod shadow;
 mod shutdown;
 mod telemetry;
