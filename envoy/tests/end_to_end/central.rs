@@ -223,7 +223,7 @@ async fn a_boosted_rule_travels_with_dropped_traces_and_failures_below_it_are_re
     for (number, status) in [(1, 200), (2, 500)] {
         let request = Request::get(pod.entry(), &format!("/status/{status}"));
         let request =
-            request.header("traceparent", &traceparent(number, false)).header("tracestate", "xrsr=c7761e58969f7edd");
+            request.header("traceparent", traceparent(number, false)).header("tracestate", "xrsr=c7761e58969f7edd");
         pod.send(request).await;
     }
     xray.wait_for("anomalies", |service| service.reported_anomalies("checkout") == (3, 1, 0)).await;
