@@ -55,6 +55,8 @@ impl Binaryen {
         command
             .args(FEATURES)
             .args(["-Oz", "-g", "--strip-dwarf", "--strip-producers"])
+            // Below 1 KB is the far end of the stack and never data, so that constants may be folded into addresses.
+            .arg("--low-memory-unused")
             .arg(module)
             .arg("-o")
             .arg(&optimised);
