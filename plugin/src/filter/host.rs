@@ -36,6 +36,13 @@ fn lend<T>(call: impl FnOnce(&mut *mut u8, &mut usize) -> u32, read: impl FnOnce
     Ok(read(value.as_deref()))
 }
 
+/// Takes over what a hostcall returns; `None` when there is nothing.
+fn keep(call: impl FnOnce(&mut *mut u8, &mut usize) -> u32) -> HostResult<Option<Vec<u8>>> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    let status = call(&mut data, &mut size);
+    optional(returned(status, data, size))
+}
+
 /// `NOT_FOUND` is an answer, not an error.
 fn optional(result: HostResult<Vec<u8>>) -> HostResult<Option<Vec<u8>>> {
     match result {
@@ -97,20 +104,17 @@ pub fn map_bytes(map: Map) -> HostResult<Vec<u8>> {
 
 /// The first value of that name, or `None`. `name` is in lower case.
 pub fn header(map: Map, name: &str) -> HostResult<Option<Vec<u8>>> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: the host reads `name` during the call and writes one pointer and one size.
-    let status =
-        unsafe { abi::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), &mut data, &mut size) };
-    optional(returned(status, data, size))
+    keep(header_call(map, name))
 }
 
 /// Lets `read` look at the first value of that name. `name` is in lower case.
 pub fn with_header<T>(map: Map, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
+    lend(header_call(map, name), read)
+}
+
+fn header_call(map: Map, name: &str) -> impl FnOnce(&mut *mut u8, &mut usize) -> u32 {
     // SAFETY: the host reads `name` during the call and writes one pointer and one size.
-    let call = |data: &mut *mut u8, size: &mut usize| unsafe {
-        abi::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
-    };
-    lend(call, read)
+    move |data, size| unsafe { abi::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size) }
 }
 
 /// Leaves exactly one entry of that name, with this value. The value must be fit for a header: Envoy fails the whole
@@ -141,19 +145,17 @@ pub fn remove_header(map: Map, name: &str) -> HostResult<()> {
 
 /// A property's bytes; `path` has its parts joined by NUL. `None` when it is not there in this phase.
 pub fn property(path: &str) -> HostResult<Option<Vec<u8>>> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
-    // SAFETY: the host reads `path` during the call and writes one pointer and one size.
-    let status = unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
-    optional(returned(status, data, size))
+    keep(property_call(path.as_bytes()))
 }
 
 /// Lets `read` look at a property's bytes.
 pub fn with_property<T>(path: &[u8], read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
+    lend(property_call(path), read)
+}
+
+fn property_call(path: &[u8]) -> impl FnOnce(&mut *mut u8, &mut usize) -> u32 {
     // SAFETY: the host reads `path` during the call and writes one pointer and one size.
-    let call = |data: &mut *mut u8, size: &mut usize| unsafe {
-        abi::proxy_get_property(path.as_ptr(), path.len(), data, size)
-    };
-    lend(call, read)
+    move |data, size| unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), data, size) }
 }
 
 /// Writes filter state `wasm.<key>`, which an access log can read. A key has no NUL.
