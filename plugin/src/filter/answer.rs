@@ -5,7 +5,6 @@ use super::facts;
 use super::metrics::Metrics;
 use super::root::{Active, Root};
 use super::{host, recall, verdicts};
-use crate::span::{Kinds, SpanKind};
 use crate::telemetry::Metric;
 use crate::trace_context::TraceId;
 use crate::upgrade::recall::wire::{self, Refusal};
@@ -21,7 +20,7 @@ pub fn answer(active: &Active, root: &mut Root, metrics: &mut Metrics) -> bool {
     if !policy.enabled || active.policy.edge {
         return false;
     }
-    if facts::kinds(active.policy.span_kind) == Kinds::One(SpanKind::Client) {
+    if facts::is_client(active.policy.span_kind) {
         return false;
     }
     let result = traces(policy).and_then(|traces| upgrade(active, root, &traces, metrics));

@@ -2,13 +2,14 @@
 
 use super::abi::{Buffer, Level, Map};
 use super::entropy::Entropy;
+use super::headers::Whole;
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::{self, Pairs};
 use super::vm::failed;
 use crate::central::{Answer, Choice, Counts, How, Lead, MEMBER, News, Poller, RuleId, RuleSet, Schedule, Service};
 use crate::central::{Standing, Tally, reservoirs};
-use crate::sampling::{Randomness, RequestFacts, XRaySettings};
+use crate::sampling::{Randomness, XRaySettings};
 use crate::telemetry::Metric;
 use crate::trace_context::Extracted;
 
@@ -105,13 +106,8 @@ impl Central {
             Vec::new()
         });
         let headers = Pairs::all(&bytes);
-        let header = |name: &str| headers.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
-        let facts = RequestFacts {
-            path: header(":path").unwrap_or_default(),
-            method: header(":method").unwrap_or_default(),
-            host: header(":authority").unwrap_or_default(),
-            headers: &headers,
-        };
+        let headers = Whole(&headers);
+        let facts = headers.facts();
         let now = host::now() / MILLISECOND;
         let second = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let (scope, spent) = (&self.scope, &mut self.spent);

@@ -224,7 +224,7 @@ impl Facts {
 }
 
 /// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
-pub fn kinds(setting: KindSetting) -> Kinds {
+fn kinds(setting: KindSetting) -> Kinds {
     match setting {
         KindSetting::Auto => setting.kinds(direction()),
         _ => setting.kinds(ListenerDirection::Unspecified),
@@ -273,11 +273,7 @@ fn direction() -> ListenerDirection {
 
 /// Whether a stream is a call to another service.
 pub fn is_client(kind: KindSetting) -> bool {
-    match kind {
-        KindSetting::Auto => direction() == ListenerDirection::Outbound,
-        KindSetting::Client => true,
-        KindSetting::Server | KindSetting::Both => false,
-    }
+    kinds(kind) == Kinds::One(SpanKind::Client)
 }
 
 /// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.

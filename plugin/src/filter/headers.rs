@@ -4,6 +4,7 @@ use super::abi::Map;
 use super::host;
 use super::metrics::Metrics;
 use super::vm::failed;
+use crate::sampling::RequestFacts;
 use crate::trace_context::Headers;
 
 /// Asks the host for one header at a time.
@@ -46,6 +47,16 @@ impl Whole<'_> {
     /// The first value of that name.
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.0.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    /// What rules are matched against.
+    pub fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts {
+            path: self.first(":path").unwrap_or_default(),
+            method: self.first(":method").unwrap_or_default(),
+            host: self.first(":authority").unwrap_or_default(),
+            headers: self.0,
+        }
     }
 }
 

@@ -17,11 +17,6 @@ impl<'a> Pairs<'a> {
         };
         Self { sizes, data }
     }
-
-    /// How many entries there are at most; their sizes are there, so the number is bounded by the bytes.
-    pub fn declared(&self) -> usize {
-        self.sizes.len() / 8
-    }
 }
 
 impl<'a> Iterator for Pairs<'a> {

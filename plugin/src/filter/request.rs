@@ -16,7 +16,7 @@ use super::signal::{self, Source};
 use super::vm::{Vm, failed};
 use super::{answer, budget::SharedBudget, facts};
 use crate::central::RuleId;
-use crate::sampling::{Reason, RequestFacts};
+use crate::sampling::Reason;
 use crate::shadow::Outcome;
 use crate::span::KindSetting;
 use crate::stream::{Head, Outgoing, Stream, Upgrade};
@@ -303,16 +303,9 @@ fn read(active: &Active, metrics: &mut Metrics) -> (Option<u16>, Option<u16>, Ex
             failed(metrics);
             Vec::new()
         });
-        let pairs = Pairs::new(&bytes);
-        let mut entries = Vec::with_capacity(pairs.declared());
-        entries.extend(pairs);
+        let entries = Pairs::all(&bytes);
         let mut headers = Whole(&entries);
-        let facts = RequestFacts {
-            path: headers.first(":path").unwrap_or_default(),
-            method: headers.first(":method").unwrap_or_default(),
-            host: headers.first(":authority").unwrap_or_default(),
-            headers: &entries,
-        };
+        let facts = headers.facts();
         let shadow = shadow.and_then(|shadow| shadow.sampling.first_match(&facts));
         (rules.sampling.first_match(&facts), shadow, extract(propagators, &mut headers))
     } else {
