@@ -1,6 +1,7 @@
 //! The targets, by what they read.
 
 mod answers;
+mod central;
 mod config;
 mod context;
 mod exporter;
@@ -31,6 +32,8 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "config-struct", run: config::protobuf, max_len: 8_192 },
     Target { name: "rules", run: config::rules, max_len: HEADER },
     Target { name: "answers", run: answers::answers, max_len: HEADER },
+    Target { name: "central", run: central::central, max_len: HEADER },
+    Target { name: "central-shared", run: central::shared, max_len: 1_024 },
     Target { name: "span", run: span::span, max_len: HEADER },
     #[cfg(feature = "streams")]
     Target { name: "streams", run: streams::streams, max_len: 2_048 },

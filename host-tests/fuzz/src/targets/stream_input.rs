@@ -3,7 +3,7 @@
 use crate::Input;
 
 /// Every room of the filter is entered by one of them.
-pub(super) const CONFIGURATIONS: [&str; 11] = [
+pub(super) const CONFIGURATIONS: [&str; 12] = [
     r#"{"sampling": {"ratio": 0.5}, "upgrade": {"latency_ms": 1000}, "export": {"max_export_batch_size": 3, "scheduled_delay_ms": 200}}"#,
     r#"{"sampling": {"ratio": 1}, "export": {"protocol": "grpc", "compression": "gzip", "max_queue_size": 8, "max_export_batch_size": 2}}"#,
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "b3multi", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
@@ -15,6 +15,7 @@ pub(super) const CONFIGURATIONS: [&str; 11] = [
     r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh"}}}"#,
     r#"{"sampling": {"ratio": 0.2}, "span_kind": "server", "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh", "peers": ["spiffe://a/"], "hold_ms": 300, "max_bytes": 600}}}"#,
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5, "rules": [{"name": "a", "match": {"path": {"prefix": "/a"}}, "ratio": 0}]}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
+    r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
 ];
 
 pub(super) const STATUSES: [u16; 8] = [200, 204, 302, 404, 429, 500, 503, 504];

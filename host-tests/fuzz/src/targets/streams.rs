@@ -30,6 +30,7 @@ const CALLBACKS: [(&str, usize); 15] = [
 const LISTENERS: [&str; 3] = ["inbound", "outbound", "gateway"];
 const COLLECTOR: &str = "otel_collector";
 const RECALL: &str = "tracelift_recall";
+const XRAY: &str = "xray_proxy";
 /// Requests open at once.
 const MOST_OPEN: usize = 8;
 
@@ -66,8 +67,12 @@ impl<'a> Play<'a> {
         let configuration = input.one_of(&CONFIGURATIONS);
         let workers = 1 + input.below(2);
         let by_hand = input.any::<bool>();
-        let builder =
-            Envoy::builder(module).workers(workers).seed(input.any::<u8>().into()).cluster(COLLECTOR).cluster(RECALL);
+        let builder = Envoy::builder(module)
+            .workers(workers)
+            .seed(input.any::<u8>().into())
+            .cluster(COLLECTOR)
+            .cluster(RECALL)
+            .cluster(XRAY);
         let builder = builder.answer_with(move |callout| {
             if by_hand { Reply::ByHand } else { Reply::accept(callout, Duration::from_millis(20)) }
         });
