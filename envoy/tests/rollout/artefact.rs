@@ -1,15 +1,14 @@
 //! The images of `cargo xtask package`, pushed to a real registry and fetched from it as meshes fetch them.
 
-use crate::kit::{SOON, program, wait_until};
+use crate::daemon::Daemon;
+use crate::kit::{SOON, program};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use std::fs;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
-use tracelift_envoy::{Bootstrap, Client, Collector, Launch, Request, Shipped, ports};
+use std::process::Command;
+use tracelift_envoy::{Bootstrap, Client, Collector, Launch, Request, Shipped};
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -27,48 +26,24 @@ fn summary() -> Value {
     serde_json::from_slice(&fs::read(package().join("package.json")).unwrap()).unwrap()
 }
 
-/// Debian's `docker-registry` (CNCF Distribution) on a free port, gone with its content when dropped.
-struct Registry {
-    process: Child,
-    address: SocketAddr,
-    client: Client,
-    _directory: TempDir,
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+/// Debian's `docker-registry` (CNCF Distribution). `cargo xtask test` starts one too, in xtask, which everyone compiles first
+/// and which therefore shares no code with this crate's clients and servers.
+struct Registry(Daemon);
 
 impl Registry {
     async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        // The registry cannot bind port 0 and tell: take a port that was free a moment ago.
-        let address = ports::listen(ports::any_loopback()).unwrap().local_addr().unwrap();
-        let configuration = serde_json::json!({
-            "version": 0.1,
-            "log": { "level": "error" },
-            "storage": { "filesystem": { "rootdirectory": directory.path().join("storage") } },
-            "http": { "addr": address.to_string() },
+        let daemon = Daemon::start("docker-registry", "/v2/", |address, directory| {
+            let configuration = serde_json::json!({
+                "version": 0.1,
+                "log": { "level": "error" },
+                "storage": { "filesystem": { "rootdirectory": directory.join("storage") } },
+                "http": { "addr": address.to_string() },
+            });
+            let file = directory.join("config.json");
+            fs::write(&file, configuration.to_string()).unwrap();
+            vec!["serve".into(), file.into()]
         });
-        let file = directory.path().join("config.json");
-        fs::write(&file, configuration.to_string()).unwrap();
-        let process = Command::new(program("docker-registry", "docker-registry"))
-            .arg("serve")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let registry = Self { process, address, client: Client::new(), _directory: directory };
-        wait_until("the registry answers", async || {
-            registry.client.send(Request::get(address, "/v2/")).await.is_ok_and(|reply| reply.status == 200)
-        })
-        .await;
-        registry
+        Self(daemon.await)
     }
 
     fn push(&self, tag: &str) {
@@ -79,7 +54,7 @@ impl Registry {
     fn push_from(&self, from: &str, tag: &str) {
         let status = Command::new(program("skopeo", "skopeo"))
             .args(["--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false", from])
-            .arg(format!("docker://{}/{REPOSITORY}:{tag}", self.address))
+            .arg(format!("docker://{}/{REPOSITORY}:{tag}", self.0.address()))
             .status()
             .unwrap();
         assert!(status.success(), "skopeo could not push {from}");
@@ -89,8 +64,8 @@ impl Registry {
     async fn manifest(&self, reference: &str) -> (Value, String, String) {
         let path = format!("/v2/{REPOSITORY}/manifests/{reference}");
         let request =
-            Request::get(self.address, &path).header("accept", OCI_MANIFEST).header("accept", DOCKER_MANIFEST);
-        let reply = self.client.send(request).await.unwrap();
+            Request::get(self.0.address(), &path).header("accept", OCI_MANIFEST).header("accept", DOCKER_MANIFEST);
+        let reply = self.0.send(request).await.unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text());
         let header = |name| reply.header(name).unwrap_or_default().to_owned();
         (reply.json(), header("content-type"), header("docker-content-digest"))
@@ -98,7 +73,7 @@ impl Registry {
 
     async fn blob(&self, descriptor: &Value) -> Vec<u8> {
         let digest = descriptor["digest"].as_str().unwrap();
-        let reply = self.client.send(Request::get(self.address, &format!("/v2/{REPOSITORY}/blobs/{digest}"))).await;
+        let reply = self.0.send(Request::get(self.0.address(), &format!("/v2/{REPOSITORY}/blobs/{digest}"))).await;
         let body = reply.unwrap().body;
         assert_eq!(Some(body.len() as u64), descriptor["size"].as_u64());
         body
@@ -172,7 +147,7 @@ async fn the_oci_layout_can_be_pushed_as_it_lies_and_skopeo_tells_what_is_in_it(
     assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(1));
 
     let inspected = Command::new(program("skopeo", "skopeo"))
-        .args(["inspect", "--tls-verify=false", &format!("docker://{}/{REPOSITORY}:{version}", registry.address)])
+        .args(["inspect", "--tls-verify=false", &format!("docker://{}/{REPOSITORY}:{version}", registry.0.address())])
         .output()
         .unwrap();
     assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));

@@ -1,16 +1,15 @@
 //! The dashboard, the recording rules and the alerts, against what a real Prometheus scrapes from a real Envoy.
 
+use crate::daemon::Daemon;
 use crate::kit::{program, wait_until};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
+use std::process::{Command, Stdio};
 use tracelift_envoy::process::module;
-use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream, ports};
+use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream};
 
 const DASHBOARD: &str = include_str!("../../../examples/dashboards/grafana.json");
 const RULES: &str = include_str!("../../../examples/dashboards/tracelift.rules.yaml");
@@ -136,57 +135,41 @@ fn the_dashboard_is_one_that_grafana_lays_out() {
     }
 }
 
-/// A Prometheus that scrapes one Envoy every second and evaluates the shipped rules; gone when dropped.
-struct Prometheus {
-    process: Child,
-    address: SocketAddr,
-    client: Client,
-    _directory: TempDir,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+/// A Prometheus that scrapes one Envoy every second and evaluates the shipped rules.
+struct Prometheus(Daemon);
 
 impl Prometheus {
     async fn start(envoy: &Envoy) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let address = ports::listen(ports::any_loopback()).unwrap().local_addr().unwrap();
-        // The rules as they are shipped, only more often.
-        let rules = directory.path().join("rules.yaml");
-        fs::write(&rules, RULES.replace("interval: 30s", "interval: 1s")).unwrap();
-        let configuration = serde_json::json!({
-            "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
-            "rule_files": [rules],
-            "scrape_configs": [{
-                "job_name": "envoy",
-                "metrics_path": "/stats/prometheus",
-                "static_configs": [{ "targets": [envoy.admin().address().to_string()] }],
-            }],
+        let daemon = Daemon::start("prometheus", "/-/ready", |address, directory| {
+            // The rules as they are shipped, only more often.
+            let rules = directory.join("rules.yaml");
+            fs::write(&rules, RULES.replace("interval: 30s", "interval: 1s")).unwrap();
+            let configuration = serde_json::json!({
+                "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+                "rule_files": [rules],
+                "scrape_configs": [{
+                    "job_name": "envoy",
+                    "metrics_path": "/stats/prometheus",
+                    "static_configs": [{ "targets": [envoy.admin().address().to_string()] }],
+                }],
+            });
+            let file = directory.join("prometheus.yml");
+            fs::write(&file, configuration.to_string()).unwrap();
+            vec![
+                format!("--config.file={}", file.display()).into(),
+                format!("--storage.tsdb.path={}", directory.join("data").display()).into(),
+                format!("--web.listen-address={address}").into(),
+            ]
         });
-        let file = directory.path().join("prometheus.yml");
-        fs::write(&file, configuration.to_string()).unwrap();
-        let process = Command::new(program("prometheus", "prometheus"))
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { process, address, client: Client::new(), _directory: directory }
+        Self(daemon.await)
     }
 
     /// The series that an expression gives now; an error of Prometheus fails the test.
     async fn query(&self, expression: &str) -> Vec<Value> {
         let body = format!("query={}", percent_encoded(expression));
-        let request = Request::post(self.address, "/api/v1/query", body)
+        let request = Request::post(self.0.address(), "/api/v1/query", body)
             .header("content-type", "application/x-www-form-urlencoded");
-        let Ok(reply) = self.client.send(request).await else { return Vec::new() };
+        let Ok(reply) = self.0.send(request).await else { return Vec::new() };
         assert!(reply.status == 200 || reply.status == 503, "{expression}: {}", reply.text());
         reply.json()["data"]["result"].as_array().cloned().unwrap_or_default()
     }
