@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::Trap;
 use crate::builder::EnvoyBuilder;
+use crate::foreign::Expressions;
 use crate::listener::Listener;
 use crate::module::Module;
 use crate::process::{LogLine, Owed, Process, VmId};
@@ -115,6 +116,7 @@ impl Envoy {
             tick_period: 0,
             next_tick: None,
             draining: false,
+            expressions: Expressions::default(),
         }));
         let vm_size = process.vm_configuration.len() as u32;
         let plugin_size = configuration.len() as u32;
@@ -157,6 +159,22 @@ impl Envoy {
         }
         self.settle();
         Ok(())
+    }
+
+    /// Configures the root contexts of a listener anew where they are, as hosts may that do not make new ones.
+    pub fn configure_again(&mut self, listener: &str, configuration: impl AsRef<[u8]>) {
+        let index = self.listener_index(listener);
+        let configuration = configuration.as_ref();
+        for vm in &mut self.vms {
+            let roots = vm.state().roots().filter(|(_, root)| root.listener == index);
+            for id in roots.map(|(id, _)| id).collect::<Vec<_>>() {
+                if let Some(root) = vm.state_mut().root_mut(id) {
+                    root.configuration = configuration.to_vec();
+                }
+                vm.call(&mut self.process, "proxy_on_configure", id, &[id, configuration.len() as u32]);
+            }
+        }
+        self.settle();
     }
 
     /// Ends the drain of replaced configurations: their last streams are cut, then their roots are done and deleted.

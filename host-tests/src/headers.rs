@@ -23,7 +23,7 @@ impl Headers {
     }
 
     /// Entries in wire order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.0.iter().map(|(name, value)| (&name[..], &value[..]))
     }
 
@@ -87,12 +87,17 @@ impl Headers {
 
     /// The ABI's form of a map: `u32 n`, n times `u32 name length, u32 value length`, then `name NUL value NUL`.
     pub(crate) fn to_pairs(&self) -> Vec<u8> {
-        let mut wire = u32_of(self.0.len()).to_vec();
-        for (name, value) in &self.0 {
+        Self::wire(self.iter())
+    }
+
+    /// The same of borrowed entries, as they are.
+    pub(crate) fn wire<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone) -> Vec<u8> {
+        let mut wire = u32_of(entries.clone().count()).to_vec();
+        for (name, value) in entries.clone() {
             wire.extend(u32_of(name.len()));
             wire.extend(u32_of(value.len()));
         }
-        for part in self.0.iter().flat_map(|(name, value)| [name, value]) {
+        for part in entries.flat_map(|(name, value)| [name, value]) {
             wire.extend(part);
             wire.push(0);
         }

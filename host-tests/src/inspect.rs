@@ -94,6 +94,24 @@ impl Envoy {
         self.fault(move |call| (call.name == name).then_some(status));
     }
 
+    /// Puts a foreign function in the place of Envoy's, or beside them.
+    pub fn foreign_function(
+        &mut self,
+        name: &str,
+        function: impl FnMut(&[u8]) -> Result<Vec<u8>, Status> + Send + 'static,
+    ) {
+        self.process.foreign.insert(name.to_owned(), Box::new(function));
+    }
+
+    /// How many expressions all roots of a VM have now.
+    ///
+    /// # Panics
+    /// If there is no such VM.
+    pub fn expressions(&self, vm: VmId) -> usize {
+        let roots = self.vms[self.vm_index(vm)].state().roots();
+        roots.map(|(_, root)| root.expressions.len()).sum()
+    }
+
     /// Lets all hostcalls work again.
     pub fn clear_faults(&mut self) {
         self.process.faults.clear();

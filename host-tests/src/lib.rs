@@ -45,6 +45,7 @@ mod cost;
 mod envoy;
 mod fault;
 mod finished;
+mod foreign;
 mod guest;
 mod headers;
 mod inspect;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::callout::{Callout, CalloutId, CalloutKind, CalloutState, Cluster, Reply};
 use crate::fault::Faults;
+use crate::foreign::Function;
 use crate::metrics::Metrics;
 use crate::property::Properties;
 use crate::shared::{SharedData, SharedQueues};
@@ -90,6 +91,8 @@ pub(crate) struct Process {
     pub(crate) answering: Option<AnsweringRule>,
     pub(crate) warm: Vec<(VmId, String)>,
     pub(crate) faults: Faults,
+    /// Foreign functions that a test put in the place of Envoy's.
+    pub(crate) foreign: BTreeMap<String, Function>,
     pub(crate) owed: Vec<Owed>,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasmtime::{Func, Instance, Memory, Store, TypedFunc, Val};
 
+use crate::foreign::Expressions;
 use crate::module::Module;
 use crate::process::{Process, VmId};
 use crate::random::SeededRandom;
@@ -30,6 +31,7 @@ pub(crate) struct Root {
     pub(crate) next_tick: Option<Duration>,
     /// Replaced by an update; serves its streams until the listener has drained.
     pub(crate) draining: bool,
+    pub(crate) expressions: Expressions,
 }
 
 impl Root {
@@ -56,6 +58,9 @@ pub(crate) struct VmState {
     pub(crate) contexts: BTreeMap<u32, Context>,
     pub(crate) next_context: u32,
     pub(crate) next_token: u32,
+    /// The context that the callback was called for.
+    pub(crate) current: u32,
+    /// The context that most hostcalls act for.
     pub(crate) effective: u32,
     pub(crate) cost: Cost,
     pub(crate) open_answer: Option<OpenAnswer>,
@@ -81,6 +86,7 @@ impl VmState {
             contexts: BTreeMap::new(),
             next_context: 1, // 0 is the VM's own context.
             next_token: 1,
+            current: 0,
             effective: 0,
             cost: Cost::default(),
             open_answer: None,
@@ -250,6 +256,7 @@ impl Vm {
         run: impl FnOnce(&mut Self) -> wasmtime::Result<T>,
     ) -> (Option<T>, Cost) {
         std::mem::swap(&mut self.state_mut().process, process);
+        self.state_mut().current = context;
         self.state_mut().effective = context;
         self.state_mut().cost = Cost::default();
         let metered = self.store.set_fuel(FUEL_LIMIT);
@@ -258,6 +265,7 @@ impl Vm {
         let mut cost = std::mem::take(&mut self.state_mut().cost);
         cost.fuel = FUEL_LIMIT - left;
         self.total += &cost;
+        self.state_mut().current = 0;
         self.state_mut().effective = 0;
         std::mem::swap(&mut self.state_mut().process, process);
         let result = result.map_err(|error| {

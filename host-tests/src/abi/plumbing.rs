@@ -100,21 +100,5 @@ fn define_stream_control(linker: &mut Linker<VmState>) -> Result<()> {
             })
         },
     )?;
-    linker.func_wrap(
-        "env",
-        "proxy_call_foreign_function",
-        |call: Call<'_>,
-         name_at: u32,
-         name_len: u32,
-         _args_at: u32,
-         _args_len: u32,
-         _result_at: u32,
-         _result_len_at: u32| {
-            hostcall(call, "proxy_call_foreign_function", |guest| {
-                guest.read(name_at, name_len)?;
-                Err(Status::NotFound.into()) // This host has none.
-            })
-        },
-    )?;
     Ok(())
 }

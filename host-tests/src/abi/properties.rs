@@ -40,20 +40,23 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> Result<()> {
 
 fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Stop> {
     let vm = guest.vm();
-    let context = vm.contexts.get(&vm.effective);
-    let (listener, stream) = match context {
+    Ok(reader(vm, vm.effective).read(path)?)
+}
+
+/// What a context can read.
+pub(super) fn reader(vm: &VmState, context: u32) -> Reader<'_> {
+    let (listener, stream) = match vm.contexts.get(&context) {
         Some(Context::Root(root)) => (Some(root.listener), None),
         Some(Context::Stream(stream)) => (Some(stream.listener), Some(&**stream)),
         None => (None, None),
     };
     let listener = listener.and_then(|index| vm.listeners.get(index));
-    let reader = Reader {
+    Reader {
         process: &vm.process.properties,
         plugin_name: listener.map_or("", |listener| &listener.plugin_name),
         vm_id: &vm.process.vm_id,
         direction: listener.map_or(Direction::Unspecified, |listener| listener.direction),
         stream,
         now: vm.process.now,
-    };
-    Ok(reader.read(path)?)
+    }
 }

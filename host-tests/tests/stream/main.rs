@@ -2,6 +2,7 @@
 
 mod access_log;
 mod algorithms;
+mod attributes;
 mod decisions;
 mod disorder;
 mod faults;

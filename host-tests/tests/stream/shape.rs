@@ -6,8 +6,9 @@ use tracelift_host::{Headers, VmId, testing};
 use crate::kit::{DROPPED, SAMPLED, Story, builder, keep_failures, plain};
 
 /// Each import is a thing that a host must have, and each callback an entry into the VM: a new one is a decision.
-const IMPORTS: [&str; 23] = [
+const IMPORTS: [&str; 24] = [
     "env.proxy_add_header_map_value",
+    "env.proxy_call_foreign_function",
     "env.proxy_define_metric",
     "env.proxy_done",
     "env.proxy_get_buffer_bytes",

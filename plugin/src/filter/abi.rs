@@ -92,6 +92,14 @@ unsafe extern "C" {
     pub fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     pub fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     pub fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+    pub fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        argument: *const u8,
+        argument_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
     pub fn proxy_get_shared_data(
         key: *const u8,
         key_size: usize,

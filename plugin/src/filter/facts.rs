@@ -2,6 +2,7 @@
 //! microsecond.
 
 use super::abi::Map;
+use super::attributes::{self, Attributes, Text};
 use super::host;
 use super::pairs::{self, Pairs};
 use super::root::Active;
@@ -16,31 +17,26 @@ use std::rc::Rc;
 pub struct Facts {
     request: Vec<u8>,
     response: Vec<u8>,
-    protocol: Option<Vec<u8>>,
-    code_details: Option<Vec<u8>>,
-    source_address: Option<Vec<u8>>,
-    destination_address: Option<Vec<u8>>,
-    upstream_address: Option<Vec<u8>>,
-    route_name: Option<Vec<u8>>,
-    cluster_name: Option<Vec<u8>>,
-    transport_failure_reason: Option<Vec<u8>>,
-    kinds: Kinds,
-    flags: ResponseFlags,
+    attributes: Attributes,
     status: Option<u16>,
     complete: bool,
     trust_forwarded: bool,
     xray_rule: Option<String>,
-    started: u64,
     ended: u64,
 }
 
 impl Facts {
     /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
-    pub fn read(active: &Active, keep: &Keep, complete: bool, xray_rule: Option<String>) -> Self {
+    /// `flags` are its response flags, if they were read already.
+    pub fn read(
+        active: &Active,
+        keep: &Keep,
+        flags: Option<ResponseFlags>,
+        complete: bool,
+        xray_rule: Option<String>,
+    ) -> Self {
         let ended = host::now();
-        let flags = response_flags();
-        let kinds = kinds(active.policy.span_kind);
-        let (server, client) = (kinds != Kinds::One(SpanKind::Client), kinds != Kinds::One(SpanKind::Server));
+        let mut attributes = Attributes::read(&active.lists, flags, complete);
         let request = host::map_bytes(Map::RequestHeaders).unwrap_or_default();
         let response = if active.policy.attributes.response_headers.is_empty() {
             Vec::new()
@@ -49,25 +45,16 @@ impl Facts {
         };
         // The address that was connected to names the server only where the client did not.
         let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
-        let is_named = || authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host);
-        let text_if = |wanted: bool, path| if wanted { text(path) } else { None };
+        if !authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host) {
+            attributes.read_destination();
+        }
         Self {
-            protocol: text_if(server, "request\0protocol"),
-            code_details: text_if(!flags.is_empty() || !complete, "response\0code_details"),
-            source_address: text_if(server, "source\0address"),
-            destination_address: text_if(server && !is_named(), "destination\0address"),
-            upstream_address: text_if(client, "upstream\0address"),
-            route_name: text("xds\0route_name").or_else(|| text("route_name")),
-            cluster_name: text("xds\0cluster_name").or_else(|| text("cluster_name")),
-            transport_failure_reason: text_if(!flags.is_empty(), "upstream\0transport_failure_reason"),
-            status: if keep.status.is_some() { None } else { response_code() },
-            started: integer("request\0time").and_then(|time| u64::try_from(time).ok()).unwrap_or(ended),
+            status: if keep.status.is_some() { None } else { attributes::response_code() },
             trust_forwarded: !active.policy.edge,
-            kinds,
+            attributes,
             request,
             response,
             xray_rule,
-            flags,
             complete,
             ended,
         }
@@ -80,13 +67,14 @@ impl Facts {
         let response = Pairs::all(&self.response);
         let settings = &active.policy.attributes;
         let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
+        let text = |text| self.attributes.text(text);
         let facts = HttpFacts {
             method: header(":method"),
             path: header(":path"),
             scheme: header(":scheme"),
             authority: header(":authority").or_else(|| header("host")),
             user_agent: header("user-agent"),
-            protocol: self.protocol.as_deref(),
+            protocol: text(Text::Protocol),
             forwarded: header("forwarded"),
             forwarded_proto: header("x-forwarded-proto"),
             forwarded_host: header("x-forwarded-host"),
@@ -95,15 +83,15 @@ impl Facts {
             grpc_status: keep.grpc_status,
             // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
             status_code: keep.status.or(self.status).filter(|code| *code != 0),
-            response_flags: self.flags,
+            response_flags: self.attributes.flags,
             reset: !self.complete,
-            code_details: self.code_details.as_deref(),
-            source_address: self.source_address.as_deref(),
-            destination_address: self.destination_address.as_deref(),
-            upstream_address: self.upstream_address.as_deref(),
-            route_name: self.route_name.as_deref(),
-            cluster_name: self.cluster_name.as_deref(),
-            transport_failure_reason: self.transport_failure_reason.as_deref(),
+            code_details: text(Text::CodeDetails),
+            source_address: text(Text::SourceAddress),
+            destination_address: text(Text::DestinationAddress),
+            upstream_address: text(Text::UpstreamAddress),
+            route_name: text(Text::RouteName),
+            cluster_name: text(Text::ClusterName),
+            transport_failure_reason: text(Text::TransportFailureReason),
             request_headers: &listed(&settings.request_headers, &request),
             response_headers: &listed(&settings.response_headers, &response),
         };
@@ -124,11 +112,11 @@ impl Facts {
             parent_remote,
             flags: keep.flags,
             tracestate: tracestate.clone(),
-            start_unix_nanos: self.started,
+            start_unix_nanos: self.attributes.started.unwrap_or(self.ended),
             end_unix_nanos: self.ended,
         };
         let remote = keep.parent_id.is_some();
-        match (self.kinds, keep.server_span_id) {
+        match (self.attributes.kinds(), keep.server_span_id) {
             (Kinds::ServerAndClient, Some(server)) => {
                 take(span::build(
                     settings,
@@ -155,22 +143,24 @@ impl Facts {
 impl Facts {
     /// Whether the stream was a call to another instance, or held one.
     pub fn is_call(&self) -> bool {
-        self.kinds != Kinds::One(SpanKind::Server)
+        self.attributes.kinds() != Kinds::One(SpanKind::Server)
     }
 
     /// What the stream saw of its own call.
     pub fn call(&self, keep: &Keep) -> CallFacts {
+        let flags = self.attributes.flags;
         CallFacts {
-            reached: self.upstream_address.is_some() && !self.flags.contains(ResponseFlags::CONNECTION_FAILURE),
+            reached: self.attributes.text(Text::UpstreamAddress).is_some()
+                && !flags.contains(ResponseFlags::CONNECTION_FAILURE),
             sampled: keep.sent_sampled,
-            answered: keep.status.is_some() && !self.flags.failed(),
+            answered: keep.status.is_some() && !flags.failed(),
             heard: keep.heard,
         }
     }
 
     /// The instance that was called, if it can be asked.
     pub fn destination(&self) -> Option<Rc<str>> {
-        let address = self.upstream_address.as_deref().filter(|address| wire::is_destination(address))?;
+        let address = self.attributes.text(Text::UpstreamAddress).filter(|address| wire::is_destination(address))?;
         str::from_utf8(address).ok().map(Rc::from)
     }
 
@@ -207,27 +197,9 @@ impl Facts {
     /// Bytes on the heap, with what the allocator adds to each block.
     pub fn bytes(&self) -> usize {
         const BLOCK: usize = 16;
-        let optional = [
-            &self.protocol,
-            &self.code_details,
-            &self.source_address,
-            &self.destination_address,
-            &self.upstream_address,
-            &self.route_name,
-            &self.cluster_name,
-            &self.transport_failure_reason,
-        ];
-        let optional = optional.into_iter().flatten();
-        let blocks = optional.chain([&self.request, &self.response]).filter(|block| 0 < block.capacity());
-        blocks.fold(0, |sum, block| sum.saturating_add(block.capacity()).saturating_add(BLOCK))
-    }
-}
-
-/// Which spans a stream becomes. The listener's direction is asked for only where the setting leaves it open.
-fn kinds(setting: KindSetting) -> Kinds {
-    match setting {
-        KindSetting::Auto => setting.kinds(direction()),
-        _ => setting.kinds(ListenerDirection::Unspecified),
+        let blocks = [self.attributes.capacity(), self.request.capacity(), self.response.capacity()];
+        let blocks = blocks.into_iter().filter(|capacity| 0 < *capacity);
+        blocks.fold(0, |sum, capacity| sum.saturating_add(capacity).saturating_add(BLOCK))
     }
 }
 
@@ -254,41 +226,17 @@ fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>
     entries.iter().filter(|(key, _)| is_listed(key)).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }
 
-/// Envoy's response flags; none where the host does not know any.
-pub fn response_flags() -> ResponseFlags {
-    ResponseFlags::from_bits(integer("response\0flags").and_then(|bits| u64::try_from(bits).ok()).unwrap_or_default())
-}
-
-/// The status that Envoy logs; 0 where it logs none.
-fn response_code() -> Option<u16> {
-    integer("response\0code").and_then(|code| u16::try_from(code).ok())
-}
-
-/// The listener's `traffic_direction`; older hosts know it under the shorter name.
-fn direction() -> ListenerDirection {
-    integer("xds\0listener_direction")
-        .or_else(|| integer("listener_direction"))
-        .map_or(ListenerDirection::Unspecified, ListenerDirection::from_property)
-}
-
 /// Whether a stream is a call to another service.
 pub fn is_client(kind: KindSetting) -> bool {
-    kinds(kind) == Kinds::One(SpanKind::Client)
+    match kind {
+        KindSetting::Auto => attributes::direction() == ListenerDirection::Outbound,
+        _ => kind == KindSetting::Client,
+    }
 }
 
 /// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.
 pub fn is_tunnel() -> bool {
     host::header(Map::RequestHeaders, ":method").ok().flatten().is_some_and(|method| method == b"CONNECT")
-}
-
-fn text(path: &str) -> Option<Vec<u8>> {
-    host::property(path).ok().flatten().filter(|value| !value.is_empty())
-}
-
-/// Integers and times are eight bytes, little-endian.
-fn integer(path: &str) -> Option<i64> {
-    let number = |value: Option<&[u8]>| value?.first_chunk::<8>().map(|bytes| i64::from_le_bytes(*bytes));
-    host::with_property(path.as_bytes(), number).ok().flatten()
 }
 
 /// An unsigned decimal number of at most five digits.

@@ -158,6 +158,16 @@ fn property_call(path: &[u8]) -> impl FnOnce(&mut *mut u8, &mut usize) -> u32 {
     move |data, size| unsafe { abi::proxy_get_property(path.as_ptr(), path.len(), data, size) }
 }
 
+/// Lets `read` look at what a function that only some hosts have returns. `None` when it returns nothing, or this host has
+/// none of that name.
+pub fn with_foreign<T>(name: &str, argument: &[u8], read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
+    // SAFETY: the host reads `name` and `argument` during the call and writes one pointer and one size.
+    let call = |data: &mut _, size: &mut _| unsafe {
+        abi::proxy_call_foreign_function(name.as_ptr(), name.len(), argument.as_ptr(), argument.len(), data, size)
+    };
+    lend(call, read)
+}
+
 /// Writes filter state `wasm.<key>`, which an access log can read. A key has no NUL.
 pub fn set_filter_state(key: &str, value: &str) -> HostResult<()> {
     // SAFETY: the host reads both during the call.

@@ -3,6 +3,7 @@
 
 mod abi;
 mod answer;
+mod attributes;
 mod budget;
 mod callbacks;
 mod central;

@@ -14,7 +14,7 @@ use super::recall::Held;
 use super::root::{Active, Root};
 use super::signal::{self, Source};
 use super::vm::{Vm, failed};
-use super::{answer, budget::SharedBudget, facts};
+use super::{answer, attributes, budget::SharedBudget, facts};
 use crate::central::RuleId;
 use crate::sampling::Reason;
 use crate::shadow::Outcome;
@@ -118,7 +118,7 @@ impl Vm {
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
         let verdict = known.map(|it| it.verdict);
         let upgrade =
-            stream.response(active.rules(), head, facts::response_flags, verdict, |it| admit(&mut root.budget, it));
+            stream.response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
         if let Some(shadow) = &mut context.shadow {
             respond_shadow(shadow, &active, head, verdict, root);
         }
@@ -164,7 +164,7 @@ impl Vm {
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
         let verdict = known.map(|it| it.verdict);
         let upgrade =
-            stream.response(active.rules(), head, facts::response_flags, verdict, |it| admit(&mut root.budget, it));
+            stream.response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
         if let Some(shadow) = &mut context.shadow {
             respond_shadow(shadow, &active, head, verdict, root);
         }
@@ -201,15 +201,11 @@ impl Vm {
         let mut shadow = context.shadow.take();
         let now = if stream.is_timed() { Some(host::now()) } else { None };
         let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
-        let (flags, tunnel) = if wants_flags {
-            let tunnel = !stream.is_complete() && facts::is_tunnel();
-            let flags = facts::response_flags();
-            // Somebody has to hang up first: that is how a tunnel ends.
-            let ended = tunnel && flags == ResponseFlags::DOWNSTREAM_DISCONNECT;
-            (if ended { ResponseFlags::default() } else { flags }, tunnel)
-        } else {
-            (ResponseFlags::default(), false)
-        };
+        let tunnel = wants_flags && !stream.is_complete() && facts::is_tunnel();
+        let read = wants_flags.then(attributes::response_flags);
+        // Somebody has to hang up first: that is how a tunnel ends.
+        let ended = |flags: &ResponseFlags| tunnel && *flags == ResponseFlags::DOWNSTREAM_DISCONNECT;
+        let flags = read.filter(|flags| !ended(flags)).unwrap_or_default();
         let ending = stream.ending(flags, tunnel, now);
         let upgrade = stream.end(active.rules(), &ending, |it| admit(&mut root.budget, it));
         if let Some(shadow) = &mut shadow {
@@ -233,7 +229,7 @@ impl Vm {
 
         let central = root.central.as_ref().zip(context.xray_rule);
         let xray_rule = central.and_then(|(central, rule)| central.name(rule));
-        let facts = Facts::read(&active, &keep, ending.complete, xray_rule);
+        let facts = Facts::read(&active, &keep, read, ending.complete, xray_rule);
         let held = Box::new(Held { root: root.id, active: Rc::clone(&active), keep, facts });
         if dropped {
             return recall.hold(held);
@@ -257,7 +253,7 @@ impl Vm {
 fn respond_shadow(shadow: &mut Stream, active: &Active, head: Head, known: Option<Verdict>, root: &mut Root) {
     let Some(rules) = active.shadow() else { return };
     let known = known.filter(|_| rules.upgrade.signal.accept);
-    shadow.response(rules, head, facts::response_flags, known, |limit| admit(&mut root.shadow_budget, limit));
+    shadow.response(rules, head, attributes::response_flags, known, |limit| admit(&mut root.shadow_budget, limit));
 }
 
 /// The end of a stream under the policy that looks on, and what became of it under both.

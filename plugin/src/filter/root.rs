@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::abi::{Buffer, Level, Map};
+use super::attributes::Lists;
 use super::budget::SharedBudget;
 use super::central::Central;
 use super::entropy::Entropy;
@@ -31,6 +32,8 @@ const TICK_MS: std::ops::RangeInclusive<u64> = 100..=1000;
 /// A checked configuration in use.
 pub struct Active {
     pub policy: Policy,
+    /// What is read of a stream that is kept.
+    pub lists: Lists,
 }
 
 impl Active {
@@ -163,16 +166,17 @@ impl Root {
         if policy.shadow.is_some() {
             self.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }
+        let lists = Lists::new(policy.span_kind, self.work.as_ref().map(|work| work.active.lists));
         match &mut self.work {
             // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
             Some(work) => {
                 work.exporter.reconfigure(policy.export.clone(), &resource);
-                work.active = Rc::new(Active { policy });
+                work.active = Rc::new(Active { policy, lists });
             }
             None => {
                 let mut exporter = Exporter::new(policy.export.clone(), &resource);
                 exporter.tell_time(host::now());
-                self.work = Some(Work { active: Rc::new(Active { policy }), exporter, calls: Vec::new() });
+                self.work = Some(Work { active: Rc::new(Active { policy, lists }), exporter, calls: Vec::new() });
             }
         }
         let _ = host::set_tick_period(u32::try_from(tick).unwrap_or(1000));

@@ -20,7 +20,7 @@ pub(super) const CONFIGURATIONS: [&str; 12] = [
 
 pub(super) const STATUSES: [u16; 8] = [200, 204, 302, 404, 429, 500, 503, 504];
 
-pub(super) const HOSTCALLS: [&str; 16] = [
+pub(super) const HOSTCALLS: [&str; 17] = [
     "proxy_get_header_map_pairs",
     "proxy_get_header_map_value",
     "proxy_add_header_map_value",
@@ -37,6 +37,7 @@ pub(super) const HOSTCALLS: [&str; 16] = [
     "proxy_log",
     "proxy_set_property",
     "proxy_send_local_response",
+    "proxy_call_foreign_function",
 ];
 
 pub(super) const PROPERTIES: [&str; 18] = [
