@@ -217,6 +217,15 @@ impl Bootstrap {
         }
     }
 
+    /// Lets the filter call and export nothing of proxy-wasm and WASI but this, on every listener.
+    pub fn allow_only(&mut self, capabilities: &[&str]) {
+        let allowed: serde_json::Map<_, _> = capabilities.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+        for filter in self.plugins() {
+            filter["typed_config"]["config"]["capability_restriction_config"] =
+                json!({ "allowed_capabilities": allowed });
+        }
+    }
+
     /// Changes the filter's JSON on every listener.
     pub fn plugin(&mut self, mut change: impl FnMut(&mut Value)) -> Patched {
         for filter in self.plugins() {

@@ -52,9 +52,8 @@ impl Element {
             }
             None => (false, text),
         };
-        let is_name = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        };
+        let is_name =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         path.split('.').all(is_name).then(|| Self { path: path.replace('.', "\0").into_bytes(), optional })
     }
 }

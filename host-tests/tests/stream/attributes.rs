@@ -195,7 +195,8 @@ fn expressions_follow_the_configuration_and_none_is_left_behind() {
             assert_eq!(reads(&end(&mut story, request(), 0)), (1, 0));
             end(&mut single, request(), 0);
             let attributes = |story: &mut Story| {
-                let mut spans: Vec<_> = story.spans().into_iter().map(|it| (it.span.kind, it.span.attributes)).collect();
+                let mut spans: Vec<_> =
+                    story.spans().into_iter().map(|it| (it.span.kind, it.span.attributes)).collect();
                 spans.sort_by_key(|(kind, _)| *kind);
                 spans
             };

@@ -117,8 +117,8 @@ impl Vm {
         let map = Map::ResponseHeaders;
         let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
         let verdict = known.map(|it| it.verdict);
-        let upgrade =
-            stream.response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
+        let upgrade = stream
+            .response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
         if let Some(shadow) = &mut context.shadow {
             respond_shadow(shadow, &active, head, verdict, root);
         }
@@ -163,8 +163,8 @@ impl Vm {
         let told = Source::Trailers(trailer(TRACERESPONSE));
         let known = signal::verdict(&active, root, metrics, stream, &head, told);
         let verdict = known.map(|it| it.verdict);
-        let upgrade =
-            stream.response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
+        let upgrade = stream
+            .response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
         if let Some(shadow) = &mut context.shadow {
             respond_shadow(shadow, &active, head, verdict, root);
         }
