@@ -92,7 +92,7 @@ fn sampling(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn span() -> Span {
+fn span() -> Span<'static> {
     let facts = HttpFacts {
         method: Some(b"GET"),
         path: Some(b"/cart/42?token=secret&sig=abc"),

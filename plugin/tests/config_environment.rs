@@ -216,7 +216,7 @@ fn the_resource_has_the_strongest_source_of_each_key() {
         ("OTEL_SERVICE_NAME", "env"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=weak,deployment.environment.name=env,team=a%2Cb"),
     ];
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.to_owned().into());
     let find = |configuration: &str, key: &str| {
         let resource = loaded(configuration, &variables).policy.resource.merge(&NodeMetadata::default());
         resource.attributes().iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())

@@ -48,20 +48,20 @@ fn sampled() -> Provenance<'static> {
     Provenance { reason: "ratio", rule: None, xray_rule: None, trigger: None, adjusted_count: Some(20.0), calls: None }
 }
 
-fn span(kind: SpanKind, query: bool, facts: &HttpFacts<'_>) -> Span {
+fn span<'a>(kind: SpanKind, query: bool, facts: &HttpFacts<'a>) -> Span<'a> {
     build(&settings(query), kind, identity(), facts, &sampled())
 }
 
-fn text(value: &str) -> Option<Value> {
-    Some(Value::Text(value.to_owned()))
+fn text(value: &str) -> Option<Value<'_>> {
+    Some(value.into())
 }
 
-fn list(span: &Span) -> Vec<(String, Value)> {
+fn list<'a>(span: &Span<'a>) -> Vec<(String, Value<'a>)> {
     span.attributes.iter().map(|(key, value)| (key.clone().into_owned(), value.clone())).collect()
 }
 
-fn array(values: &[&str]) -> Value {
-    Value::TextArray(values.iter().map(|value| (*value).to_owned()).collect())
+fn array<'a>(values: &[&'a str]) -> Value<'a> {
+    Value::TextArray(values.iter().map(|value| (*value).into()).collect())
 }
 
 #[test]
@@ -401,7 +401,7 @@ proptest! {
                 }
                 Value::TextArray(texts) => {
                     prop_assert!(texts.iter().all(|text| text.len() <= bounds::TEXT));
-                    bytes += texts.iter().map(String::len).sum::<usize>();
+                    bytes += texts.iter().map(|text| text.len()).sum::<usize>();
                 }
                 Value::Int(_) | Value::Bool(_) | Value::Double(_) => bytes += 8,
             }

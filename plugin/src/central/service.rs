@@ -31,9 +31,9 @@ impl Service {
         for (key, value) in resource.attributes() {
             let Value::Text(text) = value else { continue };
             match key.as_str() {
-                "service.name" => service.name.clone_from(text),
-                "aws.ecs.container.arn" => container = Some(text.clone()),
-                "cloud.resource_id" => service.arn = Some(text.clone()),
+                "service.name" => service.name = text.to_string(),
+                "aws.ecs.container.arn" => container = Some(text.to_string()),
+                "cloud.resource_id" => service.arn = Some(text.to_string()),
                 "cloud.platform" => {
                     service.kind = PLATFORMS.iter().find(|(platform, _)| platform == text).map(|(_, kind)| *kind);
                 }

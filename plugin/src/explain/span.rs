@@ -130,7 +130,7 @@ fn tracestate(request: &Request, keep: &Keep) -> Option<Vec<u8>> {
     }
 }
 
-fn show(span: &Span, policy: &Policy) -> SpanShown {
+fn show(span: &Span<'_>, policy: &Policy) -> SpanShown {
     let hex = |id: [u8; 16]| String::from_utf8_lossy(&id).into_owned();
     SpanShown {
         kind: if span.kind == SpanKind::Server { "SERVER" } else { "CLIENT" },
@@ -144,9 +144,9 @@ fn show(span: &Span, policy: &Policy) -> SpanShown {
     }
 }
 
-fn text(value: &Value) -> String {
+fn text(value: &Value<'_>) -> String {
     match value {
-        Value::Text(text) => text.clone(),
+        Value::Text(text) => text.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Bool(value) => value.to_string(),
         Value::Double(number) => number.to_string(),

@@ -1,5 +1,7 @@
 //! OTLP messages. A span is encoded once, when it is offered; a request is the envelope around such spans.
 
+use std::borrow::Cow;
+
 use opentelemetry_proto::tonic::trace::v1::span;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
@@ -29,7 +31,7 @@ const ATTRIBUTE_HEADROOM: usize = 16;
 /// much as the rest of a sampled request. Without `tracestate` the whole `trace_state` stays empty, and with it `th` and `rv`.
 ///
 /// OTLP 1.x, `opentelemetry/proto/trace/v1/trace.proto`, message `Span`; the field numbers stand beside their names.
-pub fn encode_span(span: &Span, tracestate: bool) -> EncodedSpan {
+pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
     let remote = if span.parent_remote { IS_REMOTE } else { 0 };
     let mut message = Writer::with_capacity(SPAN_HEADROOM.saturating_add(texts(span)));
     message.bytes(1, &span.trace_id.to_bytes()); // trace_id
@@ -68,7 +70,7 @@ pub fn encode_span(span: &Span, tracestate: bool) -> EncodedSpan {
 }
 
 /// Bytes that the texts of a span take, with what surrounds them, or a little more.
-fn texts(span: &Span) -> usize {
+fn texts(span: &Span<'_>) -> usize {
     let attributes = span.attributes.iter().map(|(key, value)| {
         let text = match value {
             Value::Text(text) => text.len(),
@@ -84,7 +86,7 @@ fn texts(span: &Span) -> usize {
 }
 
 /// A `KeyValue` with an `AnyValue` in it. `opentelemetry/proto/common/v1/common.proto`.
-fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value) {
+fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>) {
     let size = match value {
         Value::Text(text) => Writer::bytes_len(1, text.len()),
         Value::Bool(value) => Writer::varint_len(2, u64::from(*value)),
@@ -110,8 +112,8 @@ fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value) {
     }
 }
 
-fn array_len(texts: &[String]) -> usize {
-    let value = |text: &String| Writer::bytes_len(1, Writer::bytes_len(1, text.len()));
+fn array_len(texts: &[Cow<'_, str>]) -> usize {
+    let value = |text: &Cow<'_, str>| Writer::bytes_len(1, Writer::bytes_len(1, text.len()));
     texts.iter().map(value).fold(0, usize::saturating_add)
 }
 

@@ -64,8 +64,8 @@ const ELEMENTS: [(Element, &str); 10] = [
 ];
 
 /// The elements that can matter under this setting, in order; more of them for a stream that has failed.
-fn elements(kind: KindSetting, failed: bool) -> impl Iterator<Item = (Element, &'static str)> {
-    ELEMENTS.into_iter().filter(move |(element, _)| match element {
+fn elements(kind: KindSetting, failed: bool) -> impl Iterator<Item = &'static (Element, &'static str)> {
+    ELEMENTS.iter().filter(move |(element, _)| match element {
         Element::Flags | Element::Started => true,
         Element::Direction => kind == KindSetting::Auto,
         Element::Text(text) => match text {
@@ -144,9 +144,12 @@ impl Attributes {
             complete,
             ..Self::default()
         });
+        if is_listed && (failed || read.flags.is_empty()) {
+            return read;
+        }
         for (text, path, older) in READ {
             let of_failure = matches!(text, Text::CodeDetails | Text::TransportFailureReason);
-            if is_listed && (failed || !of_failure) || !read.wants(text) {
+            if is_listed && !of_failure || !read.wants(text) {
                 continue;
             }
             read.fetch(text, path);
@@ -167,7 +170,7 @@ impl Attributes {
             if !nothing.is_empty() {
                 return None;
             }
-            match element {
+            match *element {
                 Element::Flags => read.flags = flags(number(value)?),
                 Element::Started => read.started = u64::try_from(number(value)?).ok(),
                 Element::Direction => read.direction = ListenerDirection::from_property(number(value)?),

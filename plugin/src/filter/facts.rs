@@ -62,7 +62,7 @@ impl Facts {
 
     /// Makes the one span, or the two, that this stream becomes.
     /// `calls` is what is known of the calls behind it.
-    pub fn spans(&self, keep: &Keep, active: &Active, calls: Option<Calls>, take: &mut dyn FnMut(Span)) {
+    pub fn spans(&self, keep: &Keep, active: &Active, calls: Option<Calls>, take: &mut dyn FnMut(Span<'_>)) {
         let request = Pairs::all(&self.request);
         let response = Pairs::all(&self.response);
         let settings = &active.policy.attributes;

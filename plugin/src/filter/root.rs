@@ -184,7 +184,7 @@ impl Root {
     }
 
     /// Queues a span, or counts why not.
-    pub fn offer(&mut self, span: &Span) {
+    pub fn offer(&mut self, span: &Span<'_>) {
         if let Some(work) = &mut self.work {
             let encoded = encode_span(span, work.active.policy.export.tracestate);
             self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));

@@ -5,27 +5,34 @@ use std::borrow::Cow;
 use super::{Value, bounds, redaction};
 
 /// Attributes of one span, no key twice.
-pub struct Attributes {
-    list: Vec<(Cow<'static, str>, Value)>,
+pub struct Attributes<'a> {
+    list: Vec<(Cow<'static, str>, Value<'a>)>,
     /// Bytes that recorded headers may still take.
     header_room: usize,
 }
 
-impl Attributes {
+impl<'a> Attributes<'a> {
     /// None yet.
     pub fn new() -> Self {
         Self { list: Vec::with_capacity(28), header_room: bounds::HEADERS_TOTAL }
     }
 
     /// Text that is ours or already bounded; callers name each key once.
-    pub fn set(&mut self, key: &'static str, value: Value) {
+    pub fn set(&mut self, key: &'static str, value: Value<'a>) {
         self.list.push((Cow::Borrowed(key), value));
     }
 
     /// Bytes from outside, if there are any.
-    pub fn text(&mut self, key: &'static str, bytes: Option<&[u8]>, max: usize) {
+    pub fn text(&mut self, key: &'static str, bytes: Option<&'a [u8]>, max: usize) {
         if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
             self.set(key, Value::Text(bounds::text(bytes, max)));
+        }
+    }
+
+    /// The same of bytes that may have been changed on their way.
+    pub fn cow(&mut self, key: &'static str, bytes: Cow<'a, [u8]>, max: usize) {
+        if !bytes.is_empty() {
+            self.set(key, Value::Text(bounded(bytes, max)));
         }
     }
 
@@ -37,7 +44,7 @@ impl Attributes {
     }
 
     /// The listed headers, each as an array of its lines in wire order under `prefix` and its name.
-    pub fn headers(&mut self, prefix: &str, listed: &[String], headers: &[(Vec<u8>, Vec<u8>)]) {
+    pub fn headers(&mut self, prefix: &str, listed: &[String], headers: &'a [(Vec<u8>, Vec<u8>)]) {
         for name in listed.iter().take(bounds::HEADERS).filter(|name| !name.is_empty() && !name.starts_with(':')) {
             let mut values = Vec::new();
             let lines = headers.iter().filter(|(key, _)| key == name.as_bytes());
@@ -45,7 +52,7 @@ impl Attributes {
                 if self.header_room == 0 {
                     break;
                 }
-                let value = bounds::text(&redaction::header(name, value), bounds::TEXT.min(self.header_room));
+                let value = bounded(redaction::header(name, value), bounds::TEXT.min(self.header_room));
                 self.header_room = self.header_room.saturating_sub(bounds::in_json(&value));
                 values.push(value);
             }
@@ -64,7 +71,14 @@ impl Attributes {
     }
 
     /// All of them.
-    pub fn into_list(self) -> Vec<(Cow<'static, str>, Value)> {
+    pub fn into_list(self) -> Vec<(Cow<'static, str>, Value<'a>)> {
         self.list
+    }
+}
+
+fn bounded(bytes: Cow<'_, [u8]>, max: usize) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => bounds::text(bytes, max),
+        Cow::Owned(bytes) => Cow::Owned(bounds::text(&bytes, max).into_owned()),
     }
 }

@@ -1,5 +1,7 @@
 //! Every limit of a span in one place. A segment of X-Ray holds 64 kB, so a span with everything must stay far below.
 
+use std::borrow::Cow;
+
 /// Bytes of an attribute's text.
 pub const TEXT: usize = 1024;
 /// Bytes of a URL, its path or its query.
@@ -30,10 +32,10 @@ pub const KEY: usize = 256;
 pub const RESOURCE: usize = 128;
 
 /// Text of at most `max` bytes. What is no UTF-8 becomes U+FFFD, and no character is cut in half.
-pub fn text(bytes: &[u8], max: usize) -> String {
+pub fn text(bytes: &[u8], max: usize) -> Cow<'_, str> {
     let cut = bytes.get(..floor(bytes, max)).unwrap_or(bytes);
     if let Ok(whole) = std::str::from_utf8(cut) {
-        return whole.to_owned(); // What nearly all are, and checked eight bytes at a time.
+        return Cow::Borrowed(whole); // What nearly all are, and checked eight bytes at a time.
     }
     let mut text = String::with_capacity(cut.len());
     for chunk in cut.utf8_chunks() {
@@ -41,7 +43,7 @@ pub fn text(bytes: &[u8], max: usize) -> String {
             break;
         }
     }
-    text
+    Cow::Owned(text)
 }
 
 /// Bytes of a text in the JSON that Go makes of it: six of `<`, `>`, `&` and control characters, two of
@@ -114,7 +116,7 @@ mod tests {
             let text = text(&bytes, max);
             prop_assert!(text.len() <= max);
             if let Ok(whole) = std::str::from_utf8(&bytes) {
-                prop_assert!(whole.starts_with(&text));
+                prop_assert!(whole.starts_with(&*text));
                 prop_assert!(whole.len() <= max || max.saturating_sub(3) <= text.len());
             }
         }

@@ -1,5 +1,7 @@
 //! From the facts of a stream to its span.
 
+use std::borrow::Cow;
+
 use super::address::{self, HostPort};
 use super::attributes::Attributes;
 use super::grpc::{self, Method};
@@ -13,13 +15,13 @@ const ANNOTATIONS: [&str; 5] =
     [key::SAMPLING_REASON, key::UPGRADE_TRIGGER, key::RESPONSE_FLAGS, key::UPSTREAM_CLUSTER, key::ROUTE_NAME];
 
 /// Makes the span of one side of a stream. Any bytes will do: what cannot be read is left out.
-pub fn build(
+pub fn build<'a>(
     settings: &AttributeSettings,
     kind: SpanKind,
     identity: Identity,
-    facts: &HttpFacts<'_>,
-    provenance: &Provenance<'_>,
-) -> Span {
+    facts: &HttpFacts<'a>,
+    provenance: &Provenance<'a>,
+) -> Span<'a> {
     let mut attributes = Attributes::new();
     let method = facts.method.and_then(name::known_method);
     let template = name::template(facts);
@@ -48,7 +50,7 @@ pub fn build(
         }
     }
     if let Some(error_type) = outcome.error_type {
-        attributes.set(key::ERROR_TYPE, Value::Text(error_type.into_owned()));
+        attributes.set(key::ERROR_TYPE, Value::Text(error_type));
     }
     if kind == SpanKind::Client && identity.parent_id.is_none() {
         local_root(&mut attributes, settings);
@@ -76,7 +78,7 @@ pub fn build(
 }
 
 /// URL and server: in parts on SERVER spans, whole on CLIENT spans.
-fn url(attributes: &mut Attributes, settings: &AttributeSettings, kind: SpanKind, facts: &HttpFacts<'_>) {
+fn url<'a>(attributes: &mut Attributes<'a>, settings: &AttributeSettings, kind: SpanKind, facts: &HttpFacts<'a>) {
     let server = kind == SpanKind::Server;
     let (path, query) = redaction::split(facts.path.unwrap_or_default());
     let path = redaction::path(path);
@@ -87,8 +89,8 @@ fn url(attributes: &mut Attributes, settings: &AttributeSettings, kind: SpanKind
     let host = target.or_else(|| endpoint.and_then(HostPort::parse));
 
     if server {
-        attributes.text(key::URL_PATH, Some(&path), bounds::URL);
-        attributes.text(key::URL_QUERY, query.as_deref(), bounds::URL);
+        attributes.cow(key::URL_PATH, path, bounds::URL);
+        attributes.cow(key::URL_QUERY, Cow::Owned(query.unwrap_or_default()), bounds::URL);
         attributes.text(key::USER_AGENT_ORIGINAL, facts.user_agent, bounds::TEXT);
     } else if let Some(host) = host {
         let mut full = Vec::with_capacity(path.len().min(bounds::URL).saturating_add(64));
@@ -113,11 +115,11 @@ fn url(attributes: &mut Attributes, settings: &AttributeSettings, kind: SpanKind
             full.push(b'?');
             full.extend_from_slice(query);
         }
-        attributes.text(key::URL_FULL, Some(&full), bounds::URL);
+        attributes.cow(key::URL_FULL, Cow::Owned(full), bounds::URL);
     }
     let port = host.and_then(|host| host.port).or_else(|| scheme.as_deref().and_then(address::default_port));
     if let Some(scheme) = scheme.filter(|_| server) {
-        attributes.set(key::URL_SCHEME, Value::Text(scheme.into_owned()));
+        attributes.set(key::URL_SCHEME, Value::Text(scheme));
     }
     if let Some(host) = host {
         attributes.text(key::SERVER_ADDRESS, Some(host.host), bounds::HOST);
@@ -126,7 +128,7 @@ fn url(attributes: &mut Attributes, settings: &AttributeSettings, kind: SpanKind
 }
 
 /// The other end of the connection, the client, and the protocol spoken.
-fn ends(attributes: &mut Attributes, kind: SpanKind, facts: &HttpFacts<'_>) {
+fn ends<'a>(attributes: &mut Attributes<'a>, kind: SpanKind, facts: &HttpFacts<'a>) {
     let peer = if kind == SpanKind::Server { facts.source_address } else { facts.upstream_address };
     if let Some((peer, ip)) = peer.and_then(HostPort::parse).and_then(|peer| Some((peer, peer.ip()?))) {
         if kind == SpanKind::Server {
@@ -153,18 +155,18 @@ fn ends(attributes: &mut Attributes, kind: SpanKind, facts: &HttpFacts<'_>) {
 }
 
 /// A call that begins a trace: without this X-Ray would take it for the service that it calls.
-fn local_root(attributes: &mut Attributes, settings: &AttributeSettings) {
+fn local_root(attributes: &mut Attributes<'_>, settings: &AttributeSettings) {
     if !settings.service_name.is_empty() {
         attributes.set(key::AWS_SPAN_KIND, "LOCAL_ROOT".into());
-        attributes.text(key::AWS_LOCAL_SERVICE, Some(settings.service_name.as_bytes()), bounds::TEXT);
+        attributes.cow(key::AWS_LOCAL_SERVICE, Cow::Owned(settings.service_name.clone().into_bytes()), bounds::TEXT);
     }
 }
 
 /// What Envoy did with the stream.
-fn envoy(attributes: &mut Attributes, facts: &HttpFacts<'_>) {
+fn envoy<'a>(attributes: &mut Attributes<'a>, facts: &HttpFacts<'a>) {
     let flags = outcome::flags_text(facts.response_flags);
     if !flags.is_empty() {
-        attributes.set(key::RESPONSE_FLAGS, Value::Text(flags));
+        attributes.set(key::RESPONSE_FLAGS, Value::Text(Cow::Owned(flags)));
     }
     attributes.text(key::RESPONSE_CODE_DETAILS, outcome::local_details(facts), bounds::DESCRIPTION);
     attributes.text(key::UPSTREAM_CLUSTER, facts.cluster_name, bounds::CONFIGURED);
@@ -172,7 +174,7 @@ fn envoy(attributes: &mut Attributes, facts: &HttpFacts<'_>) {
 }
 
 /// Why the span exists.
-fn origin(attributes: &mut Attributes, provenance: &Provenance<'_>) {
+fn origin<'a>(attributes: &mut Attributes<'a>, provenance: &Provenance<'a>) {
     attributes.text(key::SAMPLING_REASON, Some(provenance.reason.as_bytes()), bounds::CONFIGURED);
     attributes.text(key::SAMPLING_RULE, provenance.rule.map(str::as_bytes), bounds::CONFIGURED);
     attributes.text(key::AWS_XRAY_SAMPLING_RULE, provenance.xray_rule.map(str::as_bytes), bounds::CONFIGURED);
@@ -192,8 +194,8 @@ fn origin(attributes: &mut Attributes, provenance: &Provenance<'_>) {
 }
 
 /// X-Ray keeps attributes out of its search unless a span names them.
-fn annotate(attributes: &mut Attributes) {
-    let names = ANNOTATIONS.into_iter().filter(|name| attributes.contains(name)).map(str::to_owned).collect::<Vec<_>>();
+fn annotate(attributes: &mut Attributes<'_>) {
+    let names = ANNOTATIONS.into_iter().filter(|name| attributes.contains(name)).map(Cow::Borrowed).collect::<Vec<_>>();
     if !names.is_empty() {
         attributes.set(key::AWS_XRAY_ANNOTATIONS, Value::TextArray(names));
     }

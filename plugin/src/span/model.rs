@@ -13,11 +13,11 @@ pub enum SpanKind {
     Client,
 }
 
-/// The value of an attribute.
+/// The value of an attribute. Texts are the stream's own where they can be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// Text, bounded by [`super::bounds`].
-    Text(String),
+    Text(Cow<'a, str>),
     /// A whole number.
     Int(i64),
     /// True or false.
@@ -25,12 +25,12 @@ pub enum Value {
     /// A number with a fraction.
     Double(f64),
     /// A list of texts.
-    TextArray(Vec<String>),
+    TextArray(Vec<Cow<'a, str>>),
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
     }
 }
 
@@ -48,7 +48,7 @@ pub enum Status {
 
 /// One recorded stream, or one side of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Span {
+pub struct Span<'a> {
     /// The trace.
     pub trace_id: TraceId,
     /// This span.
@@ -70,14 +70,14 @@ pub struct Span {
     /// Nanoseconds since the epoch, never before the start.
     pub end_unix_nanos: u64,
     /// Attributes, no key twice.
-    pub attributes: Vec<(Cow<'static, str>, Value)>,
+    pub attributes: Vec<(Cow<'static, str>, Value<'a>)>,
     /// How it ended.
     pub status: Status,
 }
 
-impl Span {
+impl<'a> Span<'a> {
     /// The value of the attribute, if the span carries it.
-    pub fn attribute(&self, key: &str) -> Option<&Value> {
+    pub fn attribute(&self, key: &str) -> Option<&Value<'a>> {
         self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 }

@@ -49,7 +49,7 @@ impl NodeMetadata {
     pub fn read(mut property: impl FnMut(&[&str]) -> Option<Vec<u8>>) -> Self {
         let mut get = |path: &[&str]| {
             let value = property(path).filter(|value| !value.is_empty())?;
-            Some(bounds::text(&value, bounds::TEXT))
+            Some(bounds::text(&value, bounds::TEXT).into_owned())
         };
         Self {
             id: get(&["xds", "node", "id"]),

@@ -5,7 +5,7 @@ use super::{NodeMetadata, Value, bounds};
 
 /// The resource of every exported span: attributes, no key twice.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Resource(Vec<(String, Value)>);
+pub struct Resource(Vec<(String, Value<'static>)>);
 
 /// Where a resource comes from, the strongest first.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ impl Resource {
     }
 
     /// The attributes.
-    pub fn attributes(&self) -> &[(String, Value)] {
+    pub fn attributes(&self) -> &[(String, Value<'static>)] {
         &self.0
     }
 
@@ -84,7 +84,7 @@ impl Resource {
         if name.is_empty() || value.is_empty() || bounds::KEY < name.len() || full || taken() {
             return;
         }
-        self.0.push((name.to_owned(), Value::Text(bounds::text(value.as_bytes(), bounds::TEXT))));
+        self.0.push((name.to_owned(), Value::Text(bounds::text(value.as_bytes(), bounds::TEXT).into_owned().into())));
     }
 }
 

@@ -38,7 +38,7 @@ pub fn resource(service: &str) -> Resource {
     sources.merge(&NodeMetadata::default())
 }
 
-pub fn span(number: u64) -> Span {
+pub fn span(number: u64) -> Span<'static> {
     Span {
         trace_id: TraceId::from_u128(u128::from(number) + 1).unwrap(),
         span_id: SpanId::from_u64(number + 1).unwrap(),
@@ -62,7 +62,7 @@ pub fn encoded(number: u64) -> EncodedSpan {
 /// A span whose encoding has about this many bytes.
 pub fn sized(bytes: usize) -> EncodedSpan {
     let mut span = span(1);
-    span.attributes.push(("padding".into(), Value::Text("x".repeat(bytes))));
+    span.attributes.push(("padding".into(), Value::Text("x".repeat(bytes).into())));
     encode_span(&span, true)
 }
 

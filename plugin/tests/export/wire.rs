@@ -41,11 +41,11 @@ fn every_field_of_a_span_arrives() {
     original.kind = SpanKind::Client;
     original.status = Status::Error { description: "reset".to_owned() };
     original.attributes = vec![
-        ("text".into(), Value::Text("a".to_owned())),
+        ("text".into(), "a".into()),
         ("int".into(), Value::Int(-1)),
         ("bool".into(), Value::Bool(true)),
         ("double".into(), Value::Double(0.5)),
-        ("texts".into(), Value::TextArray(vec!["b".to_owned(), "c".to_owned()])),
+        ("texts".into(), Value::TextArray(vec!["b".into(), "c".into()])),
     ];
     let mut bench = Bench::new(settings(Protocol::HttpProtobuf));
     bench.exporter.offer(encode_span(&original, true)).expect("room");
