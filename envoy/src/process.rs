@@ -150,6 +150,7 @@ pub struct Launch {
     drain_seconds: u32,
     patience: Duration,
     processor: Option<usize>,
+    wrapper: Vec<OsString>,
 }
 
 impl Launch {
@@ -165,6 +166,7 @@ impl Launch {
             drain_seconds: 1,
             patience,
             processor: None,
+            wrapper: Vec::new(),
         })
     }
 
@@ -181,6 +183,17 @@ impl Launch {
     /// Keeps all its threads on one processor, counted from 0.
     pub fn on_processor(self, processor: usize) -> Self {
         Self { processor: Some(processor), ..self }
+    }
+
+    /// Runs Envoy under another program, such as Valgrind: its name and arguments, before Envoy's own. It must become Envoy's
+    /// process or hold it, for its process id is taken for Envoy's.
+    pub fn under<T: Into<OsString>>(self, wrapper: impl IntoIterator<Item = T>) -> Self {
+        Self { wrapper: wrapper.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// How long a start, or a check of a configuration, may take; 60 s unless set.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// How long a replaced listener goes on; 1 s unless set.
@@ -235,8 +248,10 @@ impl Launch {
         let directory = tempfile::Builder::new().prefix("tracelift-envoy-").tempdir()?;
         let file = |name: &str| directory.path().join(name);
         fs::write(file("bootstrap.json"), bootstrap.as_value().to_string())?;
-        let mut command = Command::new(&self.binary);
+        let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([self.binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
         command
+            .args(words)
             .arg("-c")
             .arg(file("bootstrap.json"))
             .args(["--concurrency", &self.workers.to_string()])

@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all four.
+//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all five.
 
+mod callgrind;
 mod load;
 mod machine;
 mod memory;
@@ -9,13 +10,16 @@ mod report;
 mod rounds;
 mod stage;
 mod statistics;
+mod steps;
 mod traffic;
+mod valgrind;
 mod variant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
 use tokio::task::LocalSet;
+use tracelift_envoy::process::module;
 
 use crate::options::{Level, Options};
 use crate::rounds::Scene;
@@ -43,13 +47,21 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         report["micro"] = report::micro()?;
     }
     let (wants_rounds, wants_memory) = (options.wants(Level::Envoy), options.wants(Level::Memory));
+    let wants_callgrind = options.wants(Level::Callgrind);
+    let variants = chosen(options);
+    let scenes = scenes(options)?;
+    if wants_callgrind {
+        // First, because a machine on which Valgrind does not work is to say so soon.
+        let version = valgrind::version().await?;
+        report["callgrind"] = callgrind::measure(processors, &variants, &scenes, options.counted()).await?;
+        if options.steps {
+            report["steps"] = steps::measure(processors, options.counted()).await?;
+        }
+        report["valgrind"] = version.into();
+    }
     if wants_rounds || wants_memory {
         let stage = Stage::build(processors).await?;
-        let variants = chosen(options);
         if wants_rounds {
-            let wanted = |scene: &Scene| options.scene.as_deref().is_none_or(|text| scene.name().contains(text));
-            let scenes: Vec<Scene> = Scene::ALL.into_iter().filter(wanted).collect();
-            ensure!(!scenes.is_empty(), "no scene has {:?} in its name", options.scene);
             report["envoy"] = rounds::measure(&stage, &variants, &scenes, options.extent()).await?;
         }
         if wants_memory {
@@ -57,9 +69,19 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
             report["start"] = memory::start(&stage, &variants, starts).await?;
             report["memory"] = memory::weigh(&stage, &variants, requests).await?;
         }
-        report["machine"] = machine::describe(stage.module(), processors)?;
+    }
+    if wants_rounds || wants_memory || wants_callgrind {
+        report["machine"] = machine::describe(&module()?, processors)?;
     }
     Ok(report)
+}
+
+/// The scenes asked for.
+fn scenes(options: &Options) -> Result<Vec<Scene>> {
+    let wanted = |scene: &Scene| options.scene.as_deref().is_none_or(|text| scene.name().contains(text));
+    let scenes: Vec<Scene> = Scene::ALL.into_iter().filter(wanted).collect();
+    ensure!(!scenes.is_empty(), "no scene has {:?} in its name", options.scene);
+    Ok(scenes)
 }
 
 /// The variants asked for, with the two that every figure is compared with.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::callgrind;
 use crate::rounds::Extent;
 
 /// What Tracelift costs a real Envoy, beside what Envoy has built in, and the report of all levels
@@ -22,7 +23,7 @@ pub struct Options {
     /// Rounds of each scene in a block
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
-    /// Requests that each variant gets in a round
+    /// Requests that each variant gets in a round, or in each half of what Valgrind counts
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..))]
     requests: Option<u32>,
     /// Only variants whose name contains this, and the two that are compared with; may be given more than once
@@ -31,6 +32,9 @@ pub struct Options {
     /// Only scenes whose name contains this: direct, upstream, HTTP/1.1, HTTP/2
     #[arg(long, value_name = "TEXT")]
     pub scene: Option<String>,
+    /// With `callgrind`, also what single hostcalls cost an Envoy
+    #[arg(long)]
+    pub steps: bool,
     /// Another module to compare with the one just built; may be given more than once
     #[arg(long, value_name = "WASM")]
     pub against: Vec<PathBuf>,
@@ -47,6 +51,8 @@ pub enum Level {
     Envoy,
     /// Memory of real Envoys, and their start
     Memory,
+    /// Instructions of real Envoys, counted by Valgrind: repeatable where time is not
+    Callgrind,
 }
 
 impl Options {
@@ -63,6 +69,16 @@ impl Options {
             rounds: self.rounds.map_or(rounds, usize::from),
             requests: self.requests.map_or(requests, |requests| requests as usize),
             lanes: 64,
+        }
+    }
+
+    /// How much the level of Valgrind counts.
+    pub fn counted(&self) -> callgrind::Extent {
+        let requests = if self.quick { 500 } else { 1_500 };
+        callgrind::Extent {
+            warm_up: 800,
+            requests: self.requests.map_or(requests, |requests| requests as usize),
+            lanes: 16,
         }
     }
 
@@ -84,5 +100,16 @@ mod tests {
         let quick = Options::try_parse_from(["bench", "--quick", "--rounds", "2", "--level", "envoy"]).unwrap();
         assert_eq!((quick.extent().rounds, quick.wants(Level::Micro)), (2, false));
         assert!(Options::try_parse_from(["bench", "--requests", "0"]).is_err());
+    }
+
+    #[test]
+    fn valgrind_counts_less_when_it_is_to_be_quick_and_what_is_asked_for_when_a_number_is_named() {
+        let parse =
+            |args: &[&str]| Options::try_parse_from([&["bench", "--level", "callgrind"], args].concat()).unwrap();
+        let (whole, quick, named) =
+            (parse(&["--steps"]), parse(&["--quick"]), parse(&["--quick", "--requests", "200"]));
+        assert!(whole.steps && !quick.steps && whole.wants(Level::Callgrind) && !whole.wants(Level::Envoy));
+        assert!(quick.counted().requests < whole.counted().requests);
+        assert_eq!((named.counted().requests, named.counted().warm_up), (200, whole.counted().warm_up));
     }
 }

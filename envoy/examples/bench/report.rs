@@ -73,6 +73,12 @@ pub fn markdown(report: &Value) -> String {
     for scene in list(&report["envoy"]) {
         envoy(&mut text, scene);
     }
+    for scene in list(&report["callgrind"]) {
+        callgrind(&mut text, scene, &report["valgrind"]);
+    }
+    if report["steps"].is_object() {
+        steps(&mut text, &report["steps"]);
+    }
     if report["memory"].is_array() {
         memory(&mut text, report);
     }
@@ -113,10 +119,40 @@ fn envoy(text: &mut String, scene: &Value) {
             number(&it["requests_per_second"], 0),
             number(&it["p50_micros"], 0),
             number(&it["p99_micros"], 0),
-            it["spans_per_request"].as_f64().map_or_else(|| "–".to_owned(), |spans| format!("{spans:.3}")),
+            number(&it["spans_per_request"], 3),
         ]
     });
     table(text, &title, &columns, rows);
+}
+
+fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
+    let title = format!(
+        "Real Envoy, {}: instructions a request, {} requests counted by {}",
+        plain(&scene["scene"]),
+        scene["requests"],
+        plain(valgrind)
+    );
+    let columns = ["variant", "instructions", "added", "÷ yardstick", "halves apart", "spans/request"];
+    let rows = list(&scene["variants"]).map(|it| {
+        vec![
+            plain(&it["variant"]),
+            number(&it["instructions"], 0),
+            number(&it["added"], 0),
+            number(&it["to_yardstick"], 2),
+            number(&it["halves_apart"], 0),
+            number(&it["spans_per_request"], 3),
+        ]
+    });
+    table(text, &title, &columns, rows);
+}
+
+fn steps(text: &mut String, counted: &Value) {
+    let title = format!("What one hostcall costs an Envoy, {}: instructions a request", plain(&counted["scene"]));
+    let rows = list(&counted["steps"]).map(|it| {
+        let figures = ["instructions", "added", "halves_apart"].map(|name| number(&it[name], 0));
+        [plain(&it["step"])].into_iter().chain(figures).collect()
+    });
+    table(text, &title, &["a filter with", "instructions", "added", "halves apart"], rows);
 }
 
 fn memory(text: &mut String, report: &Value) {
@@ -220,5 +256,23 @@ mod tests {
         assert!(text.contains("| none    | 30.0 |     1.25 | 1.0…1.5 |           – |"), "{text}");
         let widths: Vec<usize> = text.lines().filter(|line| line.starts_with('|')).map(|l| l.chars().count()).collect();
         assert!(widths.len() == 3 && widths.iter().all(|width| *width == widths[0]), "{text}");
+    }
+    #[test]
+    fn counted_instructions_are_whole_and_a_filter_without_spans_has_a_dash() {
+        let row = json!({ "variant": "empty", "instructions": 151_999.6, "added": 14_400.2, "to_yardstick": 0.4983,
+                          "halves_apart": 120.4, "spans_per_request": null });
+        let step = json!({ "step": "+ a header", "instructions": 160_400.0, "added": 8_400.4, "halves_apart": 90.0 });
+        let report = json!({
+            "valgrind": "valgrind-3.19.0",
+            "callgrind": [{ "scene": "direct", "requests": 6000, "variants": [row] }],
+            "steps": { "scene": "direct", "requests": 6000, "steps": [step] },
+        });
+        let text = markdown(&report);
+        assert!(text.contains("direct: instructions a request, 6000 requests counted by valgrind-3.19.0"), "{text}");
+        assert!(
+            text.contains("| empty   |       152000 | 14400 |        0.50 |          120 |             – |"),
+            "{text}"
+        );
+        assert!(text.contains("| + a header    |       160400 |  8400 |           90 |"), "{text}");
     }
 }

@@ -18,8 +18,10 @@ use crate::variant::{NONE, Variant, YARDSTICK};
 /// A place of the traffic: who answers, and how it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scene {
-    listener: &'static str,
-    protocol: Protocol,
+    /// Which listener of the Envoy that is measured.
+    pub listener: &'static str,
+    /// How the load and the upstream speak.
+    pub protocol: Protocol,
 }
 
 impl Scene {

@@ -1,22 +1,29 @@
 //! Where a bench is played: an Envoy for each variant, and one backend, collector and X-Ray daemon for all of them.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
+use tokio::time::sleep;
 use tracelift_envoy::{Bootstrap, Collector, Envoy, Launch, process};
 
-use crate::variant::{Counted, Modules, Variant};
+use crate::variant::{Counted, Modules, Tracer, Variant};
 
 /// Body of every answer: half a kilobyte, as of a small API.
 const BODY: &str = r#"{"items":[{"sku":"7781-blue","name":"Mug, blue","count":2,"price":{"amount":1250,"currency":"EUR"}},{"sku":"1034","name":"Tea, 100 g","count":1,"price":{"amount":690,"currency":"EUR"}},{"sku":"9912-L","name":"Shirt, L","count":1,"price":{"amount":2900,"currency":"EUR"}}],"total":{"amount":6090,"currency":"EUR"},"page":{"number":2,"size":3,"of":4},"links":{"self":"/cart/items?page=2","next":"/cart/items?page=3","previous":"/cart/items?page=1"},"updated":"2026-11-21T12:00:00Z","tenant":"gold","v":3}"#;
+
+/// How often it is looked whether an export has come.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Longer than any exporter waits.
+const LONGEST_TRAIL: Duration = Duration::from_secs(60);
 
 /// A filter that is entered as often as one that traces, and does nothing there.
 const EMPTY_FILTER: &str = r#"(module
@@ -38,6 +45,8 @@ pub const PROXIED: &str = "proxied";
 /// Which processor is whose. Both are `None` on a machine with one.
 #[derive(Clone, Copy, Debug)]
 pub struct Processors {
+    /// How many there are.
+    pub count: usize,
     /// The Envoy that is measured.
     pub measured: Option<usize>,
     /// Load, upstream and collector.
@@ -49,12 +58,17 @@ impl Processors {
     pub fn divide() -> Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         if count < 2 {
-            return Ok(Self { measured: None, rest: None });
+            return Ok(Self { count, measured: None, rest: None });
         }
         let mut first = CpuSet::new();
         first.set(0);
         sched_setaffinity(None, &first).context("cannot stay on one processor")?;
-        Ok(Self { measured: Some(1), rest: Some(0) })
+        Ok(Self { count, measured: Some(1), rest: Some(0) })
+    }
+
+    /// The same with another one measured, for what may be measured on several at a time.
+    pub fn measuring(self, processor: usize) -> Self {
+        Self { measured: self.measured.map(|_| processor), ..self }
     }
 
     /// How an Envoy with one worker is started on its processor.
@@ -104,11 +118,6 @@ impl Stage {
         })
     }
 
-    /// The module that is measured.
-    pub fn module(&self) -> &Path {
-        &self.modules.tracelift
-    }
-
     /// How many spans this variant's Envoy has sent, where anybody counts them; X-Ray's since the last call.
     pub async fn spans(&self, variant: &Variant, envoy: &Envoy) -> Result<Option<u64>> {
         Ok(match variant.counts_spans() {
@@ -140,8 +149,43 @@ impl Stage {
 
     /// Starts an Envoy on the processor that is measured.
     pub async fn start(&self, variant: &Variant) -> Result<Envoy> {
-        let envoy = Processors::launch(self.processors.measured)?.start(&self.bootstrap(variant)?).await;
+        let envoy = self.launch()?.start(&self.bootstrap(variant)?).await;
         envoy.with_context(|| format!("variant {:?}", variant.name))
+    }
+
+    /// How an Envoy is started on the processor that is measured.
+    pub fn launch(&self) -> Result<Launch> {
+        Processors::launch(self.processors.measured)
+    }
+
+    /// Waits until nobody has received an export for so long.
+    pub async fn wait_for_quiet(&self, quiet: Duration) -> Result<()> {
+        let began = Instant::now();
+        let (mut received, mut since) = (self.exports().await?, Instant::now());
+        while since.elapsed() < quiet {
+            ensure!(began.elapsed() < LONGEST_TRAIL, "exports still come {LONGEST_TRAIL:?} after the last request");
+            sleep(POLL).await;
+            let now = self.exports().await?;
+            if now != received {
+                (received, since) = (now, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Exports that have come anywhere so far; the backend, which takes Zipkin's, counts all requests.
+    async fn exports(&self) -> Result<u64> {
+        let backend = self.backend.admin().stats().await?.get("http.application.downstream_rq_total");
+        let attempts = self.collector.attempts().len() as u64;
+        Ok(backend + attempts + self.segments.load(Ordering::Relaxed))
+    }
+
+    /// Whether all spans that this variant has made are where they were to go. Only Tracelift keeps an account of those that wait.
+    pub async fn is_settled(&self, variant: &Variant, envoy: &Envoy) -> Result<bool> {
+        Ok(match variant.tracer {
+            Tracer::Tracelift { .. } => envoy.admin().stats().await?.ledger().is_settled(),
+            _ => true,
+        })
     }
 }
 
@@ -154,6 +198,8 @@ struct Tracing {
 fn bootstrap(listeners: &[Value], clusters: &[Value], runtime: &Value) -> Result<Bootstrap> {
     let value = json!({
         "admin": { "address": anywhere() },
+        // Envoy's default, by name so that a level may change it.
+        "stats_flush_interval": "5s",
         "layered_runtime": { "layers": [{ "name": "bench", "static_layer": runtime }] },
         "static_resources": { "listeners": listeners, "clusters": clusters },
     });

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ pub enum Tracer {
     None,
     /// A wasm filter that is entered and does nothing.
     EmptyFilter,
+    /// Any other wasm filter without settings, by its module.
+    Filter(PathBuf),
     /// A build of ours.
     Tracelift {
         /// The module; none is the one just built.
@@ -89,6 +92,7 @@ impl Variant {
     pub fn filter(&self, modules: &Modules) -> Option<Value> {
         match &self.tracer {
             Tracer::EmptyFilter => Some(wasm("empty", &modules.empty, "{}")),
+            Tracer::Filter(module) => Some(wasm("step", module, "{}")),
             Tracer::Tracelift { module, signal, recall } => {
                 let settings = json!({
                     "service_name": "cart",
@@ -147,6 +151,19 @@ impl Variant {
         Ok(())
     }
 
+    /// After so long without an export all spans have left, but for a handful that waits for company.
+    pub fn longest_wait(&self) -> Duration {
+        match self.tracer {
+            // `export.scheduled_delay_ms`, and a tick or two.
+            Tracer::Tracelift { .. } => Duration::from_millis(1500),
+            // `tracing.opentelemetry.flush_interval_ms`, 5 s by default, and a little.
+            Tracer::OpenTelemetry { min_flush_spans } if MIN_FLUSH_SPANS < min_flush_spans => {
+                Duration::from_millis(5500)
+            }
+            _ => Duration::from_millis(500),
+        }
+    }
+
     /// Who counts the spans that left.
     pub fn counts_spans(&self) -> Counted {
         match self.tracer {
@@ -154,7 +171,7 @@ impl Variant {
             Tracer::OpenTelemetry { .. } => Counted::ByEnvoy("tracing.opentelemetry.spans_sent"),
             Tracer::Zipkin => Counted::ByEnvoy("tracing.zipkin.spans_sent"),
             Tracer::XRay => Counted::ByDaemon,
-            Tracer::None | Tracer::EmptyFilter => Counted::Nowhere,
+            Tracer::None | Tracer::EmptyFilter | Tracer::Filter(_) => Counted::Nowhere,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what Tracelift costs, on four levels, as one report.
+//! `cargo xtask bench`: what Tracelift costs, on five levels, as one report.
 
 use std::ffi::{OsStr, OsString};
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::commands::build;
-use crate::tools::envoy;
+use crate::tools::{envoy, valgrind};
 use crate::{run, workspace};
 
 /// The levels, and options for those that need a real Envoy.
@@ -21,7 +21,7 @@ pub(crate) struct Bench {
     /// Make today's counts of instructions and hostcalls those that the tests compare with
     #[arg(long)]
     accept: bool,
-    /// More options for the level of real Envoys; `-- --help` lists them
+    /// More options for the levels of real Envoys; `-- --help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     rest: Vec<OsString>,
 }
@@ -37,12 +37,17 @@ enum Level {
     Envoy,
     /// Memory of real Envoys over many requests, and their start
     Memory,
+    /// Instructions of real Envoys, counted by Valgrind: repeatable where time is not
+    Callgrind,
 }
 
 impl Bench {
     /// Builds the module, measures level after level, and becomes the report.
     pub(crate) fn execute(&self) -> Result<()> {
         let levels = self.levels()?;
+        if levels.contains(&Level::Callgrind) {
+            valgrind::ensure()?;
+        }
         build::execute()?;
         if levels.contains(&Level::Instructions) {
             self.count_instructions()?;
@@ -58,7 +63,7 @@ impl Bench {
         if self.quick {
             cargo.arg("--quick");
         }
-        if levels.contains(&Level::Envoy) || levels.contains(&Level::Memory) {
+        if levels.iter().any(|level| level.runs_envoy()) {
             cargo.env(envoy::VARIABLE, envoy::ensure()?);
         }
         println!("Building and running the report; the first build takes minutes …");
@@ -96,6 +101,10 @@ impl Bench {
 }
 
 impl Level {
+    fn runs_envoy(self) -> bool {
+        matches!(self, Self::Envoy | Self::Memory | Self::Callgrind)
+    }
+
     fn name(self) -> OsString {
         self.to_possible_value().map(|value| OsStr::new(value.get_name()).to_owned()).unwrap_or_default()
     }
