@@ -2,11 +2,13 @@
 //! machine, so that each variant is counted once, and several at a time.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracelift_envoy::Envoy;
 
 use crate::load::Load;
@@ -33,6 +35,9 @@ const AT_ONCE: usize = 4;
 /// Envoy merges its histograms so often, which is 5 s by default: work by the clock, of which a request would get fifty times
 /// its share here, where everything is slow. Envoy allows no more than 5 minutes.
 const STATS_FLUSH_INTERVAL: &str = "290s";
+
+/// A request takes some milliseconds here, and fifty times that where many compete for the processors.
+const LONGEST_REQUEST: Duration = Duration::from_millis(500);
 
 /// How long spans may wait after the last request.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
@@ -97,11 +102,10 @@ pub async fn count(
     scenes: &[Scene],
     extent: Extent,
 ) -> Result<Vec<Counted>> {
-    let queue = RefCell::new(variants.iter().cloned().enumerate().rev().collect::<Vec<_>>());
-    let queue = std::rc::Rc::new(queue);
+    let queue = Rc::new(RefCell::new(variants.iter().cloned().enumerate().rev().collect::<Vec<_>>()));
     let mut running = JoinSet::new();
     for processor in 0..processors.count.clamp(1, AT_ONCE).min(variants.len()) {
-        let (queue, scenes, total) = (std::rc::Rc::clone(&queue), scenes.to_vec(), variants.len());
+        let (queue, scenes, total) = (Rc::clone(&queue), scenes.to_vec(), variants.len());
         running.spawn_local(async move {
             let stage = Stage::build(processors.measuring(processor)).await?;
             let mut done = Vec::new();
@@ -131,12 +135,12 @@ async fn one(stage: &Stage, variant: &Variant, scenes: &[Scene], extent: Extent)
     for (seed, scene) in (1..).step_by(3).zip(scenes) {
         let mut load = Load::connect(envoy.address(scene.listener)?, scene.protocol, extent.lanes).await?;
         let traffic = |seed| Traffic::new(scene.protocol.version(), variant.share, seed);
-        load.run(traffic(seed), extent.warm_up).await?;
+        play(&mut load, traffic(seed), extent.warm_up).await?;
         callgrind.switch_on(envoy.id()).await?;
         trail(stage, variant, &envoy, &callgrind).await?;
         let mut halves = [0.0; 2];
         for (seed, half) in (seed + 1..).zip(&mut halves) {
-            load.run(traffic(seed), extent.requests).await?;
+            play(&mut load, traffic(seed), extent.requests).await?;
             *half = trail(stage, variant, &envoy, &callgrind).await? as f64 / extent.requests as f64;
             stage.collector.take_spans();
         }
@@ -148,6 +152,15 @@ async fn one(stage: &Stage, variant: &Variant, scenes: &[Scene], extent: Extent)
         variant.check_spans(spans, requests)?;
     }
     Ok(Counted { scenes: counts, spans })
+}
+
+/// Sends requests to an Envoy that may be slow, but not stand still.
+async fn play(load: &mut Load, traffic: Traffic, count: usize) -> Result<()> {
+    let deadline = LONGEST_REQUEST.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+    match timeout(deadline, load.run(traffic, count)).await {
+        Ok(answered) => answered.map(drop),
+        Err(_) => bail!("Envoy under Valgrind did not answer {count} requests within {deadline:?}"),
+    }
 }
 
 /// What was counted until the spans of the last requests had left too. That is known by those who receive them, because whom one

@@ -48,6 +48,7 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
     }
     let (wants_rounds, wants_memory) = (options.wants(Level::Envoy), options.wants(Level::Memory));
     let wants_callgrind = options.wants(Level::Callgrind);
+    ensure!(wants_callgrind || !options.steps, "--steps is counted by Valgrind: add `--level callgrind`");
     let variants = chosen(options);
     let scenes = scenes(options)?;
     if wants_callgrind {
