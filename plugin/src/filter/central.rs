@@ -2,11 +2,10 @@
 
 use super::abi::{Buffer, Level, Map};
 use super::entropy::Entropy;
-use super::headers::Whole;
+use super::headers::{Encoded, Listed};
 use super::host;
 use super::metrics::Metrics;
 use super::pairs::{self, Pairs};
-use super::vm::failed;
 use crate::central::{Answer, Choice, Counts, How, Lead, MEMBER, News, Poller, RuleId, RuleSet, Schedule, Service};
 use crate::central::{Standing, Tally, reservoirs};
 use crate::sampling::{Randomness, XRaySettings};
@@ -80,8 +79,8 @@ impl Central {
     /// Decides a request that no caller has decided; `None` leaves it to the configuration. Never inlined, so that it costs
     /// those nothing that do not come here.
     #[inline(never)]
-    pub fn decide(&mut self, randomness: Randomness, metrics: &mut Metrics) -> Option<Choice> {
-        let choice = self.choose(randomness, metrics);
+    pub fn decide(&mut self, headers: Encoded<'_>, randomness: Randomness, metrics: &mut Metrics) -> Option<Choice> {
+        let choice = self.choose(headers, randomness);
         let Some(choice) = &choice else {
             metrics.count(Metric::CentralFallback);
             return None;
@@ -97,16 +96,12 @@ impl Central {
         Some(*choice)
     }
 
-    fn choose(&mut self, randomness: Randomness, metrics: &mut Metrics) -> Option<Choice> {
+    fn choose(&mut self, headers: Encoded<'_>, randomness: Randomness) -> Option<Choice> {
         if self.set.rules().is_empty() {
             return None; // Nothing is read for nothing.
         }
-        let bytes = host::map_bytes(Map::RequestHeaders).unwrap_or_else(|_| {
-            failed(metrics);
-            Vec::new()
-        });
-        let headers = Pairs::all(&bytes);
-        let headers = Whole(&headers);
+        let entries = headers.entries();
+        let headers = Listed(&entries);
         let facts = headers.facts();
         let now = host::now() / MILLISECOND;
         let second = u32::try_from(now / 1000).unwrap_or(u32::MAX);

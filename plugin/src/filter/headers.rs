@@ -1,52 +1,67 @@
-//! Request headers for the propagators: by single gets where that is all we need, or from a map that was read whole.
+//! The headers of a request or an answer, out of a map that was read whole.
+//!
+//! Whole, because a value that comes back from the host is what costs: Envoy's host builds a list of allowed functions for each
+//! memory that it asks us for. And the first search for a header that Envoy has no slot for makes it index all of them.
 
 use super::abi::Map;
-use super::host;
-use super::metrics::Metrics;
-use super::vm::failed;
+use super::host::{self, HostResult};
+use super::pairs::Pairs;
 use crate::sampling::RequestFacts;
 use crate::trace_context::Headers;
 
-/// Asks the host for one header at a time.
-pub struct Single<'a> {
-    pub metrics: &'a mut Metrics,
-}
+/// A map in the host's encoding.
+#[derive(Clone, Copy)]
+pub struct Encoded<'a>(&'a [u8]);
 
-/// `request.headers.X`; the longest name of a propagator and the prefix fit.
-const PREFIX: &[u8; 16] = b"request\0headers\0";
-const LONGEST: usize = 48;
-
-impl Headers for Single<'_> {
-    fn joined(&mut self, name: &'static str) -> Option<Vec<u8>> {
-        self.read(name, <[u8]>::to_vec)
-    }
-
-    /// By property, which joins repeated headers as the specification wants it; a plain get shows the first one only.
-    /// Hosts without that property are asked plainly.
-    fn read<T>(&mut self, name: &'static str, read: fn(&[u8]) -> T) -> Option<T> {
-        let mut path = [0_u8; LONGEST];
-        let (prefix, rest) = path.split_at_mut(PREFIX.len());
-        prefix.copy_from_slice(PREFIX);
-        rest.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-        let path = path.get(..PREFIX.len() + name.len())?;
-        if let Ok(value) = host::with_property(path, |value| value.map(read)) {
-            return value;
-        }
-        let value = host::with_header(Map::RequestHeaders, name, |value| value.map(read));
-        value.unwrap_or_else(|_| {
-            failed(self.metrics);
-            None
-        })
+/// Reads a map by one hostcall and lets `work` look at it, or at the reason why there is none.
+pub fn of<T>(map: Map, mut work: impl FnMut(HostResult<Encoded<'_>>) -> T) -> T {
+    match host::with_map(map, |bytes| work(Ok(Encoded(bytes)))) {
+        Ok(done) => done,
+        Err(status) => work(Err(status)),
     }
 }
 
-/// Looks into entries that were read whole.
-pub struct Whole<'a>(pub &'a [(&'a [u8], &'a [u8])]);
+impl<'a> Encoded<'a> {
+    /// No entry.
+    pub const NONE: Self = Self(&[]);
 
-impl Whole<'_> {
     /// The first value of that name.
-    pub fn first(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+    pub fn first(self, name: &str) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
+
+    /// All of them, in one allocation.
+    pub fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {
+        Pairs::all(self.0)
+    }
+
+    fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        Pairs::new(self.0).values_of(name.as_bytes())
+    }
+}
+
+impl Headers for Encoded<'_> {
+    fn joined(&mut self, name: &'static str) -> Option<Vec<u8>> {
+        join(self.values(name))
+    }
+
+    fn read<T>(&mut self, name: &'static str, read: fn(&[u8]) -> T) -> Option<T> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        if values.next().is_none() { Some(read(first)) } else { self.joined(name).map(|joined| read(&joined)) }
+    }
+}
+
+/// The same entries, found once because rules look at many of them.
+pub struct Listed<'a>(pub &'a [(&'a [u8], &'a [u8])]);
+
+impl Listed<'_> {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.values(name).next()
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
     }
 
     /// What rules are matched against.
@@ -60,14 +75,18 @@ impl Whole<'_> {
     }
 }
 
-impl Headers for Whole<'_> {
+impl Headers for Listed<'_> {
     fn joined(&mut self, name: &'static str) -> Option<Vec<u8>> {
-        let mut values = self.0.iter().filter(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
-        let mut joined = values.next()?.to_vec();
-        for value in values {
-            joined.push(b',');
-            joined.extend_from_slice(value);
-        }
-        Some(joined)
+        join(self.values(name))
     }
+}
+
+/// All lines, as the specification joins them.
+fn join<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut joined = values.next()?.to_vec();
+    for value in values {
+        joined.push(b',');
+        joined.extend_from_slice(value);
+    }
+    Some(joined)
 }

@@ -96,20 +96,22 @@ pub fn buffer(buffer: Buffer, max_size: usize) -> HostResult<Vec<u8>> {
 
 /// All entries of a map, still in the host's encoding: see [`super::pairs`].
 pub fn map_bytes(map: Map) -> HostResult<Vec<u8>> {
-    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    Ok(keep(map_call(map))?.unwrap_or_default())
+}
+
+/// Lets `read` look at all entries of a map, in the same encoding.
+pub fn with_map<T>(map: Map, read: impl FnOnce(&[u8]) -> T) -> HostResult<T> {
+    lend(map_call(map), |bytes| read(bytes.unwrap_or_default()))
+}
+
+fn map_call(map: Map) -> impl FnOnce(&mut *mut u8, &mut usize) -> u32 {
     // SAFETY: the host writes one pointer and one size.
-    let status = unsafe { abi::proxy_get_header_map_pairs(map as u32, &mut data, &mut size) };
-    Ok(optional(returned(status, data, size))?.unwrap_or_default())
+    move |data, size| unsafe { abi::proxy_get_header_map_pairs(map as u32, data, size) }
 }
 
 /// The first value of that name, or `None`. `name` is in lower case.
 pub fn header(map: Map, name: &str) -> HostResult<Option<Vec<u8>>> {
     keep(header_call(map, name))
-}
-
-/// Lets `read` look at the first value of that name. `name` is in lower case.
-pub fn with_header<T>(map: Map, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> HostResult<T> {
-    lend(header_call(map, name), read)
 }
 
 fn header_call(map: Map, name: &str) -> impl FnOnce(&mut *mut u8, &mut usize) -> u32 {

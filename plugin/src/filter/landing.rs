@@ -1,12 +1,12 @@
-//! Where a short value of the host lands: one fixed place, so that a request that is not recorded neither allocates nor frees.
+//! Where a value of the host lands: one fixed place, so that a request that is not recorded neither allocates nor frees.
 //!
 //! The host asks `proxy_on_memory_allocate` for memory in the middle of the hostcall that returns a value. Whoever wants to
 //! look at that value only, and not to keep it, lays the place open first.
 
 use std::cell::{Cell, UnsafeCell};
 
-/// Bytes of the place. `traceparent` has 55, an ordinary `tracestate` a hundred; whatever is longer is allocated.
-const SIZE: usize = 256;
+/// Bytes of the place. The headers of an ordinary request are one to two kilobytes; whatever is longer is allocated.
+const SIZE: usize = 4096;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {

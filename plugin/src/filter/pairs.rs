@@ -34,6 +34,27 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
+    /// The values of one name, in order. Steps over other names by their sizes alone, which is most of what a request that is not
+    /// recorded has done here.
+    pub fn values_of(self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let Self { mut sizes, mut data } = self;
+        std::iter::from_fn(move || {
+            loop {
+                let (key_size, rest) = number(sizes)?;
+                let (value_size, rest) = number(rest)?;
+                let (entry, after) = data.split_at_checked(key_size.checked_add(value_size)?.checked_add(1)?)?;
+                sizes = rest;
+                data = after.get(1..).unwrap_or_default();
+                if key_size == name.len()
+                    && let Some((key, value)) = entry.split_at_checked(key_size)
+                    && key == name
+                {
+                    return value.get(1..);
+                }
+            }
+        })
+    }
+
     /// All entries, in one allocation.
     pub fn all(bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
         let pairs = Self::new(bytes);

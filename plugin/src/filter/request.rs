@@ -6,10 +6,9 @@ use super::abi::Map;
 use super::central::Central;
 use super::entropy::NewIds;
 use super::facts::Facts;
-use super::headers::{Single, Whole};
-use super::host;
+use super::headers::{self, Encoded, Listed};
+use super::host::{self, HostResult};
 use super::metrics::Metrics;
-use super::pairs::Pairs;
 use super::recall::Held;
 use super::root::{Active, Root};
 use super::signal::{self, Source};
@@ -22,7 +21,6 @@ use crate::span::KindSetting;
 use crate::stream::{Head, Outgoing, Stream, Upgrade};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, XRAY, extract, inject};
-use crate::upgrade::signal::TRACERESPONSE;
 use crate::upgrade::{Budget, Ending, GrpcStatus, ResponseFlags, Trigger, Verdict};
 
 /// A stream of a root context. `stream` is empty until its request headers came.
@@ -73,18 +71,24 @@ impl Vm {
 
     /// `true`: the request was answered here and goes no further.
     pub fn request_headers(&mut self, context: u32) -> bool {
+        headers::of(Map::RequestHeaders, |read| self.requested(context, read))
+    }
+
+    #[inline(never)]
+    fn requested(&mut self, context: u32, headers: HostResult<Encoded<'_>>) -> bool {
         let Some(Parts { context, root, active, metrics, entropy }) = self.parts(context) else { return false };
         if context.stream.is_some() || context.answered {
             return context.answered;
         }
-        let (rule, shadow_rule, extracted) = read(&active, metrics);
+        let headers = known(headers, metrics);
+        let (rule, shadow_rule, extracted) = read(&active, headers);
         if extracted.recall && answer::answer(&active, root, metrics) {
             context.answered = true;
             return true;
         }
         let (mut stream, mut outgoing) = begin(&active, (rule, shadow_rule), &extracted, entropy);
         if let Some(central) = &mut root.central {
-            context.xray_rule = obey(&active, central, &mut stream, &mut outgoing, &extracted, metrics);
+            context.xray_rule = obey(&active, central, &mut stream, &mut outgoing, (headers, &extracted), metrics);
         }
         count_head(&stream, &extracted, metrics);
         context.shadow = shadow(&active, &stream, shadow_rule, &extracted);
@@ -95,6 +99,7 @@ impl Vm {
                 return;
             }
             let result = match value {
+                Some(value) if extracted.lacks(name) => host::add_header(Map::RequestHeaders, name, value),
                 Some(value) => host::replace_header(Map::RequestHeaders, name, value),
                 None => host::remove_header(Map::RequestHeaders, name),
             };
@@ -108,14 +113,22 @@ impl Vm {
     }
 
     pub fn response_headers(&mut self, context: u32, end_of_stream: bool) {
+        headers::of(Map::ResponseHeaders, |read| self.answered_with(context, read, end_of_stream));
+    }
+
+    #[inline(never)]
+    fn answered_with(&mut self, context: u32, headers: HostResult<Encoded<'_>>, end_of_stream: bool) {
         let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
+        let headers = known(headers, metrics);
         let Some(stream) = &mut context.stream else { return };
-        let status = response_status(metrics);
+        let status = headers.first(":status").and_then(facts::decimal);
         // gRPC has its status in the headers only where they are all there is (trailers-only), always with HTTP 200.
-        let grpc_status = if end_of_stream && status == Some(200) { trailers_only_status() } else { None };
+        let trailers_only = end_of_stream && status == Some(200);
+        let grpc_status = if trailers_only { headers.first("grpc-status") } else { None };
+        let grpc_status = grpc_status.map(GrpcStatus::from_header);
         let head = Head { status, grpc_status, end_of_stream };
         let map = Map::ResponseHeaders;
-        let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head);
+        let known = signal::verdict(&active, root, metrics, stream, &head, Source::Head(headers));
         let verdict = known.map(|it| it.verdict);
         let upgrade = stream
             .response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
@@ -124,7 +137,7 @@ impl Vm {
         }
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
-            signal::strip(metrics, map, "response\0headers\0server-timing");
+            signal::strip(metrics, map, headers);
         }
         if upgrade.is_some() {
             signal::announce(&active, metrics, stream, Some(map), known.is_some_and(|it| it.told));
@@ -149,19 +162,18 @@ impl Vm {
     }
 
     pub fn response_trailers(&mut self, context: u32) {
+        headers::of(Map::ResponseTrailers, |read| self.trailed_with(context, read));
+    }
+
+    #[inline(never)]
+    fn trailed_with(&mut self, context: u32, trailers: HostResult<Encoded<'_>>) {
         let Some(Parts { context, root, active, metrics, .. }) = self.parts(context) else { return };
+        let trailers = known(trailers, metrics);
         let Some(stream) = &mut context.stream else { return };
         let map = Map::ResponseTrailers;
-        // Trailers are few: one call for all of them costs less than one for each of two.
-        let bytes = host::map_bytes(map).unwrap_or_else(|_| {
-            failed(metrics);
-            Vec::new()
-        });
-        let trailer = |name: &str| Pairs::new(&bytes).find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value);
-        let grpc_status = trailer("grpc-status").map(GrpcStatus::from_header);
+        let grpc_status = trailers.first("grpc-status").map(GrpcStatus::from_header);
         let head = Head { status: stream.status(), grpc_status, end_of_stream: true };
-        let told = Source::Trailers(trailer(TRACERESPONSE));
-        let known = signal::verdict(&active, root, metrics, stream, &head, told);
+        let known = signal::verdict(&active, root, metrics, stream, &head, Source::Trailers(trailers));
         let verdict = known.map(|it| it.verdict);
         let upgrade = stream
             .response(active.rules(), head, attributes::response_flags, verdict, |it| admit(&mut root.budget, it));
@@ -170,7 +182,7 @@ impl Vm {
         }
         count_upgrade(upgrade, metrics);
         if active.policy.edge {
-            signal::strip(metrics, map, "response\0trailers\0server-timing");
+            signal::strip(metrics, map, trailers);
         }
         if upgrade.is_some() {
             signal::announce(&active, metrics, stream, Some(map), known.is_some_and(|it| it.told));
@@ -187,16 +199,18 @@ impl Vm {
             Some(stream) => stream,
             None if context.answered => return,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
-            None => {
-                let (rule, shadow_rule, extracted) = read(&active, metrics);
+            None => headers::of(Map::RequestHeaders, |headers| {
+                let headers = headers.unwrap_or(Encoded::NONE);
+                let (rule, shadow_rule, extracted) = read(&active, headers);
                 let (mut stream, mut outgoing) = begin(&active, (rule, shadow_rule), &extracted, entropy);
                 if let Some(central) = &mut root.central {
-                    context.xray_rule = obey(&active, central, &mut stream, &mut outgoing, &extracted, metrics);
+                    let request = (headers, &extracted);
+                    context.xray_rule = obey(&active, central, &mut stream, &mut outgoing, request, metrics);
                 }
                 count_head(&stream, &extracted, metrics);
                 context.shadow = shadow(&active, &stream, shadow_rule, &extracted);
                 stream
-            }
+            }),
         };
         let mut shadow = context.shadow.take();
         let now = if stream.is_timed() { Some(host::now()) } else { None };
@@ -288,24 +302,28 @@ fn end_shadow(
     }
 }
 
-/// Reads the caller's context, by as few hostcalls as the policies allow, and finds the rules that match: the live one's
-/// and the shadow's.
-fn read(active: &Active, metrics: &mut Metrics) -> (Option<u16>, Option<u16>, Extracted) {
-    let rules = active.rules();
-    let shadow = active.shadow().filter(|shadow| shadow.sampling.needs_request());
+/// Headers that the host would not show are counted, and are none.
+fn known<'a>(headers: HostResult<Encoded<'a>>, metrics: &mut Metrics) -> Encoded<'a> {
+    headers.unwrap_or_else(|_| {
+        failed(metrics);
+        Encoded::NONE
+    })
+}
+
+/// The live policy's rule that matches, that of the policy that looks on, and the caller's context.
+fn read(active: &Active, headers: Encoded<'_>) -> (Option<u16>, Option<u16>, Extracted) {
+    let sampling = active.rules().sampling;
+    let shadow = active.shadow().map(|shadow| shadow.sampling).filter(|shadow| shadow.needs_request());
     let propagators = &active.policy.propagators;
-    if rules.sampling.needs_request() || shadow.is_some() {
-        let bytes = host::map_bytes(Map::RequestHeaders).unwrap_or_else(|_| {
-            failed(metrics);
-            Vec::new()
-        });
-        let entries = Pairs::all(&bytes);
-        let mut headers = Whole(&entries);
+    if sampling.needs_request() || shadow.is_some() {
+        let entries = headers.entries();
+        let mut headers = Listed(&entries);
         let facts = headers.facts();
-        let shadow = shadow.and_then(|shadow| shadow.sampling.first_match(&facts));
-        (rules.sampling.first_match(&facts), shadow, extract(propagators, &mut headers))
+        let shadow = shadow.and_then(|shadow| shadow.first_match(&facts));
+        (sampling.first_match(&facts), shadow, extract(propagators, &mut headers))
     } else {
-        (None, None, extract(propagators, &mut Single { metrics }))
+        let mut headers = headers;
+        (None, None, extract(propagators, &mut headers))
     }
 }
 
@@ -338,12 +356,12 @@ fn obey(
     central: &mut Central,
     stream: &mut Stream,
     outgoing: &mut Outgoing,
-    extracted: &Extracted,
+    (headers, extracted): (Encoded<'_>, &Extracted),
     metrics: &mut Metrics,
 ) -> Option<RuleId> {
     let rules = active.rules();
     let Some(randomness) = stream.undecided(rules, extracted) else { return central.rule_of(extracted) };
-    let choice = central.decide(randomness, metrics)?;
+    let choice = central.decide(headers, randomness, metrics)?;
     *outgoing = stream.obey(&choice, rules, extracted, |trace| signal::forward(active, trace));
     Some(choice.rule)
 }
@@ -406,18 +424,6 @@ fn count_upgrade(upgrade: Option<Upgrade>, metrics: &mut Metrics) {
 
 fn admit(budget: &mut SharedBudget, limit: &Budget) -> bool {
     budget.admit(limit, host::now())
-}
-
-fn response_status(metrics: &mut Metrics) -> Option<u16> {
-    host::with_header(Map::ResponseHeaders, ":status", |status| status.and_then(facts::decimal)).unwrap_or_else(|_| {
-        failed(metrics);
-        None
-    })
-}
-
-fn trailers_only_status() -> Option<GrpcStatus> {
-    let value = host::header(Map::ResponseHeaders, "grpc-status").ok().flatten()?;
-    Some(GrpcStatus::from_header(&value))
 }
 
 /// For access logs: `%FILTER_STATE(wasm.tracelift.decision:PLAIN)%`. A dropped request has none and prints `-`.

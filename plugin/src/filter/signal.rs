@@ -1,6 +1,7 @@
 //! The upgrade signal on the wire: read from the upstream's answer, told to the caller, taken off at the edge.
 
 use super::abi::Map;
+use super::headers::Encoded;
 use super::metrics::Metrics;
 use super::root::{Active, Root};
 use super::signs::Signs;
@@ -9,7 +10,7 @@ use super::{host, recall, verdicts};
 use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
-use crate::trace_context::TraceId;
+use crate::trace_context::{Headers, TraceId};
 use crate::upgrade::signal::{self, SERVER_TIMING, TRACERESPONSE};
 use crate::upgrade::{Budget, Verdict};
 
@@ -41,12 +42,13 @@ pub fn forward(active: &Active, trace_id: TraceId) -> Option<Verdict> {
     (active.policy.upgrade.signal.accept && signs.forward).then(|| verdicts::find(trace_id)).flatten()
 }
 
-/// Where an answer's own words on the trace are looked for.
+/// Where an answer's own words on the trace stand.
+#[derive(Clone, Copy)]
 pub enum Source<'a> {
-    /// Its head is still to be asked; after it, the table of this process.
-    Head,
-    /// Its trailers were read already. The table was asked at the head: one lookup a response.
-    Trailers(Option<&'a [u8]>),
+    /// In its head; after it, the table of this process is asked.
+    Head(Encoded<'a>),
+    /// In its trailers. The table was asked at the head: one lookup a response.
+    Trailers(Encoded<'a>),
 }
 
 /// A verdict from elsewhere.
@@ -74,14 +76,15 @@ pub fn verdict(
         return None;
     }
     let signs = Signs::of(policy.span_kind);
-    let (mut told, join) = match source {
-        Source::Head => (told(metrics, stream), signs.join),
-        Source::Trailers(value) => (value.and_then(|value| signal::read(value, stream.trace_id())), false),
+    let (headers, join) = match source {
+        Source::Head(headers) => (headers, signs.join),
+        Source::Trailers(trailers) => (trailers, false),
     };
+    let mut told = headers.first(TRACERESPONSE).and_then(|value| signal::read(value, stream.trace_id()));
     if told == Some(Verdict::Upgraded) {
         stream.hears();
         let is_context = || match source {
-            Source::Head => !is_announced(stream.trace_id()),
+            Source::Head(headers) => !is_announced(headers, stream.trace_id()),
             Source::Trailers(_) => false,
         };
         if stream.decision().sampled && wanted && is_context() {
@@ -103,9 +106,8 @@ pub fn verdict(
 }
 
 /// Whether the head of the answer tells of an upgrade, and not of a context alone.
-fn is_announced(trace_id: TraceId) -> bool {
-    let timing = host::property("response\0headers\0server-timing").ok().flatten().unwrap_or_default();
-    signal::announces(&timing, trace_id)
+fn is_announced(mut headers: Encoded<'_>, trace_id: TraceId) -> bool {
+    signal::announces(&headers.joined(SERVER_TIMING).unwrap_or_default(), trace_id)
 }
 
 /// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
@@ -119,14 +121,6 @@ pub fn answer_context(active: &Active, metrics: &mut Metrics, stream: &Stream) {
             failed(metrics);
         }
     }
-}
-
-fn told(metrics: &mut Metrics, stream: &Stream) -> Option<Verdict> {
-    let read = |value: Option<&[u8]>| signal::read(value?, stream.trace_id());
-    host::with_header(Map::ResponseHeaders, TRACERESPONSE, read).unwrap_or_else(|_| {
-        failed(metrics);
-        None
-    })
 }
 
 /// Tells the other streams of this process and, where there still is a head or a trailer to write to, the caller.
@@ -149,15 +143,11 @@ pub fn announce(active: &Active, metrics: &mut Metrics, stream: &Stream, map: Op
 }
 
 /// No signal leaves the mesh: ours was never written, an upstream's is taken off. An application's own entries stay.
-pub fn strip(metrics: &mut Metrics, map: Map, server_timing: &str) {
-    match host::header(map, TRACERESPONSE) {
-        Ok(None) => return,
-        Ok(Some(_)) => {}
-        Err(_) => return failed(metrics),
+pub fn strip(metrics: &mut Metrics, map: Map, mut headers: Encoded<'_>) {
+    if headers.first(TRACERESPONSE).is_none() {
+        return;
     }
-    let timing = host::property(server_timing).ok().flatten();
-    let left = timing.as_deref().map(signal::without_context);
-    let stripped = match left {
+    let stripped = match headers.joined(SERVER_TIMING).as_deref().map(signal::without_context) {
         None => Ok(()),
         Some(None) => host::remove_header(map, SERVER_TIMING),
         Some(Some(kept)) => host::replace_header(map, SERVER_TIMING, &kept),

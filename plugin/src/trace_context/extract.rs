@@ -27,7 +27,9 @@ pub struct Extracted {
     pub xray: Option<Vec<u8>>,
     /// `X-Amzn-Trace-Id` of this trace says `Sampled=?`: the caller wants to hear our decision in the response.
     pub xray_asks: bool,
-    /// There is no `tracestate` for certain.
+    /// There is none, where it was asked for.
+    pub(super) traceparent_absent: bool,
+    /// Likewise.
     pub(super) tracestate_absent: bool,
     shape: Shape,
 }
@@ -39,6 +41,11 @@ impl Extracted {
             Some(combined) if self.tracestate_valid => TraceState::with_shape(combined, self.shape.clone()),
             _ => TraceState::empty(),
         }
+    }
+
+    /// Whether a header that is about to be written is not there yet: adding it is cheaper than replacing it.
+    pub fn lacks(&self, name: &str) -> bool {
+        (self.traceparent_absent && name == names::TRACEPARENT) || (self.tracestate_absent && name == names::TRACESTATE)
     }
 
     fn read_tracestate(&mut self, headers: &mut impl Headers) {
@@ -56,14 +63,15 @@ impl Extracted {
 
     fn read_traceparent(&mut self, headers: &mut impl Headers) -> Option<TraceParent> {
         let read = |value: &[u8]| TraceParent::parse(value).map_err(|_| value.starts_with(RECALL_MARK.as_bytes()));
-        match headers.read(names::TRACEPARENT, read)? {
-            Ok(header) => Some(header),
-            Err(recall) => {
+        match headers.read(names::TRACEPARENT, read) {
+            Some(Ok(header)) => return Some(header),
+            Some(Err(recall)) => {
                 self.traceparent_invalid = true;
                 self.recall = recall;
-                None
             }
+            None => self.traceparent_absent = true,
         }
+        None
     }
 }
 
@@ -90,7 +98,12 @@ pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extrac
             break;
         }
     }
-    let Some(from) = extracted.from else { return extracted };
+    let Some(from) = extracted.from else {
+        if extracted.traceparent_absent {
+            extracted.tracestate_absent = headers.read(names::TRACESTATE, |_| ()).is_none();
+        }
+        return extracted;
+    };
     let later = propagators.iter().skip_while(|&&propagator| propagator != from).skip(1);
     for propagator in later {
         match propagator {

@@ -72,7 +72,7 @@ pub struct OutgoingContext {
     pub random: bool,
 }
 
-/// The request's headers, as far as the host hands them over. Every call is a hostcall.
+/// The request's headers, all of them.
 pub trait Headers {
     /// All lines of that name joined by `,` in order of arrival; `None` without any. `name` is in lower case.
     fn joined(&mut self, name: &'static str) -> Option<Vec<u8>>;
