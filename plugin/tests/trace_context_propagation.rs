@@ -62,14 +62,29 @@ impl Headers for Request {
 }
 
 #[test]
-fn a_request_without_context_is_asked_once_and_its_orphaned_tracestate_goes() {
+fn an_orphaned_tracestate_goes_and_where_there_is_none_none_is_removed() {
     let mut request = Request::with(&[("tracestate", "foo=1")]);
     let (headers, written) = request.forwarded(&[Propagator::TraceContext], ThEdit::Erase);
-    assert_eq!(request.asked, ["traceparent"]);
+    assert_eq!(request.asked, ["traceparent", "tracestate"]);
     assert_eq!(written, ["traceparent", "tracestate"]);
     assert_eq!(headers.keys().collect::<Vec<_>>(), ["traceparent"]);
     let (headers, _) = request.forwarded(&[Propagator::TraceContext], ThEdit::Set(0));
     assert_eq!(headers["tracestate"], "ot=th:0", "the new trace has only its own");
+    let (_, written) = Request::with(&[]).forwarded(&[Propagator::TraceContext], ThEdit::Erase);
+    assert_eq!(written, ["traceparent"]);
+}
+
+#[test]
+fn what_is_not_there_is_known_so_that_it_can_be_added() {
+    for (headers, lacks) in [
+        (&[][..], (true, true)),
+        (&[("traceparent", TRACEPARENT)], (false, true)),
+        (&[("tracestate", "foo=1")], (true, false)),
+        (&[("traceparent", "bad"), ("tracestate", "foo=1")], (false, false)),
+    ] {
+        let extracted = Request::with(headers).extract(&[Propagator::TraceContext]);
+        assert_eq!((extracted.lacks("traceparent"), extracted.lacks("tracestate")), lacks, "{headers:?}");
+    }
 }
 
 #[test]
@@ -133,7 +148,7 @@ fn headers_of_propagators_that_are_not_listed_are_neither_read_nor_written() {
     let (headers, written) = request.forwarded(&[Propagator::TraceContext], ThEdit::Keep);
     assert_eq!(headers["x-amzn-trace-id"], OTHER_XRAY);
     assert_eq!((headers["b3"].as_str(), headers["x-b3-flags"].as_str()), (B3, "1"));
-    assert_eq!((request.asked, written), (vec!["traceparent"], vec!["traceparent", "tracestate"]));
+    assert_eq!((request.asked, written), (vec!["traceparent", "tracestate"], vec!["traceparent"]));
     let mut request =
         Request::with(&[("traceparent", TRACEPARENT), ("tracestate", "foo=1"), ("x-amzn-trace-id", XRAY)]);
     let (headers, _) = request.forwarded(&[Propagator::XRay], ThEdit::Set(0));

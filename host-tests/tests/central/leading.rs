@@ -108,10 +108,10 @@ fn two_workers_that_write_at_once_lose_nothing() {
     let mut process = Process::ready([rule(json!({"FixedRate": 1.0, "ReservoirSize": 3}))]);
     process.envoy.advance(seconds(10));
     // Another worker changes each value between a read and the write that follows, every other time.
-    let mut calls = 0_u32;
+    let mut writes = 0_u32;
     process.envoy.fault(move |call| {
-        calls += 1;
-        if call.name == "proxy_set_shared_data" && calls.is_multiple_of(2) {
+        writes += u32::from(call.name == "proxy_set_shared_data");
+        if call.name == "proxy_set_shared_data" && writes.is_multiple_of(2) {
             let keys: Vec<Vec<u8>> =
                 call.shared_data.keys().filter(|key| !key.ends_with(b".lead")).map(<[u8]>::to_vec).collect();
             for key in keys {

@@ -144,7 +144,7 @@ fn a_counter_says_what_went_wrong() {
     for (name, counter) in [
         ("proxy_replace_header_map_value", "errors.headers_not_set"),
         ("proxy_remove_header_map_value", "errors.headers_not_set"),
-        ("proxy_get_header_map_value", "errors.hostcall"),
+        ("proxy_get_header_map_pairs", "errors.hostcall"),
         ("proxy_http_call", "exports.retried"),
     ] {
         let mut story = Story::new(keep_all());
@@ -161,7 +161,7 @@ fn a_counter_says_what_went_wrong() {
     story.fail_hostcall("proxy_get_header_map_pairs", Status::InternalFailure);
     let sent = story.hop("inbound", get([("traceparent", SAMPLED)]));
     assert!(sent.traceparent().is_sampled());
-    assert_eq!(story.count("errors.hostcall"), 1);
+    assert_eq!(story.count("errors.hostcall"), 2, "the request's headers and the answer's");
 }
 
 #[test]

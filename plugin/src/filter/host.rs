@@ -99,9 +99,9 @@ pub fn map_bytes(map: Map) -> HostResult<Vec<u8>> {
     Ok(keep(map_call(map))?.unwrap_or_default())
 }
 
-/// Lets `read` look at all entries of a map, in the same encoding.
+/// Lets `read` look at all entries of a map, in the same encoding. A map that is not there is an error.
 pub fn with_map<T>(map: Map, read: impl FnOnce(&[u8]) -> T) -> HostResult<T> {
-    lend(map_call(map), |bytes| read(bytes.unwrap_or_default()))
+    lend(map_call(map), |bytes| bytes.map(read))?.ok_or(Status::NOT_FOUND)
 }
 
 fn map_call(map: Map) -> impl FnOnce(&mut *mut u8, &mut usize) -> u32 {

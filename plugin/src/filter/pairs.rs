@@ -34,24 +34,27 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// The values of one name, in order. Steps over other names by their sizes alone, which is most of what a request that is not
-    /// recorded has done here.
+    /// The values of one name, in order. Steps over other names by their sizes alone: that is most of what is done here for a
+    /// request that is not recorded.
     pub fn values_of(self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-        let Self { mut sizes, mut data } = self;
+        let Self { mut sizes, data } = self;
+        let mut next = 0_usize;
         std::iter::from_fn(move || {
-            loop {
-                let (key_size, rest) = number(sizes)?;
-                let (value_size, rest) = number(rest)?;
-                let (entry, after) = data.split_at_checked(key_size.checked_add(value_size)?.checked_add(1)?)?;
+            while let Some((both, rest)) = sizes.split_first_chunk::<8>() {
                 sizes = rest;
-                data = after.get(1..).unwrap_or_default();
+                let both = u64::from_le_bytes(*both);
+                let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
+                let start = next;
+                // Sizes that are lies lead out of the data, or to a name that is not there.
+                next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
                 if key_size == name.len()
-                    && let Some((key, value)) = entry.split_at_checked(key_size)
+                    && let Some((key, value)) = data.get(start..)?.split_at_checked(key_size)
                     && key == name
                 {
-                    return value.get(1..);
+                    return value.get(1..)?.get(..value_size);
                 }
             }
+            None
         })
     }
 

@@ -69,9 +69,15 @@ impl Vm {
         Some(Parts { context, root, active, metrics, entropy })
     }
 
+    /// Whether a context is a stream of a root that does anything: for others no header is read.
+    fn serves(&self, context: u32) -> bool {
+        let stream = self.streams.get(&context);
+        stream.and_then(|stream| self.root(stream.root)).is_some_and(Root::is_active)
+    }
+
     /// `true`: the request was answered here and goes no further.
     pub fn request_headers(&mut self, context: u32) -> bool {
-        headers::of(Map::RequestHeaders, |read| self.requested(context, read))
+        self.serves(context) && headers::of(Map::RequestHeaders, |read| self.requested(context, read))
     }
 
     #[inline(never)]
@@ -80,8 +86,8 @@ impl Vm {
         if context.stream.is_some() || context.answered {
             return context.answered;
         }
+        let (rule, shadow_rule, extracted) = headers.map(|headers| read(&active, headers)).unwrap_or_default();
         let headers = known(headers, metrics);
-        let (rule, shadow_rule, extracted) = read(&active, headers);
         if extracted.recall && answer::answer(&active, root, metrics) {
             context.answered = true;
             return true;
@@ -113,7 +119,9 @@ impl Vm {
     }
 
     pub fn response_headers(&mut self, context: u32, end_of_stream: bool) {
-        headers::of(Map::ResponseHeaders, |read| self.answered_with(context, read, end_of_stream));
+        if self.serves(context) {
+            headers::of(Map::ResponseHeaders, |read| self.answered_with(context, read, end_of_stream));
+        }
     }
 
     #[inline(never)]
@@ -162,7 +170,9 @@ impl Vm {
     }
 
     pub fn response_trailers(&mut self, context: u32) {
-        headers::of(Map::ResponseTrailers, |read| self.trailed_with(context, read));
+        if self.serves(context) {
+            headers::of(Map::ResponseTrailers, |read| self.trailed_with(context, read));
+        }
     }
 
     #[inline(never)]
@@ -200,8 +210,8 @@ impl Vm {
             None if context.answered => return,
             // A request that its codec refused: its headers, if there are any, are readable here for the first time.
             None => headers::of(Map::RequestHeaders, |headers| {
+                let (rule, shadow_rule, extracted) = headers.map(|headers| read(&active, headers)).unwrap_or_default();
                 let headers = headers.unwrap_or(Encoded::NONE);
-                let (rule, shadow_rule, extracted) = read(&active, headers);
                 let (mut stream, mut outgoing) = begin(&active, (rule, shadow_rule), &extracted, entropy);
                 if let Some(central) = &mut root.central {
                     let request = (headers, &extracted);

@@ -111,6 +111,11 @@ impl Root {
         self.work.as_ref().map(|work| Rc::clone(&work.active))
     }
 
+    /// Whether there is one.
+    pub fn is_active(&self) -> bool {
+        self.work.is_some()
+    }
+
     /// Reads and checks the configuration; `false` refuses it. Says in the log what is wrong, and where.
     pub fn configure(&mut self, size: usize, metrics: &mut Metrics) -> bool {
         let environment = environment();
