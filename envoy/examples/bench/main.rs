@@ -40,6 +40,8 @@ fn main() -> Result<()> {
 
 async fn run(options: &Options, processors: Processors) -> Result<Value> {
     let mut report = json!({});
+    let wants_callgrind = options.wants(Level::Callgrind);
+    ensure!(wants_callgrind || !options.steps, "--steps is counted by Valgrind: add `--level callgrind`");
     if options.wants(Level::Instructions) {
         report["instructions"] = report::instructions()?;
     }
@@ -47,8 +49,6 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         report["micro"] = report::micro()?;
     }
     let (wants_rounds, wants_memory) = (options.wants(Level::Envoy), options.wants(Level::Memory));
-    let wants_callgrind = options.wants(Level::Callgrind);
-    ensure!(wants_callgrind || !options.steps, "--steps is counted by Valgrind: add `--level callgrind`");
     let variants = chosen(options);
     let scenes = scenes(options)?;
     if wants_callgrind {
