@@ -21,9 +21,10 @@ pub(crate) fn execute(check: bool) -> Result<()> {
     publish(README, &readme, check)
 }
 
+/// With all features, as the plugin's tests are built: what they share is built once.
 fn example(name: &str) -> Command {
     let mut cargo = workspace::native_cargo();
-    cargo.args(["run", "--quiet", "--package", workspace::PLUGIN, "--features", "schema", "--example", name]);
+    cargo.args(["run", "--quiet", "--package", workspace::PLUGIN, "--all-features", "--example", name]);
     cargo
 }
 
