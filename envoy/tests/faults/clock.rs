@@ -1,6 +1,6 @@
 //! A wall clock that steps: an NTP correction, a resumed virtual machine, an operator.
 
-use crate::stage::{CONNECTIONS, SOON, WORKERS, bootstrap, inbound, load, until};
+use crate::stage::{CONNECTIONS, SOON, WORKERS, bootstrap, closed, inbound, load};
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -69,7 +69,7 @@ async fn a_clock_that_steps_an_hour_forth_and_a_day_back_stops_neither_requests_
     let tally = load.stop().await;
     println!("clock steps: {tally}");
     assert!(tally.is_all(200), "{tally}");
-    let stats = until(&envoy, "the books are closed", |stats| stats.ledger().is_settled()).await;
+    let stats = closed(&envoy, tally.answered()).await;
     assert_eq!((stats.ledger().exported, stats.ledger().discarded), (tally.answered(), 0));
     // At least once: an export that was on the way when the clock leapt ahead counts as lost and is sent again.
     let ids: BTreeSet<String> = collector.spans().iter().map(|span| span.span_id()).collect();

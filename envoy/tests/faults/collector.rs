@@ -43,7 +43,7 @@ async fn outage(story: &str, answer: Answer, felt: impl Fn(&Stats) -> bool) -> (
     loads.go_on(100).await;
     assert!(stage.collector.wait_for_attempts(attempts + 1, SOON).await.is_ok(), "the filter tries again");
     let served = loads.stop(story).await.served();
-    let stats = stage.until("the books are closed", |stats| stats.ledger().is_settled()).await;
+    let stats = stage.closed(served).await;
     let ledger = stats.ledger();
     println!("  {ledger}");
     assert_eq!(ledger.offered, served, "every request was sampled");
@@ -128,6 +128,7 @@ async fn a_collector_that_is_down_at_the_start_and_again_later_costs_spans_and_n
     }
     stage.collector.listen_again().await.unwrap();
     let served = loads.stop("down at start and again").await.served();
+    stage.closed(served).await;
     let ledger = stage.settle().await;
     println!("  {ledger}");
     assert_eq!(ledger.offered, served);

@@ -1,6 +1,6 @@
 //! Configurations that flap and listeners that are replaced, under load.
 
-use crate::stage::{CONNECTIONS, Loads, SOON, WORKERS, bootstrap, inbound, launch, until};
+use crate::stage::{CONNECTIONS, Loads, SOON, WORKERS, bootstrap, closed, inbound, launch, until};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,7 +93,7 @@ async fn a_configuration_that_flaps_twice_a_second_loses_no_request_and_no_span(
     let both = loads.stop("configuration flaps").await;
     let served = both.served();
 
-    let stats = until(&with.envoy, "the books are closed", |stats| stats.ledger().is_settled()).await;
+    let stats = closed(&with.envoy, served).await;
     let ledger = stats.ledger();
     println!("  {ledger}");
     assert_eq!((ledger.exported, ledger.discarded), (collector.spans().len() as u64, 0));
@@ -132,8 +132,8 @@ async fn a_drained_listener_serves_what_is_on_the_way_and_its_spans_leave() {
     for tally in [&both.with, &slow.with, &both.without, &slow.without] {
         assert!(tally.statuses.keys().all(|status| *status == 200), "{tally}");
     }
-    let stats = until(&with.envoy, "the books are closed", |stats| stats.ledger().is_settled()).await;
     let answered = both.with.answered() + slow.with.answered();
+    let stats = closed(&with.envoy, answered).await;
     assert_eq!((stats.ledger().exported, stats.ledger().discarded), (answered, 0));
     assert_eq!(collector.spans().len() as u64, answered);
 }

@@ -52,7 +52,7 @@ async fn a_hundred_thousand_routes_tenants_and_traces_leave_memory_and_metrics_a
         json["attributes"] = json!({ "request_headers": ["x-tenant"] });
     };
     let (stage, requests) = many(change, "/direct", 200, MANY).await;
-    let stats = stage.until("the books are closed", |stats| stats.ledger().is_settled()).await;
+    let stats = stage.closed(requests).await;
     let (sampled, dropped) = (stats.sum("decisions.sampled."), stats.sum("decisions.dropped."));
     assert_eq!(sampled + dropped, requests);
     assert_eq!(stats.ledger().offered, sampled);
@@ -70,7 +70,7 @@ async fn an_error_storm_is_shed_by_the_budget_and_every_error_is_accounted_for()
     };
     let started = Instant::now();
     let (stage, requests) = many(change, "/broken", 500, STORM).await;
-    let stats = stage.until("the books are closed", |stats| stats.ledger().is_settled()).await;
+    let stats = stage.closed(requests).await;
     let (kept, shed) = (stats.tracelift("upgrades.http_status"), stats.tracelift("upgrades.shed"));
     println!("  {kept} upgraded, {shed} shed; {}", stats.ledger());
     assert_eq!(kept + shed, requests, "every error was charged");

@@ -64,13 +64,26 @@ impl Stage {
         until(&self.with, what, condition)
     }
 
+    /// Waits until so many requests are in the books, and everything has left of them.
+    pub async fn closed(&self, requests: u64) -> Stats {
+        closed(&self.with, requests).await
+    }
+
     /// Lets everything leave, and checks that what the filter says it exported is what the collector took.
     pub async fn settle(&self) -> Ledger {
-        let stats = self.until("the books are closed", |stats| stats.ledger().is_settled()).await;
+        let stats = self.closed(0).await;
         let ledger = stats.ledger();
         assert_eq!(ledger.exported, self.collector.spans().len() as u64, "{ledger}");
         ledger
     }
+}
+
+/// Waits until so many requests are in the books of an Envoy, and everything has left of them. The filter counts for itself and
+/// tells on a tick, so that books can be in order before the last requests are in them.
+pub async fn closed(envoy: &Envoy, requests: u64) -> Stats {
+    let decided = |stats: &Stats| stats.sum("decisions.sampled.") + stats.sum("decisions.dropped.");
+    let closed = |stats: &Stats| stats.ledger().is_settled() && requests <= decided(stats);
+    until(envoy, &format!("the books of {requests} requests are closed"), closed).await
 }
 
 /// A load on each.
