@@ -5,8 +5,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The engine: the filter's code, which every shell and tool runs.
+pub(crate) const ENGINE: &str = "tracelift";
+
 /// The crate that becomes the module.
-pub(crate) const PLUGIN: &str = "tracelift";
+pub(crate) const MODULE: &str = "tracelift-wasm";
+
+/// The command-line tool and what it is made of.
+pub(crate) const TOOLS: &str = "tracelift-tools";
 
 /// The crate of the playground.
 pub(crate) const PLAYGROUND: &str = "tracelift-playground";

@@ -114,7 +114,7 @@ fn numbers(of: impl Fn(u64) -> bool) -> usize {
     (1..=REQUESTS).filter(|number| of(*number)).count()
 }
 
-/// The trace's ledger, summed as the query of `plugin/src/upgrade/README.md` does: made, answered, outside, lost.
+/// The trace's ledger, summed as the query of `plugin/engine/src/upgrade/README.md` does: made, answered, outside, lost.
 fn ledger(spans: &[ReceivedSpan]) -> [i64; 4] {
     let sum = |name: &str| spans.iter().filter_map(|span| span.int(&format!("tracelift.calls.{name}"))).sum();
     ["made", "answered", "outside", "lost"].map(sum)

@@ -1,12 +1,12 @@
 //! The engine's door to the page: JSON in, JSON out. Nothing is decided here.
 
 use serde::{Deserialize, Serialize};
-use tracelift::config::Policy;
-use tracelift::explain::{Ids, MeshAnswer, MeshHop, Request, mesh};
-use tracelift::forecast::{Forecast, PriceTable, Rates, forecast};
-use tracelift::manifest::{self, Report};
+use tracelift::policy::Policy;
 use tracelift::sampling::{Algorithm, Sampler};
 use tracelift::trace_context::TraceId;
+use tracelift_tools::explain::{Ids, MeshAnswer, MeshHop, Request, mesh};
+use tracelift_tools::forecast::{Forecast, PriceTable, Rates, forecast};
+use tracelift_tools::manifest::{self, Report};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// What [`check`] says.

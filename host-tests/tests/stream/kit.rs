@@ -169,7 +169,7 @@ pub fn traceparent(trace_id: &str, flags: u8) -> String {
 
 /// The cases of a table that other code made from the specifications.
 pub fn vectors(file: &str, array: &str) -> Vec<Value> {
-    let path = format!("{}/../plugin/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../plugin/engine/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut table: Value = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
     match table[array].take() {

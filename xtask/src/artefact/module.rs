@@ -9,7 +9,7 @@ use crate::artefact::digest;
 
 /// The custom section that maps functions to names. WebAssembly core specification, appendix "Name Section".
 const NAMES: &str = "name";
-/// Custom sections of ours; `plugin/src/identity.rs` writes them.
+/// Custom sections of ours; `plugin/wasm/src/sections.rs` writes them.
 const VERSION: &str = "tracelift.version";
 const COMMIT: &str = "tracelift.commit";
 /// What every proxy-wasm module exports, with the version of its ABI behind it.

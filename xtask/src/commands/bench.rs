@@ -91,7 +91,7 @@ impl Bench {
 
     fn run_micro(&self) -> Result<()> {
         let mut cargo = workspace::native_cargo();
-        cargo.args(["bench", "--package", workspace::PLUGIN, "--bench", "micro"]);
+        cargo.args(["bench", "--package", workspace::ENGINE, "--bench", "micro"]);
         if self.quick {
             cargo.args(["--", "--quick"]);
         }

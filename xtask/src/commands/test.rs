@@ -32,7 +32,7 @@ enum Stage {
     Lint,
     /// The module, within its size
     Build,
-    /// Unit tests of the plugin, native
+    /// Tests of the engine and the tools, native
     Plugin,
     /// Unit tests of xtask
     Xtask,
@@ -187,7 +187,10 @@ impl Run {
                 let registry = Registry::start()?;
                 Package::tested(registry.repository()).execute()
             }
-            Stage::Plugin => self.cargo_test(&["--package", workspace::PLUGIN, "--all-features"], counts),
+            Stage::Plugin => {
+                let packages = ["--package", workspace::ENGINE, "--package", workspace::TOOLS];
+                self.cargo_test(&[&packages[..], &["--all-features"]].concat(), counts)
+            }
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),
             Stage::Host => self.cargo_test(&["--package", "tracelift-host"], counts),
             Stage::Fuzz => {

@@ -143,9 +143,8 @@ impl WasmToolchain {
             Self::Native { .. } => workspace::native_cargo(),
             Self::System(rust) => rust.cargo(),
         };
-        // The plugin is an rlib too, for native tests, and Cargo applies LTO to no crate that is. As a cdylib alone it gets it.
-        cargo.args(["rustc", "--lib", "--crate-type", "cdylib"]);
-        self.finish(&mut cargo, workspace::PLUGIN, TARGET);
+        cargo.args(["rustc", "--lib"]);
+        self.finish(&mut cargo, workspace::MODULE, TARGET);
         match commit {
             Some(commit) => cargo.env(COMMIT, commit),
             None => cargo.env_remove(COMMIT),
@@ -192,14 +191,14 @@ impl WasmToolchain {
             },
         };
         cargo.arg("clippy");
-        self.finish(&mut cargo, workspace::PLUGIN, TARGET);
+        self.finish(&mut cargo, workspace::MODULE, TARGET);
         cargo.args(["--", "-D", "warnings"]);
         Ok(cargo)
     }
 
     /// Where the build leaves the module.
     pub(crate) fn artifact(&self) -> PathBuf {
-        target_dir().join(TARGET).join("release").join(format!("{}.wasm", workspace::PLUGIN))
+        target_dir().join(TARGET).join("release").join(format!("{}.wasm", workspace::MODULE.replace('-', "_")))
     }
 
     fn native() -> Result<Self> {

@@ -1,6 +1,7 @@
 //! What collectors answer: any status, headers, trailers and body leave the books balanced and the exporter alive.
 
-use tracelift::export::{Answer, Compression, EncodedSpan, Protocol, RequestId, Settings, encode_span};
+use tracelift::export::{Answer, RequestId};
+use tracelift::otlp::{Compression, EncodedSpan, Protocol, Settings, encode_span};
 use tracelift::span::{Span, SpanKind, Status};
 use tracelift::trace_context::{SpanId, TraceFlags, TraceId};
 
@@ -44,6 +45,7 @@ pub(super) fn answers(bytes: &[u8]) {
                 let headers = named(&mut input);
                 let trailers = named(&mut input);
                 let body = input.bytes();
+                let (headers, trailers) = (lent(&headers), lent(&trailers));
                 let answer = Answer { status, headers: &headers, trailers: &trailers, body };
                 exporter.answered(id, answer, now, input.any());
             }
@@ -63,6 +65,10 @@ fn named(input: &mut Input<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
         ["retry-after", "grpc-status", "grpc-message", "grpc-status-details-bin", "content-type", "Retry-After"];
     let count = input.below(4);
     (0..count).map(|_| (input.one_of(&NAMES).as_bytes().to_vec(), input.bytes().to_vec())).collect()
+}
+
+fn lent(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<(&[u8], &[u8])> {
+    headers.iter().map(|(name, value)| (&name[..], &value[..])).collect()
 }
 
 fn span() -> EncodedSpan {

@@ -2,8 +2,10 @@
 
 use std::sync::LazyLock;
 
-use tracelift::config::{Environment, ResourceSources, load};
-use tracelift::export::{Exporter, Settings};
+use tracelift::config::{Environment, load};
+use tracelift::export::Exporter;
+use tracelift::otlp::Settings;
+use tracelift::policy::ResourceSources;
 use tracelift::span::NodeMetadata;
 
 /// 21 November 2026, in Unix nanoseconds.

@@ -1,8 +1,9 @@
 //! The upgrade signal and the table that listeners share.
 
+use tracelift::http::GrpcStatus;
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::recall::{log, wire};
-use tracelift::upgrade::{GrpcStatus, Verdict, signal, slots};
+use tracelift::upgrade::{Verdict, signal, slots};
 
 use super::context::is_clean;
 use crate::Input;

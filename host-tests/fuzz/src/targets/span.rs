@@ -2,10 +2,10 @@
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Export;
 use prost::Message;
-use tracelift::export::encode_span;
+use tracelift::http::{GrpcStatus, ResponseFlags};
+use tracelift::otlp::encode_span;
 use tracelift::span::{AttributeSettings, HttpFacts, Identity, Provenance, SpanKind, Value, build};
 use tracelift::trace_context::{SpanId, TraceFlags, TraceId};
-use tracelift::upgrade::{GrpcStatus, ResponseFlags};
 
 use super::exporter::{START, exporter, settings};
 use crate::Input;

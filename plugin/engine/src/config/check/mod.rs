@@ -1,0 +1,164 @@
+//! From what was written to what the filter uses. Everything that a type cannot say is said here.
+
+mod export;
+mod sampling;
+mod upgrade;
+
+use super::environment::EnvironmentResource;
+use super::error::{self, Problem};
+use super::raw;
+
+use crate::policy::{Policy, ResourceSources, Shadow};
+use crate::span::{AttributeSettings, KindSetting, bounds};
+use crate::trace_context::{Propagator, TraceIdFormat};
+
+pub use export::{MAX_EXPORT_HEADERS, fill, header_value_fault};
+
+/// Attributes of the resource that a configuration has at most: the environment and the node add theirs.
+const MAX_RESOURCE: usize = 64;
+
+/// What is wrong so far, and what is odd.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// Each of them refuses the configuration.
+    pub problems: Vec<Problem>,
+    /// None of them does.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    fn refuse(&mut self, path: &str, found: &str, allowed: &str) {
+        self.problems.push(Problem::new(path, found, allowed));
+    }
+
+    fn warn(&mut self, path: &str, oddity: &str) {
+        self.warnings.push([path, ": ", oddity].concat());
+    }
+
+    /// False, and a problem, when there are more than `max`.
+    fn at_most(&mut self, path: &str, found: usize, max: usize, what: &str) -> bool {
+        if found <= max {
+            return true;
+        }
+        let [found, max] = [found, max].map(|number| [&number.to_string(), " ", what].concat());
+        self.refuse(path, &found, &["at most ", &max].concat());
+        false
+    }
+}
+
+/// The policy, or `None` with a problem that says why.
+pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, findings: &mut Findings) -> Option<Policy> {
+    findings.at_most("resource", raw.resource.0.len(), MAX_RESOURCE, "attributes");
+    let mut attributes = Vec::with_capacity(raw.resource.0.len());
+    for (key, value) in raw.resource.0 {
+        if key.is_empty() || bounds::KEY < key.len() {
+            let found = ["the key ", &error::quoted(&key)].concat();
+            findings.refuse("resource", &found, "a key of 1 to 256 bytes");
+        }
+        attributes.push((key, value.0));
+    }
+    let resource = ResourceSources {
+        service_name: raw.service_name.map(|name| name.0).filter(|name| !name.is_empty()),
+        attributes,
+        environment_service_name: environment.service_name,
+        environment_attributes: environment.attributes,
+    };
+    let policy = Policy {
+        resource,
+        span_kind: match raw.span_kind {
+            raw::SpanKind::Auto => KindSetting::Auto,
+            raw::SpanKind::Server => KindSetting::Server,
+            raw::SpanKind::Client => KindSetting::Client,
+            raw::SpanKind::Both => KindSetting::Both,
+        },
+        propagators: propagators(&raw.propagators, findings),
+        trace_id_format: match raw.trace_id_format {
+            raw::TraceIdFormat::W3c => TraceIdFormat::W3c,
+            raw::TraceIdFormat::XRay => TraceIdFormat::XRay,
+        },
+        xray: sampling::xray(&raw.sampling, findings),
+        sampling: sampling::policy(raw.sampling, findings)?,
+        upgrade: upgrade::policy(raw.upgrade, findings)?,
+        shadow: match raw.shadow {
+            Some(raw) => Some(shadow(raw, findings)?),
+            None => None,
+        },
+        edge: raw.edge,
+        export: export::settings(raw.export, findings),
+        attributes: AttributeSettings {
+            request_headers: recorded(raw.attributes.request_headers, "attributes.request_headers", findings),
+            response_headers: recorded(raw.attributes.response_headers, "attributes.response_headers", findings),
+            query: raw.attributes.query,
+            service_name: String::new(),
+        },
+    };
+    if policy.upgrade.recall.enabled && !policy.propagators.contains(&Propagator::TraceContext) {
+        let problem = Problem::new("upgrade.recall.enabled", "true without `tracecontext` in `propagators`", "false");
+        let advice = "Recall is recognised by `traceparent`: list `tracecontext` among the propagators, at any place.";
+        findings.problems.push(problem.advise(advice));
+    }
+    findings.problems.is_empty().then_some(policy)
+}
+
+/// The same checks, told under `shadow`.
+fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
+    let known = (findings.problems.len(), findings.warnings.len());
+    let sampling = match raw.sampling {
+        Some(raw) => sampling::policy(raw, findings).map(Some),
+        None => Some(None),
+    };
+    let upgrade = match raw.upgrade {
+        Some(raw) => upgrade::policy(raw, findings).map(Some),
+        None => Some(None),
+    };
+    for problem in findings.problems.iter_mut().skip(known.0) {
+        problem.path.insert_str(0, "shadow.");
+    }
+    for warning in findings.warnings.iter_mut().skip(known.1) {
+        warning.insert_str(0, "shadow.");
+    }
+    Some(Shadow { sampling: sampling?, upgrade: upgrade? })
+}
+
+fn propagators(raw: &[raw::Propagator], findings: &mut Findings) -> Vec<Propagator> {
+    let mut propagators = Vec::with_capacity(raw.len());
+    for (index, propagator) in raw.iter().enumerate() {
+        let propagator = match propagator {
+            raw::Propagator::TraceContext => Propagator::TraceContext,
+            raw::Propagator::XRay => Propagator::XRay,
+            raw::Propagator::B3 => Propagator::B3,
+            raw::Propagator::B3Multi => Propagator::B3Multi,
+        };
+        if propagators.contains(&propagator) {
+            let path = ["propagators[", &index.to_string(), "]"].concat();
+            let found = [error::quoted(propagator.name()).as_str(), " again"].concat();
+            findings.refuse(&path, &found, "each name once");
+            break; // A long list of the same says no more than that.
+        }
+        propagators.push(propagator);
+    }
+    if propagators.is_empty() {
+        let names = error::one_of(&Propagator::ALL.map(Propagator::name));
+        findings.refuse("propagators", "an empty list", &["at least one of ", &names].concat());
+    }
+    propagators
+}
+
+/// Header names without repetition, with a warning for those that carry credentials.
+fn recorded(raw: Vec<super::bounded::HeaderName>, path: &str, findings: &mut Findings) -> Vec<String> {
+    if !findings.at_most(path, raw.len(), bounds::HEADERS, "headers") {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::with_capacity(raw.len());
+    for name in raw {
+        if ["authorization", "proxy-authorization", "cookie", "set-cookie"].contains(&name.0.as_str()) {
+            let oddity =
+                ["`", &name.0, "` carries credentials: spans say that it was there, not what it said"].concat();
+            findings.warn(path, &oddity);
+        }
+        if !names.contains(&name.0) {
+            names.push(name.0);
+        }
+    }
+    names
+}

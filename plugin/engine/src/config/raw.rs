@@ -1,0 +1,373 @@
+//! What a user writes. Every key has a default, so that `{}` works; a misspelt key is refused. The comments here are what
+//! users read in the JSON Schema and in the reference.
+
+use super::bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
+use super::error::one_of;
+use super::reader::{Read, Reader, keys, names};
+#[cfg(feature = "schema")]
+use super::schema::{METHOD, header_names, resource_names};
+use crate::http::GrpcStatus;
+use crate::json::{Step, Tree};
+#[cfg(feature = "schema")]
+use crate::span::bounds;
+
+/// Rules that a configuration has at most. Each costs comparisons on every request.
+pub const MAX_RULES: usize = 256;
+/// Kinds of mTLS peers that may recall.
+pub const MAX_PEERS: usize = 32;
+
+keys! {
+    /// Configuration of the Tracelift filter. All keys may be left out.
+    pub struct Configuration {
+        /// `service.name` of the exported spans. Null or empty: from the environment, then from Envoy's node, then
+        /// `unknown_service:envoy`.
+        pub service_name: Option<Text<0, 255>> = None,
+        /// Further attributes of the resource, name to text. At most 64.
+        #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 64, "propertyNames" = resource_names())))]
+        pub resource: Entries<Text<0, 1024>> = Entries::default(),
+        /// Which side of a call the spans describe.
+        pub span_kind: SpanKind = SpanKind::Auto,
+        /// Header formats of the trace context. The first that holds a valid one is believed, all are written.
+        #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1, "uniqueItems" = true)))]
+        pub propagators: Vec<Propagator> = vec![Propagator::TraceContext],
+        /// How the ids of traces that begin here are made.
+        pub trace_id_format: TraceIdFormat = TraceIdFormat::W3c,
+        /// Which traces are recorded.
+        pub sampling: Sampling = Sampling::default(),
+        /// Which dropped traces are recorded after all, because something failed.
+        pub upgrade: Upgrade = Upgrade::default(),
+        /// A second policy that is evaluated on all traffic and exports nothing: `tracelift.shadow.*` tell what it would do.
+        pub shadow: Option<Shadow> = None,
+        /// The outer listener of the mesh: no incoming `sampled` flag or upgrade signal is believed, and no signal leaves.
+        pub edge: bool = false,
+        /// Where spans go.
+        pub export: Export = Export::default(),
+        /// What spans may say beyond the default, which is private.
+        pub attributes: Attributes = Attributes::default(),
+    }
+}
+
+keys! {
+    /// A second policy that looks on.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Shadow {
+        /// As `sampling`, all keys with their own defaults. Null: the same as the live one.
+        pub sampling: Option<Sampling> = None,
+        /// As `upgrade`, all keys with their own defaults. Null: the same as the live one. `recall` and `signal.emit` have no
+        /// effect here.
+        pub upgrade: Option<Upgrade> = None,
+    }
+}
+
+names! {
+    /// Which side of a call a span describes.
+    pub enum SpanKind {
+        /// By the direction of the listener: inbound SERVER, outbound CLIENT, neither SERVER.
+        Auto = "auto",
+        /// SERVER.
+        Server = "server",
+        /// CLIENT.
+        Client = "client",
+        /// SERVER with a CLIENT child whose id goes upstream: for a gateway.
+        Both = "both",
+    }
+}
+
+names! {
+    /// A header format of the trace context.
+    pub enum Propagator {
+        /// W3C `traceparent` and `tracestate`.
+        TraceContext = "tracecontext",
+        /// AWS `X-Amzn-Trace-Id`.
+        XRay = "xray",
+        /// B3 in one header.
+        B3 = "b3",
+        /// B3 in several headers.
+        B3Multi = "b3multi",
+    }
+}
+
+names! {
+    /// How new trace-ids are made. Both are continued alike, and both carry enough randomness for consistent sampling.
+    pub enum TraceIdFormat {
+        /// 128 random bits (W3C Trace Context Level 2).
+        W3c = "w3c",
+        /// The second of the trace's start and 96 random bits, as X-Ray's own SDKs make them: for collectors whose X-Ray
+        /// exporter still refuses ids without a time in them.
+        XRay = "xray",
+    }
+}
+
+keys! {
+    /// Which traces are recorded.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Sampling {
+        /// Whose decision counts.
+        pub mode: Mode = Mode::ParentBased,
+        /// How a ratio becomes a decision. Only `consistent` agrees with every other hop.
+        pub algorithm: Algorithm = Algorithm::Consistent,
+        /// The collector's `hash_seed`, for the algorithm of that name only.
+        pub hash_seed: Whole<0, { u32::MAX as u64 }> = Whole::new(0),
+        /// Share of the traces that is recorded where no rule says otherwise: 0 (never), or 2^-56 to 1.
+        pub ratio: Ratio = Ratio(0.05),
+        /// Settings for some requests; the first that matches counts. At most 256.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_RULES)))]
+        pub rules: Vec<Rule> = Vec::new(),
+        /// The sampling rules of an AWS account, in place of `ratio` and of the rules' ratios.
+        pub xray: XRay = XRay::default(),
+    }
+}
+
+keys! {
+    /// The sampling rules of an AWS account.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct XRay {
+        /// Fetch the rules and let them decide. Until they came, when they are older than an hour, and for requests that none
+        /// of them matches, `ratio` and `rules` decide.
+        pub enabled: bool = false,
+        /// The Envoy cluster of an unsigned local proxy to the X-Ray API: the collector's `awsproxy` extension, port 2000.
+        pub cluster: Text<1, 255> = Text("xray_proxy".to_owned()),
+        /// `:authority` of the calls.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]+$")))]
+        pub authority: Text<1, 255> = Text("xray-proxy".to_owned()),
+        /// Milliseconds between two fetches of the rules. A change of rules is fetched with the next report.
+        pub rules_interval_ms: Whole<10_000, 1_800_000> = Whole::new(300_000),
+        /// Milliseconds between two reports, where X-Ray names no other time.
+        pub targets_interval_ms: Whole<1000, 300_000> = Whole::new(10_000),
+        /// By how many percent of itself a wait may be longer, so that processes do not ask all at once.
+        pub jitter_percent: Whole<0, 50> = Whole::new(1),
+        /// Milliseconds for one call.
+        pub timeout_ms: Whole<1, 60_000> = Whole::new(2000),
+    }
+}
+
+names! {
+    /// Whose decision counts.
+    pub enum Mode {
+        /// The caller's decision stands; only traces that begin here are decided here.
+        ParentBased = "parent_based",
+        /// Every trace is decided here.
+        Independent = "independent",
+    }
+}
+
+names! {
+    /// How a ratio becomes a decision.
+    pub enum Algorithm {
+        /// OpenTelemetry's consistent probability sampling (`th` and `rv`).
+        Consistent = "consistent",
+        /// `TraceIdRatioBased` as the Go and Rust SDKs compute it.
+        TraceIdRatio = "traceidratio",
+        /// The trace id modulo 100, in whole percents.
+        Modulo = "modulo",
+        /// The collector's `probabilistic_sampler` in its `hash_seed` mode.
+        HashSeed = "hash_seed",
+    }
+}
+
+keys! {
+    /// Settings for some requests.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Rule {
+        /// Appears on spans; no two rules have the same. Null: `rule[<index>]`, counted from 0.
+        pub name: Option<Text<1, 128>> = None,
+        /// Which requests; all that is set must match, nothing set matches every request.
+        pub r#match: Match = Match::default(),
+        /// Share of these traces that is recorded: 0 (never), or 2^-56 to 1. Null: `sampling.ratio`.
+        pub ratio: Option<Ratio> = None,
+        /// Whether a failure of such a request upgrades its trace.
+        pub upgrade: bool = true,
+        /// From how many milliseconds on such a request is slow enough for an upgrade. Null: `upgrade.latency_ms`.
+        pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+    }
+}
+
+keys! {
+    /// Which requests a rule is for.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Match {
+        /// The path without its query.
+        pub path: Option<StringMatch> = None,
+        /// Any of these methods, in the case that requests have. Empty: every method.
+        #[cfg_attr(feature = "schema", schemars(length(max = 32), inner(regex(pattern = METHOD))))]
+        pub method: Vec<Text<1, 32>> = Vec::new(),
+        /// The authority without its port; the case of letters does not matter.
+        pub host: Option<StringMatch> = None,
+        /// Headers by name. One that came in several lines is matched as one value, joined by commas. At most 16.
+        #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 16, "propertyNames" = header_names())))]
+        pub headers: Entries<StringMatch> = Entries::default(),
+    }
+}
+
+/// A test of a string: exactly one of these keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize, schemars::JsonSchema), serde(rename_all = "snake_case"))]
+pub enum StringMatch {
+    /// The whole value.
+    Exact(Text<0, 1024>),
+    /// Its beginning.
+    Prefix(Text<1, 1024>),
+    /// Its end.
+    Suffix(Text<1, 1024>),
+    /// Anywhere in it.
+    Contains(Text<1, 1024>),
+    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes).
+    Regex(Text<1, 1024>),
+    /// Whether there is such a value at all.
+    Present(bool),
+}
+
+impl Read for StringMatch {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        const KINDS: &[&str] = &["exact", "prefix", "suffix", "contains", "regex", "present"];
+        let allowed = || ["an object with exactly one of ", &one_of(KINDS)].concat();
+        let Tree::Object(entries) = tree else {
+            return reader.refuse(&tree.describe(), &allowed(), "Write the test, too: {\"exact\": \"...\"}.");
+        };
+        let [(kind, value)] = entries.as_slice() else {
+            let found = ["an object with ", &entries.len().to_string(), " keys"].concat();
+            return reader.refuse(&found, &allowed(), "");
+        };
+        reader.inside(Step::Key(kind), |reader| match kind.as_str() {
+            "exact" => Text::read(value, reader).map(Self::Exact),
+            "prefix" => Text::read(value, reader).map(Self::Prefix),
+            "suffix" => Text::read(value, reader).map(Self::Suffix),
+            "contains" => Text::read(value, reader).map(Self::Contains),
+            "regex" => Text::read(value, reader).map(Self::Regex),
+            "present" => bool::read(value, reader).map(Self::Present),
+            _ => reader.refuse_key(kind, KINDS),
+        })
+    }
+}
+
+/// The statuses that make a server's span an error. OTel semantic conventions, "gRPC", "gRPC status".
+fn server_failures() -> Vec<GrpcCode> {
+    let names = ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
+    names.into_iter().filter_map(GrpcStatus::from_name).map(GrpcCode).collect()
+}
+
+keys! {
+    /// Which dropped traces are recorded after all.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Upgrade {
+        /// HTTP statuses that upgrade: classes ("5xx") and codes (503 or "503").
+        #[cfg_attr(feature = "schema", schemars(length(max = 500)))]
+        pub http_status: Vec<HttpStatus> = vec![HttpStatus::class(5)],
+        /// gRPC statuses that upgrade, by name or by number.
+        #[cfg_attr(feature = "schema", schemars(length(max = 17)))]
+        pub grpc_status: Vec<GrpcCode> = server_failures(),
+        /// Upgrade what Envoy gave up on: resets, timeouts, failed connections, everything with a response flag.
+        pub response_flags: bool = true,
+        /// Upgrade requests that take this many milliseconds or more. Null: latency does not upgrade.
+        pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+        /// How many traces a second are upgraded in one Envoy. 0 switches upgrades off.
+        pub traces_per_second: Rate = Rate(100.0),
+        /// Telling callers of an upgrade, and believing upstreams that tell of one.
+        pub signal: Signal = Signal::default(),
+        /// Asking the instances already called for the spans that they dropped.
+        pub recall: Recall = Recall::default(),
+    }
+}
+
+keys! {
+    /// The upgrade signal.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Signal {
+        /// Tell the caller of an upgrade.
+        pub emit: bool = true,
+        /// Believe an upstream that tells of one.
+        pub accept: bool = true,
+    }
+}
+
+keys! {
+    /// Asking the instances already called for the spans that they dropped.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Recall {
+        /// Recall at all; needs a token, or peers.
+        pub enabled: bool = false,
+        /// The ORIGINAL_DST cluster that reads `x-envoy-original-dst-host`.
+        pub cluster: Text<1, 255> = Text("tracelift_recall".to_owned()),
+        /// The secret that the mesh shares: up to 256 visible ASCII characters, better 16 or more.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
+        pub token: Secret = Secret::default(),
+        /// Who may recall: mTLS peers by the beginning of their URI SAN ("spiffe://cluster.local/ns/shop/"). Where a token is
+        /// set, too, both must hold. At most 32.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_PEERS)))]
+        pub peers: Vec<Text<1, 512>> = Vec::new(),
+        /// How many milliseconds a dropped span is remembered.
+        pub hold_ms: Whole<1, 600_000> = Whole::new(5000),
+        /// Bytes of dropped spans that a worker remembers.
+        pub max_bytes: Whole<0, 67_108_864> = Whole::new(1_048_576),
+    }
+}
+
+keys! {
+    /// Where spans go.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Export {
+        /// How OTLP travels.
+        pub protocol: Protocol = Protocol::HttpProtobuf,
+        /// The Envoy cluster of the collector.
+        pub cluster: Text<1, 255> = Text("otel_collector".to_owned()),
+        /// Path of the requests, for `http/protobuf` only; gRPC has its own.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^/[!-~]*$")))]
+        pub path: Text<1, 2048> = Text("/v1/traces".to_owned()),
+        /// `:authority` of the requests.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]+$")))]
+        pub authority: Text<1, 255> = Text("otel-collector".to_owned()),
+        /// Headers of the requests, credentials mostly. At most 32; the exporter's own (`content-type` and the like) are refused.
+        #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 32, "propertyNames" = header_names())))]
+        pub headers: Entries<Secret> = Entries::default(),
+        /// Milliseconds for one attempt.
+        pub timeout_ms: Whole<1, 600_000> = Whole::new(10_000),
+        /// How bodies are compressed.
+        pub compression: Compression = Compression::None,
+        /// Spans that wait for export, a worker.
+        pub max_queue_size: Whole<1, 65_536> = Whole::new(2048),
+        /// Bytes of spans that wait or are on their way, a worker.
+        pub max_queue_bytes: Whole<1, 67_108_864> = Whole::new(4_194_304),
+        /// Spans in one request, not more than `max_queue_size`; left out, it follows a smaller queue.
+        pub max_export_batch_size: Whole<1, 65_536> = Whole::new(512),
+        /// Milliseconds that a span waits for company.
+        pub scheduled_delay_ms: Whole<1, 600_000> = Whole::new(1000),
+        /// Whether spans carry their `tracestate`. Switch it off for a collector whose `probabilistic_sampler` runs in
+        /// `hash_seed` mode, which refuses spans with `th` or `rv`.
+        pub tracestate: bool = true,
+    }
+}
+
+names! {
+    /// How OTLP travels.
+    pub enum Protocol {
+        /// OTLP over HTTP with binary protobuf.
+        HttpProtobuf = "http/protobuf",
+        /// OTLP over gRPC.
+        Grpc = "grpc",
+    }
+}
+
+names! {
+    /// How bodies are compressed.
+    pub enum Compression {
+        /// Not at all.
+        None = "none",
+        /// gzip.
+        Gzip = "gzip",
+    }
+}
+
+keys! {
+    /// What spans may say beyond the default.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Attributes {
+        /// Request headers to record. At most 32.
+        #[cfg_attr(feature = "schema", schemars(length(max = bounds::HEADERS)))]
+        pub request_headers: Vec<HeaderName> = Vec::new(),
+        /// Response headers to record. At most 32.
+        #[cfg_attr(feature = "schema", schemars(length(max = bounds::HEADERS)))]
+        pub response_headers: Vec<HeaderName> = Vec::new(),
+        /// Record the query string, known signatures redacted.
+        pub query: bool = false,
+    }
+}

@@ -1,0 +1,220 @@
+//! Reads a [`Tree`] into the raw types in one pass: knows the path of every fault, and goes on after it, so that one
+//! refusal tells of all.
+
+use super::error::{self, MAX_PROBLEMS, Problem};
+use crate::json::{Step, Tree, path_text};
+
+/// Can be read from a configuration.
+pub trait Read: Sized {
+    /// The value, or `None` with a problem that says why.
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self>;
+}
+
+/// Where we are, and what was wrong so far.
+#[derive(Debug, Default)]
+pub struct Reader<'t> {
+    path: Vec<Step<'t>>,
+    problems: Vec<Problem>,
+}
+
+impl<'t> Reader<'t> {
+    /// What was wrong, at most [`MAX_PROBLEMS`].
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// A problem with the value here; always `None`. Empty advice stands for the general one.
+    pub fn refuse<T>(&mut self, found: &str, allowed: &str, advice: &str) -> Option<T> {
+        self.push(found, allowed, advice);
+        None
+    }
+
+    /// A problem with this value, which is shown.
+    pub fn refuse_value<T>(&mut self, found: &Tree, allowed: &str) -> Option<T> {
+        self.push_value(found, allowed);
+        None
+    }
+
+    #[inline(never)] // One copy in the module, as of everything here that no type has a part in.
+    fn push_value(&mut self, found: &Tree, allowed: &str) {
+        self.push(&found.describe(), allowed, "");
+    }
+
+    /// A problem with a name that is none of those known.
+    pub fn refuse_name<T>(&mut self, found: &str, known: &[&str]) -> Option<T> {
+        self.push(&error::quoted(found), &error::one_of(known), &did_you_mean(found, known));
+        None
+    }
+
+    fn push(&mut self, found: &str, allowed: &str, advice: &str) {
+        if MAX_PROBLEMS <= self.problems.len() {
+            return;
+        }
+        let problem = Problem::new(path_text(&self.path), found, allowed);
+        self.problems.push(if advice.is_empty() { problem } else { problem.advise(advice) });
+    }
+
+    /// The entries of an object that has these keys and no others. Each other one is a problem.
+    pub fn object(&mut self, tree: &'t Tree, keys: &[&str]) -> Option<&'t [(String, Tree)]> {
+        let Tree::Object(entries) = tree else {
+            return self.refuse_value(tree, &["an object with ", &error::one_of(keys)].concat());
+        };
+        for (key, _) in entries {
+            if !keys.contains(&key.as_str()) {
+                self.inside(Step::Key(key), |reader| reader.refuse_key::<()>(key, keys));
+            }
+        }
+        Some(entries)
+    }
+
+    /// A problem with the key here, which is none of those known.
+    pub fn refuse_key<T>(&mut self, key: &str, known: &[&str]) -> Option<T> {
+        let meant = did_you_mean(key, known);
+        let advice = if meant.is_empty() { "Take it out, or write it where it belongs." } else { &meant };
+        self.refuse(error::UNKNOWN_KEY, &error::one_of(known), advice)
+    }
+
+    /// The value of the key; `None` when it is not there or wrong.
+    pub fn key<T: Read>(&mut self, entries: &'t [(String, Tree)], key: &str) -> Option<T> {
+        let value = self.enter(entries, key)?;
+        let read = T::read(value, self);
+        self.path.pop();
+        read
+    }
+
+    #[inline(never)] // As above.
+    fn enter(&mut self, entries: &'t [(String, Tree)], key: &str) -> Option<&'t Tree> {
+        let (key, value) = entries.iter().find(|(name, _)| name == key)?;
+        self.step(Step::Key(key));
+        Some(value)
+    }
+
+    #[inline(never)] // As above.
+    fn step(&mut self, step: Step<'t>) {
+        self.path.push(step);
+    }
+
+    /// Does this one step further down.
+    pub fn inside<T>(&mut self, step: Step<'t>, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.step(step);
+        let value = read(self);
+        self.path.pop();
+        value
+    }
+}
+
+fn did_you_mean(found: &str, known: &[&str]) -> String {
+    error::nearest(found, known).map(|near| ["Did you mean `", near, "`?"].concat()).unwrap_or_default()
+}
+
+impl Read for bool {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        match tree {
+            Tree::Bool(value) => Some(*value),
+            _ => reader.refuse(&tree.describe(), "true or false", "Write it without quotes."),
+        }
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        if *tree == Tree::Null { Some(None) } else { T::read(tree, reader).map(Some) }
+    }
+}
+
+/// All elements or none: a list with a hole would have wrong indices in later messages.
+impl<T: Read> Read for Vec<T> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let Tree::List(elements) = tree else {
+            return reader.refuse(&tree.describe(), "a list", "Write it in square brackets.");
+        };
+        let mut list = Self::with_capacity(elements.len());
+        for (index, element) in elements.iter().enumerate() {
+            list.extend(reader.inside(Step::Index(index), |reader| T::read(element, reader)));
+        }
+        (list.len() == elements.len()).then_some(list)
+    }
+}
+
+/// Makes a struct of keys: each with its type and its default, which holds when the key is left out. No other key is taken.
+macro_rules! keys {
+    ($(#[$about:meta])* pub struct $name:ident { $($(#[$key_about:meta])* pub $key:ident: $type:ty = $default:expr,)* }) => {
+        #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(feature = "schema", derive(serde::Serialize, schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", serde(default, deny_unknown_fields))]
+        $(#[$about])*
+        pub struct $name { $($(#[$key_about])* pub $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $crate::config::reader::Read for $name {
+            fn read<'t>(
+                tree: &'t $crate::json::Tree,
+                reader: &mut $crate::config::reader::Reader<'t>,
+            ) -> Option<Self> {
+                const KEYS: &[&str] = &[$($crate::config::reader::bare(stringify!($key)),)*];
+                let entries = reader.object(tree, KEYS)?;
+                let read = Self {
+                    $($key: match reader.key(entries, const { $crate::config::reader::bare(stringify!($key)) }) {
+                        Some(value) => value,
+                        None => $default,
+                    },)*
+                };
+                Some(read)
+            }
+        }
+    };
+}
+
+/// Makes an enum of names.
+macro_rules! names {
+    ($(#[$about:meta])* pub enum $name:ident { $($(#[$name_about:meta])* $variant:ident = $text:literal,)* }) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(feature = "schema", derive(serde::Serialize, schemars::JsonSchema), schemars(inline))]
+        $(#[$about])*
+        pub enum $name { $($(#[$name_about])* #[cfg_attr(feature = "schema", serde(rename = $text))] $variant,)* }
+
+        impl $name {
+            const ALL: &[Self] = &[$(Self::$variant,)*];
+            const NAMES: &[&str] = &[$($text,)*];
+        }
+
+        impl $crate::config::reader::Read for $name {
+            fn read<'t>(
+                tree: &'t $crate::json::Tree,
+                reader: &mut $crate::config::reader::Reader<'t>,
+            ) -> Option<Self> {
+                let place = $crate::config::reader::name(tree, Self::NAMES, reader)?;
+                Self::ALL.get(place).copied()
+            }
+        }
+    };
+}
+
+pub(super) use {keys, names};
+
+/// Which of the names it is.
+pub fn name(tree: &Tree, names: &[&str], reader: &mut Reader<'_>) -> Option<usize> {
+    match tree {
+        Tree::Text(text) => match names.iter().position(|name| name == text) {
+            None => reader.refuse_name(text, names),
+            place => place,
+        },
+        _ => reader.refuse_value(tree, &error::one_of(names)),
+    }
+}
+
+/// The name of a field as users write it: without Rust's mark of a keyword.
+pub const fn bare(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', name @ ..] => match str::from_utf8(name) {
+            Ok(name) => name,
+            Err(_) => field,
+        },
+        _ => field,
+    }
+}

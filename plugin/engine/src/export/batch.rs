@@ -1,0 +1,43 @@
+//! Spans on their way together.
+
+use std::sync::Arc;
+
+use crate::otlp::EncodedSpan;
+use crate::otlp::Envelope;
+
+/// Spans that travel together until they are exported or discarded.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) spans: Vec<EncodedSpan>,
+    pub(super) bytes: usize,
+    pub(super) envelope: Arc<Envelope>,
+    /// When retries end; `None` before the first attempt.
+    pub(super) give_up_at: Option<u64>,
+    /// A flush has sent it already.
+    pub(super) flushed: bool,
+}
+
+impl Batch {
+    pub(super) fn new(spans: Vec<EncodedSpan>, envelope: &Arc<Envelope>) -> Self {
+        Self {
+            bytes: spans.iter().fold(0, |sum, span| sum.saturating_add(span.len())),
+            spans,
+            envelope: Arc::clone(envelope),
+            give_up_at: None,
+            flushed: false,
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.spans.len() as u64
+    }
+}
+
+/// A batch that the host has dispatched.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) id: u64,
+    pub(super) batch: Batch,
+    pub(super) sent_at: u64,
+    pub(super) lost_at: u64,
+}

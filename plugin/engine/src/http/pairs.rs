@@ -1,0 +1,96 @@
+//! A header map in one block of bytes: a count, the sizes of each key and value, then both with a NUL behind. All numbers are
+//! 32-bit little-endian. It is the encoding of proxy-wasm ABI 0.2.1, "Serialized map", so that what its host wrote is kept as it
+//! is.
+
+/// A map in this encoding.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoded<'a>(pub &'a [u8]);
+
+/// Borrowed entries of a map that the host serialised, in wire order, duplicates apart.
+pub struct Pairs<'a> {
+    sizes: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    /// Reads the count and finds the data. Whatever does not fit ends the iteration early; nothing panics.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        let empty = Self { sizes: &[], data: &[] };
+        let Some((count, rest)) = number(bytes) else { return empty };
+        let Some((sizes, data)) = count.checked_mul(8).and_then(|size| rest.split_at_checked(size)) else {
+            return empty;
+        };
+        Self { sizes, data }
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key_size, rest) = number(self.sizes)?;
+        let (value_size, rest) = number(rest)?;
+        let (key, data) = self.data.split_at_checked(key_size)?;
+        let (value, data) = data.get(1..)?.split_at_checked(value_size)?;
+        self.sizes = rest;
+        self.data = data.get(1..).unwrap_or_default();
+        Some((key, value))
+    }
+}
+
+impl<'a> Pairs<'a> {
+    /// The values of one name, in order. Steps over other names by their sizes alone: that is most of what is done here for a
+    /// request that is not recorded.
+    pub fn values_of(self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let Self { mut sizes, data } = self;
+        let mut next = 0_usize;
+        std::iter::from_fn(move || {
+            while let Some((both, rest)) = sizes.split_first_chunk::<8>() {
+                sizes = rest;
+                let both = u64::from_le_bytes(*both);
+                let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
+                let start = next;
+                // Sizes that are lies lead out of the data, or to a name that is not there.
+                next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
+                if key_size == name.len()
+                    && let Some((key, value)) = data.get(start..)?.split_at_checked(key_size)
+                    && key == name
+                {
+                    return value.get(1..)?.get(..value_size);
+                }
+            }
+            None
+        })
+    }
+
+    /// All entries, in one allocation.
+    pub fn all(bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
+        let pairs = Self::new(bytes);
+        let mut entries = Vec::with_capacity(pairs.sizes.len() / 8);
+        entries.extend(pairs);
+        entries
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
+}
+
+/// Serialises entries for the host. No header is longer than 32 bits can say.
+pub fn encode(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend(u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for (key, value) in pairs {
+        bytes.extend(size(key));
+        bytes.extend(size(value));
+    }
+    for (key, value) in pairs {
+        bytes.extend_from_slice(key);
+        bytes.push(0);
+        bytes.extend_from_slice(value);
+        bytes.push(0);
+    }
+    bytes
+}

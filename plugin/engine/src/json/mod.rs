@@ -1,0 +1,8 @@
+//! JSON text and `google.protobuf.Struct`, read into one small [`Tree`] and written back.
+
+pub mod protobuf;
+pub mod text;
+mod tree;
+
+pub use text::{read, write, write_text};
+pub use tree::{MAX_DEPTH, MAX_KEYS, Step, Tree, path_text, quoted};

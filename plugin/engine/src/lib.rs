@@ -1,0 +1,23 @@
+//! Tracelift's engine: an honest, cheap trace sampler for every Envoy of a mesh.
+//!
+//! Data flows one way: headers -> facts -> decision -> outgoing context -> response facts -> trigger -> span -> queue ->
+//! batch -> wire. Nothing here knows proxy-wasm, a clock, randomness, the environment or a log.
+
+pub mod central;
+pub mod config;
+pub mod door;
+pub mod export;
+pub mod http;
+pub mod identity;
+pub mod json;
+pub mod otlp;
+pub mod policy;
+pub mod process;
+pub mod request;
+pub mod sampling;
+pub mod shared;
+pub mod span;
+pub mod stream;
+pub mod telemetry;
+pub mod trace_context;
+pub mod upgrade;

@@ -1,0 +1,13 @@
+//! OTLP on the wire: spans and requests as bytes, and how they are framed and compressed.
+
+mod framing;
+mod gzip;
+mod protobuf;
+mod rpc_status;
+mod settings;
+mod span;
+
+pub use framing::{GRPC_PREFIX, body, headers, path};
+pub use rpc_status::{RpcStatus, retry_info_ms};
+pub use settings::{Compression, Protocol, Settings};
+pub use span::{EncodedSpan, Envelope, encode_span};

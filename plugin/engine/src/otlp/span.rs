@@ -1,0 +1,196 @@
+//! OTLP messages. A span is encoded once, when it is offered; a request is the envelope around such spans.
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::trace::v1::span;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+
+use super::protobuf::Writer;
+use crate::span::{Resource, Span, SpanKind, Status, Value};
+
+/// `ExportTraceServiceRequest.resource_spans`.
+const RESOURCE_SPANS: u32 = 1;
+/// `ResourceSpans.scope_spans`.
+const SCOPE_SPANS: u32 = 2;
+/// `ScopeSpans.spans`.
+const SPANS: u32 = 2;
+/// `SpanFlags`: the next bit says something.
+const HAS_IS_REMOTE: u32 = 0x100;
+/// `SpanFlags`: the parent is in another process.
+const IS_REMOTE: u32 = 0x200;
+
+/// `Status.StatusCode`.
+const STATUS_CODE_ERROR: u64 = 2;
+/// What a span takes, texts aside: ids, times, flags, kind.
+const SPAN_HEADROOM: usize = 128;
+/// What an attribute takes, its texts aside: at most four field heads.
+const ATTRIBUTE_HEADROOM: usize = 16;
+
+/// One span in wire form: the `spans` field of an OTLP `ScopeSpans`, key and length included, so that a batch is
+/// made by concatenation and its size is known beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedSpan(Box<[u8]>);
+
+impl EncodedSpan {
+    /// `field` is a whole `ScopeSpans.spans` field.
+    pub fn from_field(field: Vec<u8>) -> Self {
+        Self(field.into_boxed_slice())
+    }
+
+    /// Bytes that this span adds to a request and to the queue.
+    #[allow(clippy::len_without_is_empty)] // A field has at least its key.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The field.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Encodes a span for the queue, in one pass and without the generated types, whose copies of every text cost four times as
+/// much as the rest of a sampled request. Without `tracestate` the whole `trace_state` stays empty, and with it `th` and `rv`.
+///
+/// OTLP 1.x, `opentelemetry/proto/trace/v1/trace.proto`, message `Span`; the field numbers stand beside their names.
+pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
+    let remote = if span.parent_remote { IS_REMOTE } else { 0 };
+    let mut message = Writer::with_capacity(SPAN_HEADROOM.saturating_add(texts(span)));
+    message.bytes(1, &span.trace_id.to_bytes()); // trace_id
+    message.bytes(2, &span.span_id.to_bytes()); // span_id
+    if let Some(members) = span.tracestate.as_deref().filter(|members| tracestate && !members.is_empty()) {
+        message.bytes(3, members.as_bytes()); // trace_state
+    }
+    if let Some(parent) = span.parent_id {
+        message.bytes(4, &parent.to_bytes()); // parent_span_id
+    }
+    message.bytes(5, span.name.as_bytes()); // name
+    let kind = match span.kind {
+        SpanKind::Server => span::SpanKind::Server,
+        SpanKind::Client => span::SpanKind::Client,
+    };
+    message.varint(6, kind as u64); // kind
+    message.fixed64(7, span.start_unix_nanos); // start_time_unix_nano
+    message.fixed64(8, span.end_unix_nanos); // end_time_unix_nano
+    for (key, value) in &span.attributes {
+        attribute(&mut message, 9, key, value); // attributes
+    }
+    if let Status::Error { description } = &span.status {
+        let text = if description.is_empty() { 0 } else { Writer::bytes_len(2, description.len()) };
+        message.message(15, text.saturating_add(Writer::varint_len(3, STATUS_CODE_ERROR))); // status
+        if !description.is_empty() {
+            message.bytes(2, description.as_bytes()); // message
+        }
+        message.varint(3, STATUS_CODE_ERROR); // code
+    }
+    message.fixed32(16, u32::from(span.flags.bits()) | HAS_IS_REMOTE | remote); // flags
+
+    let message = message.into_bytes();
+    let mut field = Writer::with_capacity(Writer::bytes_len(SPANS, message.len()));
+    field.bytes(SPANS, &message);
+    EncodedSpan::from_field(field.into_bytes())
+}
+
+/// Bytes that the texts of a span take, with what surrounds them, or a little more.
+fn texts(span: &Span<'_>) -> usize {
+    let attributes = span.attributes.iter().map(|(key, value)| {
+        let text = match value {
+            Value::Text(text) => text.len(),
+            Value::TextArray(texts) => texts
+                .iter()
+                .fold(0_usize, |sum, text| sum.saturating_add(text.len()).saturating_add(ATTRIBUTE_HEADROOM)),
+            Value::Int(_) | Value::Bool(_) | Value::Double(_) => 0,
+        };
+        key.len().saturating_add(text).saturating_add(ATTRIBUTE_HEADROOM)
+    });
+    let tracestate = span.tracestate.as_ref().map_or(0, String::len);
+    attributes.fold(span.name.len().saturating_add(tracestate), usize::saturating_add)
+}
+
+/// A `KeyValue` with an `AnyValue` in it. `opentelemetry/proto/common/v1/common.proto`.
+fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>) {
+    let size = match value {
+        Value::Text(text) => Writer::bytes_len(1, text.len()),
+        Value::Bool(value) => Writer::varint_len(2, u64::from(*value)),
+        Value::Int(value) => Writer::varint_len(3, value.cast_unsigned()),
+        Value::Double(_) => Writer::FIXED64_LEN,
+        Value::TextArray(texts) => Writer::bytes_len(5, array_len(texts)),
+    };
+    out.message(tag, Writer::bytes_len(1, key.len()).saturating_add(Writer::bytes_len(2, size)));
+    out.bytes(1, key.as_bytes()); // key
+    out.message(2, size); // value
+    match value {
+        Value::Text(text) => out.bytes(1, text.as_bytes()), // string_value
+        Value::Bool(value) => out.varint(2, u64::from(*value)), // bool_value
+        Value::Int(value) => out.varint(3, value.cast_unsigned()), // int_value
+        Value::Double(value) => out.fixed64(4, value.to_bits()), // double_value
+        Value::TextArray(texts) => {
+            out.message(5, array_len(texts)); // array_value
+            for text in texts {
+                out.message(1, Writer::bytes_len(1, text.len())); // values
+                out.bytes(1, text.as_bytes()); // string_value
+            }
+        }
+    }
+}
+
+fn array_len(texts: &[Cow<'_, str>]) -> usize {
+    let value = |text: &Cow<'_, str>| Writer::bytes_len(1, Writer::bytes_len(1, text.len()));
+    texts.iter().map(value).fold(0, usize::saturating_add)
+}
+
+/// What surrounds the spans of a request: whose they are and who recorded them.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The `resource` field of `ResourceSpans`.
+    resource: Vec<u8>,
+    /// The `scope` field of `ScopeSpans`.
+    scope: Vec<u8>,
+}
+
+impl Envelope {
+    /// The envelope of this resource.
+    pub fn new(resource: &Resource) -> Self {
+        let mut attributes = Writer::with_capacity(1024);
+        for (key, value) in resource.attributes() {
+            attribute(&mut attributes, 1, key, value); // Resource.attributes
+        }
+        let mut resource = Writer::with_capacity(1024);
+        resource.bytes(1, &attributes.into_bytes()); // ResourceSpans.resource
+        let mut name = Writer::with_capacity(64);
+        name.bytes(1, env!("CARGO_PKG_NAME").as_bytes()); // InstrumentationScope.name
+        name.bytes(2, env!("CARGO_PKG_VERSION").as_bytes()); // InstrumentationScope.version
+        let mut scope = Writer::with_capacity(64);
+        scope.bytes(1, &name.into_bytes()); // ScopeSpans.scope
+        Self { resource: resource.into_bytes(), scope: scope.into_bytes() }
+    }
+
+    /// The most that the envelope adds to the spans of a request, bytes.
+    pub fn overhead(&self) -> usize {
+        const HEADS: usize = 2 * (1 + 5); // Two fields below 2^35 bytes.
+        self.resource.len().saturating_add(self.scope.len()).saturating_add(HEADS)
+    }
+
+    /// Appends an `ExportTraceServiceRequest` with these spans, which are `bytes` long together.
+    pub fn wrap(&self, spans: &[EncodedSpan], bytes: usize, request: &mut Vec<u8>) {
+        let scope_spans = self.scope.len().saturating_add(bytes);
+        let resource_spans = self.resource.len().saturating_add(field_len(SCOPE_SPANS, scope_spans));
+        request.reserve(field_len(RESOURCE_SPANS, resource_spans));
+        encode_field_head(RESOURCE_SPANS, resource_spans, request);
+        request.extend_from_slice(&self.resource);
+        encode_field_head(SCOPE_SPANS, scope_spans, request);
+        request.extend_from_slice(&self.scope);
+        for span in spans {
+            request.extend_from_slice(span.as_bytes());
+        }
+    }
+}
+
+fn encode_field_head(tag: u32, len: usize, out: &mut Vec<u8>) {
+    encode_key(tag, WireType::LengthDelimited, out);
+    encode_varint(len as u64, out);
+}
+
+fn field_len(tag: u32, len: usize) -> usize {
+    key_len(tag).saturating_add(encoded_len_varint(len as u64)).saturating_add(len)
+}

@@ -1,0 +1,106 @@
+//! A configuration is taken up, or refused with words.
+
+use std::sync::Arc;
+
+use super::recall::Recall;
+use super::root::{Root, Work};
+use crate::central::{Central, Service};
+use crate::config::{self, Environment, OnInvalidConfig};
+use crate::door::{Host, Level};
+use crate::export::Exporter;
+use crate::identity::VERSION;
+use crate::policy::Policy;
+use crate::request;
+use crate::shared::SharedBudget;
+use crate::span::NodeMetadata;
+use crate::telemetry::{Metric, Metrics};
+
+/// Ticks are no rarer, because counters are shown on a tick, and no closer, because each enters every worker.
+const TICK_MS: std::ops::RangeInclusive<u64> = 100..=1000;
+
+/// What a host passes with a configuration.
+pub struct Setup {
+    /// The bytes of the configuration, or the host's reason for having none.
+    pub configuration: Result<Vec<u8>, crate::door::Refused>,
+    /// Environment variables.
+    pub environment: Environment,
+    /// What the proxy's bootstrap says of the node.
+    pub node: NodeMetadata,
+    /// The name of this filter in the proxy's configuration.
+    pub plugin: String,
+}
+
+impl Root {
+    /// Reads and checks the configuration; `false` refuses it. Says in the log what is wrong, and where.
+    pub(super) fn configure(&mut self, host: &impl Host, setup: Setup, metrics: &mut Metrics) -> bool {
+        let loaded = setup
+            .configuration
+            .as_ref()
+            .map_err(|status| format!("configuration refused: the host would not hand it over (status {})", status.0))
+            .and_then(|bytes| config::load(bytes, &setup.environment).map_err(|error| error.to_string()));
+        match loaded {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    host.log(Level::Warn, &format!("tracelift: {warning}"));
+                }
+                let ratio = loaded.policy.sampling.fallback.share();
+                self.take_up(host, loaded.policy, setup);
+                metrics.count(Metric::ConfigAccepted);
+                metrics.record(host, Metric::ConfigRatio, (ratio * 1e6).round() as u64);
+                true
+            }
+            Err(problem) => {
+                host.log(Level::Error, &format!("tracelift: {problem}"));
+                refuse(host, setup.environment.on_invalid_config().0, metrics)
+            }
+        }
+    }
+
+    fn take_up(&mut self, host: &impl Host, mut policy: Policy, setup: Setup) {
+        self.plugin = setup.plugin;
+        let resource = policy.resource.merge(&setup.node);
+        policy.attributes.service_name = resource.xray_service_name().to_owned();
+        let mut tick = policy.export.scheduled_delay_ms.clamp(*TICK_MS.start(), *TICK_MS.end());
+        if policy.upgrade.recall.enabled {
+            tick = tick.min(Recall::tick_ms(&policy.upgrade.recall));
+        }
+        self.scope.budget = SharedBudget::new(&self.plugin);
+        let service = Service::of(&resource);
+        self.scope.central = policy.xray.as_ref().map(|settings| match self.scope.central.take() {
+            Some(central) if central.is_for(settings, &service) => central,
+            _ => Box::new(Central::new(settings.clone(), service)),
+        });
+        if policy.shadow.is_some() {
+            self.scope.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
+        }
+        host.prepare(self.id(), &[request::wanted(policy.span_kind, false), request::wanted(policy.span_kind, true)]);
+        match &mut self.work {
+            // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
+            Some(work) => {
+                work.exporter.reconfigure(policy.export.clone(), &resource);
+                work.policy = Arc::new(policy);
+            }
+            None => {
+                let mut exporter = Exporter::new(policy.export.clone(), &resource);
+                exporter.tell_time(host.now());
+                self.work = Some(Work::new(policy, exporter));
+            }
+        }
+        host.tick_every(u32::try_from(tick).unwrap_or(1000));
+        host.log(Level::Debug, &["tracelift ", VERSION, ": configured"].concat());
+    }
+}
+
+fn refuse(host: &impl Host, on_invalid: OnInvalidConfig, metrics: &mut Metrics) -> bool {
+    metrics.count(Metric::ConfigRefused);
+    match on_invalid {
+        OnInvalidConfig::Refuse => false,
+        OnInvalidConfig::PassThrough => {
+            let advice = "tracelift: PASSING EVERYTHING THROUGH, nothing is sampled or upgraded here, because \
+                          TRACELIFT_ON_INVALID_CONFIG=pass_through; correct the configuration above";
+            host.log(Level::Error, advice);
+            metrics.count(Metric::ConfigPassThrough);
+            true
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One root: a configuration in use, what its requests share, and the exporter that works for it.
+
+use std::sync::Arc;
+
+use crate::door::{Host, Level, Refused};
+use crate::export::{Answer, Counts, Exporter, RequestId};
+use crate::otlp::encode_span;
+use crate::policy::Policy;
+use crate::request::Scope;
+use crate::shared::{CallAnswer, Entropy, Tokens};
+use crate::span::Span;
+use crate::telemetry::{Metric, Metrics};
+
+/// Bytes of the span of an ordinary request.
+const ORDINARY_SPAN_BYTES: u64 = 700;
+/// Larger answers say nothing that we need; OTLP answers are a few bytes.
+pub(super) const ANSWER_BYTES: usize = 64 * 1024;
+/// Requests sent off in one callback at most, should an exporter never be satisfied.
+const SENDS_AT_ONCE: usize = 64;
+
+/// A root. Without a configuration in use every stream passes through.
+pub(super) struct Root {
+    pub(super) plugin: String,
+    pub(super) work: Option<Work>,
+    /// What its requests share.
+    pub(super) scope: Scope,
+    /// Spans made so far and their bytes.
+    made: (u64, u64),
+    /// What the metrics have seen of the exporter.
+    pub(super) published: Counts,
+    pub(super) published_pending: i64,
+    /// The host has asked for its end: nothing new is sent.
+    ending: bool,
+}
+
+/// A configuration in use.
+pub(super) struct Work {
+    pub(super) policy: Arc<Policy>,
+    pub(super) exporter: Exporter,
+    /// Requests whose answer is awaited.
+    calls: Tokens<RequestId>,
+}
+
+impl Work {
+    pub(super) fn new(policy: Policy, exporter: Exporter) -> Self {
+        Self { policy: Arc::new(policy), exporter, calls: Tokens::default() }
+    }
+
+    /// Logs the first failure of an episode and its end, never more.
+    fn report(&mut self, host: &impl Host) {
+        while let Some(event) = self.exporter.next_event() {
+            let level = if event.is_problem() { Level::Warn } else { Level::Info };
+            host.log(level, &format!("tracelift: {event}"));
+        }
+    }
+}
+
+impl Root {
+    pub(super) fn new(id: u32) -> Self {
+        Self {
+            plugin: String::new(),
+            work: None,
+            scope: Scope { root: id, mean_span_bytes: ORDINARY_SPAN_BYTES, ..Scope::default() },
+            made: (0, 0),
+            published: Counts::default(),
+            published_pending: 0,
+            ending: false,
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.scope.root
+    }
+
+    /// The configuration that streams of this root obey.
+    pub(super) fn policy(&self) -> Option<&Arc<Policy>> {
+        self.work.as_ref().map(|work| &work.policy)
+    }
+
+    /// Queues a span, or counts why not.
+    pub(super) fn offer(&mut self, span: &Span<'_>) {
+        if let Some(work) = &mut self.work {
+            let encoded = encode_span(span, work.policy.export.tracestate);
+            self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
+            self.scope.mean_span_bytes = self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES);
+            let _ = work.exporter.offer(encoded); // Counted by the exporter.
+        }
+    }
+
+    /// Enough is queued to send it now.
+    pub(super) fn batch_is_ready(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.exporter.batch_is_ready())
+    }
+
+    /// Sends what is due, or all there is (`force`). The root must be in effect.
+    pub(super) fn send(&mut self, host: &impl Host, now: u64, force: bool, entropy: &mut Entropy) {
+        let Some(work) = &mut self.work else { return };
+        for _ in 0..SENDS_AT_ONCE {
+            let Some(request) = work.exporter.poll(now, entropy.next_u64(host), force) else { break };
+            let headers = request.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            let headers: Vec<_> = headers.collect();
+            match host.call(&work.policy.export.cluster, &headers, &request.body, request.timeout_ms) {
+                Ok(token) => work.calls.add(token, request.id),
+                Err(Refused(status)) => work.exporter.refused(request.id, status, now, entropy.next_u64(host)),
+            }
+        }
+        work.report(host);
+    }
+
+    /// Whether this root made the call with that token.
+    pub(super) fn awaits(&self, token: u32) -> bool {
+        self.work.as_ref().is_some_and(|work| work.calls.awaits(token))
+    }
+
+    /// Takes an answer, and sends the next batch while the connection is warm.
+    pub(super) fn answered(
+        &mut self,
+        host: &impl Host,
+        token: u32,
+        answer: &CallAnswer,
+        metrics: &mut Metrics,
+        entropy: &mut Entropy,
+    ) {
+        let now = host.now();
+        let Some(work) = &mut self.work else { return };
+        let Some(id) = work.calls.take(token) else { return };
+        let (headers, trailers) = (answer.headers(), answer.trailers());
+        let answer = Answer { status: answer.status, headers: &headers, trailers: &trailers, body: &answer.body };
+        work.exporter.answered(id, answer, now, entropy.next_u64(host));
+        while let Some(duration_ms) = work.exporter.next_duration_ms() {
+            metrics.record(host, Metric::ExportDuration, duration_ms);
+        }
+        if !self.ending {
+            self.send(host, now, false, entropy);
+        }
+    }
+
+    /// The host has no more use for this root.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// Whether [`Self::end`] was called.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// Whether answers are outstanding.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| 0 < work.exporter.counts().in_flight)
+    }
+
+    /// Whether this root works for the same filter, so that it exports what the other leaves behind.
+    pub(super) fn succeeds(&self, ending: &Self) -> bool {
+        match (&self.work, &ending.work) {
+            (Some(_), Some(_)) => !self.ending && self.plugin == ending.plugin,
+            _ => false,
+        }
+    }
+
+    /// Takes over the queue of a root that ends.
+    pub(super) fn adopt(&mut self, ending: &mut Self) {
+        if let (Some(ours), Some(theirs)) = (&mut self.work, &mut ending.work) {
+            ours.exporter.adopt(&mut theirs.exporter);
+        }
+    }
+
+    /// The root is gone: what it still holds cannot be answered any more.
+    pub(super) fn close(&mut self) {
+        if let Some(work) = &mut self.work {
+            work.exporter.close();
+        }
+    }
+}

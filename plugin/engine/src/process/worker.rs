@@ -1,0 +1,274 @@
+//! One worker: its roots (one for each listener and configuration), its streams, and what they share.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use super::configuration::Setup;
+use super::recall::Recall;
+use super::root::{self, Root};
+use crate::central;
+use crate::door::{Exchange, Host, Side};
+use crate::request::{self, Answered, Ended, Held, Parts, RequestContext};
+use crate::shared::{Arrival, CallAnswer, Entropy, Extent};
+use crate::telemetry::{Metric, Metrics};
+use crate::upgrade::Calls;
+
+/// State of one worker, which has one thread.
+#[derive(Default)]
+pub struct Worker {
+    roots: Vec<Root>,
+    streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
+    /// Streams that are done and may still be logged, in that order.
+    unlogged: VecDeque<u32>,
+    metrics: Metrics,
+    entropy: Entropy,
+    recall: Recall,
+}
+
+/// Streams that may wait for a host to log them after they are done.
+const UNLOGGED: usize = 64;
+
+impl Worker {
+    /// `parent` 0 makes a root, everything else a stream of that root.
+    pub fn context_created(&mut self, context: u32, parent: u32) {
+        if parent == 0 {
+            if self.root(context).is_none() {
+                self.roots.push(Root::new(context));
+            }
+        } else {
+            self.streams.insert(context, RequestContext::new(parent));
+        }
+    }
+
+    /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
+    pub fn configure(&mut self, host: &impl Host, root: u32, setup: Setup) -> bool {
+        self.context_created(root, 0);
+        let Self { roots, metrics, recall, .. } = self;
+        let root = roots.iter_mut().find(|candidate| candidate.id() == root);
+        let accepted = root.is_some_and(|root| {
+            let accepted = root.configure(host, setup, metrics);
+            if root.policy().is_some_and(|policy| policy.upgrade.recall.enabled) {
+                recall.start(host);
+            }
+            accepted
+        });
+        metrics.flush(host);
+        accepted
+    }
+
+    /// Sends what is due and shows the counts.
+    pub fn tick(&mut self, host: &impl Host, root: u32) {
+        let Self { roots, metrics, entropy, streams, recall, .. } = self;
+        let now = host.now();
+        let policy = roots.iter().find(|candidate| candidate.id() == root).and_then(Root::policy).map(Arc::clone);
+        if let Some(policy) = policy {
+            recall
+                .tick(host, &policy.upgrade.recall, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
+        if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
+            root.send(host, now, false, entropy);
+            if let Some(central) = &mut root.scope.central {
+                central.tick(host, entropy, metrics);
+            }
+            root.publish(metrics);
+            root.publish_pending(streams.values(), metrics);
+        }
+        metrics.flush(host);
+    }
+
+    /// Whether a context is a stream of a root that does anything: for others no header is read.
+    fn serves(&self, context: u32) -> bool {
+        let stream = self.streams.get(&context);
+        stream.and_then(|stream| self.root(stream.root())).is_some_and(|root| root.work.is_some())
+    }
+
+    /// `None` for a context that was never created, or whose root passes everything through.
+    fn parts<'a, X: Exchange>(
+        &'a mut self,
+        exchange: &'a X,
+        context: u32,
+    ) -> Option<(Parts<'a, X>, &'a mut RequestContext)> {
+        let Self { roots, streams, metrics, entropy, .. } = self;
+        let context = streams.get_mut(&context)?;
+        let Root { work, scope, .. } = roots.iter_mut().find(|root| root.id() == context.root())?;
+        let policy = &work.as_ref()?.policy;
+        Some((Parts { exchange, scope, policy, metrics, entropy }, context))
+    }
+
+    /// The head of a request. `true`: it was answered here and goes no further.
+    pub fn request_headers(&mut self, exchange: &impl Exchange, context: u32) -> bool {
+        self.serves(context)
+            && exchange.headers(Side::Request, |headers| {
+                let Some((mut parts, context)) = self.parts(exchange, context) else { return false };
+                request::requested(&mut parts, context, headers)
+            })
+    }
+
+    /// The head of an answer, or its trailers.
+    pub fn answered(&mut self, exchange: &impl Exchange, context: u32, which: Answered) {
+        if self.serves(context) {
+            exchange.headers(which.side(), |headers| {
+                if let Some((mut parts, context)) = self.parts(exchange, context) {
+                    request::answered(&mut parts, context, which, headers);
+                }
+            });
+        }
+    }
+
+    /// The last byte of an answer's body has passed.
+    pub fn response_body_ended(&mut self, context: u32) {
+        if let Some(context) = self.streams.get_mut(&context) {
+            context.body_ended();
+        }
+    }
+
+    /// The end of a stream. Its span is exported, held or forgotten.
+    pub fn log(&mut self, exchange: &impl Exchange, id: u32) {
+        let Some(mut context) = self.streams.remove(&id) else { return };
+        let Self { roots, metrics, entropy, recall, .. } = self;
+        let Some(root) = roots.iter_mut().find(|root| root.id() == context.root()) else { return };
+        let Root { work: Some(work), scope, .. } = &mut *root else { return };
+        let mut parts = Parts { exchange, scope, policy: &work.policy, metrics, entropy };
+        let host = exchange.host();
+        match request::ended(&mut parts, &mut context, |trace_id| recall.is_recent(trace_id)) {
+            Ended::Dropped => return,
+            Ended::Held(held) => return recall.hold(held),
+            Ended::Kept(held) => recall.keep(host, held, &mut |held: &Held, calls| {
+                held.spans(calls, &mut |span| root.offer(&span));
+            }),
+        }
+        if root.batch_is_ready() {
+            let id_of_root = root.id();
+            // The answer must outlive this stream, so the request is the root's.
+            if host.as_root(id_of_root, id, || root.send(host, host.now(), false, entropy)).is_err() {
+                metrics.count(Metric::HostcallFailed);
+            }
+        }
+    }
+
+    /// The answer to a call of ours, or its absence.
+    pub fn call_answered(&mut self, host: &impl Host, arrival: Arrival) {
+        let Self { roots, metrics, entropy, recall, .. } = self;
+        let token = arrival.token;
+        if recall.awaits(token) {
+            let answer = CallAnswer::read(host, arrival, Extent::default());
+            return recall.answered(host, token, &answer, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
+        let mut centrals = roots.iter_mut().filter_map(|root| root.scope.central.as_deref_mut());
+        if let Some(central) = centrals.find(|central| central.awaits(token)) {
+            let extent = Extent { body: central::ANSWER_BYTES, ..Extent::default() };
+            return central.answered(host, &CallAnswer::read(host, arrival, extent), entropy, metrics);
+        }
+        // Tokens are the worker's, not the root's; one that is not awaited was not ours.
+        let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
+        let extent = Extent { trailers: true, body: root::ANSWER_BYTES };
+        root.answered(host, token, &CallAnswer::read(host, arrival, extent), metrics, entropy);
+        if root.is_ending() {
+            let id = root.id();
+            if self.pass_on(host, id) {
+                self.forget(host, id);
+                host.done();
+            }
+        }
+    }
+
+    /// The last callback. A stream has nothing to wait for. A root passes its spans to its successor, or sends
+    /// them off, and stays (`false`) while answers are awaited; a host that exits does not wait.
+    pub fn done(&mut self, host: &impl Host, context: u32) -> bool {
+        let Self { roots, metrics, recall, .. } = self;
+        if !roots.iter().any(|root| root.id() == context) {
+            if self.streams.contains_key(&context) {
+                self.unlogged(context);
+            }
+            return true;
+        }
+        if roots.iter().all(|root| root.id() == context || root.is_ending()) {
+            recall.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
+        if let Some(root) = roots.iter_mut().find(|root| root.id() == context) {
+            root.end();
+            if let Some(central) = &mut root.scope.central {
+                central.end(host, metrics);
+            }
+        }
+        let finished = self.pass_on(host, context);
+        if finished {
+            self.forget(host, context);
+        }
+        finished
+    }
+
+    /// Moves what an ending root still has to where it can be exported; `true` when nothing is left to wait for.
+    fn pass_on(&mut self, host: &impl Host, ending: u32) -> bool {
+        let Some(index) = self.roots.iter().position(|root| root.id() == ending) else { return true };
+        let mut ending = self.roots.swap_remove(index);
+        match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id()) {
+            Some(successor) => {
+                successor.adopt(&mut ending);
+                successor.publish(&mut self.metrics);
+            }
+            None => ending.send(host, host.now(), true, &mut self.entropy),
+        }
+        let finished = !ending.is_awaiting();
+        ending.publish(&mut self.metrics);
+        ending.publish_pending([].iter(), &mut self.metrics);
+        self.metrics.flush(host);
+        self.roots.push(ending);
+        finished
+    }
+
+    /// A root that needs no more time: nothing of it is left behind.
+    fn forget(&mut self, host: &impl Host, root: u32) {
+        if let Some(index) = self.roots.iter().position(|known| known.id() == root) {
+            let mut ended = self.roots.swap_remove(index);
+            ended.close();
+            ended.publish(&mut self.metrics);
+            self.metrics.flush(host);
+        }
+    }
+
+    /// A stream that is done and was not logged. Hosts other than Envoy log it next; one that never does must not fill our
+    /// memory.
+    fn unlogged(&mut self, stream: u32) {
+        if UNLOGGED <= self.unlogged.len()
+            && let Some(oldest) = self.unlogged.pop_front()
+        {
+            self.streams.remove(&oldest);
+        }
+        self.unlogged.push_back(stream);
+    }
+
+    fn root(&self, id: u32) -> Option<&Root> {
+        self.roots.iter().find(|root| root.id() == id)
+    }
+}
+
+/// Queues the span of a stream that ended earlier: with the root that it ran under, or one that is still there.
+fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
+    let own = roots.iter().position(|root| root.id() == held.root && !root.is_ending());
+    let at = own.or_else(|| roots.iter().position(|root| root.work.is_some() && !root.is_ending()));
+    if let Some(root) = at.and_then(|at| roots.get_mut(at)) {
+        held.spans(calls, &mut |span| root.offer(&span));
+    }
+}
+
+/// Context ids count up: any spread will do, and the standard hasher is four times the work.
+#[derive(Default)]
+pub struct ContextHasher(u64);
+
+impl Hasher for ContextHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, id: u32) {
+        self.0 = (self.0 ^ u64::from(id)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}

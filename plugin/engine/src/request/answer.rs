@@ -1,0 +1,73 @@
+//! The head of an answer, or its trailers, which are a head that ends it: one path for both.
+
+use super::signal::{self, Source};
+use super::{Parts, RequestContext, admit, attributes, shadow};
+use crate::door::{Exchange, HeaderView, Refused, Side};
+use crate::http::{GrpcStatus, decimal};
+use crate::stream::Head;
+use crate::trace_context::XRAY;
+
+/// Which part of an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Its head.
+    Head {
+        /// Nothing follows.
+        end_of_stream: bool,
+    },
+    /// Its trailers.
+    Trailers,
+}
+
+impl Answered {
+    /// Where its headers are.
+    pub fn side(self) -> Side {
+        match self {
+            Self::Head { .. } => Side::Response,
+            Self::Trailers => Side::Trailers,
+        }
+    }
+}
+
+/// An answer came, or its trailers.
+pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    which: Answered,
+    headers: Result<V, Refused>,
+) {
+    let headers = parts.known(headers);
+    let Some(stream) = &mut context.stream else { return };
+    let status = match which {
+        Answered::Head { .. } => headers.first(":status").and_then(decimal),
+        Answered::Trailers => stream.status(),
+    };
+    let end_of_stream = which != Answered::Head { end_of_stream: false };
+    // gRPC has its status in the head only where that is all there is (trailers-only), always with HTTP 200.
+    let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
+    let grpc_status = if has_grpc_status { headers.first("grpc-status").map(GrpcStatus::from_header) } else { None };
+    let head = Head { status, grpc_status, end_of_stream };
+    let known = signal::verdict(parts, stream, &head, Source { which, headers });
+    let verdict = known.map(|it| it.verdict);
+    let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
+    let flags = || attributes::response_flags(exchange);
+    let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    if let Some(shadow) = &mut context.shadow {
+        shadow::answered(parts, shadow, head, verdict);
+    }
+    parts.count_upgrade(upgrade);
+    if parts.policy.edge {
+        signal::strip(parts, which.side(), headers);
+    }
+    if upgrade.is_some() {
+        signal::announce(parts, stream, Some(which.side()), known.is_some_and(|it| it.by_answer));
+    } else if which != Answered::Trailers {
+        signal::answer_context(parts, stream);
+    }
+    if which != Answered::Trailers
+        && let Some(answer) = stream.xray_answer()
+        && exchange.replace(Side::Response, XRAY, &answer).is_err()
+    {
+        parts.failed();
+    }
+}

@@ -1,0 +1,111 @@
+//! The end of a stream: the one callback that sees everything, for every stream, also one that never had a request or an
+//! answer.
+
+use std::sync::Arc;
+
+use super::facts::Facts;
+use super::{Held, Parts, RequestContext, admit, attributes, head, shadow, signal};
+use crate::door::{Exchange, Host, Side};
+use crate::http::ResponseFlags;
+use crate::span::KindSetting;
+use crate::stream::{Stream, Upgrade};
+use crate::trace_context::TraceId;
+use crate::upgrade::Trigger;
+
+/// What becomes of a stream that has ended.
+pub enum Ended {
+    /// Nothing: it stays dropped.
+    Dropped,
+    /// Its span is exported.
+    Kept(Box<Held>),
+    /// Its span is held, in case that its trace is recalled.
+    Held(Box<Held>),
+}
+
+/// The stream has ended. `is_recent` says whether a trace was upgraded in this process a moment ago.
+pub fn ended<X: Exchange>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    is_recent: impl FnOnce(TraceId) -> bool,
+) -> Ended {
+    if context.stream.is_none() {
+        if context.is_recall {
+            return Ended::Dropped;
+        }
+        let exchange = parts.exchange;
+        exchange.headers(Side::Request, |headers| head::begin_late(parts, context, headers));
+    }
+    let Some(mut stream) = context.stream.take() else { return Ended::Dropped };
+    let (read, complete) = finish(parts, context, &mut stream);
+    let mut held = false;
+    let recall = &parts.policy.upgrade.recall;
+    if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
+        held = !is_recent(stream.trace_id());
+        if !held {
+            parts.count_upgrade(Some(Upgrade::Upgraded(Trigger::Recall)));
+        }
+    }
+    let Some(keep) = stream.keep() else { return Ended::Dropped };
+    let central = parts.scope.central.as_ref().zip(context.xray_rule);
+    let xray_rule = central.and_then(|(central, rule)| central.name(rule));
+    let root = context.root;
+    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, read, complete, xray_rule);
+    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts });
+    if held {
+        return Ended::Held(span);
+    }
+    show_decision(parts.exchange, keep.trigger);
+    Ended::Kept(span)
+}
+
+/// Judges the end. Returns the response flags, where they were read, and whether the answer was whole.
+fn finish<X: Exchange>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    stream: &mut Stream,
+) -> (Option<ResponseFlags>, bool) {
+    let exchange = parts.exchange;
+    let mut shadow = context.shadow.take();
+    let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
+    let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
+    let tunnel = wants_flags && !stream.is_complete() && is_tunnel(exchange);
+    let read = wants_flags.then(|| attributes::response_flags(exchange));
+    // One side has to hang up first: that is how a tunnel ends.
+    let ended = |flags: &ResponseFlags| tunnel && *flags == ResponseFlags::DOWNSTREAM_DISCONNECT;
+    let flags = read.filter(|flags| !ended(flags)).unwrap_or_default();
+    let ending = stream.ending(flags, tunnel, now);
+    let (budget, rules) = (&mut parts.scope.budget, parts.policy.rules());
+    let upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));
+    if let Some(shadow) = &mut shadow {
+        shadow::ended(parts, shadow, stream, &ending);
+    }
+    parts.count_upgrade(upgrade);
+    if upgrade.is_some() {
+        signal::announce(parts, stream, None, false);
+    }
+    if parts.scope.central.is_some() {
+        count_for_rule(parts, context, stream, parts.policy.span_kind);
+    }
+    (read, ending.complete)
+}
+
+/// Counts the end of a request whose trace was decided by an X-Ray rule that wants to know of failures.
+#[inline(never)]
+fn count_for_rule<X: Exchange>(parts: &mut Parts<'_, X>, context: &RequestContext, stream: &Stream, kind: KindSetting) {
+    let (Some(central), Some(rule)) = (&mut parts.scope.central, context.xray_rule) else { return };
+    // An outbound hop counts what began there: everything else was counted on the way in.
+    if central.boosts(rule) && (!stream.has_parent() || !attributes::is_client(parts.exchange, kind)) {
+        central.ended(rule, stream.failed(), stream.decision().sampled);
+    }
+}
+
+/// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.
+fn is_tunnel(exchange: &impl Exchange) -> bool {
+    exchange.header(Side::Request, ":method", |method| method == Some(b"CONNECT"))
+}
+
+/// For access logs: `%FILTER_STATE(wasm.tracelift.decision:PLAIN)%`. A dropped request has none and prints `-`.
+fn show_decision(exchange: &impl Exchange, trigger: Option<Trigger>) {
+    let decision = trigger.map_or_else(|| "sampled".to_owned(), |trigger| ["upgraded.", trigger.name()].concat());
+    exchange.note("tracelift.decision", &decision);
+}

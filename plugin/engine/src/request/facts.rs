@@ -1,0 +1,228 @@
+//! What is known of a finished stream, read from the host only for a stream that is exported or held: in wasm each value costs
+//! about a microsecond.
+
+use std::sync::Arc;
+
+use super::attributes::Attributes;
+use super::headers::join;
+use crate::door::{Attribute, Exchange, Host, Side};
+use crate::http::ResponseFlags;
+use crate::http::pairs::{self, Pairs};
+use crate::policy::Policy;
+use crate::span::{self, HttpFacts, Identity, Kinds, Provenance, Span, SpanKind};
+use crate::stream::Keep;
+use crate::trace_context::{HeaderEdit, TraceState};
+use crate::upgrade::recall::wire;
+use crate::upgrade::{CallFacts, Calls};
+
+/// Everything that was read, owned, so that the spans can borrow it.
+pub struct Facts {
+    request: Vec<u8>,
+    response: Vec<u8>,
+    attributes: Attributes,
+    status: Option<u16>,
+    complete: bool,
+    trust_forwarded: bool,
+    xray_rule: Option<String>,
+    ended: u64,
+}
+
+impl Facts {
+    /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
+    /// `flags` are its response flags, if they were read already.
+    pub fn read(
+        exchange: &impl Exchange,
+        (root, policy): (u32, &Policy),
+        keep: &Keep,
+        flags: Option<ResponseFlags>,
+        complete: bool,
+        xray_rule: Option<String>,
+    ) -> Self {
+        let ended = exchange.host().now();
+        let mut attributes = Attributes::read(exchange, root, policy.span_kind, flags, complete);
+        let request = exchange.copied(Side::Request);
+        let response =
+            if policy.attributes.response_headers.is_empty() { Vec::new() } else { exchange.copied(Side::Response) };
+        // The address that was connected to names the server only where the client did not.
+        let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
+        if !authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host) {
+            attributes.read_destination(exchange);
+        }
+        Self {
+            status: if keep.status.is_some() { None } else { response_code(exchange) },
+            trust_forwarded: !policy.edge,
+            attributes,
+            request,
+            response,
+            xray_rule,
+            complete,
+            ended,
+        }
+    }
+
+    /// Makes the one span, or the two, that this stream becomes.
+    /// `calls` is what is known of the calls behind it.
+    pub fn spans(&self, keep: &Keep, policy: &Policy, calls: Option<Calls>, take: &mut dyn FnMut(Span<'_>)) {
+        let request = Pairs::all(&self.request);
+        let response = Pairs::all(&self.response);
+        let settings = &policy.attributes;
+        let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
+        let text = |text| self.attributes.text(text);
+        let facts = HttpFacts {
+            method: header(":method"),
+            path: header(":path"),
+            scheme: header(":scheme"),
+            authority: header(":authority").or_else(|| header("host")),
+            user_agent: header("user-agent"),
+            protocol: text(Attribute::Protocol),
+            forwarded: header("forwarded"),
+            forwarded_proto: header("x-forwarded-proto"),
+            forwarded_host: header("x-forwarded-host"),
+            trust_forwarded: self.trust_forwarded,
+            content_type: header("content-type"),
+            grpc_status: keep.grpc_status,
+            // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
+            status_code: keep.status.or(self.status).filter(|code| *code != 0),
+            response_flags: self.attributes.flags,
+            reset: !self.complete,
+            code_details: text(Attribute::CodeDetails),
+            source_address: text(Attribute::SourceAddress),
+            destination_address: text(Attribute::DestinationAddress),
+            upstream_address: text(Attribute::UpstreamAddress),
+            route_name: text(Attribute::RouteName),
+            cluster_name: text(Attribute::ClusterName),
+            transport_failure_reason: text(Attribute::TransportFailureReason),
+            request_headers: &listed(&settings.request_headers, &request),
+            response_headers: &listed(&settings.response_headers, &response),
+        };
+        let rule = policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str());
+        let provenance = Provenance {
+            reason: keep.reason.name(),
+            rule,
+            xray_rule: self.xray_rule.as_deref(),
+            trigger: keep.trigger,
+            adjusted_count: keep.adjusted_count,
+            calls,
+        };
+        let tracestate = exported_tracestate(&request, keep);
+        let identity = |span_id, parent_id, parent_remote| Identity {
+            trace_id: keep.trace_id,
+            span_id,
+            parent_id,
+            parent_remote,
+            flags: keep.flags,
+            tracestate: tracestate.clone(),
+            start_unix_nanos: self.attributes.started.unwrap_or(self.ended),
+            end_unix_nanos: self.ended,
+        };
+        let remote = keep.parent_id.is_some();
+        match (self.attributes.kinds(), keep.server_span_id) {
+            (Kinds::ServerAndClient, Some(server)) => {
+                take(span::build(
+                    settings,
+                    SpanKind::Server,
+                    identity(server, keep.parent_id, remote),
+                    &facts,
+                    &Provenance { calls: None, ..provenance },
+                ));
+                let client = identity(keep.span_id, Some(server), false);
+                take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
+            }
+            (Kinds::One(kind), _) => {
+                take(span::build(settings, kind, identity(keep.span_id, keep.parent_id, remote), &facts, &provenance));
+            }
+            (Kinds::ServerAndClient, None) => {
+                let server = identity(keep.span_id, keep.parent_id, remote);
+                take(span::build(settings, SpanKind::Server, server, &facts, &provenance));
+            }
+        }
+    }
+}
+
+/// What recall asks of a stream that has ended.
+impl Facts {
+    /// Whether the stream was a call to another instance, or held one.
+    pub fn is_call(&self) -> bool {
+        self.attributes.kinds() != Kinds::One(SpanKind::Server)
+    }
+
+    /// What the stream saw of its own call.
+    pub fn call(&self, keep: &Keep) -> CallFacts {
+        let flags = self.attributes.flags;
+        CallFacts {
+            reached: self.attributes.text(Attribute::UpstreamAddress).is_some()
+                && !flags.contains(ResponseFlags::CONNECTION_FAILURE),
+            sampled: keep.sent_sampled,
+            answered: keep.status.is_some() && !flags.failed(),
+            heard: keep.heard,
+        }
+    }
+
+    /// The instance that was called, if it can be asked.
+    pub fn destination(&self) -> Option<Arc<str>> {
+        let address =
+            self.attributes.text(Attribute::UpstreamAddress).filter(|address| wire::is_destination(address))?;
+        str::from_utf8(address).ok().map(Arc::from)
+    }
+
+    /// Unix nanoseconds.
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
+    /// Leaves of the headers what a span says.
+    pub fn compact(&mut self, policy: &Policy) {
+        const SAID: [&str; 10] = [
+            ":method",
+            ":path",
+            ":scheme",
+            ":authority",
+            "host",
+            "user-agent",
+            "forwarded",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "content-type",
+        ];
+        let listed = &policy.attributes.request_headers;
+        let said = |key: &[u8]| {
+            key == b"tracestate"
+                || SAID.iter().any(|name| name.as_bytes() == key)
+                || listed.iter().any(|name| name.as_bytes() == key)
+        };
+        let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| said(key)).collect();
+        self.request = pairs::encode(&kept);
+        self.request.shrink_to_fit();
+    }
+
+    /// Bytes on the heap, with what the allocator adds to each block.
+    pub fn bytes(&self) -> usize {
+        const BLOCK: usize = 16;
+        let blocks = [self.attributes.capacity(), self.request.capacity(), self.response.capacity()];
+        let blocks = blocks.into_iter().filter(|capacity| 0 < *capacity);
+        blocks.fold(0, |sum, capacity| sum.saturating_add(capacity).saturating_add(BLOCK))
+    }
+}
+
+/// What went upstream, with the probability that the exported span really has.
+fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8>> {
+    let lines = request.iter().filter(|(key, _)| *key == b"tracestate").map(|(_, value)| *value);
+    let propagated = join(lines).unwrap_or_default();
+    let state = TraceState::parse(&propagated).unwrap_or_else(|_| TraceState::empty());
+    match state.edit(keep.th, None) {
+        HeaderEdit::Replace(value) => Some(value),
+        HeaderEdit::Remove => None,
+        HeaderEdit::Keep => (!propagated.is_empty()).then_some(propagated),
+    }
+}
+
+/// The status that Envoy logs.
+fn response_code(exchange: &impl Exchange) -> Option<u16> {
+    exchange.number(Attribute::ResponseCode).and_then(|code| u16::try_from(code).ok())
+}
+
+/// The entries that the configuration lists; most list none.
+fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let is_listed = |key: &[u8]| names.iter().any(|name| name.as_bytes() == key);
+    entries.iter().filter(|(key, _)| is_listed(key)).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}

@@ -1,0 +1,154 @@
+//! The head of a request: the caller's context is read, the trace decided, and the context written for the upstream.
+
+use super::headers::Lines;
+use super::{Parts, RequestContext, recall, shadow, signal};
+use crate::door::{Exchange, HeaderView, Host, Refused, Side};
+use crate::policy::Policy;
+use crate::sampling::{Randomness, Reason, RequestFacts};
+use crate::shared::NewIds;
+use crate::stream::{Outgoing, Stream};
+use crate::telemetry::Metric;
+use crate::trace_context::{Extracted, extract, inject};
+
+/// The first rule that matches, of the live policy and of its shadow.
+#[derive(Clone, Copy, Default)]
+struct Matched {
+    live: Option<u16>,
+    shadow: Option<u16>,
+}
+
+/// The head of a request came. `true`: it was answered here and goes no further.
+pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    headers: Result<V, Refused>,
+) -> bool {
+    if context.stream.is_some() || context.is_recall {
+        return context.is_recall;
+    }
+    let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    let headers = parts.known(headers);
+    if extracted.recall && recall::answer(parts) {
+        context.is_recall = true;
+        return true;
+    }
+    let outgoing = begin(parts, context, matched, &extracted, headers);
+    let exchange = parts.exchange;
+    let mut refused = false;
+    let propagators = &parts.policy.propagators;
+    inject(propagators, &outgoing.context, outgoing.tracestate, &extracted, &mut |name, value| {
+        // Where traceparent stays as it was, tracestate must, too.
+        if refused {
+            return;
+        }
+        let result = match value {
+            Some(value) if extracted.lacks(name) => exchange.add(Side::Request, name, value),
+            Some(value) => exchange.replace(Side::Request, name, value),
+            None => exchange.remove(Side::Request, name),
+        };
+        refused = result.is_err();
+    });
+    if refused {
+        parts.metrics.count(Metric::HeadersNotSet);
+    }
+    false
+}
+
+/// A request that its codec refused: its headers, if there are any, are readable at its end for the first time.
+pub fn begin_late<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    headers: Result<V, Refused>,
+) {
+    let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    begin(parts, context, matched, &extracted, headers.unwrap_or(V::NONE));
+}
+
+/// Which rules match, and the caller's context.
+fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extracted) {
+    let sampling = &policy.sampling;
+    let shadow = policy.shadow_rules().map(|shadow| shadow.sampling).filter(|shadow| shadow.needs_request());
+    if sampling.needs_request() || shadow.is_some() {
+        let entries = headers.entries();
+        let facts = RequestFacts::of(&entries);
+        let shadow = shadow.and_then(|shadow| shadow.first_match(&facts));
+        let matched = Matched { live: sampling.first_match(&facts), shadow };
+        (matched, extract(&policy.propagators, &mut Lines(&entries[..])))
+    } else {
+        (Matched::default(), extract(&policy.propagators, &mut Lines(headers)))
+    }
+}
+
+/// Decides, and counts the decision.
+#[inline(always)] // It is called once for a request, and has much to pass and return.
+fn begin<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    matched: Matched,
+    extracted: &Extracted,
+    headers: V,
+) -> Outgoing {
+    let policy = parts.policy;
+    let rules = policy.rules();
+    let host = parts.exchange.host();
+    let timed = Stream::wants_clock(rules, matched.live)
+        || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));
+    let now = if timed { Some(host.now()) } else { None };
+    let (central, metrics) = (&mut parts.scope.central, &mut *parts.metrics);
+    let mut asked = false;
+    let mut xray_rule = None;
+    let choose = |randomness: Randomness| {
+        let central = central.as_deref_mut()?;
+        asked = true;
+        let entries = if central.has_rules() { headers.entries() } else { Vec::new() };
+        let choice = central.decide(host, &entries, randomness, metrics)?;
+        xray_rule = Some(choice.rule);
+        Some(choice.chosen())
+    };
+    let known = |trace_id| signal::forward(host, policy, trace_id);
+    let ids = &mut NewIds { entropy: parts.entropy, host, format: policy.trace_id_format };
+    let (stream, outgoing) = Stream::begin(rules, matched.live, extracted, now, choose, known, ids);
+    if let Some(central) = parts.scope.central.as_deref().filter(|_| !asked) {
+        xray_rule = central.rule_of(extracted);
+    }
+    context.xray_rule = xray_rule;
+    count(parts, &stream, extracted);
+    context.shadow = shadow::begin(parts, &stream, matched.shadow, extracted);
+    context.stream = Some(stream);
+    outgoing
+}
+
+fn count<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, extracted: &Extracted) {
+    let decision = stream.decision();
+    let metrics = &mut *parts.metrics;
+    metrics.count(match (decision.sampled, decision.reason) {
+        (true, Reason::Parent) => Metric::SampledByParent,
+        (true, Reason::Rule { .. }) => Metric::SampledByRule,
+        (true, Reason::Ratio) => Metric::SampledByRatio,
+        (true, Reason::XRay) => Metric::SampledByXRay,
+        (_, Reason::Upgraded) => Metric::SampledByUpgrade,
+        (false, Reason::Parent) => Metric::DroppedByParent,
+        (false, Reason::Rule { .. }) => Metric::DroppedByRule,
+        (false, Reason::XRay) => Metric::DroppedByXRay,
+        (false, Reason::Ratio) => Metric::DroppedByRatio,
+    });
+    for (metric, happened) in [
+        (Metric::Inconsistent, decision.inconsistent),
+        (Metric::Restarted, extracted.traceparent_invalid),
+        (Metric::TracestateDiscarded, extracted.tracestate.is_some() && !extracted.tracestate_valid),
+    ] {
+        if happened {
+            metrics.count(metric);
+        }
+    }
+}
+
+impl<X: Exchange> Parts<'_, X> {
+    /// Headers that the host would not show are counted, and count as none.
+    pub(super) fn known<'a, V: HeaderView<'a>>(&mut self, headers: Result<V, Refused>) -> V {
+        headers.unwrap_or_else(|_| {
+            self.failed();
+            V::NONE
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! The protocol of a request, one file a phase: in what order it is read, decided, written to, counted and kept.
+//!
+//! `head` -> `answer` -> `end`. Each may be missing and may come twice; a failure increments a counter and lets the request
+//! continue.
+
+mod answer;
+mod attributes;
+mod context;
+mod end;
+mod facts;
+mod head;
+mod headers;
+mod held;
+mod recall;
+mod shadow;
+mod signal;
+mod signs;
+
+use std::sync::Arc;
+
+pub use answer::{Answered, answered};
+pub use attributes::wanted;
+pub use context::RequestContext;
+pub use end::{Ended, ended};
+pub use head::requested;
+pub use held::Held;
+pub use shadow::Outcome;
+
+use crate::central::Central;
+use crate::door::Exchange;
+use crate::policy::Policy;
+use crate::shared::{Entropy, Limit, SharedBudget};
+use crate::stream::Upgrade;
+use crate::telemetry::{Metric, Metrics};
+use crate::upgrade::{Budget, Trigger};
+
+/// What the requests of one root share.
+#[derive(Default)]
+pub struct Scope {
+    /// The root.
+    pub root: u32,
+    /// How many traces a second are upgraded.
+    pub budget: SharedBudget,
+    /// The same of the shadow policy.
+    pub shadow_budget: SharedBudget,
+    /// X-Ray's sampling rules, where they are to decide.
+    pub central: Option<Box<Central>>,
+    /// Upgrade signals of upstreams.
+    pub signals: Limit,
+    /// Traces that other instances recalled.
+    pub recalls: Limit,
+    /// Mean size of the spans made so far, in bytes.
+    pub mean_span_bytes: u64,
+}
+
+/// What a callback of one stream works with.
+pub struct Parts<'a, X> {
+    /// The request.
+    pub exchange: &'a X,
+    /// What it shares with others of its root.
+    pub scope: &'a mut Scope,
+    /// What it obeys.
+    pub policy: &'a Arc<Policy>,
+    /// Counts of this worker.
+    pub metrics: &'a mut Metrics,
+    /// Randomness of this worker.
+    pub entropy: &'a mut Entropy,
+}
+
+impl<X: Exchange> Parts<'_, X> {
+    /// A hostcall failed and cost at most a detail.
+    fn failed(&mut self) {
+        self.metrics.count(Metric::HostcallFailed);
+    }
+
+    fn count_upgrade(&mut self, upgrade: Option<Upgrade>) {
+        match upgrade {
+            Some(Upgrade::Upgraded(trigger)) => self.metrics.count(upgraded(trigger)),
+            Some(Upgrade::Shed) => self.metrics.count(Metric::UpgradesShed),
+            Some(Upgrade::AlreadySampled) | None => {}
+        }
+    }
+}
+
+/// Charges the budget for a trigger.
+fn admit<X: Exchange>(exchange: &X, budget: &mut SharedBudget, limit: &Budget) -> bool {
+    budget.admit(limit, exchange.host())
+}
+
+/// The counter of an upgrade.
+pub fn upgraded(trigger: Trigger) -> Metric {
+    match trigger {
+        Trigger::HttpStatus(_) => Metric::UpgradedByHttpStatus,
+        Trigger::GrpcStatus(_) => Metric::UpgradedByGrpcStatus,
+        Trigger::ResponseFlags(_) => Metric::UpgradedByResponseFlags,
+        Trigger::Reset => Metric::UpgradedByReset,
+        Trigger::Latency => Metric::UpgradedByLatency,
+        Trigger::Signal => Metric::UpgradedBySignal,
+        Trigger::Recall => Metric::UpgradedByRecall,
+    }
+}

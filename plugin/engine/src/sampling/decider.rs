@@ -1,0 +1,81 @@
+//! The decision of the head, made once: the caller, then a rule of X-Ray, then a rule of the configuration, then its ratio.
+
+use super::decide::{Decision, Parent, decide};
+use super::policy::{Mode, Policy};
+use super::threshold::{Randomness, Threshold};
+use crate::trace_context::{CallerDecision, ParentContext, TraceId, TraceState};
+
+/// All that a decision goes by, besides the request's own context.
+#[derive(Clone, Copy, Debug)]
+pub struct Decider<'a> {
+    /// Mode, rules and ratio.
+    pub policy: &'a Policy,
+    /// What [`Policy::first_match`] said of the request.
+    pub rule: Option<u16>,
+    /// This is the mesh's outer listener: a caller's decision is not believed.
+    pub edge: bool,
+}
+
+/// What rules from outside of the configuration say of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The decision.
+    pub decision: Decision,
+    /// The `tracestate` list-member by which the hops below learn of the rule, if they should.
+    pub member: Option<Member>,
+}
+
+/// Key and value of a `tracestate` list-member.
+pub type Member = (&'static [u8], [u8; 16]);
+
+/// A decision, and how it came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The decision.
+    pub decision: Decision,
+    /// A caller had decided, and is believed; whether or not its decision holds here.
+    pub has_caller: bool,
+    /// As [`Chosen::member`].
+    pub member: Option<Member>,
+}
+
+impl Decider<'_> {
+    /// Decides. `central` is asked only where no caller's decision holds.
+    #[inline(always)] // A call with this much to pass and return would cost each request a hundred instructions.
+    pub fn decide(
+        &self,
+        parent: Option<&ParentContext>,
+        tracestate: &TraceState<'_>,
+        trace_id: TraceId,
+        central: impl FnOnce(Randomness) -> Option<Chosen>,
+    ) -> Decided {
+        // Half of all requests bring no tracestate: nothing is built to say that nothing is in it.
+        let (th, rv) = if tracestate.is_empty() {
+            (None, None)
+        } else {
+            let ot = tracestate.ot();
+            (ot.th, ot.rv)
+        };
+        let randomness = rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
+        let caller = self.caller(parent);
+        let has_caller = caller.is_some();
+        if !has_caller || self.policy.mode == Mode::Independent {
+            if let Some(Chosen { decision, member }) = central(randomness) {
+                return Decided { decision, has_caller, member };
+            }
+        }
+        let caller = caller.map(|sampled| Parent { sampled, threshold: th.and_then(Threshold::from_bits) });
+        let decision = decide(self.policy, self.rule, caller.as_ref(), trace_id, randomness);
+        Decided { decision, has_caller, member: None }
+    }
+
+    /// What the caller decided, where it is believed.
+    #[inline(always)] // As above.
+    fn caller(&self, parent: Option<&ParentContext>) -> Option<bool> {
+        parent.filter(|_| !self.edge).and_then(|parent| match parent.decision {
+            CallerDecision::Sampled => Some(true),
+            CallerDecision::NotSampled => Some(false),
+            CallerDecision::Deferred => None,
+        })
+    }
+}

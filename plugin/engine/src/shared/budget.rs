@@ -1,0 +1,44 @@
+//! The upgrade budget of a process: one compare-and-swap slot that its workers share.
+
+use crate::door::{Host, Update};
+use crate::upgrade::Budget;
+
+/// Attempts against other workers before this one goes by its own count.
+const TRIES: usize = 8;
+
+/// Where the state of one budget is kept.
+#[derive(Default)]
+pub struct SharedBudget {
+    key: String,
+    /// The state as this worker last knew it; all there is where a host has no shared values.
+    arrival: u64,
+}
+
+impl SharedBudget {
+    /// The filters of that name in this process share the budget.
+    pub fn new(plugin: &str) -> Self {
+        let mut key = String::from("tracelift.budget.1.");
+        key.push_str(plugin);
+        Self { key, arrival: 0 }
+    }
+
+    /// Charges one trigger; `true` admits it.
+    pub fn admit(&mut self, budget: &Budget, host: &impl Host) -> bool {
+        let now = host.now();
+        let own = self.arrival;
+        let mut next = None;
+        let update = host.update(self.key.as_bytes(), TRIES, |shared| {
+            let known =
+                shared.map_or(own, |value| value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
+            next = budget.charge(known, now);
+            next.map(|next| next.to_le_bytes().to_vec())
+        });
+        if update == Update::Failed {
+            next = budget.charge(own, now);
+        }
+        if let Some(next) = next {
+            self.arrival = next;
+        }
+        next.is_some()
+    }
+}

@@ -1,0 +1,14 @@
+//! What the workers of a process share, over the door: budgets, verdicts on traces, the log of upgrades; and the randomness
+//! that each worker draws ahead.
+
+mod answer;
+mod budget;
+mod entropy;
+mod limit;
+pub mod upgrade_log;
+pub mod verdicts;
+
+pub use answer::{Arrival, CallAnswer, Extent, Tokens};
+pub use budget::SharedBudget;
+pub use entropy::{Entropy, NewIds};
+pub use limit::Limit;

@@ -1,0 +1,169 @@
+//! gRPC calls: whether a request is one, and whether the method that it names exists.
+
+use super::{HttpFacts, bounds};
+use crate::http::{GrpcStatus, ResponseFlags};
+
+/// What a span says of the method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method<'a> {
+    /// `package.Service/Method`, and the answer shows that the server knows it.
+    Known(&'a str),
+    /// A method by its form, but nothing shows that it exists: a caller may have made it up.
+    Claimed(&'a str),
+    /// The path is no method.
+    Malformed,
+}
+
+/// UNIMPLEMENTED: the server does not know the method.
+const UNIMPLEMENTED: u8 = 12;
+
+/// Flags that Envoy sets only once the request was on its way to an upstream: UT, UR, UC, SI, UMSDR, DT, UPE.
+const REACHED: u64 = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23;
+
+/// Whether the request's content type is gRPC's (`application/grpc`, with `+proto` and the like). gRPC-Web is not: its
+/// status is in the body.
+pub fn is_call(content_type: Option<&[u8]>) -> bool {
+    const TYPE: &[u8] = b"application/grpc";
+    let Some((start, rest)) = content_type.and_then(|value| value.split_at_checked(TYPE.len())) else { return false };
+    start.eq_ignore_ascii_case(TYPE) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+}
+
+/// The method that the call names.
+///
+/// Its name is of low cardinality only if the server knows it, so it counts as known when the upstream gave the answer and
+/// that is not UNIMPLEMENTED, when it began one with status 200, or when it had the request and broke off or was too slow.
+pub fn method<'a>(facts: &HttpFacts<'a>) -> Method<'a> {
+    let Some(name) = facts.path.and_then(parse) else { return Method::Malformed };
+    let unimplemented = facts.grpc_status.map(GrpcStatus::code) == Some(UNIMPLEMENTED);
+    let by_upstream = match facts.code_details {
+        Some(details) => details == b"via_upstream",
+        None => !facts.response_flags.failed(),
+    };
+    let answered = by_upstream && (facts.grpc_status.is_some() || facts.status_code == Some(200));
+    let began = facts.grpc_status.is_none() && facts.status_code == Some(200);
+    let reached = ResponseFlags::from_bits(facts.response_flags.bits() & REACHED) != ResponseFlags::default();
+    if !unimplemented && (answered || began || reached) { Method::Known(name) } else { Method::Claimed(name) }
+}
+
+/// Reads `/package.Service/Method`: exactly two segments of letters, digits and `_`, the first with dots between its parts.
+fn parse(path: &[u8]) -> Option<&str> {
+    let name = path.strip_prefix(b"/").filter(|name| name.len() <= bounds::GRPC_METHOD)?;
+    let slash = name.iter().position(|&byte| byte == b'/')?;
+    let (service, method) = (name.get(..slash)?, name.get(slash..)?.get(1..)?);
+    let part = |part: &[u8]| {
+        let starts = part.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+        starts && part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    let legal = service.split(|&byte| byte == b'.').all(part) && part(method);
+    str::from_utf8(name).ok().filter(|_| legal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_known_by_its_content_type() {
+        for (content_type, expected) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("Application/gRPC; charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/grpcfoo", false),
+            ("application/json", false),
+            ("application", false),
+            ("", false),
+        ] {
+            assert_eq!(is_call(Some(content_type.as_bytes())), expected, "{content_type}");
+        }
+        assert!(!is_call(None));
+        assert!(!is_call(Some(b"\xff")));
+    }
+
+    #[test]
+    fn a_method_has_two_segments_of_identifiers() {
+        for (path, expected) in [
+            ("/shop.v1.Cart/Add", Some("shop.v1.Cart/Add")),
+            ("/Cart/Add_2", Some("Cart/Add_2")),
+            ("/shop.Cart/Add?x=1", None),
+            ("/shop.Cart/Add/", None),
+            ("/shop.Cart/", None),
+            ("//Add", None),
+            ("/shop..Cart/Add", None),
+            ("/.Cart/Add", None),
+            ("/shop.Cart/1Add", None),
+            ("/shop.Cart/Ädd", None),
+            ("/shop.Cart/A.dd", None),
+            ("/shop.Cart", None),
+            ("shop.Cart/Add", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(path.as_bytes()), expected, "{path}");
+        }
+        let longest = format!("/{}/Add", "a".repeat(bounds::GRPC_METHOD - 4));
+        assert!(parse(longest.as_bytes()).is_some());
+        assert!(parse(format!("{longest}d").as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_method_is_known_only_by_its_answer() {
+        let call = HttpFacts { path: Some(b"/shop.Cart/Add"), status_code: Some(200), ..HttpFacts::default() };
+        let status = |code| GrpcStatus::from_code(code);
+        let upstream = Some(&b"via_upstream"[..]);
+        let reset = Some(&b"upstream_reset_after_response_started{protocol_error}"[..]);
+        for (facts, known) in [
+            (HttpFacts { grpc_status: status(0), code_details: upstream, ..call }, true),
+            (HttpFacts { grpc_status: status(13), code_details: upstream, ..call }, true),
+            (HttpFacts { grpc_status: status(12), code_details: upstream, ..call }, false),
+            (HttpFacts { grpc_status: status(0), ..call }, true),
+            (HttpFacts { status_code: Some(404), code_details: upstream, ..call }, false),
+            // Envoy's own answers: no healthy host, connect failure, refused by policy.
+            (
+                HttpFacts {
+                    grpc_status: status(14),
+                    code_details: Some(b"no_healthy_upstream"),
+                    response_flags: ResponseFlags::from_bits(0x2),
+                    ..call
+                },
+                false,
+            ),
+            (HttpFacts { grpc_status: status(14), response_flags: ResponseFlags::from_bits(0x8020), ..call }, false),
+            (HttpFacts { grpc_status: status(7), code_details: Some(b"rbac_access_denied"), ..call }, false),
+            // The upstream had the request: too slow, or broken off.
+            (
+                HttpFacts {
+                    grpc_status: status(4),
+                    code_details: Some(b"response_timeout"),
+                    response_flags: ResponseFlags::from_bits(0x4),
+                    ..call
+                },
+                true,
+            ),
+            (HttpFacts { code_details: reset, response_flags: ResponseFlags::from_bits(0x80_0000), ..call }, true),
+            // The client left: in the middle of a stream, and before any answer.
+            (
+                HttpFacts {
+                    code_details: Some(b"downstream_remote_disconnect"),
+                    response_flags: ResponseFlags::DOWNSTREAM_DISCONNECT,
+                    ..call
+                },
+                true,
+            ),
+            (
+                HttpFacts {
+                    status_code: None,
+                    code_details: Some(b"downstream_remote_disconnect"),
+                    response_flags: ResponseFlags::DOWNSTREAM_DISCONNECT,
+                    ..call
+                },
+                false,
+            ),
+        ] {
+            let expected = if known { Method::Known("shop.Cart/Add") } else { Method::Claimed("shop.Cart/Add") };
+            assert_eq!(method(&facts), expected, "{facts:?}");
+        }
+        assert_eq!(method(&HttpFacts::default()), Method::Malformed);
+    }
+}

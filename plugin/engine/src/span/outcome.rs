@@ -1,0 +1,250 @@
+//! How a stream ended, as the conventions tell it: span status, its description, `error.type`.
+//!
+//! OpenTelemetry semantic conventions, HTTP spans "Status" and gRPC. A caller that leaves on its own (DC, DR) is no error of
+//! either side: the status stays unset, and `error.type` says `client_disconnect`.
+
+use std::borrow::Cow;
+
+use super::semconv::OTHER;
+use super::{HttpFacts, SpanKind, Status, bounds};
+use crate::http::{GrpcStatus, ResponseFlags};
+
+/// Status and `error.type` of a span.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Span status.
+    pub status: Status,
+    /// Absent when nothing went wrong.
+    pub error_type: Option<Cow<'static, str>>,
+}
+
+/// The downstream's doing: DC and DR.
+const CALLER_LEFT: u64 = 1 << 14 | 1 << 27;
+
+/// Words for `error.type` where no code says it, the more telling flags first. `_OTHER` stands for any other flag.
+const WORDS: [(u64, &str); 9] = [
+    (1 << 26, "dns_failure"),                          // DF
+    (1 << 5, "connection_failure"),                    // UF
+    (1 << 2 | 1 << 16 | 1 << 19 | 1 << 22, "timeout"), // UT, SI, UMSDR, DT
+    (1 << 7 | 1 << 25, "overflow"),                    // UO, OM
+    (1 << 1, "no_healthy_upstream"),                   // UH
+    (1 << 8 | 1 << 24, "no_route"),                    // NR, NC
+    (1 << 17 | 1 << 18 | 1 << 23, "protocol_error"),   // IH, DPE, UPE
+    (1 << 3 | 1 << 4 | 1 << 6, "reset"),               // LR, UR, UC
+    (1 << 15, "retries_exhausted"),                    // URX
+];
+
+/// `error.type` of a caller that left.
+const CLIENT_DISCONNECT: &str = "client_disconnect";
+
+/// Judges the stream for one side of it; `grpc_status` is that of a gRPC call.
+pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> Outcome {
+    let left = facts.response_flags.bits() & CALLER_LEFT != 0;
+    let ours = ResponseFlags::from_bits(facts.response_flags.bits() & !CALLER_LEFT);
+    match (grpc_status, facts.status_code) {
+        (Some(status), _) if status.code() == CANCELLED && left => gone(),
+        (Some(status), _) if grpc_failed(kind, status) => error(Cow::Borrowed(status.name()), facts, Some(status)),
+        (_, Some(code)) if 500 <= code => error(code_text(code), facts, None),
+        _ if broke_off(facts, ours, left) => error(Cow::Borrowed(word(ours)), facts, None),
+        (_, Some(code)) if 400 <= code && kind == SpanKind::Client => error(code_text(code), facts, None),
+        _ if left => gone(),
+        _ => Outcome { status: Status::Unset, error_type: None },
+    }
+}
+
+const CANCELLED: u8 = 1;
+
+/// A client counts all but OK as failures, a server only what is its own: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED,
+/// INTERNAL, UNAVAILABLE, DATA_LOSS.
+fn grpc_failed(kind: SpanKind, status: GrpcStatus) -> bool {
+    match kind {
+        SpanKind::Client => status != GrpcStatus::OK,
+        SpanKind::Server => matches!(status.code(), 2 | 4 | 12..=15),
+    }
+}
+
+/// Whether the answer is missing or cut short, and not because the caller left. A 4xx that Envoy flags is its own whole
+/// answer (no route, a malformed request), unless the details say that the upstream's broke.
+fn broke_off(facts: &HttpFacts<'_>, ours: ResponseFlags, left: bool) -> bool {
+    let cut = facts.code_details.is_some_and(|details| details.starts_with(b"upstream_reset_after_response_started"));
+    cut || facts.status_code.is_none_or(|code| code < 400) && (ours.failed() || facts.reset && !left)
+}
+
+fn gone() -> Outcome {
+    Outcome { status: Status::Unset, error_type: Some(Cow::Borrowed(CLIENT_DISCONNECT)) }
+}
+
+fn error(error_type: Cow<'static, str>, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> Outcome {
+    let description = description(facts, grpc_status);
+    Outcome { status: Status::Error { description }, error_type: Some(error_type) }
+}
+
+/// What the code does not tell: why Envoy gave up, or the gRPC status, which X-Ray shows nowhere else.
+fn description(facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> String {
+    let mut text = flags_text(facts.response_flags);
+    let mut append = |bytes: &[u8]| {
+        if !bytes.is_empty() {
+            if !text.is_empty() {
+                bounds::push(&mut text, " ", bounds::DESCRIPTION);
+            }
+            bounds::push(&mut text, &bounds::text(bytes, bounds::DESCRIPTION), bounds::DESCRIPTION);
+        }
+    };
+    match local_details(facts) {
+        Some(details) => append(details),
+        None => append(facts.transport_failure_reason.unwrap_or_default()), // The details would have named it.
+    }
+    if let Some(status) = grpc_status {
+        append(b"gRPC status");
+        append(status.name().as_bytes());
+    }
+    text
+}
+
+/// Envoy's response code details, unless all they say is that the upstream answered.
+pub fn local_details<'a>(facts: &HttpFacts<'a>) -> Option<&'a [u8]> {
+    facts.code_details.filter(|details| !details.is_empty() && *details != b"via_upstream")
+}
+
+/// Short names joined by commas.
+pub fn flags_text(flags: ResponseFlags) -> String {
+    let mut text = String::new();
+    for name in flags.names() {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+    }
+    text
+}
+
+fn word(flags: ResponseFlags) -> &'static str {
+    let known = WORDS.iter().find(|(bits, _)| flags.bits() & bits != 0).map(|(_, word)| *word);
+    known.unwrap_or(if flags.failed() { OTHER } else { "reset" })
+}
+
+fn code_text(code: u16) -> Cow<'static, str> {
+    match code {
+        500 => Cow::Borrowed("500"),
+        503 => Cow::Borrowed("503"),
+        504 => Cow::Borrowed("504"),
+        _ => Cow::Owned(code.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONNECT: &[u8] =
+        b"upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}";
+
+    fn told(kind: SpanKind, facts: &HttpFacts<'_>) -> (Option<String>, String) {
+        let outcome = judge(kind, facts, facts.grpc_status);
+        let description = match outcome.status {
+            Status::Unset => None,
+            Status::Error { description } => Some(description),
+        };
+        (description, outcome.error_type.unwrap_or_default().into_owned())
+    }
+
+    #[test]
+    fn http_codes_are_judged_by_side() {
+        let upstream = HttpFacts { code_details: Some(b"via_upstream"), ..HttpFacts::default() };
+        let fine = || (None, String::new());
+        let failed = |error_type: &str| (Some(String::new()), error_type.to_owned());
+        for (code, server, client) in [
+            (101, fine(), fine()),
+            (200, fine(), fine()),
+            (302, fine(), fine()),
+            (404, fine(), failed("404")),
+            (429, fine(), failed("429")),
+            (499, fine(), failed("499")),
+            (500, failed("500"), failed("500")),
+            (503, failed("503"), failed("503")),
+            (599, failed("599"), failed("599")),
+            (999, failed("999"), failed("999")),
+        ] {
+            let facts = HttpFacts { status_code: Some(code), ..upstream };
+            assert_eq!(told(SpanKind::Server, &facts), server, "{code} on a server");
+            assert_eq!(told(SpanKind::Client, &facts), client, "{code} on a client");
+        }
+    }
+
+    #[test]
+    fn grpc_statuses_are_judged_by_side() {
+        for code in 0..=16 {
+            let grpc_status = GrpcStatus::from_code(code);
+            let facts = HttpFacts { status_code: Some(200), grpc_status, ..HttpFacts::default() };
+            let name = grpc_status.map_or("", GrpcStatus::name);
+            let failed = (Some(format!("gRPC status {name}")), name.to_owned());
+            let server = matches!(
+                name,
+                "UNKNOWN" | "DEADLINE_EXCEEDED" | "UNIMPLEMENTED" | "INTERNAL" | "UNAVAILABLE" | "DATA_LOSS"
+            );
+            let fine = (None, String::new());
+            assert_eq!(told(SpanKind::Server, &facts), if server { failed.clone() } else { fine.clone() }, "{name}");
+            assert_eq!(told(SpanKind::Client, &facts), if code == 0 { fine } else { failed }, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_envoy_did_is_in_the_description() {
+        let facts = |code: u16, flags, details| HttpFacts {
+            status_code: (code != 0).then_some(code),
+            response_flags: ResponseFlags::from_bits(flags),
+            code_details: Some(details),
+            ..HttpFacts::default()
+        };
+        let reset = b"upstream_reset_after_response_started{protocol_error}";
+        for (given, description, error_type) in [
+            (facts(503, 0x8020, CONNECT), Some(format!("UF,URX {}", String::from_utf8_lossy(CONNECT))), "503"),
+            (facts(503, 0x2, b"no_healthy_upstream"), Some("UH no_healthy_upstream".to_owned()), "503"),
+            (facts(504, 0x4, b"response_timeout"), Some("UT response_timeout".to_owned()), "504"),
+            (facts(503, 0, b"cluster_not_found"), Some("cluster_not_found".to_owned()), "503"),
+            (facts(200, 0x80_0000, reset), Some(format!("UPE {}", String::from_utf8_lossy(reset))), "protocol_error"),
+            (facts(404, 0x80_0000, reset), Some(format!("UPE {}", String::from_utf8_lossy(reset))), "protocol_error"),
+            (facts(0, 0x40, b""), Some("UC".to_owned()), "reset"),
+            (facts(0, 1 << 40, b""), Some(String::new()), "_OTHER"),
+            (facts(404, 0x100, b"route_not_found"), None, ""),
+            (facts(400, 0x4_0000, b"http1.codec_error"), None, ""),
+            (facts(418, 0, b"direct_response"), None, ""),
+            (facts(429, 0x800, b"request_rate_limited"), None, ""),
+        ] {
+            assert_eq!(told(SpanKind::Server, &given), (description, error_type.to_owned()), "{given:?}");
+        }
+        let unnamed =
+            HttpFacts { status_code: Some(503), transport_failure_reason: Some(b"TLS_error"), ..HttpFacts::default() };
+        assert_eq!(told(SpanKind::Client, &unnamed).0.as_deref(), Some("TLS_error"));
+    }
+
+    #[test]
+    fn a_caller_that_leaves_is_no_error_but_is_told() {
+        let left = HttpFacts {
+            response_flags: ResponseFlags::DOWNSTREAM_DISCONNECT,
+            code_details: Some(b"downstream_remote_disconnect"),
+            reset: true,
+            ..HttpFacts::default()
+        };
+        let gone = (None, "client_disconnect".to_owned());
+        for kind in [SpanKind::Server, SpanKind::Client] {
+            assert_eq!(told(kind, &left), gone);
+            assert_eq!(told(kind, &HttpFacts { status_code: Some(200), ..left }), gone);
+            assert_eq!(told(kind, &HttpFacts { grpc_status: GrpcStatus::from_code(1), ..left }), gone);
+            assert_eq!(told(kind, &HttpFacts { response_flags: ResponseFlags::from_bits(1 << 27), ..left }), gone);
+            // What had gone wrong before counts all the same.
+            assert_eq!(told(kind, &HttpFacts { status_code: Some(500), ..left }).1, "500");
+            let slow = HttpFacts { response_flags: ResponseFlags::from_bits(0x4004), ..left };
+            assert_eq!(told(kind, &slow).1, "timeout");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_its_end_is_a_reset() {
+        for status_code in [None, Some(200)] {
+            let facts = HttpFacts { status_code, reset: true, ..HttpFacts::default() };
+            assert_eq!(told(SpanKind::Server, &facts), (Some(String::new()), "reset".to_owned()));
+        }
+        assert_eq!(told(SpanKind::Server, &HttpFacts::default()), (None, String::new()));
+    }
+}

@@ -1,0 +1,385 @@
+//! One request's life as a state machine: facts in, effects out. Owns no host handle, reads no clock, cannot fail.
+//!
+//! `begin` -> `response` -> (`body_ended` | `trailers`) -> `end`. Each step may be missing and may come twice: a client
+//! that leaves never reaches a response, a codec error begins and ends at once.
+
+use crate::http::{GrpcStatus, ResponseFlags};
+use crate::policy::Rules;
+use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Threshold};
+use crate::span::KindSetting;
+use crate::trace_context::{
+    Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id, new_trace_id, xray,
+};
+use crate::upgrade::signal::Signal;
+use crate::upgrade::{Budget, Ending, Trigger, Verdict};
+
+/// One request between its first callback and its last.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    trace_id: TraceId,
+    /// The id that went upstream as parent-id.
+    span_id: SpanId,
+    /// The SERVER span's id where a stream becomes two spans, of which the CLIENT's went upstream.
+    server_span_id: Option<SpanId>,
+    parent_id: Option<SpanId>,
+    flags: TraceFlags,
+    decision: Decision,
+    rule: Option<u16>,
+    /// Unix nanoseconds; asked for only where a latency limit holds.
+    started: Option<u64>,
+    status: Option<u16>,
+    grpc_status: Option<GrpcStatus>,
+    complete: bool,
+    heard: bool,
+    trigger: Option<Triggered>,
+    /// The caller wrote `Sampled=?` and is to hear our decision.
+    asked: bool,
+}
+
+/// A trigger and what the budget said of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Triggered {
+    trigger: Trigger,
+    admitted: bool,
+}
+
+/// What goes upstream.
+pub struct Outgoing {
+    /// Ids and flags for every propagator.
+    pub context: OutgoingContext,
+    /// What becomes of `tracestate`.
+    pub tracestate: HeaderEdit,
+}
+
+/// The head of an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Head {
+    /// `:status`.
+    pub status: Option<u16>,
+    /// What `grpc-status` said, if it was there (trailers-only).
+    pub grpc_status: Option<GrpcStatus>,
+    /// Nothing follows.
+    pub end_of_stream: bool,
+}
+
+/// What a trigger did to a stream, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// A dropped stream is kept after all.
+    Upgraded(Trigger),
+    /// The budget was spent and the stream stays dropped.
+    Shed,
+    /// The head had sampled it already.
+    AlreadySampled,
+}
+
+/// A stream that is exported, and as what.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Trace of the span, or of both.
+    pub trace_id: TraceId,
+    /// The id that went upstream.
+    pub span_id: SpanId,
+    /// Set where the stream becomes a SERVER span with this id and a CLIENT child with `span_id`.
+    pub server_span_id: Option<SpanId>,
+    /// The caller's span.
+    pub parent_id: Option<SpanId>,
+    /// With `sampled` set: an exported span is sampled.
+    pub flags: TraceFlags,
+    /// What the exported span's tracestate says of its probability.
+    pub th: ThEdit,
+    /// Who decided, at the head.
+    pub reason: sampling::Reason,
+    /// The rule that matched, whether or not it decided.
+    pub rule: Option<u16>,
+    /// The trigger, if the budget admitted it.
+    pub trigger: Option<Trigger>,
+    /// How many requests this span stands for, where that is known.
+    pub adjusted_count: Option<f64>,
+    /// HTTP status, if there was one.
+    pub status: Option<u16>,
+    /// gRPC status, if there was one.
+    pub grpc_status: Option<GrpcStatus>,
+    /// The request went upstream with `sampled`.
+    pub sent_sampled: bool,
+    /// The answer said that the trace is kept there.
+    pub heard: bool,
+}
+
+impl Stream {
+    /// Reads the caller's context, decides, and says what goes upstream. `rule` is the first rule that matched; `now`
+    /// (Unix nanoseconds) is needed where [`Self::wants_clock`] says so. `central` is asked what X-Ray's rules say of a
+    /// request that no caller has decided, by the trace's randomness. `known` looks up what became of the trace in this
+    /// process; it is asked for calls of a dropped trace only.
+    pub fn begin(
+        rules: Rules<'_>,
+        rule: Option<u16>,
+        extracted: &Extracted,
+        now: Option<u64>,
+        central: impl FnOnce(Randomness) -> Option<Chosen>,
+        known: impl FnOnce(TraceId) -> Option<Verdict>,
+        ids: &mut impl Ids,
+    ) -> (Self, Outgoing) {
+        let parent = extracted.parent.as_ref();
+        let (trace_id, random) = match parent {
+            Some(parent) => (parent.trace_id, parent.random),
+            None => (new_trace_id(ids), ids.are_random()),
+        };
+        let tracestate = extracted.trace_state();
+        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule };
+        let Decided { mut decision, has_caller, member } = decider.decide(parent, &tracestate, trace_id, central);
+        if has_caller && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded) {
+            decision = Decision::UPGRADED;
+        }
+
+        let span_id = new_span_id(ids);
+        let server_span_id = matches!(rules.kind, KindSetting::Both).then(|| new_span_id(ids));
+        let stream = Self {
+            trace_id,
+            span_id,
+            server_span_id,
+            parent_id: parent.and_then(|parent| parent.parent_id),
+            flags: TraceFlags::default().with_random(random).with_sampled(decision.sampled),
+            rule,
+            started: now,
+            status: None,
+            grpc_status: None,
+            complete: false,
+            heard: false,
+            trigger: None,
+            // A client outside the mesh does not hear what is recorded.
+            asked: extracted.xray_asks && !rules.edge,
+            decision,
+        };
+        let mut edit = tracestate.edit(stream.decision.th, None);
+        if let Some((key, value)) = member {
+            edit = tracestate.with_member(edit, key, &value);
+        }
+        let context = OutgoingContext { trace_id, span_id, sampled: stream.decision.sampled, random };
+        (stream, Outgoing { context, tracestate: edit })
+    }
+
+    /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded
+    /// stays sampled under both.
+    pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
+        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule };
+        let parent = extracted.parent.as_ref();
+        let Decided { decision, .. } = decider.decide(parent, &extracted.trace_state(), self.trace_id, |_| None);
+        let upgraded = self.decision.reason == sampling::Reason::Upgraded;
+        Self { decision: if upgraded { self.decision } else { decision }, rule, ..self.clone() }
+    }
+
+    /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
+    pub fn wants_clock(rules: Rules<'_>, rule: Option<u16>) -> bool {
+        latency_limit(rules, rule).is_some()
+    }
+
+    /// The head decision.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The head of an answer, or its trailers, which are a head that ends it. `flags` reads Envoy's response flags, and is
+    /// asked only where there is a trigger.
+    pub fn response(
+        &mut self,
+        rules: Rules<'_>,
+        head: Head,
+        flags: impl FnOnce() -> ResponseFlags,
+        known: Option<Verdict>,
+        admit: impl FnOnce(&Budget) -> bool,
+    ) -> Option<Upgrade> {
+        self.status = head.status.or(self.status);
+        // A switched protocol has no end of stream that a filter could see.
+        self.complete |= head.end_of_stream || head.status == Some(101);
+        self.answered(rules, head.grpc_status, flags, known, admit)
+    }
+
+    fn answered(
+        &mut self,
+        rules: Rules<'_>,
+        grpc_status: Option<GrpcStatus>,
+        flags: impl FnOnce() -> ResponseFlags,
+        known: Option<Verdict>,
+        admit: impl FnOnce(&Budget) -> bool,
+    ) -> Option<Upgrade> {
+        self.grpc_status = grpc_status.or(self.grpc_status);
+        if self.trigger.is_some() {
+            return None;
+        }
+        let own = rules.upgrade.at_response(self.status, self.grpc_status, flags);
+        match (own, known) {
+            // The verdict came with the failure: this hop charges nothing and keeps what the hops below keep.
+            (Some(trigger), Some(verdict)) => self.settle(rules, trigger, |_| verdict == Verdict::Upgraded),
+            (Some(trigger), None) => self.settle(rules, trigger, admit),
+            (None, Some(Verdict::Upgraded)) => self.settle(rules, Trigger::Signal, |_| true),
+            (None, Some(Verdict::Shed) | None) => None,
+        }
+    }
+
+    /// Whether a verdict from elsewhere would change anything, now that the head of the answer is known.
+    pub fn wants_verdict(&self, rules: Rules<'_>, head: &Head) -> bool {
+        self.trigger.is_none()
+            && upgrades(rules, self.rule)
+            && (!self.decision.sampled || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
+    }
+
+    /// What became of this trace here, for its caller and for the other streams of this process.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.trigger.map(|it| if it.admitted { Verdict::Upgraded } else { Verdict::Shed })
+    }
+
+    /// `X-Amzn-Trace-Id` of the answer, for a caller that asked for the decision: as it stands by now.
+    pub fn xray_answer(&self) -> Option<Vec<u8>> {
+        self.asked.then(|| xray::answer(self.trace_id, self.keep().is_some()))
+    }
+
+    /// Something failed here: a trigger of this hop's own, whether or not the budget admitted it.
+    pub fn failed(&self) -> bool {
+        self.trigger.is_some_and(|it| !matches!(it.trigger, Trigger::Signal | Trigger::Recall))
+    }
+
+    /// Some caller's span is above this one.
+    pub fn has_parent(&self) -> bool {
+        self.parent_id.is_some()
+    }
+
+    /// The trace of this stream.
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// The rule that matched.
+    pub fn rule(&self) -> Option<u16> {
+        self.rule
+    }
+
+    /// What the caller hears of [`Self::verdict`]: from the span that it called.
+    pub fn signal(&self, verdict: Verdict) -> Signal {
+        Signal::new(self.trace_id, self.server_span_id.unwrap_or(self.span_id), self.flags.random(), verdict)
+    }
+
+    /// The last byte of the answer's body has passed.
+    pub fn body_ended(&mut self) {
+        self.complete = true;
+    }
+
+    /// The answer has passed whole. If not, only the response flags can tell why.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// HTTP status of the answer, as far as it was seen.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Envoy's flags can say more than status and completeness: they cost a hostcall, so only where they may matter.
+    pub fn wants_flags(&self) -> bool {
+        self.trigger.is_none() && (!self.complete || self.status.is_none_or(|status| 400 <= status))
+    }
+
+    /// What is known of the end; `now` is Unix nanoseconds, needed where a start was given.
+    pub fn ending(&self, flags: ResponseFlags, complete: bool, now: Option<u64>) -> Ending {
+        let latency_ms = match (self.started, now) {
+            (Some(started), Some(now)) => Some(now.saturating_sub(started) / 1_000_000),
+            _ => None,
+        };
+        Ending { flags, complete: complete || self.complete, latency_ms }
+    }
+
+    /// Whether the end needs a clock.
+    pub fn is_timed(&self) -> bool {
+        self.started.is_some()
+    }
+
+    /// The end of the stream.
+    pub fn end(&mut self, rules: Rules<'_>, ending: &Ending, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
+        let trigger = rules.upgrade.at_end(ending, latency_limit(rules, self.rule))?;
+        self.settle(rules, trigger, admit)
+    }
+
+    /// Whether the caller had sampled the trace, and is to hear that this hop keeps its part.
+    pub fn owes_context(&self) -> bool {
+        self.decision.sampled && self.decision.reason == sampling::Reason::Parent && self.trigger.is_none()
+    }
+
+    /// The answer said that the trace is kept where it came from.
+    pub fn hears(&mut self) {
+        self.heard = true;
+    }
+
+    /// Keeps a dropped stream because its trace was upgraded elsewhere, also one that the budget shed here. `false` where it
+    /// is kept already, or where a rule switches upgrades off.
+    pub fn release(&mut self, rules: Rules<'_>) -> bool {
+        let given = self.keep().is_none() && upgrades(rules, self.rule);
+        if given {
+            self.trigger = Some(Triggered { trigger: Trigger::Recall, admitted: true });
+        }
+        given
+    }
+
+    /// The first trigger counts. The budget is charged for it whatever the head had decided, so that admission does not
+    /// depend on randomness.
+    fn settle(&mut self, rules: Rules<'_>, trigger: Trigger, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
+        if self.trigger.is_some() || !upgrades(rules, self.rule) {
+            return None;
+        }
+        let admitted = admit(&rules.upgrade.budget);
+        self.trigger = Some(Triggered { trigger, admitted });
+        Some(match (self.decision.sampled, admitted) {
+            (true, _) => Upgrade::AlreadySampled,
+            (false, true) => Upgrade::Upgraded(trigger),
+            (false, false) => Upgrade::Shed,
+        })
+    }
+
+    /// Whether and as what this stream is exported, as far as is known by now.
+    pub fn keep(&self) -> Option<Keep> {
+        let trigger = self.trigger.filter(|triggered| triggered.admitted).map(|triggered| triggered.trigger);
+        let class = match trigger {
+            Some(Trigger::Signal | Trigger::Recall) => ExportClass::Signalled,
+            Some(_) => ExportClass::KeptWhole,
+            None if self.decision.sampled => ExportClass::Head,
+            None => return None,
+        };
+        let th = sampling::exported_th(&self.decision, class);
+        Some(Keep {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            server_span_id: self.server_span_id,
+            parent_id: self.parent_id,
+            flags: self.flags.with_sampled(true),
+            adjusted_count: match class {
+                ExportClass::KeptWhole => Some(1.0),
+                ExportClass::Head => self.decision.threshold.map(Threshold::adjusted_count),
+                ExportClass::Signalled => None,
+            },
+            th,
+            reason: self.decision.reason,
+            rule: self.rule,
+            trigger,
+            status: self.status,
+            grpc_status: self.grpc_status,
+            sent_sampled: self.decision.sampled,
+            heard: self.heard,
+        })
+    }
+}
+
+fn matched(rules: Rules<'_>, rule: Option<u16>) -> Option<&sampling::Rule> {
+    rules.sampling.rules.get(usize::from(rule?))
+}
+
+/// A rule may switch upgrades off for its requests.
+fn upgrades(rules: Rules<'_>, rule: Option<u16>) -> bool {
+    matched(rules, rule).is_none_or(|rule| rule.upgrade)
+}
+
+fn latency_limit(rules: Rules<'_>, rule: Option<u16>) -> Option<u64> {
+    match matched(rules, rule) {
+        Some(rule) if !rule.upgrade => None,
+        Some(rule) => rule.latency_ms.or(rules.upgrade.latency_ms),
+        None => rules.upgrade.latency_ms,
+    }
+}

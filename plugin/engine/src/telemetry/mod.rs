@@ -1,0 +1,144 @@
+//! Every metric the filter shows, in one table: its name under `tracelift.`, its kind, and what it says.
+
+mod counters;
+
+use crate::door::Description;
+pub use crate::door::Kind;
+pub use counters::Metrics;
+
+macro_rules! metrics {
+    ($($metric:ident $kind:ident $name:literal $help:literal)*) => {
+        /// A metric, as an index into [`TABLE`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Metric {
+            $(
+                #[doc = $help]
+                $metric,
+            )*
+        }
+
+        /// All metrics, in the order of [`Metric`].
+        pub const TABLE: [Description; [$($name),*].len()] = [
+            $(Description { name: concat!("tracelift.", $name), kind: Kind::$kind },)*
+        ];
+
+        /// One sentence on each for the reference, in the same order. Apart, so that the module does without them.
+        pub const HELP: [&str; TABLE.len()] = [$($help),*];
+
+        /// All metrics.
+        pub const ALL: [Metric; TABLE.len()] = [$(Metric::$metric),*];
+    };
+}
+
+metrics! {
+    SampledByParent Counter "decisions.sampled.parent" "Requests whose caller had sampled the trace."
+    SampledByRule Counter "decisions.sampled.rule" "Requests that a rule's ratio sampled."
+    SampledByRatio Counter "decisions.sampled.ratio" "Requests that the general ratio sampled."
+    SampledByXRay Counter "decisions.sampled.xray" "Requests that a sampling rule of AWS X-Ray sampled."
+    SampledByUpgrade Counter "decisions.sampled.upgraded" "Later calls of a trace that a failure had upgraded in this Envoy."
+    DroppedByParent Counter "decisions.dropped.parent" "Requests whose caller had dropped the trace."
+    DroppedByRule Counter "decisions.dropped.rule" "Requests that a rule's ratio dropped."
+    DroppedByRatio Counter "decisions.dropped.ratio" "Requests that the general ratio dropped."
+    DroppedByXRay Counter "decisions.dropped.xray" "Requests that a sampling rule of AWS X-Ray dropped."
+    Inconsistent Counter "decisions.inconsistent" "Sampled callers whose th contradicts the trace's randomness; th was erased."
+    Restarted Counter "context.restarted" "Requests with a traceparent that is none; the trace was restarted."
+    TracestateDiscarded Counter "context.tracestate_discarded" "Requests with a tracestate that is none; only that header was discarded."
+    UpgradedByHttpStatus Counter "upgrades.http_status" "Dropped traces kept for their HTTP status."
+    UpgradedByGrpcStatus Counter "upgrades.grpc_status" "Dropped traces kept for their gRPC status."
+    UpgradedByResponseFlags Counter "upgrades.response_flags" "Dropped traces kept because Envoy gave up on the request or lost a side of it."
+    UpgradedByReset Counter "upgrades.reset" "Dropped traces kept because the answer broke off and no flag says why."
+    UpgradedByLatency Counter "upgrades.latency" "Dropped traces kept because they were slow."
+    UpgradedBySignal Counter "upgrades.signal" "Dropped traces kept because the upstream had kept them."
+    UpgradedByRecall Counter "upgrades.recall" "Dropped traces kept because an instance that had called or been called failed."
+    UpgradesShed Counter "upgrades.shed" "Dropped traces with a trigger that the budget did not admit."
+    SignalsRefused Counter "upgrades.signals_refused" "Upgrade signals of upstreams beyond ten times the budget; not believed."
+    RecallHeld Counter "recall.held" "Spans of dropped requests that were held for a recall."
+    RecallEvicted Counter "recall.evicted" "Held spans that had to make room for newer ones; recall.max_bytes is too small for hold_ms."
+    RecallExpired Counter "recall.expired" "Held spans that nobody recalled in time."
+    RecallGivenUp Counter "recall.given_up" "Held spans that were recalled."
+    RecallSpans Gauge "recall.spans" "Spans that are held for a recall."
+    RecallBytes Gauge "recall.bytes" "Their bytes, and those of calls whose instance is being asked."
+    RecallMissed Counter "recall.missed" "Upgrades of this Envoy that a worker learnt too late, or that could not be told to the others."
+    RecallSent Counter "recall.requests.sent" "Recall requests to other instances, repetitions included."
+    RecallAnswered Counter "recall.requests.answered" "Recall requests of other instances that were followed."
+    RecallRefused Counter "recall.requests.refused" "Recall requests of a version or a form that is not understood."
+    RecallDenied Counter "recall.requests.denied" "Recall requests with a wrong token, or of a peer that is not listed."
+    RecallBusy Counter "recall.requests.busy" "Recall requests beyond ten times the budget; whoever sent them asks again."
+    CallsAnswered Counter "recall.calls.answered" "Calls whose instance was asked and gives up what it holds."
+    CallsOutside Counter "recall.calls.outside" "Calls whose instance was asked and has no filter that would."
+    CallsLost Counter "recall.calls.lost" "Calls whose instance could not be asked in time, or refused."
+    SpansOffered Counter "spans.offered" "Spans made and offered to the queue."
+    SpansExported Counter "spans.exported" "Spans that a collector acknowledged."
+    DiscardedQueueFull Counter "spans.discarded.queue_full" "Spans lost because max_queue_size was reached."
+    DiscardedQueueBytes Counter "spans.discarded.queue_bytes" "Spans lost because max_queue_bytes was reached."
+    DiscardedTooLarge Counter "spans.discarded.too_large" "Spans lost because they are too large for a request, or the collector said so."
+    DiscardedRejected Counter "spans.discarded.rejected" "Spans that the collector refused in a partial success."
+    DiscardedNonRetryable Counter "spans.discarded.non_retryable" "Spans lost to an answer that OTLP forbids to retry."
+    DiscardedRetriesExhausted Counter "spans.discarded.retries_exhausted" "Spans lost because retries took too long."
+    DiscardedShutdown Counter "spans.discarded.shutdown" "Spans whose answer could not be awaited when the VM ended."
+    ExportsSucceeded Counter "exports.succeeded" "Export requests that were acknowledged."
+    ExportsRetried Counter "exports.retried" "Export requests that failed and are sent again."
+    ExportsFailed Counter "exports.failed" "Export requests that failed for good."
+    ExportDuration Histogram "exports.duration_ms" "Time from an export request to its answer, in milliseconds."
+    QueueSpans Gauge "queue.spans" "Spans that wait for a batch or for a retry."
+    QueueBytes Gauge "queue.bytes" "Their encoded bytes."
+    InFlightSpans Gauge "exports.in_flight_spans" "Spans that are with the collector, unanswered."
+    PendingSpans Gauge "pending.spans" "Requests in progress that were dropped so far and may still be upgraded."
+    CentralReservoir Counter "central.reservoir" "Requests sampled from the quota of an X-Ray rule."
+    CentralBorrowed Counter "central.borrowed" "Requests sampled from the reservoir of an X-Ray rule while there was no quota."
+    CentralFallback Counter "central.fallback" "Requests that the configuration had to decide because no X-Ray rule was to be had or matched."
+    CentralPollsSucceeded Counter "central.polls.succeeded" "Calls to X-Ray for rules and targets that were answered."
+    CentralPollsFailed Counter "central.polls.failed" "Calls to X-Ray for rules and targets that failed."
+    CentralRules Gauge "central.rules" "X-Ray rules for this service, as fetched last."
+    CentralRulesRefused Counter "central.rules_refused" "X-Ray rules that were fetched and are not looked at: unreadable, of an unknown version, or too many."
+    CentralStatisticsLost Counter "central.statistics_lost" "Requests whose statistics X-Ray may not have been told."
+    CentralLeads Counter "central.leads" "Times that a VM began to ask X-Ray on behalf of its process."
+    ShadowSampled Counter "shadow.decisions.sampled" "Requests that the head of the shadow policy would sample."
+    ShadowDropped Counter "shadow.decisions.dropped" "Requests that the head of the shadow policy would drop."
+    ShadowUpgraded Counter "shadow.upgrades" "Dropped requests that the shadow policy would upgrade."
+    ShadowShed Counter "shadow.upgrades_shed" "Dropped requests with a trigger that the shadow policy's budget would not admit."
+    ShadowAlone Counter "shadow.disagreements.kept" "Requests that the shadow policy would keep and the live one does not."
+    ShadowWithout Counter "shadow.disagreements.dropped" "Requests that the live policy keeps and the shadow one would not."
+    ShadowSpans Counter "shadow.spans" "Spans that the shadow policy would export."
+    ShadowBytes Counter "shadow.bytes" "Their encoded bytes, by the mean size of the spans that this worker really made."
+    HeadersNotSet Counter "errors.headers_not_set" "Requests whose trace headers the host would not let us write; they went on without."
+    HostcallFailed Counter "errors.hostcall" "Hostcalls that failed and cost at most a detail of a span."
+    ConfigAccepted Counter "config.accepted" "Configurations taken into use, counted in each worker."
+    ConfigRefused Counter "config.refused" "Configurations refused, counted in each worker."
+    ConfigRatio Gauge "config.ratio_ppm" "The general ratio in use, sampling.ratio, in millionths: the one that a worker took up last."
+    ConfigPassThrough Counter "config.pass_through" "Configurations refused while TRACELIFT_ON_INVALID_CONFIG=pass_through: the filter does nothing."
+}
+
+impl Metric {
+    /// The row of this metric.
+    pub fn describe(self) -> Description {
+        TABLE[self as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::DiscardReason;
+    use crate::upgrade::Trigger;
+
+    #[test]
+    fn the_table_and_the_enum_have_one_order_and_no_name_twice() {
+        for (index, metric) in ALL.into_iter().enumerate() {
+            assert_eq!(metric as usize, index);
+            let name = metric.describe().name;
+            assert_eq!(TABLE.iter().filter(|other| other.name == name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_discard_reason_and_every_trigger_has_its_counter() {
+        let has = |name: String| TABLE.iter().any(|row| row.name == name && row.kind == Kind::Counter);
+        for reason in DiscardReason::ALL {
+            assert!(has(format!("tracelift.spans.discarded.{}", reason.as_str())), "{reason:?}");
+        }
+        for trigger in Trigger::NAMES {
+            assert!(has(format!("tracelift.upgrades.{trigger}")), "{trigger}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What makes a dropped trace worth keeping after all (a trigger), and how many of those a second (a budget).
+//!
+//! Ours to define: an *upgrade* changes a dropped trace to sampled after the fact. It has nothing to do with the HTTP
+//! `Upgrade` header.
+
+mod budget;
+mod ledger;
+mod policy;
+pub mod recall;
+pub mod signal;
+pub mod slots;
+
+pub use budget::{Budget, BudgetError};
+pub use ledger::{CallFacts, Calls};
+pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy, Trigger};
+pub use signal::Verdict;

@@ -1,0 +1,230 @@
+//! Triggers: what an answer, or its absence, says about a trace.
+
+use super::Budget;
+use crate::http::{GrpcStatus, GrpcStatusSet, HttpStatusSet, ResponseFlags};
+
+/// What upgrades a trace. One trigger is kept for a stream, the first that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// An HTTP status that the policy lists.
+    HttpStatus(u16),
+    /// A gRPC status that the policy lists.
+    GrpcStatus(GrpcStatus),
+    /// Envoy gave up: no answer, or none that was whole.
+    ResponseFlags(ResponseFlags),
+    /// The stream ended before its answer was whole, and no flag says why.
+    Reset,
+    /// The stream took longer than the policy allows.
+    Latency,
+    /// The upstream's answer said that it had kept this trace.
+    Signal,
+    /// The trace was upgraded elsewhere after this stream had ended well, or while it went on.
+    Recall,
+}
+
+impl Trigger {
+    /// Every name, for the counters `tracelift.upgrades.<trigger>`.
+    pub const NAMES: [&'static str; 7] =
+        ["http_status", "grpc_status", "response_flags", "reset", "latency", "signal", "recall"];
+
+    /// Place of this trigger's name in [`Self::NAMES`].
+    pub const fn index(self) -> usize {
+        match self {
+            Self::HttpStatus(_) => 0,
+            Self::GrpcStatus(_) => 1,
+            Self::ResponseFlags(_) => 2,
+            Self::Reset => 3,
+            Self::Latency => 4,
+            Self::Signal => 5,
+            Self::Recall => 6,
+        }
+    }
+
+    /// The name in counters and on spans.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.get(self.index()).copied().unwrap_or_default()
+    }
+}
+
+/// The checked `upgrade` part of the configuration.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// HTTP status codes that trigger.
+    pub http_status: HttpStatusSet,
+    /// gRPC status codes that trigger.
+    pub grpc_status: GrpcStatusSet,
+    /// Whether Envoy's response flags and resets trigger.
+    pub response_flags: bool,
+    /// Streams that take this many milliseconds or more trigger.
+    pub latency_ms: Option<u64>,
+    /// How many traces a second are upgraded.
+    pub budget: Budget,
+    /// The upgrade signal, to the caller and from the upstream.
+    pub signal: SignalPolicy,
+    /// Asking the instances already called for their pending spans.
+    pub recall: RecallPolicy,
+}
+
+/// The checked `upgrade.signal` part of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalPolicy {
+    /// Tell the caller of an upgrade.
+    pub emit: bool,
+    /// Believe an upstream that tells of one.
+    pub accept: bool,
+}
+
+/// The checked `upgrade.recall` part of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecallPolicy {
+    /// Off by default.
+    pub enabled: bool,
+    /// The ORIGINAL_DST cluster that reaches any instance.
+    pub cluster: String,
+    /// The secret that the mesh shares; empty where only peers are checked.
+    pub token: String,
+    /// Who may recall: the beginnings of URI SANs of mTLS peers; empty where only the token is checked.
+    pub peers: Vec<String>,
+    /// How long a pending span is held, in milliseconds.
+    pub hold_ms: u64,
+    /// Bytes of pending spans a worker holds at most.
+    pub max_bytes: usize,
+}
+
+/// What is known of a stream when it has ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending {
+    /// Envoy's response flags, as far as they were read.
+    pub flags: ResponseFlags,
+    /// The answer reached its end of stream.
+    pub complete: bool,
+    /// From request headers to the end of the stream, in milliseconds.
+    pub latency_ms: Option<u64>,
+}
+
+impl Policy {
+    /// The trigger in the head of an answer, or in its trailers. `flags` say whether the answer is Envoy's own: a refused
+    /// connection is told as such and not as the 503 that stands for it. They matter only where there is a trigger.
+    pub fn at_response(
+        &self,
+        status: Option<u16>,
+        grpc_status: Option<GrpcStatus>,
+        flags: impl FnOnce() -> ResponseFlags,
+    ) -> Option<Trigger> {
+        let trigger = self.by_status(status, grpc_status)?;
+        if self.response_flags {
+            let flags = flags();
+            if flags.failed() {
+                return Some(Trigger::ResponseFlags(flags));
+            }
+        }
+        Some(trigger)
+    }
+
+    /// The trigger in a status alone.
+    pub fn by_status(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Option<Trigger> {
+        if let Some(status) = status.filter(|&status| self.http_status.contains(status)) {
+            return Some(Trigger::HttpStatus(status));
+        }
+        grpc_status.filter(|&status| self.grpc_status.contains(status)).map(Trigger::GrpcStatus)
+    }
+
+    /// The trigger in the way a stream ended; `latency_ms` is the limit that holds for it (a rule may have its own).
+    pub fn at_end(&self, ending: &Ending, latency_ms: Option<u64>) -> Option<Trigger> {
+        if self.response_flags {
+            if ending.flags.failed() {
+                return Some(Trigger::ResponseFlags(ending.flags));
+            }
+            if !ending.complete {
+                return Some(Trigger::Reset);
+            }
+        }
+        match (ending.latency_ms, latency_ms) {
+            (Some(took), Some(limit)) if limit <= took => Some(Trigger::Latency),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        let mut http_status = HttpStatusSet::default();
+        http_status.insert(500..=599);
+        let mut grpc_status = GrpcStatusSet::default();
+        grpc_status.insert(GrpcStatus::UNKNOWN);
+        Policy {
+            http_status,
+            grpc_status,
+            response_flags: true,
+            latency_ms: Some(800),
+            budget: Budget::per_second(100.0).expect("a rate"),
+            signal: SignalPolicy { emit: true, accept: true },
+            recall: RecallPolicy {
+                enabled: false,
+                cluster: String::new(),
+                token: String::new(),
+                peers: Vec::new(),
+                hold_ms: 5000,
+                max_bytes: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn an_answer_triggers_by_http_status_before_grpc_status() {
+        let policy = policy();
+        let at_response = |status, grpc| policy.at_response(status, grpc, ResponseFlags::default);
+        assert_eq!(at_response(Some(200), None), None);
+        assert_eq!(at_response(Some(503), Some(GrpcStatus::UNKNOWN)), Some(Trigger::HttpStatus(503)));
+        assert_eq!(at_response(Some(200), Some(GrpcStatus::UNKNOWN)), Some(Trigger::GrpcStatus(GrpcStatus::UNKNOWN)));
+        assert_eq!(at_response(Some(200), Some(GrpcStatus::OK)), None);
+        assert_eq!(at_response(None, None), None);
+    }
+
+    #[test]
+    fn an_answer_of_envoy_triggers_by_its_flags_and_only_where_they_are_wanted() {
+        let refused = ResponseFlags::from_bits(0x20);
+        let of = |policy: &Policy, status| policy.at_response(Some(status), None, || refused);
+        assert_eq!(of(&policy(), 503), Some(Trigger::ResponseFlags(refused)));
+        assert_eq!(of(&policy(), 200), None);
+        assert_eq!(of(&Policy { response_flags: false, ..policy() }, 503), Some(Trigger::HttpStatus(503)));
+    }
+
+    #[test]
+    fn an_end_triggers_by_flags_then_by_a_missing_end_then_by_latency() {
+        let policy = policy();
+        let fine = Ending { complete: true, latency_ms: Some(3), ..Ending::default() };
+        assert_eq!(policy.at_end(&fine, policy.latency_ms), None);
+        let left = Ending { flags: ResponseFlags::DOWNSTREAM_DISCONNECT, ..Ending::default() };
+        assert_eq!(policy.at_end(&left, None), Some(Trigger::ResponseFlags(left.flags)));
+        assert_eq!(policy.at_end(&Ending::default(), None), Some(Trigger::Reset));
+        let slow = Ending { latency_ms: Some(800), ..fine };
+        assert_eq!(policy.at_end(&slow, policy.latency_ms), Some(Trigger::Latency));
+        assert_eq!(policy.at_end(&slow, Some(801)), None);
+        assert_eq!(policy.at_end(&slow, None), None);
+    }
+
+    #[test]
+    fn flags_switched_off_leave_latency_alone() {
+        let policy = Policy { response_flags: false, ..policy() };
+        let slow = Ending { flags: ResponseFlags::DOWNSTREAM_DISCONNECT, complete: false, latency_ms: Some(900) };
+        assert_eq!(policy.at_end(&slow, policy.latency_ms), Some(Trigger::Latency));
+    }
+
+    #[test]
+    fn each_trigger_has_its_own_name() {
+        let all = [
+            Trigger::HttpStatus(500),
+            Trigger::GrpcStatus(GrpcStatus::UNKNOWN),
+            Trigger::ResponseFlags(ResponseFlags::default()),
+            Trigger::Reset,
+            Trigger::Latency,
+            Trigger::Signal,
+            Trigger::Recall,
+        ];
+        assert_eq!(all.map(Trigger::name), Trigger::NAMES);
+    }
+}

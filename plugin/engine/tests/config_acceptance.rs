@@ -1,0 +1,345 @@
+//! What a configuration means: defaults, the documented example, numbers, warnings, and a `Struct` in the place of JSON.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use prost::Message;
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use tracelift::config::{Environment, Loaded, VARIABLES, load};
+use tracelift::http::GrpcStatus;
+use tracelift::otlp::{Compression, Protocol};
+use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler, XRaySettings};
+use tracelift::span::KindSetting;
+use tracelift::trace_context::{Propagator, TraceIdFormat};
+use tracelift::upgrade::Budget;
+
+/// The example of the documentation: every key, most of them with their default.
+const EXAMPLE: &str = r#"{
+  "service_name": "cart",
+  "resource": { "deployment.environment.name": "prod" },
+  "span_kind": "auto",
+  "propagators": ["tracecontext"], "trace_id_format": "w3c",
+  "sampling": {
+    "mode": "parent_based",
+    "algorithm": "consistent", "hash_seed": 0,
+    "ratio": 0.05,
+    "rules": [
+      { "name": "probes",   "match": { "path": { "exact": "/healthz" } }, "ratio": 0, "upgrade": false },
+      { "name": "payments", "match": { "path": { "prefix": "/pay" }, "method": ["POST"], "host": { "suffix": ".shop.example" },
+                                       "headers": { "x-tenant": { "exact": "gold" } } }, "ratio": 1, "latency_ms": 800 }
+    ]
+  },
+  "upgrade": {
+    "http_status": ["5xx"],
+    "grpc_status": ["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"],
+    "response_flags": true,
+    "latency_ms": null,
+    "traces_per_second": 100,
+    "signal": { "emit": true, "accept": true },
+    "recall": { "enabled": false, "cluster": "tracelift_recall", "token": "", "peers": [], "hold_ms": 5000, "max_bytes": 1048576 }
+  },
+  "edge": false,
+  "export": {
+    "protocol": "http/protobuf", "cluster": "otel_collector", "path": "/v1/traces", "authority": "otel-collector",
+    "headers": {}, "timeout_ms": 10000, "compression": "none",
+    "max_queue_size": 2048, "max_queue_bytes": 4194304, "max_export_batch_size": 512, "scheduled_delay_ms": 1000,
+    "tracestate": true
+  },
+  "attributes": { "request_headers": [], "response_headers": [], "query": false }
+}"#;
+
+fn loaded(configuration: &[u8]) -> Loaded {
+    match load(configuration, &Environment::default()) {
+        Ok(loaded) => loaded,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn consistent(ratio: f64) -> Sampler {
+    Sampler::new(Algorithm::Consistent, ratio).expect("a ratio")
+}
+
+#[test]
+fn nothing_is_a_working_configuration_of_defaults() {
+    for configuration in [&b""[..], b"{}", b" \n", b"\n{}", br#"{"sampling": {}, "export": {}}"#] {
+        let Loaded { policy, warnings } = loaded(configuration);
+        assert!(warnings.is_empty());
+        assert_eq!(policy.resource, tracelift::policy::ResourceSources::default());
+        assert_eq!(policy.span_kind, KindSetting::Auto);
+        assert_eq!(policy.trace_id_format, TraceIdFormat::W3c);
+        assert_eq!(policy.propagators, [Propagator::TraceContext]);
+        assert_eq!(policy.sampling.mode, Mode::ParentBased);
+        assert_eq!(policy.sampling.fallback, consistent(0.05));
+        assert!(policy.sampling.rules.is_empty());
+        let failures: Vec<u16> = (0..=999).filter(|&code| policy.upgrade.http_status.contains(code)).collect();
+        assert_eq!(failures, (500..=599).collect::<Vec<_>>());
+        let failures =
+            (0..=16).filter_map(GrpcStatus::from_code).filter(|&code| policy.upgrade.grpc_status.contains(code));
+        assert_eq!(failures.map(GrpcStatus::code).collect::<Vec<_>>(), [2, 4, 12, 13, 14, 15]);
+        assert_eq!(policy.upgrade.budget, Budget::per_second(100.0).expect("a rate"));
+        assert!(policy.upgrade.response_flags && policy.upgrade.signal.emit && policy.upgrade.signal.accept);
+        assert_eq!(policy.upgrade.latency_ms, None);
+        assert!(!policy.upgrade.recall.enabled && !policy.edge);
+        assert_eq!(policy.export.protocol, Protocol::HttpProtobuf);
+        assert_eq!(policy.export.compression, Compression::None);
+        assert_eq!((policy.export.cluster.as_str(), policy.export.path.as_str()), ("otel_collector", "/v1/traces"));
+        assert_eq!((policy.export.timeout_ms, policy.export.scheduled_delay_ms), (10_000, 1000));
+        assert_eq!((policy.export.max_queue_size, policy.export.max_export_batch_size), (2048, 512));
+        assert!(policy.export.tracestate && !policy.attributes.query);
+    }
+}
+
+#[test]
+fn the_documented_example_means_what_it_says() {
+    let Loaded { policy, warnings } = loaded(EXAMPLE.as_bytes());
+    assert_eq!(warnings, Vec::<String>::new());
+    assert_eq!(policy.resource.service_name.as_deref(), Some("cart"));
+    assert_eq!(policy.resource.attributes, [("deployment.environment.name".to_owned(), "prod".to_owned())]);
+    let [probes, payments] = policy.sampling.rules.as_slice() else { panic!("two rules") };
+    assert_eq!((probes.name.as_str(), probes.sampler, probes.upgrade), ("probes", Some(consistent(0.0)), false));
+    assert_eq!((payments.sampler, payments.upgrade, payments.latency_ms), (Some(consistent(1.0)), true, Some(800)));
+    let headers = [(&b"x-tenant"[..], &b"gold"[..])];
+    let pay = RequestFacts { path: b"/pay?x=1", method: b"POST", host: b"api.Shop.example:443", headers: &headers };
+    assert_eq!(policy.sampling.first_match(&pay), Some(1));
+    let get = RequestFacts { method: b"GET", ..pay };
+    assert_eq!(policy.sampling.first_match(&get), None);
+}
+
+#[test]
+fn a_ratio_is_read_to_the_last_bit() {
+    for (text, ratio) in [
+        ("0", 0.0),
+        ("-0.0", 0.0),
+        ("1", 1.0),
+        ("1.0", 1.0),
+        ("0.9999999999999999", 1.0 - f64::EPSILON / 2.0),
+        ("1.3877787807814457e-17", 1.3877787807814457e-17),
+        ("5e-2", 0.05),
+    ] {
+        let configuration = format!(r#"{{"sampling": {{"ratio": {text}}}}}"#);
+        assert_eq!(loaded(configuration.as_bytes()).policy.sampling.fallback, consistent(ratio), "{text}");
+    }
+    assert_ne!(consistent(1.0 - f64::EPSILON / 2.0), consistent(1.0));
+}
+
+#[test]
+fn whole_numbers_may_look_like_a_template_engine_wrote_them() {
+    let text =
+        br#"{"export": {"max_queue_bytes": 1.048576e+06, "timeout_ms": 5.0}, "upgrade": {"http_status": [503.0]}}"#;
+    let policy = loaded(text).policy;
+    assert_eq!((policy.export.max_queue_bytes, policy.export.timeout_ms), (1_048_576, 5));
+    assert!(policy.upgrade.http_status.contains(503) && !policy.upgrade.http_status.contains(500));
+}
+
+#[test]
+fn statuses_are_classes_codes_and_names() {
+    let text = br#"{"upgrade": {"http_status": ["4XX", "503", 100, 599], "grpc_status": ["OK", 16]}}"#;
+    let policy = loaded(text).policy.upgrade;
+    let codes: Vec<u16> = (0..=700).filter(|&code| policy.http_status.contains(code)).collect();
+    let wanted: Vec<u16> = [100].into_iter().chain(400..=499).chain([503, 599]).collect();
+    assert_eq!(codes, wanted);
+    let codes =
+        (0..=16).filter(|&code| GrpcStatus::from_code(code).is_some_and(|code| policy.grpc_status.contains(code)));
+    assert_eq!(codes.collect::<Vec<_>>(), [0, 16]);
+}
+
+#[test]
+fn a_batch_size_left_out_follows_a_smaller_queue() {
+    let export = loaded(br#"{"export": {"max_queue_size": 100}}"#).policy.export;
+    assert_eq!((export.max_queue_size, export.max_export_batch_size), (100, 100));
+    let said = br#"{"export": {"max_queue_size": 100, "max_export_batch_size": 512}}"#;
+    assert!(load(said, &Environment::default()).is_err());
+}
+
+#[test]
+fn names_are_lowered_and_repeated_ones_kept_once() {
+    let text =
+        br#"{"attributes": {"request_headers": ["X-A", "x-a", "x-b"]}, "export": {"headers": {"Api-Key": "k v"}}}"#;
+    let policy = loaded(text).policy;
+    assert_eq!(policy.attributes.request_headers, ["x-a", "x-b"]);
+    assert_eq!(policy.export.headers, [("api-key".to_owned(), "k v".to_owned())]);
+}
+
+#[test]
+fn rules_without_a_name_are_called_by_their_place() {
+    let text = br#"{"sampling": {"rules": [{"match": {"method": ["GET"]}}, {"name": "rest"}]}}"#;
+    let rules = loaded(text).policy.sampling.rules;
+    assert_eq!(rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["rule[0]", "rest"]);
+    assert!(rules.iter().all(|rule| rule.sampler.is_none() && rule.upgrade && rule.latency_ms.is_none()));
+}
+
+#[test]
+fn what_is_odd_but_works_is_a_warning() {
+    for (configuration, wanted) in [
+        (r#"{"sampling": {"hash_seed": 7}}"#, r#"sampling.hash_seed: has no effect without `algorithm` = "hash_seed""#),
+        (
+            r#"{"sampling": {"rules": [{}, {"name": "late"}]}}"#,
+            "sampling.rules[0]: matches every request, so that no rule behind it is ever reached",
+        ),
+        (
+            r#"{"sampling": {"rules": [{"match": {"path": {"prefix": "pay"}}}]}}"#,
+            "sampling.rules[0].match.path: does not begin with `/`, as the paths of requests do",
+        ),
+        (
+            r#"{"sampling": {"rules": [{"match": {"method": ["get"]}}]}}"#,
+            "sampling.rules[0].match.method[0]: has small letters: methods are compared with their case, GET is not get",
+        ),
+        (
+            r#"{"attributes": {"response_headers": ["Set-Cookie"]}}"#,
+            "attributes.response_headers: `set-cookie` carries credentials: spans say that it was there, not what it said",
+        ),
+        (
+            r#"{"export": {"protocol": "grpc", "path": "/x"}}"#,
+            "export.path: has no effect with `protocol` = \"grpc\", which has a path of its own",
+        ),
+        (
+            r#"{"upgrade": {"recall": {"enabled": true, "token": "short"}}}"#,
+            "upgrade.recall.token: is shorter than 16 characters and can be guessed",
+        ),
+        (
+            r#"{"sampling": {"algorithm": "modulo", "xray": {"enabled": true}}}"#,
+            "sampling.xray: X-Ray's rules sample by the `consistent` algorithm, whatever `algorithm` says",
+        ),
+        (
+            r#"{"sampling": {"mode": "independent", "xray": {"enabled": true}}}"#,
+            "sampling.xray: with `mode` = \"independent\" every hop is charged to X-Ray's rules, not only the first of a trace",
+        ),
+    ] {
+        assert_eq!(loaded(configuration.as_bytes()).warnings, [wanted], "{configuration}");
+    }
+    for quiet in [
+        r#"{"sampling": {"algorithm": "hash_seed", "hash_seed": 7, "rules": [{"match": {"method": ["GET"]}}, {}]}}"#,
+        r#"{"sampling": {"algorithm": "modulo", "xray": {"cluster": "xray"}}}"#,
+        r#"{"export": {"protocol": "grpc"}, "upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef"}}}"#,
+        r#"{"upgrade": {"recall": {"enabled": true, "peers": ["spiffe://cluster.local/ns/shop/"]}}}"#,
+    ] {
+        assert!(loaded(quiet.as_bytes()).warnings.is_empty(), "{quiet}");
+    }
+}
+
+#[test]
+fn central_sampling_is_off_until_it_is_switched_on_and_has_x_rays_schedule_then() {
+    assert_eq!(loaded(br#"{"sampling": {"xray": {"cluster": "xray"}}}"#).policy.xray, None);
+    let settings = XRaySettings {
+        cluster: "xray_proxy".to_owned(),
+        authority: "xray-proxy".to_owned(),
+        rules_interval_ms: 300_000,
+        targets_interval_ms: 10_000,
+        jitter_percent: 1,
+        timeout_ms: 2000,
+    };
+    assert_eq!(loaded(br#"{"sampling": {"xray": {"enabled": true}}}"#).policy.xray, Some(settings));
+}
+
+fn protobuf(json: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    let kind = match json {
+        Json::Null => Kind::NullValue(0),
+        Json::Bool(value) => Kind::BoolValue(*value),
+        Json::Number(value) => Kind::NumberValue(value.as_f64().expect("a double")),
+        Json::String(value) => Kind::StringValue(value.clone()),
+        Json::Array(values) => Kind::ListValue(ListValue { values: values.iter().map(protobuf).collect() }),
+        Json::Object(values) => Kind::StructValue(entries(values)),
+    };
+    Value { kind: Some(kind) }
+}
+
+fn entries(json: &serde_json::Map<String, serde_json::Value>) -> Struct {
+    Struct { fields: json.iter().map(|(key, value)| (key.clone(), protobuf(value))).collect::<BTreeMap<_, _>>() }
+}
+
+/// The wire form that Envoy hands over.
+fn wire(json: &str) -> Vec<u8> {
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    entries(json.as_object().expect("an object")).encode_to_vec()
+}
+
+#[test]
+fn a_struct_means_the_same_as_its_json() {
+    let from_json = loaded(EXAMPLE.as_bytes());
+    let from_struct = loaded(&wire(EXAMPLE));
+    assert_eq!(format!("{:?}", from_struct.policy), format!("{:?}", from_json.policy));
+    assert!(from_struct.warnings.is_empty());
+    assert!(load(&wire("{}"), &Environment::default()).is_ok());
+}
+
+#[test]
+fn a_struct_is_refused_in_the_same_words() {
+    for configuration in [r#"{"sampling": {"rules": [{}, {"ratio": 1.5}]}}"#, r#"{"export": {"timeout_ms": 0}}"#] {
+        let from_json = load(configuration.as_bytes(), &Environment::default()).expect_err("out of range");
+        let from_struct = load(&wire(configuration), &Environment::default()).expect_err("out of range");
+        assert_eq!(from_struct, from_json);
+    }
+}
+
+/// JSON of any shape that uses the words of a configuration often enough to get past the first check.
+fn likely_json() -> impl Strategy<Value = serde_json::Value> {
+    let key = prop::sample::select(vec![
+        "sampling",
+        "rules",
+        "match",
+        "path",
+        "exact",
+        "regex",
+        "headers",
+        "ratio",
+        "export",
+        "upgrade",
+        "http_status",
+        "recall",
+        "token",
+        "enabled",
+        "resource",
+        "propagators",
+        "timeout_ms",
+        "name",
+        "x",
+    ]);
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        any::<f64>().prop_map(serde_json::Value::from),
+        "[a-z(\\[*5x/]{0,6}".prop_map(serde_json::Value::from),
+        prop::sample::select(vec!["5xx", "b3", "UNKNOWN", "/pay"]).prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        let object = prop::collection::btree_map(key.clone(), inner.clone(), 0..6);
+        prop_oneof![
+            prop::collection::vec(inner, 0..6).prop_map(serde_json::Value::from),
+            object.prop_map(|entries| entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_bring_the_reader_down(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = load(&bytes, &Environment::default());
+    }
+
+    #[test]
+    fn no_bytes_that_look_like_a_struct_bring_the_reader_down(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = load(&[b"\n", &bytes[..], b"\x12"].concat(), &Environment::default());
+    }
+
+    #[test]
+    fn no_json_brings_the_reader_down_and_every_refusal_has_a_reason(json in likely_json()) {
+        if let Err(error) = load(json.to_string().as_bytes(), &Environment::default()) {
+            prop_assert!(!error.problems().is_empty());
+        }
+    }
+
+    #[test]
+    fn no_environment_refuses_a_configuration(value in "\\PC{0,40}", list in "[a-z0-9=,% ]{0,40}") {
+        // The filter has no use for an endpoint, and says so when it is given one.
+        let endpoints = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+        for name in VARIABLES.iter().map(|variable| variable.name).chain(endpoints) {
+            for value in [&value, &list] {
+                let environment: Environment = [(name.to_owned(), value.clone())].into_iter().collect();
+                prop_assert!(load(b"", &environment).is_ok());
+            }
+        }
+    }
+}

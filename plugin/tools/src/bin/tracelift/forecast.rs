@@ -1,0 +1,204 @@
+//! `tracelift forecast`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Serialize;
+use tracelift_tools::forecast::{self, LineError, Lines, PriceTable, Rates, Replay};
+
+use crate::style::{dollars, percent, short, table};
+use crate::{Outcome, file};
+
+/// Forecast spans, bytes, the monthly bill and how whole failed traces stay
+///
+/// Compares keeping everything, the head decision alone and the policy with its upgrades. With --from the requests that really
+/// happened are decided again, by the rules too; without it, the rates are what is known, and --rule-share says how many traces
+/// each rule decides. Formats of --from, told apart by themselves: access
+/// logs of Envoy (the default text, Istio's, the one of the shipped configurations, JSON lines with Envoy's or Istio's
+/// field names) and OTLP in JSON lines, as the collector's file exporter writes it.
+#[derive(Args)]
+pub struct Forecast {
+    /// The configuration or a manifest with it; without it the defaults
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The plugin's name, where the file configures several
+    #[arg(long, value_name = "NAME")]
+    plugin: Option<String>,
+    /// Access log or OTLP dump; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// How long it took for these requests to come (90s, 15m, 1h, 7d), where the file does not tell or tells wrong
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = seconds)]
+    window: Option<f64>,
+    /// Traces that begin, a second
+    #[arg(long, value_name = "RATE", default_value_t = Rates::default().traces_per_second, conflicts_with = "from")]
+    traces_per_second: f64,
+    /// Spans of proxies in one trace
+    #[arg(long, value_name = "SPANS", default_value_t = Rates::default().spans_per_trace, conflicts_with = "from")]
+    spans_per_trace: f64,
+    /// Share of the traces in which something fails, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = Rates::default().failed_share, conflicts_with = "from")]
+    failed_share: f64,
+    /// Spans from the failure up to the root, on average
+    #[arg(long, value_name = "SPANS", default_value_t = Rates::default().chain_spans, conflicts_with = "from")]
+    chain_spans: f64,
+    /// Envoys that see the failures first; each has the budget of the configuration
+    #[arg(long, value_name = "NUMBER", default_value_t = Rates::default().envoys, conflicts_with = "from")]
+    envoys: f64,
+    /// Share of the traces (0 to 1) that the rule of this name decides, as in probes=0.2; one for each rule
+    #[arg(long, value_name = "RULE=SHARE", conflicts_with = "from", value_parser = rule_share)]
+    rule_share: Vec<(String, f64)>,
+    /// Prices: xray, none, or a JSON file with per_million_traces, free_traces, per_million_spans, per_gigabyte, name, read
+    #[arg(long, default_value = "xray")]
+    prices: String,
+}
+
+/// Reads `90s`, `15m`, `1.5h`, `7d`.
+fn seconds(text: &str) -> Result<f64, String> {
+    let units = [('s', 1.0), ('m', 60.0), ('h', 3600.0), ('d', 86_400.0)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with(*unit));
+    let number = unit.and_then(|(unit, size)| Some(text.strip_suffix(*unit)?.parse::<f64>().ok()? * size));
+    number
+        .filter(|seconds| 0.0 < *seconds && seconds.is_finite())
+        .ok_or_else(|| "allowed is a number with s, m, h or d, such as 15m".to_owned())
+}
+
+/// Reads `probes=0.2`. A name may have an equals sign in it, a number none.
+fn rule_share(text: &str) -> Result<(String, f64), String> {
+    let (name, share) = text.rsplit_once('=').ok_or("found no `=`; write RULE=SHARE, as in probes=0.2")?;
+    let share = share.parse().map_err(|_| format!("found {share}; allowed is a number from 0 to 1"))?;
+    Ok((name.to_owned(), share))
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    forecast: &'a forecast::Forecast,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_lines: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_refused_line: Option<LineError>,
+}
+
+impl Forecast {
+    /// Prints the comparison.
+    pub fn execute(&self, json: bool) -> Result<Outcome> {
+        let policy = file::policy(self.config.as_deref(), self.plugin.as_deref())?;
+        let prices = self.prices()?;
+        let mut lines = None;
+        let mut result = match &self.from {
+            Some(path) => {
+                let mut replay = Replay::new(&policy);
+                lines = Some(read(path, &mut replay)?);
+                replay.forecast(self.window, &prices).with_context(|| path.display().to_string())?
+            }
+            None => {
+                let rates = Rates {
+                    traces_per_second: self.traces_per_second,
+                    spans_per_trace: self.spans_per_trace,
+                    failed_share: self.failed_share,
+                    chain_spans: self.chain_spans,
+                    envoys: self.envoys,
+                    rule_shares: self.rule_share.iter().cloned().collect(),
+                };
+                forecast::forecast(&policy, rates, &prices).map_err(anyhow::Error::msg)?
+            }
+        };
+        if let Some(LineError { line, problem }) = lines.as_ref().and_then(|lines| lines.first_refused.as_ref()) {
+            let refused = lines.as_ref().map_or(0, |lines| lines.refused);
+            result.notes.push(format!(
+                "{refused} lines could not be read and are left out; the first is line {line}: {problem}."
+            ));
+        }
+        if json {
+            let refused_lines = lines.as_ref().map(|lines| lines.refused);
+            let first_refused_line = lines.and_then(|lines| lines.first_refused);
+            file::print_json(&Told { forecast: &result, refused_lines, first_refused_line })?;
+        } else {
+            file::print(&text(&result))?;
+        }
+        Ok(Outcome::Fine)
+    }
+
+    fn prices(&self) -> Result<PriceTable> {
+        match self.prices.as_str() {
+            "xray" => Ok(PriceTable::xray()),
+            "none" => Ok(PriceTable { name: "no prices".to_owned(), ..PriceTable::default() }),
+            path => {
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!("--prices: found {path}; allowed is xray, none or a file that can be read")
+                })?;
+                serde_json::from_str(&text).with_context(|| format!("{path} is no table of prices"))
+            }
+        }
+    }
+}
+
+/// Reads line by line, with a line of progress on a terminal.
+fn read(path: &std::path::Path, replay: &mut Replay<'_>) -> Result<Lines> {
+    let mut lines = Lines::default();
+    let mut told = Instant::now();
+    let shows = std::io::stderr().is_terminal();
+    let mut reader = file::open(path)?;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let size = reader.read_until(b'\n', &mut line).with_context(|| format!("could not read {}", path.display()))?;
+        if size == 0 {
+            break;
+        }
+        for record in lines.take(&String::from_utf8_lossy(&line)) {
+            replay.take(&record);
+        }
+        if shows && Duration::from_millis(500) < told.elapsed() {
+            told = Instant::now();
+            eprint!("\r{} lines read", lines.read + lines.refused);
+            std::io::stderr().flush()?;
+        }
+    }
+    if shows {
+        eprint!("\r\x1b[K");
+    }
+    if lines.read == 0 {
+        let why = lines
+            .first_refused
+            .map_or_else(|| "it is empty".to_owned(), |first| format!("line {}: {}", first.line, first.problem));
+        bail!("{} holds no access log and no OTLP that could be read: {why}", path.display());
+    }
+    Ok(lines)
+}
+
+fn text(result: &forecast::Forecast) -> String {
+    let head = [
+        "",
+        "spans/s",
+        "bytes/s",
+        "traces/month",
+        "spans/month",
+        "bill/month",
+        "failed chains whole",
+        "their spans kept",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for row in &result.rows {
+        rows.push(vec![
+            row.policy.to_owned(),
+            short(row.spans_per_second),
+            short(row.bytes_per_second),
+            short(row.traces_per_month),
+            short(row.spans_per_month),
+            dollars(row.dollars_per_month),
+            percent(row.chains_complete),
+            percent(row.failed_spans_kept),
+        ]);
+    }
+    let mut text = format!("{}\n\n{}\n", result.basis, table(&rows));
+    text.push_str(&format!("A month has 730 hours. Prices: {} ({}).\n", result.prices.name, result.prices.read));
+    for note in &result.notes {
+        text.push_str(&format!("Note: {note}\n"));
+    }
+    text
+}

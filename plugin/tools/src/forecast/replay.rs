@@ -1,0 +1,312 @@
+//! What really happened, decided again under a policy.
+//!
+//! The head decision of a trace is made at its root: the span without a parent, else the one that began first. A failed
+//! trace charges the budget of the service that saw the failure first, at the time it did; admitted, every failed hop and
+//! every hop above one is kept. Above is told by parent ids, and where there are none (access logs) by time: a hop above
+//! began before and ended after.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::price::PriceTable;
+use super::rates::ordinary_span_bytes;
+use super::record::{Record, Role};
+use super::row::{Forecast, Kept, Row};
+use crate::explain::Ids;
+use tracelift::policy::Policy;
+use tracelift::policy::Rules;
+use tracelift::span::KindSetting;
+use tracelift::stream::{Head, Stream};
+use tracelift::trace_context::{Extracted, SpanId, TraceId};
+
+/// Records that were taken, waiting to be decided. Holds about 80 bytes a record and 100 a trace.
+pub struct Replay<'p> {
+    policy: &'p Policy,
+    traces: HashMap<TraceId, Vec<Seen>>,
+    services: Vec<String>,
+    span_bytes: f64,
+    /// For traces without an id.
+    made: u64,
+    first: u64,
+    last: u64,
+    timeless: bool,
+}
+
+/// What is left of a record.
+struct Seen {
+    span_id: Option<SpanId>,
+    parent_id: Option<SpanId>,
+    started: u64,
+    ended: u64,
+    service: usize,
+    weight: f64,
+    bytes: f64,
+    spans: f64,
+    role: Role,
+    /// What the head would decide if this were the root.
+    sampled: bool,
+    failed: bool,
+}
+
+/// Why there is no forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// Not one record.
+    Empty,
+    /// The records span no time, and none was given.
+    NoTime,
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "found no request in it; allowed are access logs of Envoy and OTLP in JSON lines",
+            Self::NoTime => "the requests tell no times. Say how long they took to come with --window, for example 1h",
+        })
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+impl<'p> Replay<'p> {
+    /// Nothing seen yet.
+    pub fn new(policy: &'p Policy) -> Self {
+        Self {
+            policy,
+            traces: HashMap::new(),
+            services: Vec::new(),
+            span_bytes: ordinary_span_bytes(policy),
+            made: 0,
+            first: u64::MAX,
+            last: 0,
+            timeless: false,
+        }
+    }
+
+    /// Takes one record.
+    pub fn take(&mut self, record: &Record) {
+        let trace_id = record.trace_id.unwrap_or_else(|| self.next_trace_id());
+        let ended = record.started.saturating_add(record.took);
+        if record.started == 0 {
+            self.timeless = true;
+        } else {
+            self.first = self.first.min(record.started);
+            self.last = self.last.max(ended);
+        }
+        let (sampled, failed) = self.judge(record, trace_id);
+        let service = self.services.iter().position(|known| *known == record.service).unwrap_or_else(|| {
+            self.services.push(record.service.clone());
+            self.services.len() - 1
+        });
+        let spans = if record.bytes.is_none() && self.policy.span_kind == KindSetting::Both { 2.0 } else { 1.0 };
+        self.traces.entry(trace_id).or_default().push(Seen {
+            span_id: record.span_id,
+            parent_id: record.parent_id,
+            started: record.started,
+            ended,
+            service,
+            weight: record.weight,
+            bytes: record.bytes.map_or(self.span_bytes * spans, f64::from),
+            spans,
+            role: record.role,
+            sampled,
+            failed: failed && record.role == Role::Hop,
+        });
+    }
+
+    /// What the filter's own code says of this request as a root, and of its end.
+    fn judge(&self, record: &Record, trace_id: TraceId) -> (bool, bool) {
+        let policy = self.policy;
+        let rules =
+            Rules { sampling: &policy.sampling, upgrade: &policy.upgrade, kind: policy.span_kind, edge: policy.edge };
+        let rule = record.request.with_facts(|facts| policy.sampling.first_match(facts));
+        let mut ids = Ids::of_trace(trace_id, 1);
+        let (mut stream, _) = Stream::begin(rules, rule, &Extracted::default(), Some(0), |_| None, |_| None, &mut ids);
+        let complete = record.status.is_some();
+        if complete {
+            let head = Head { status: record.status, grpc_status: record.grpc_status, end_of_stream: true };
+            stream.response(rules, head, || record.flags, None, |_| true);
+        }
+        let ending = stream.ending(record.flags, complete, Some(record.took));
+        stream.end(rules, &ending, |_| true);
+        (stream.decision().sampled, stream.verdict().is_some())
+    }
+
+    /// Evenly spread over all randomness (by the golden ratio), so that a small log gives no lucky result.
+    fn next_trace_id(&mut self) -> TraceId {
+        self.made += 1;
+        let spread = self.made.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let low = spread >> 8 | (spread & 0xff << 56); // R has 56 bits, the legacy algorithms look at all 64.
+        TraceId::from_u128(u128::from(self.made) << 64 | u128::from(low)).unwrap_or(TraceId::MIN)
+    }
+
+    /// Seconds from the first request to the last.
+    fn seconds(&self) -> Option<f64> {
+        (self.first < self.last && !self.timeless).then(|| (self.last - self.first) as f64 / 1e9)
+    }
+
+    /// Decides. `window` is the time that the records stand for, in seconds, where they do not tell it themselves.
+    pub fn forecast(self, window: Option<f64>, prices: &PriceTable) -> Result<Forecast, ReplayError> {
+        if self.traces.is_empty() {
+            return Err(ReplayError::Empty);
+        }
+        let seconds = window.or(self.seconds()).ok_or(ReplayError::NoTime)?;
+        let admitted = self.admitted();
+        let [mut everything, mut head, mut tracelift] = [Sums::default(); 3];
+        for (trace_id, spans) in &self.traces {
+            let chain = chain(spans);
+            let sampled = root(spans).is_some_and(|root| root.sampled);
+            let upgraded = admitted.contains(trace_id);
+            everything.add(spans, &chain, |_, _| true);
+            head.add(spans, &chain, |_, _| sampled);
+            tracelift.add(spans, &chain, |_, in_chain| sampled || (upgraded && in_chain));
+        }
+        let notes = self.notes(seconds, &tracelift);
+        let records: usize = self.traces.values().map(Vec::len).sum();
+        Ok(Forecast {
+            basis: format!(
+                "{records} spans of {} traces in {seconds:.0} s, {:.0} traces failed, decided again",
+                self.traces.len(),
+                tracelift.failed
+            ),
+            rows: vec![
+                Row::new("keep everything", everything.kept(seconds), prices),
+                Row::new("head only", head.kept(seconds), prices),
+                Row::new("tracelift", tracelift.kept(seconds), prices),
+            ],
+            prices: prices.clone(),
+            notes,
+        })
+    }
+
+    fn notes(&self, seconds: f64, tracelift: &Sums) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.policy.xray.is_some() {
+            notes.push(
+                "X-Ray's rules are not known here: sampling.ratio and sampling.rules decided every root.".to_owned(),
+            );
+        }
+        if seconds < 3600.0 {
+            notes.push(format!(
+                "{seconds:.0} s of traffic stand for a month here: take a longer log for a better forecast."
+            ));
+        }
+        if self.timeless {
+            notes.push("Some requests tell no time: the budget was not applied to them.".to_owned());
+        }
+        if tracelift.failed == 0.0 {
+            notes.push("Nothing in it failed, so it tells nothing of upgrades.".to_owned());
+        }
+        if self.traces.values().flatten().any(|span| 1.0 < span.weight) {
+            notes.push("The dump was sampled already: spans count by their `th`.".to_owned());
+        }
+        notes
+    }
+
+    /// The failed traces for which the budget had room, in order of their first failure.
+    fn admitted(&self) -> HashSet<TraceId> {
+        let first_failure = |spans: &Vec<Seen>| {
+            let failed = spans.iter().filter(|span| span.failed);
+            failed.min_by_key(|span| span.ended).map(|span| (span.ended, span.service))
+        };
+        let mut failures: Vec<_> =
+            self.traces.iter().filter_map(|(id, spans)| Some((first_failure(spans)?, *id))).collect();
+        failures.sort_unstable_by_key(|((ended, service), id)| (*ended, *service, id.get()));
+        let mut arrivals = vec![0_u64; self.services.len()];
+        let mut admitted = HashSet::new();
+        for ((ended, service), id) in failures {
+            let Some(arrival) = arrivals.get_mut(service) else { continue };
+            let timeless = ended == 0;
+            if let Some(next) = self.policy.upgrade.budget.charge(if timeless { 0 } else { *arrival }, ended) {
+                *arrival = next;
+                admitted.insert(id);
+            }
+        }
+        admitted
+    }
+}
+
+fn root(spans: &[Seen]) -> Option<&Seen> {
+    let without_parent = spans.iter().filter(|span| span.parent_id.is_none() && span.span_id.is_some());
+    let has_parents = spans.iter().any(|span| span.parent_id.is_some());
+    let first = if has_parents { without_parent.min_by_key(|span| span.started) } else { None };
+    first.or_else(|| spans.iter().min_by_key(|span| span.started))
+}
+
+/// For each span: whether it failed or is above one that did.
+fn chain(spans: &[Seen]) -> Vec<bool> {
+    let mut chain: Vec<bool> = spans.iter().map(|span| span.failed).collect();
+    if !chain.contains(&true) {
+        return chain;
+    }
+    let has_parents = spans.iter().any(|span| span.parent_id.is_some());
+    let by_id: HashMap<SpanId, usize> =
+        spans.iter().enumerate().filter_map(|(index, span)| Some((span.span_id?, index))).collect();
+    for span in spans.iter().filter(|span| span.failed) {
+        if has_parents {
+            let mut above = span.parent_id.and_then(|id| by_id.get(&id).copied());
+            // What is marked already has marked, or will mark, all above it; so a cycle ends, too.
+            while let Some(parent) = above {
+                if std::mem::replace(&mut chain[parent], true) {
+                    break;
+                }
+                above = spans[parent].parent_id.and_then(|id| by_id.get(&id).copied());
+            }
+        } else {
+            for (place, other) in spans.iter().enumerate() {
+                chain[place] |= other.started < span.started && span.ended < other.ended;
+            }
+        }
+    }
+    chain
+}
+
+/// Sums over all traces under one policy.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    traces: f64,
+    spans: f64,
+    bytes: f64,
+    failed: f64,
+    complete: f64,
+    failed_spans: f64,
+    failed_kept: f64,
+}
+
+impl Sums {
+    /// Adds a trace. `keeps` says whether the policy keeps a span that is part of the chain or not.
+    fn add(&mut self, spans: &[Seen], chain: &[bool], keeps: impl Fn(&Seen, bool) -> bool) {
+        let weight = root(spans).map_or(1.0, |root| root.weight);
+        let failed = chain.contains(&true);
+        let (mut any, mut whole) = (false, true);
+        for (span, &in_chain) in spans.iter().zip(chain) {
+            let kept = keeps(span, in_chain && span.role == Role::Hop);
+            if kept {
+                any = true;
+                self.spans += span.weight * span.spans;
+                self.bytes += span.weight * span.bytes;
+            }
+            if failed {
+                self.failed_spans += span.weight * span.spans;
+                self.failed_kept += if kept { span.weight * span.spans } else { 0.0 };
+                whole &= kept || !in_chain || span.role == Role::Follower;
+            }
+        }
+        self.traces += if any { weight } else { 0.0 };
+        if failed {
+            self.failed += weight;
+            self.complete += if whole { weight } else { 0.0 };
+        }
+    }
+
+    fn kept(&self, seconds: f64) -> Kept {
+        let share = |part: f64, whole: f64| (0.0 < whole).then(|| part / whole);
+        Kept {
+            traces: self.traces / seconds,
+            spans: self.spans / seconds,
+            bytes: self.bytes / seconds,
+            chains_complete: share(self.complete, self.failed),
+            failed_spans_kept: share(self.failed_kept, self.failed_spans),
+        }
+    }
+}
