@@ -104,12 +104,17 @@ pub trait Host {
 
     /// Changes a shared value by compare-and-swap. `change` makes the new value of the old one, or `None` to leave it; it is
     /// called again whenever another worker was faster, at most `tries` times in all.
-    fn update(&self, key: &[u8], tries: usize, mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> Update {
+    fn update<V: AsRef<[u8]>>(
+        &self,
+        key: &[u8],
+        tries: usize,
+        mut change: impl FnMut(Option<&[u8]>) -> Option<V>,
+    ) -> Update {
         for _ in 0..tries {
             let Ok(found) = self.shared(key) else { return Update::Failed };
             let (value, mark) = found.map_or((None, 0), |(value, mark)| (Some(value), mark));
             let Some(next) = change(value.as_deref()) else { return Update::Left };
-            match self.swap(key, &next, mark) {
+            match self.swap(key, next.as_ref(), mark) {
                 Ok(true) => return Update::Changed,
                 Ok(false) => {}
                 Err(_) => return Update::Failed,

@@ -83,24 +83,11 @@ impl Worker {
         stream.and_then(|stream| self.root(stream.root())).is_some_and(|root| root.work.is_some())
     }
 
-    /// `None` for a context that was never created, or whose root passes everything through.
-    fn parts<'a, X: Exchange>(
-        &'a mut self,
-        exchange: &'a X,
-        context: u32,
-    ) -> Option<(Parts<'a, X>, &'a mut RequestContext)> {
-        let Self { roots, streams, metrics, entropy, .. } = self;
-        let context = streams.get_mut(&context)?;
-        let Root { work, scope, .. } = roots.iter_mut().find(|root| root.id() == context.root())?;
-        let policy = &work.as_ref()?.policy;
-        Some((Parts { exchange, scope, policy, metrics, entropy }, context))
-    }
-
     /// The head of a request. `true`: it was answered here and goes no further.
     pub fn request_headers(&mut self, exchange: &impl Exchange, context: u32) -> bool {
         self.serves(context)
             && exchange.headers(Side::Request, |headers| {
-                let Some((mut parts, context)) = self.parts(exchange, context) else { return false };
+                let Some((mut parts, _, context)) = self.split(exchange, context) else { return false };
                 request::requested(&mut parts, context, headers)
             })
     }
@@ -109,7 +96,7 @@ impl Worker {
     pub fn answered(&mut self, exchange: &impl Exchange, context: u32, which: Answered) {
         if self.serves(context) {
             exchange.headers(which.side(), |headers| {
-                if let Some((mut parts, context)) = self.parts(exchange, context) {
+                if let Some((mut parts, _, context)) = self.split(exchange, context) {
                     request::answered(&mut parts, context, which, headers);
                 }
             });
@@ -125,25 +112,31 @@ impl Worker {
 
     /// The end of a stream. Its span is exported, held or forgotten.
     pub fn log(&mut self, exchange: &impl Exchange, id: u32) {
-        let Some(mut context) = self.streams.remove(&id) else { return };
-        let Self { roots, metrics, entropy, recall, .. } = self;
-        let Some(root) = roots.iter_mut().find(|root| root.id() == context.root()) else { return };
-        let Root { work: Some(work), scope, .. } = &mut *root else { return };
-        let mut parts = Parts { exchange, scope, policy: &work.policy, metrics, entropy };
-        let host = exchange.host();
-        match request::ended(&mut parts, &mut context, |trace_id| recall.is_recent(trace_id)) {
-            Ended::Dropped => return,
-            Ended::Held(held) => return recall.hold(held),
-            Ended::Kept(held) => recall.keep(host, held, &mut |held: &Held, calls| {
-                held.spans(calls, &mut |span| root.offer(&span));
-            }),
-        }
-        if root.batch_is_ready() {
-            let id_of_root = root.id();
-            // The answer must outlive this stream, so the request is the root's.
-            if host.as_root(id_of_root, id, || root.send(host, host.now(), false, entropy)).is_err() {
-                metrics.count(Metric::HostcallFailed);
+        let ended = match self.split(exchange, id) {
+            Some((mut parts, recall, context)) => {
+                let root = context.root();
+                (root, request::ended(&mut parts, context, |trace_id| recall.is_recent(trace_id)))
             }
+            None => (0, Ended::Dropped),
+        };
+        self.streams.remove(&id); // It was judged where it lies: to move it would cost a dropped request a twentieth more.
+        match ended {
+            (_, Ended::Dropped) => {}
+            (_, Ended::Held(held)) => self.recall.hold(held),
+            (root, Ended::Kept(held)) => self.export(exchange.host(), (root, id), held),
+        }
+    }
+
+    /// Exports a span as soon as all is known of it, and sends a batch that is full.
+    fn export(&mut self, host: &impl Host, (root, stream): (u32, u32), held: Box<Held>) {
+        let Self { roots, metrics, entropy, recall, .. } = self;
+        let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
+        recall.keep(host, held, &mut |held: &Held, calls| held.spans(calls, &mut |span| root.offer(&span)));
+        // The answer must outlive this stream, so the request is the root's.
+        if root.batch_is_ready()
+            && host.as_root(root.id(), stream, || root.send(host, host.now(), false, entropy)).is_err()
+        {
+            metrics.count(Metric::HostcallFailed);
         }
     }
 
@@ -237,6 +230,20 @@ impl Worker {
             self.streams.remove(&oldest);
         }
         self.unlogged.push_back(stream);
+    }
+
+    /// What a callback of one stream works with; `None` for a context that was never created, or whose root passes everything
+    /// through.
+    fn split<'a, X: Exchange>(
+        &'a mut self,
+        exchange: &'a X,
+        context: u32,
+    ) -> Option<(Parts<'a, X>, &'a mut Recall, &'a mut RequestContext)> {
+        let Self { roots, streams, metrics, entropy, recall, .. } = self;
+        let context = streams.get_mut(&context)?;
+        let Root { work, scope, .. } = roots.iter_mut().find(|root| root.id() == context.root())?;
+        let policy = &work.as_ref()?.policy;
+        Some((Parts { exchange, scope, policy, metrics, entropy }, recall, context))
     }
 
     fn root(&self, id: u32) -> Option<&Root> {

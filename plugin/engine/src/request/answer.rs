@@ -30,6 +30,7 @@ impl Answered {
 }
 
 /// An answer came, or its trailers.
+#[inline(never)] // Called at each way out of a look at headers.
 pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,

@@ -16,9 +16,9 @@ const TEXTS: [Attribute; 7] = [
 ];
 
 /// Bytes of the texts of an ordinary stream.
-const ORDINARY_TEXTS: usize = 128;
-/// Places for texts: one for each attribute.
-const PLACES: usize = Attribute::PeerIdentity as usize + 1;
+const ORDINARY_TEXTS: usize = 192;
+/// Texts of a stream: from the first of [`TEXTS`] to the one that is read apart.
+const PLACES: usize = Attribute::DestinationAddress as usize - Attribute::Protocol as usize + 1;
 
 /// What can matter under this setting; more of it for a stream that has failed. What a host may be asked for together:
 /// see [`crate::door::Host::prepare`].
@@ -38,6 +38,10 @@ pub fn wanted(kind: KindSetting, failed: bool) -> Wanted {
         wanted = wanted.with(Attribute::CodeDetails).with(Attribute::TransportFailureReason);
     }
     wanted
+}
+
+fn place(text: Attribute) -> usize {
+    (text as usize).wrapping_sub(Attribute::Protocol as usize)
 }
 
 /// What was read of a stream. A text that is empty is absent.
@@ -86,6 +90,7 @@ impl Attributes {
         read
     }
 
+    #[inline(always)] // For each attribute of a kept stream.
     fn take(&mut self, attribute: Attribute, value: Value<'_>) {
         match (attribute, value) {
             (Attribute::ResponseFlags, Value::Number(bits)) => self.flags = flags(bits),
@@ -134,14 +139,14 @@ impl Attributes {
         }
         let start = end(&self.bytes);
         self.bytes.extend_from_slice(value);
-        if let Some(place) = self.places.get_mut(text as usize) {
+        if let Some(place) = self.places.get_mut(place(text)) {
             *place = (start, end(&self.bytes));
         }
     }
 
     /// A text, if it was read and is not empty.
     pub fn text(&self, text: Attribute) -> Option<&[u8]> {
-        let (start, end) = *self.places.get(text as usize)?;
+        let (start, end) = *self.places.get(place(text))?;
         self.bytes.get(start as usize..end as usize).filter(|text| !text.is_empty())
     }
 

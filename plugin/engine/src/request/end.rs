@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use super::{Held, Parts, RequestContext, admit, attributes, head, shadow, signal};
+use crate::central::RuleId;
 use crate::door::{Exchange, Host, Side};
 use crate::http::ResponseFlags;
 use crate::span::KindSetting;
@@ -35,8 +36,8 @@ pub fn ended<X: Exchange>(
         let exchange = parts.exchange;
         exchange.headers(Side::Request, |headers| head::begin_late(parts, context, headers));
     }
-    let Some(mut stream) = context.stream.take() else { return Ended::Dropped };
-    let (read, complete) = finish(parts, context, &mut stream);
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, .. } = context else { return Ended::Dropped };
+    let (read, complete) = finish(parts, (stream, shadow.take(), *xray_rule));
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
@@ -46,9 +47,9 @@ pub fn ended<X: Exchange>(
         }
     }
     let Some(keep) = stream.keep() else { return Ended::Dropped };
-    let central = parts.scope.central.as_ref().zip(context.xray_rule);
+    let central = parts.scope.central.as_ref().zip(*xray_rule);
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
-    let root = context.root;
+    let root = *root;
     let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, read, complete, xray_rule);
     let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts });
     if held {
@@ -59,13 +60,12 @@ pub fn ended<X: Exchange>(
 }
 
 /// Judges the end. Returns the response flags, where they were read, and whether the answer was whole.
+#[inline(always)] // It is called once for a request, and has much to pass and return.
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
-    context: &mut RequestContext,
-    stream: &mut Stream,
+    (stream, mut shadow, xray_rule): (&mut Stream, Option<Box<Stream>>, Option<RuleId>),
 ) -> (Option<ResponseFlags>, bool) {
     let exchange = parts.exchange;
-    let mut shadow = context.shadow.take();
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
     let tunnel = wants_flags && !stream.is_complete() && is_tunnel(exchange);
@@ -84,15 +84,15 @@ fn finish<X: Exchange>(
         signal::announce(parts, stream, None, false);
     }
     if parts.scope.central.is_some() {
-        count_for_rule(parts, context, stream, parts.policy.span_kind);
+        count_for_rule(parts, xray_rule, stream, parts.policy.span_kind);
     }
     (read, ending.complete)
 }
 
 /// Counts the end of a request whose trace was decided by an X-Ray rule that wants to know of failures.
 #[inline(never)]
-fn count_for_rule<X: Exchange>(parts: &mut Parts<'_, X>, context: &RequestContext, stream: &Stream, kind: KindSetting) {
-    let (Some(central), Some(rule)) = (&mut parts.scope.central, context.xray_rule) else { return };
+fn count_for_rule<X: Exchange>(parts: &mut Parts<'_, X>, rule: Option<RuleId>, stream: &Stream, kind: KindSetting) {
+    let (Some(central), Some(rule)) = (&mut parts.scope.central, rule) else { return };
     // An outbound hop counts what began there: everything else was counted on the way in.
     if central.boosts(rule) && (!stream.has_parent() || !attributes::is_client(parts.exchange, kind)) {
         central.ended(rule, stream.failed(), stream.decision().sampled);

@@ -18,6 +18,7 @@ struct Matched {
 }
 
 /// The head of a request came. `true`: it was answered here and goes no further.
+#[inline(never)] // Called at each way out of a look at headers.
 pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,

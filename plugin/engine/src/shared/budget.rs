@@ -31,7 +31,7 @@ impl SharedBudget {
             let known =
                 shared.map_or(own, |value| value.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
             next = budget.charge(known, now);
-            next.map(|next| next.to_le_bytes().to_vec())
+            next.map(u64::to_le_bytes)
         });
         if update == Update::Failed {
             next = budget.charge(own, now);
