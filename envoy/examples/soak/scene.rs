@@ -219,7 +219,7 @@ impl fmt::Display for Line {
             ledger.in_flight,
             self.stats.sum("upgrades.") - self.stats.tracelift("upgrades.shed"),
             self.stats.tracelift("upgrades.shed"),
-            self.stats.tracelift("recall.given_up"),
+            self.stats.tracelift("recall.released"),
             self.held() >> 10,
             if ledger.balances() { "balances" } else { "DOES NOT BALANCE" }
         )

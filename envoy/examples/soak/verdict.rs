@@ -77,7 +77,7 @@ impl Verdict {
         if last.stats.sum("errors.") != 0 {
             self.problems.push(format!("{} hostcalls failed", last.stats.sum("errors.")));
         }
-        let recalls = ["recall.given_up", "recall.requests.answered"].map(|name| last.stats.tracelift(name));
+        let recalls = ["recall.released", "recall.requests.answered"].map(|name| last.stats.tracelift(name));
         if WARM_UP <= self.lines && recalls.contains(&0) {
             self.problems.push("nothing was recalled".to_owned());
         }

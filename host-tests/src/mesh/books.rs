@@ -18,13 +18,13 @@ impl Mesh {
     fn books(&self, pod: PodId, vm: VmId) -> Option<Books> {
         let metrics = self.topology.pods[pod].envoy.as_ref()?.metrics();
         let kept = self.kept.get(&(pod, vm)).copied().unwrap_or(0);
-        let given_up = metrics.counter_of(vm, "tracelift.recall.given_up");
+        let released = metrics.counter_of(vm, "tracelift.recall.released");
         // A gateway's stream is two spans.
         let spans = if pod == GATEWAY { 2 } else { 1 };
         let collector = self.collector.lock().expect("nobody panics while collecting");
         Some(Books {
             balance: SpanBalance::of_vm(metrics, vm),
-            due: spans * (kept + given_up),
+            due: spans * (kept + released),
             taken: collector.taken.get(&(pod, vm)).copied().unwrap_or(0),
         })
     }

@@ -50,6 +50,7 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "recall.given_up",
             "recall.held",
             "recall.missed",
+            "recall.released",
             "recall.requests.answered",
             "recall.requests.busy",
             "recall.requests.denied",

@@ -236,7 +236,7 @@ impl Stream {
 
     /// Something failed here: a trigger of this hop's own, whether or not the budget admitted it.
     pub fn failed(&self) -> bool {
-        self.trigger.is_some_and(|it| !matches!(it.trigger, Trigger::Signal | Trigger::Recall))
+        self.trigger.is_some_and(|it| !it.trigger.is_from_elsewhere())
     }
 
     /// Some caller's span is above this one.
@@ -338,7 +338,7 @@ impl Stream {
     pub fn keep(&self) -> Option<Keep> {
         let trigger = self.trigger.filter(|triggered| triggered.admitted).map(|triggered| triggered.trigger);
         let class = match trigger {
-            Some(Trigger::Signal | Trigger::Recall) => ExportClass::Signalled,
+            Some(trigger) if trigger.is_from_elsewhere() => ExportClass::Signalled,
             Some(_) => ExportClass::KeptWhole,
             None if self.decision.sampled => ExportClass::Head,
             None => return None,

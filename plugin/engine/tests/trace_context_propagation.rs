@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tracelift::json::Named;
 use tracelift::trace_context::{
     CallerDecision, Extracted, Headers, OutgoingContext, Propagator, SpanId, ThEdit, TraceId, extract, inject,
 };
@@ -214,7 +215,7 @@ fn nothing_but_printable_text_leaves_whatever_came_in() {
             let names = ["traceparent", "tracestate", "x-amzn-trace-id", "b3", "x-b3-traceid", "x-b3-spanid"];
             for good in names {
                 let headers: Vec<_> = names.iter().map(|&name| (name, if name == good { b } else { a })).collect();
-                let (headers, _) = Request::with(&headers).forwarded(&Propagator::ALL, ThEdit::Set(5));
+                let (headers, _) = Request::with(&headers).forwarded(Propagator::ALL, ThEdit::Set(5));
                 assert!(headers.values().flat_map(|value| value.bytes()).all(|byte| matches!(byte, b' '..=b'~')));
                 assert_eq!(headers["traceparent"].len(), 55);
             }
@@ -224,7 +225,7 @@ fn nothing_but_printable_text_leaves_whatever_came_in() {
 
 #[test]
 fn names_are_those_of_otel_propagators() {
-    for (propagator, name) in Propagator::ALL.into_iter().zip(["tracecontext", "xray", "b3", "b3multi"]) {
+    for (propagator, name) in Propagator::ALL.iter().copied().zip(["tracecontext", "xray", "b3", "b3multi"]) {
         assert_eq!((propagator.name(), Propagator::from_name(name)), (name, Some(propagator)));
     }
     assert_eq!(Propagator::from_name("TraceContext"), None);

@@ -7,7 +7,7 @@ use super::check::{MAX_EXPORT_HEADERS, header_value_fault};
 use super::error;
 use super::percent;
 use super::raw::Export;
-use crate::json::Tree;
+use crate::json::{Named, Tree};
 use crate::otlp::Settings;
 use crate::span::bounds;
 use crate::trace_context::Propagator;
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
                     names.push(name);
                 }
             } else if !["", "baggage", "none"].contains(&name) {
-                let known = error::one_of(&Propagator::ALL.map(Propagator::name));
+                let known = error::one_of(Propagator::NAMES);
                 let warning =
                     ["environment variable ", NAME, ": found ", &error::quoted(name), "; allowed is ", &known];
                 self.warnings.push([warning.concat().as_str(), ". That name is ignored."].concat());

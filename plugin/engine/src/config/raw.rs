@@ -3,13 +3,18 @@
 
 use super::bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
 use super::error::one_of;
-use super::reader::{Read, Reader, keys, names};
+use super::reader::{Read, Reader, keys};
 #[cfg(feature = "schema")]
 use super::schema::{METHOD, header_names, resource_names};
 use crate::http::GrpcStatus;
-use crate::json::{Step, Tree};
+
+use crate::json::{Step, Tree, names};
+use crate::otlp::{Compression, Protocol};
+use crate::sampling::Mode;
+use crate::span::KindSetting;
 #[cfg(feature = "schema")]
 use crate::span::bounds;
+use crate::trace_context::{Propagator, TraceIdFormat};
 
 /// Rules that a configuration has at most. Each costs comparisons on every request.
 pub const MAX_RULES: usize = 256;
@@ -26,7 +31,7 @@ keys! {
         #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 64, "propertyNames" = resource_names())))]
         pub resource: Entries<Text<0, 1024>> = Entries::default(),
         /// Which side of a call the spans describe.
-        pub span_kind: SpanKind = SpanKind::Auto,
+        pub span_kind: KindSetting = KindSetting::Auto,
         /// Header formats of the trace context. The first that holds a valid one is believed, all are written.
         #[cfg_attr(feature = "schema", schemars(extend("minItems" = 1, "uniqueItems" = true)))]
         pub propagators: Vec<Propagator> = vec![Propagator::TraceContext],
@@ -56,45 +61,6 @@ keys! {
         /// As `upgrade`, all keys with their own defaults. Null: the same as the live one. `recall` and `signal.emit` have no
         /// effect here.
         pub upgrade: Option<Upgrade> = None,
-    }
-}
-
-names! {
-    /// Which side of a call a span describes.
-    pub enum SpanKind {
-        /// By the direction of the listener: inbound SERVER, outbound CLIENT, neither SERVER.
-        Auto = "auto",
-        /// SERVER.
-        Server = "server",
-        /// CLIENT.
-        Client = "client",
-        /// SERVER with a CLIENT child whose id goes upstream: for a gateway.
-        Both = "both",
-    }
-}
-
-names! {
-    /// A header format of the trace context.
-    pub enum Propagator {
-        /// W3C `traceparent` and `tracestate`.
-        TraceContext = "tracecontext",
-        /// AWS `X-Amzn-Trace-Id`.
-        XRay = "xray",
-        /// B3 in one header.
-        B3 = "b3",
-        /// B3 in several headers.
-        B3Multi = "b3multi",
-    }
-}
-
-names! {
-    /// How new trace-ids are made. Both are continued alike, and both carry enough randomness for consistent sampling.
-    pub enum TraceIdFormat {
-        /// 128 random bits (W3C Trace Context Level 2).
-        W3c = "w3c",
-        /// The second of the trace's start and 96 random bits, as X-Ray's own SDKs make them: for collectors whose X-Ray
-        /// exporter still refuses ids without a time in them.
-        XRay = "xray",
     }
 }
 
@@ -138,16 +104,6 @@ keys! {
         pub jitter_percent: Whole<0, 50> = Whole::new(1),
         /// Milliseconds for one call.
         pub timeout_ms: Whole<1, 60_000> = Whole::new(2000),
-    }
-}
-
-names! {
-    /// Whose decision counts.
-    pub enum Mode {
-        /// The caller's decision stands; only traces that begin here are decided here.
-        ParentBased = "parent_based",
-        /// Every trace is decided here.
-        Independent = "independent",
     }
 }
 
@@ -334,26 +290,6 @@ keys! {
         /// Whether spans carry their `tracestate`. Switch it off for a collector whose `probabilistic_sampler` runs in
         /// `hash_seed` mode, which refuses spans with `th` or `rv`.
         pub tracestate: bool = true,
-    }
-}
-
-names! {
-    /// How OTLP travels.
-    pub enum Protocol {
-        /// OTLP over HTTP with binary protobuf.
-        HttpProtobuf = "http/protobuf",
-        /// OTLP over gRPC.
-        Grpc = "grpc",
-    }
-}
-
-names! {
-    /// How bodies are compressed.
-    pub enum Compression {
-        /// Not at all.
-        None = "none",
-        /// gzip.
-        Gzip = "gzip",
     }
 }
 

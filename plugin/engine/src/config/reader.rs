@@ -2,7 +2,7 @@
 //! refusal tells of all.
 
 use super::error::{self, MAX_PROBLEMS, Problem};
-use crate::json::{Step, Tree, path_text};
+use crate::json::{Named, Step, Tree, path_text};
 
 /// Can be read from a configuration.
 pub trait Read: Sized {
@@ -170,32 +170,14 @@ macro_rules! keys {
     };
 }
 
-/// Makes an enum of names.
-macro_rules! names {
-    ($(#[$about:meta])* pub enum $name:ident { $($(#[$name_about:meta])* $variant:ident = $text:literal,)* }) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[cfg_attr(feature = "schema", derive(serde::Serialize, schemars::JsonSchema), schemars(inline))]
-        $(#[$about])*
-        pub enum $name { $($(#[$name_about])* #[cfg_attr(feature = "schema", serde(rename = $text))] $variant,)* }
+pub(super) use keys;
 
-        impl $name {
-            const ALL: &[Self] = &[$(Self::$variant,)*];
-            const NAMES: &[&str] = &[$($text,)*];
-        }
-
-        impl $crate::config::reader::Read for $name {
-            fn read<'t>(
-                tree: &'t $crate::json::Tree,
-                reader: &mut $crate::config::reader::Reader<'t>,
-            ) -> Option<Self> {
-                let place = $crate::config::reader::name(tree, Self::NAMES, reader)?;
-                Self::ALL.get(place).copied()
-            }
-        }
-    };
+impl<T: Named> Read for T {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let place = name(tree, Self::NAMES, reader)?;
+        Self::ALL.get(place).copied()
+    }
 }
-
-pub(super) use {keys, names};
 
 /// Which of the names it is.
 pub fn name(tree: &Tree, names: &[&str], reader: &mut Reader<'_>) -> Option<usize> {

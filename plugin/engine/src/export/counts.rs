@@ -1,5 +1,7 @@
 //! What became of every span: the law that no span is lost without a reason.
 
+use crate::telemetry::Metric;
+
 /// Why a span was lost after it had been sampled. Each reason is one counter, `spans.discarded.<reason>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiscardReason {
@@ -20,6 +22,19 @@ pub enum DiscardReason {
 }
 
 impl DiscardReason {
+    /// The counter of spans lost for this reason.
+    pub const fn metric(self) -> Metric {
+        match self {
+            Self::QueueFull => Metric::DiscardedQueueFull,
+            Self::QueueBytes => Metric::DiscardedQueueBytes,
+            Self::TooLarge => Metric::DiscardedTooLarge,
+            Self::Rejected => Metric::DiscardedRejected,
+            Self::NonRetryable => Metric::DiscardedNonRetryable,
+            Self::RetriesExhausted => Metric::DiscardedRetriesExhausted,
+            Self::Shutdown => Metric::DiscardedShutdown,
+        }
+    }
+
     /// All of them, in the order of their counters.
     pub const ALL: [Self; 7] = [
         Self::QueueFull,

@@ -18,6 +18,16 @@ impl Writer {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// Continues behind what is there.
+    pub fn behind(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// Fields that are encoded already.
+    pub fn append(&mut self, fields: &[u8]) {
+        self.0.extend_from_slice(fields);
+    }
+
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }

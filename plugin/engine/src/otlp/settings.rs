@@ -1,22 +1,25 @@
 //! Where and how spans are exported, already checked by `config`.
 
-/// How requests travel. OTLP specification, "OTLP/HTTP" and "OTLP/gRPC".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// `http/protobuf`: one POST per batch, `application/x-protobuf`.
-    HttpProtobuf,
-    /// `grpc`: the unary call `TraceService/Export`, framed here, because a plain callout shows the trailers and
-    /// a gRPC callout does not.
-    Grpc,
+use crate::json::names;
+
+names! {
+    /// How OTLP travels.
+    pub enum Protocol {
+        /// OTLP over HTTP with binary protobuf.
+        HttpProtobuf = "http/protobuf",
+        /// OTLP over gRPC.
+        Grpc = "grpc",
+    }
 }
 
-/// How bodies are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// As they are.
-    None,
-    /// RFC 1952, fastest level: the work is done on a thread that serves requests.
-    Gzip,
+names! {
+    /// How bodies are compressed.
+    pub enum Compression {
+        /// Not at all.
+        None = "none",
+        /// gzip.
+        Gzip = "gzip",
+    }
 }
 
 /// What `export` in the configuration means.

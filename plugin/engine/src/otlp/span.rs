@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 
-use opentelemetry_proto::tonic::trace::v1::span;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
-
 use super::protobuf::Writer;
 use crate::span::{Resource, Span, SpanKind, Status, Value};
+use opentelemetry_proto::tonic::trace::v1::span;
 
 /// `ExportTraceServiceRequest.resource_spans`.
 const RESOURCE_SPANS: u32 = 1;
@@ -174,23 +172,16 @@ impl Envelope {
     /// Appends an `ExportTraceServiceRequest` with these spans, which are `bytes` long together.
     pub fn wrap(&self, spans: &[EncodedSpan], bytes: usize, request: &mut Vec<u8>) {
         let scope_spans = self.scope.len().saturating_add(bytes);
-        let resource_spans = self.resource.len().saturating_add(field_len(SCOPE_SPANS, scope_spans));
-        request.reserve(field_len(RESOURCE_SPANS, resource_spans));
-        encode_field_head(RESOURCE_SPANS, resource_spans, request);
-        request.extend_from_slice(&self.resource);
-        encode_field_head(SCOPE_SPANS, scope_spans, request);
-        request.extend_from_slice(&self.scope);
+        let resource_spans = self.resource.len().saturating_add(Writer::bytes_len(SCOPE_SPANS, scope_spans));
+        request.reserve(Writer::bytes_len(RESOURCE_SPANS, resource_spans));
+        let mut message = Writer::behind(std::mem::take(request));
+        message.message(RESOURCE_SPANS, resource_spans);
+        message.append(&self.resource);
+        message.message(SCOPE_SPANS, scope_spans);
+        message.append(&self.scope);
         for span in spans {
-            request.extend_from_slice(span.as_bytes());
+            message.append(span.as_bytes());
         }
+        *request = message.into_bytes();
     }
-}
-
-fn encode_field_head(tag: u32, len: usize, out: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, out);
-    encode_varint(len as u64, out);
-}
-
-fn field_len(tag: u32, len: usize) -> usize {
-    key_len(tag).saturating_add(encoded_len_varint(len as u64)).saturating_add(len)
 }

@@ -23,16 +23,7 @@ impl Root {
         add(Metric::QueueBytes, counts.queued_bytes, before.queued_bytes);
         add(Metric::InFlightSpans, counts.in_flight, before.in_flight);
         for reason in DiscardReason::ALL {
-            let metric = match reason {
-                DiscardReason::QueueFull => Metric::DiscardedQueueFull,
-                DiscardReason::QueueBytes => Metric::DiscardedQueueBytes,
-                DiscardReason::TooLarge => Metric::DiscardedTooLarge,
-                DiscardReason::Rejected => Metric::DiscardedRejected,
-                DiscardReason::NonRetryable => Metric::DiscardedNonRetryable,
-                DiscardReason::RetriesExhausted => Metric::DiscardedRetriesExhausted,
-                DiscardReason::Shutdown => Metric::DiscardedShutdown,
-            };
-            add(metric, counts.discarded(reason), before.discarded(reason));
+            add(reason.metric(), counts.discarded(reason), before.discarded(reason));
         }
         self.published = counts.clone();
     }

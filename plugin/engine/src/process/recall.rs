@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::door::{Host, Level, Refused};
-use crate::request::{Held, upgraded};
+use crate::request::Held;
 use crate::shared::{CallAnswer, Tokens, upgrade_log};
 use crate::telemetry::{Metric, Metrics};
 use crate::trace_context::TraceId;
@@ -145,7 +145,7 @@ impl Recall {
         }
         let recent = &self.recent;
         for held in self.pending.take(|trace_id| recent.contains(trace_id)) {
-            metrics.count(upgraded(Trigger::Recall));
+            metrics.count(Trigger::Recall.metric());
             self.keep(host, held, offer);
         }
     }
@@ -224,6 +224,7 @@ impl Recall {
             (Metric::RecallHeld, now.held, before.held),
             (Metric::RecallEvicted, now.evicted, before.evicted),
             (Metric::RecallExpired, now.expired, before.expired),
+            (Metric::RecallReleased, now.taken, before.taken),
             (Metric::RecallGivenUp, now.taken, before.taken),
         ] {
             metrics.add_count(metric, now.saturating_sub(before));

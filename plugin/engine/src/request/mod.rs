@@ -32,7 +32,7 @@ use crate::policy::Policy;
 use crate::shared::{Entropy, Limit, SharedBudget};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
-use crate::upgrade::{Budget, Trigger};
+use crate::upgrade::Budget;
 
 /// What the requests of one root share.
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl<X: Exchange> Parts<'_, X> {
 
     fn count_upgrade(&mut self, upgrade: Option<Upgrade>) {
         match upgrade {
-            Some(Upgrade::Upgraded(trigger)) => self.metrics.count(upgraded(trigger)),
+            Some(Upgrade::Upgraded(trigger)) => self.metrics.count(trigger.metric()),
             Some(Upgrade::Shed) => self.metrics.count(Metric::UpgradesShed),
             Some(Upgrade::AlreadySampled) | None => {}
         }
@@ -85,17 +85,4 @@ impl<X: Exchange> Parts<'_, X> {
 /// Charges the budget for a trigger.
 fn admit<X: Exchange>(exchange: &X, budget: &mut SharedBudget, limit: &Budget) -> bool {
     budget.admit(limit, exchange.host())
-}
-
-/// The counter of an upgrade.
-pub fn upgraded(trigger: Trigger) -> Metric {
-    match trigger {
-        Trigger::HttpStatus(_) => Metric::UpgradedByHttpStatus,
-        Trigger::GrpcStatus(_) => Metric::UpgradedByGrpcStatus,
-        Trigger::ResponseFlags(_) => Metric::UpgradedByResponseFlags,
-        Trigger::Reset => Metric::UpgradedByReset,
-        Trigger::Latency => Metric::UpgradedByLatency,
-        Trigger::Signal => Metric::UpgradedBySignal,
-        Trigger::Recall => Metric::UpgradedByRecall,
-    }
 }

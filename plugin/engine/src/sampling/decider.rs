@@ -59,10 +59,10 @@ impl Decider<'_> {
         let randomness = rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
         let caller = self.caller(parent);
         let has_caller = caller.is_some();
-        if !has_caller || self.policy.mode == Mode::Independent {
-            if let Some(Chosen { decision, member }) = central(randomness) {
-                return Decided { decision, has_caller, member };
-            }
+        if (!has_caller || self.policy.mode == Mode::Independent)
+            && let Some(Chosen { decision, member }) = central(randomness)
+        {
+            return Decided { decision, has_caller, member };
         }
         let caller = caller.map(|sampled| Parent { sampled, threshold: th.and_then(Threshold::from_bits) });
         let decision = decide(self.policy, self.rule, caller.as_ref(), trace_id, randomness);

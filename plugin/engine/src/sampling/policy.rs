@@ -2,15 +2,16 @@
 
 use super::matcher::{RequestFacts, RequestMatcher};
 use super::sampler::Sampler;
+use crate::json::names;
 
-/// Whose word counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// A caller's decision stands; only what has none is decided here.
-    #[default]
-    ParentBased,
-    /// Every trace is decided here, whatever the caller's flag says.
-    Independent,
+names! {
+    /// Whose decision counts.
+    pub enum Mode {
+        /// The caller's decision stands; only traces that begin here are decided here.
+        ParentBased = "parent_based",
+        /// Every trace is decided here.
+        Independent = "independent",
+    }
 }
 
 /// How requests are sampled.

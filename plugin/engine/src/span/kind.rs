@@ -1,19 +1,20 @@
 //! Which spans a listener makes.
 
 use super::SpanKind;
+use crate::json::names;
 
-/// The configuration's `span_kind`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KindSetting {
-    /// By the direction of the listener: inbound SERVER, outbound CLIENT, neither SERVER.
-    #[default]
-    Auto,
-    /// SERVER on every listener.
-    Server,
-    /// CLIENT on every listener.
-    Client,
-    /// A SERVER with a CLIENT child whose id goes upstream: for gateways.
-    Both,
+names! {
+    /// Which side of a call a span describes.
+    pub enum KindSetting {
+        /// By the direction of the listener: inbound SERVER, outbound CLIENT, neither SERVER.
+        Auto = "auto",
+        /// SERVER.
+        Server = "server",
+        /// CLIENT.
+        Client = "client",
+        /// SERVER with a CLIENT child whose id goes upstream: for a gateway.
+        Both = "both",
+    }
 }
 
 /// Envoy's `xds.listener_direction` (`TrafficDirection` in `envoy/config/core/v3/base.proto`).
@@ -46,6 +47,13 @@ pub enum Kinds {
     One(SpanKind),
     /// A SERVER span and its CLIENT child.
     ServerAndClient,
+}
+
+#[allow(clippy::derivable_impls)] // The macro makes no defaults.
+impl Default for KindSetting {
+    fn default() -> Self {
+        Self::Auto
+    }
 }
 
 impl KindSetting {

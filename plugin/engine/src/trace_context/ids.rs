@@ -4,6 +4,7 @@ use std::fmt;
 use std::num::{NonZeroU64, NonZeroU128};
 
 use super::hex::{self, FieldError};
+use crate::json::names;
 
 /// `trace-id`: 16 bytes, never all zero. W3C Trace Context Level 2, "trace-id".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,14 +50,15 @@ impl fmt::Display for TraceId {
     }
 }
 
-/// How the ids of new traces are made. Either way their right-most 56 bits are random.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TraceIdFormat {
-    /// 128 random bits.
-    #[default]
-    W3c,
-    /// Unix seconds in the first 32 bits, 96 random bits after them. AWS X-Ray developer guide, "Trace ID format".
-    XRay,
+names! {
+    /// How new trace-ids are made. Both are continued alike, and both carry enough randomness for consistent sampling.
+    pub enum TraceIdFormat {
+        /// 128 random bits (W3C Trace Context Level 2).
+        W3c = "w3c",
+        /// The second of the trace's start and 96 random bits, as X-Ray's own SDKs make them: for collectors whose X-Ray
+        /// exporter still refuses ids without a time in them.
+        XRay = "xray",
+    }
 }
 
 /// `parent-id` (OTel: span id): 8 bytes, never all zero. W3C Trace Context Level 2, "parent-id".

@@ -1,37 +1,21 @@
 //! Which headers carry the trace context, and in what order they are believed.
 
 use super::{SpanId, TraceId};
+use crate::json::names;
 
-/// One header format. The configuration's list of them is the order of belief; all of them are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Propagator {
-    /// `traceparent` and `tracestate`.
-    TraceContext,
-    /// `X-Amzn-Trace-Id`.
-    XRay,
-    /// B3 in one header, `b3`. Read in both forms, as OTel's API specification has it ("B3 Requirements").
-    B3,
-    /// B3 in several headers, `X-B3-*`. Read in both forms.
-    B3Multi,
-}
-
-impl Propagator {
-    /// All of them, in the order in which messages list their names.
-    pub const ALL: [Self; 4] = [Self::TraceContext, Self::XRay, Self::B3, Self::B3Multi];
-
-    /// The name in `propagators` and in `OTEL_PROPAGATORS`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TraceContext => "tracecontext",
-            Self::XRay => "xray",
-            Self::B3 => "b3",
-            Self::B3Multi => "b3multi",
-        }
-    }
-
-    /// The propagator of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|propagator| propagator.name() == name)
+names! {
+    /// A header format of the trace context. The list of them is the order of belief; all of them are written.
+    ///
+    /// B3 is read in both forms, whichever is listed: OpenTelemetry API specification, "B3 Requirements".
+    pub enum Propagator {
+        /// W3C `traceparent` and `tracestate`.
+        TraceContext = "tracecontext",
+        /// AWS `X-Amzn-Trace-Id`.
+        XRay = "xray",
+        /// B3 in one header.
+        B3 = "b3",
+        /// B3 in several headers.
+        B3Multi = "b3multi",
     }
 }
 

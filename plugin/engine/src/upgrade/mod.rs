@@ -9,8 +9,10 @@ mod policy;
 pub mod recall;
 pub mod signal;
 pub mod slots;
+mod trigger;
 
 pub use budget::{Budget, BudgetError};
 pub use ledger::{CallFacts, Calls};
-pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy, Trigger};
+pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy};
 pub use signal::Verdict;
+pub use trigger::Trigger;

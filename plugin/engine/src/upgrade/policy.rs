@@ -1,50 +1,7 @@
 //! Triggers: what an answer, or its absence, says about a trace.
 
-use super::Budget;
+use super::{Budget, Trigger};
 use crate::http::{GrpcStatus, GrpcStatusSet, HttpStatusSet, ResponseFlags};
-
-/// What upgrades a trace. One trigger is kept for a stream, the first that was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// An HTTP status that the policy lists.
-    HttpStatus(u16),
-    /// A gRPC status that the policy lists.
-    GrpcStatus(GrpcStatus),
-    /// Envoy gave up: no answer, or none that was whole.
-    ResponseFlags(ResponseFlags),
-    /// The stream ended before its answer was whole, and no flag says why.
-    Reset,
-    /// The stream took longer than the policy allows.
-    Latency,
-    /// The upstream's answer said that it had kept this trace.
-    Signal,
-    /// The trace was upgraded elsewhere after this stream had ended well, or while it went on.
-    Recall,
-}
-
-impl Trigger {
-    /// Every name, for the counters `tracelift.upgrades.<trigger>`.
-    pub const NAMES: [&'static str; 7] =
-        ["http_status", "grpc_status", "response_flags", "reset", "latency", "signal", "recall"];
-
-    /// Place of this trigger's name in [`Self::NAMES`].
-    pub const fn index(self) -> usize {
-        match self {
-            Self::HttpStatus(_) => 0,
-            Self::GrpcStatus(_) => 1,
-            Self::ResponseFlags(_) => 2,
-            Self::Reset => 3,
-            Self::Latency => 4,
-            Self::Signal => 5,
-            Self::Recall => 6,
-        }
-    }
-
-    /// The name in counters and on spans.
-    pub fn name(self) -> &'static str {
-        Self::NAMES.get(self.index()).copied().unwrap_or_default()
-    }
-}
 
 /// The checked `upgrade` part of the configuration.
 #[derive(Clone, Debug)]
@@ -212,19 +169,5 @@ mod tests {
         let policy = Policy { response_flags: false, ..policy() };
         let slow = Ending { flags: ResponseFlags::DOWNSTREAM_DISCONNECT, complete: false, latency_ms: Some(900) };
         assert_eq!(policy.at_end(&slow, policy.latency_ms), Some(Trigger::Latency));
-    }
-
-    #[test]
-    fn each_trigger_has_its_own_name() {
-        let all = [
-            Trigger::HttpStatus(500),
-            Trigger::GrpcStatus(GrpcStatus::UNKNOWN),
-            Trigger::ResponseFlags(ResponseFlags::default()),
-            Trigger::Reset,
-            Trigger::Latency,
-            Trigger::Signal,
-            Trigger::Recall,
-        ];
-        assert_eq!(all.map(Trigger::name), Trigger::NAMES);
     }
 }

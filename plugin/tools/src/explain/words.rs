@@ -2,6 +2,7 @@
 
 use super::Answer;
 use super::hop::{Header, text};
+use tracelift::json::Named;
 use tracelift::policy::Policy;
 use tracelift::sampling::{Decision, Randomness, Reason, Sampler, Threshold};
 use tracelift::stream::{Stream, Upgrade};

@@ -81,7 +81,7 @@ fn what_cannot_be_read_says_what_is_allowed() {
         (&["--flags", "UX"], "--flags: found UX; allowed are Envoy's short names"),
         (&["--grpc-status", "BAD"], "--grpc-status: found BAD; allowed is a name such as UNAVAILABLE"),
         (&["--config", "."], ". is a folder; name its files, as in ./*.yaml"),
-        (&["--config", "../../../../envoy/sidecar.yaml", "--plugin", "x"], "--plugin: found x; allowed in"),
+        (&["--config", "../../../../../envoy/sidecar.yaml", "--plugin", "x"], "--plugin: found x; allowed in"),
     ] {
         let ran = tracelift(&[&["explain"], arguments].concat());
         assert_eq!(ran.code, Some(2), "{arguments:?}");

@@ -5,7 +5,7 @@ use crate::config::bounded::HeaderName;
 use crate::config::error::{self, Problem};
 use crate::config::raw;
 use crate::json::Tree;
-use crate::otlp::{Compression, Protocol, Settings};
+use crate::otlp::{Protocol, Settings};
 
 /// Headers that a configuration adds to each request at most.
 pub const MAX_EXPORT_HEADERS: usize = 32;
@@ -28,7 +28,7 @@ pub fn settings(raw: raw::Export, findings: &mut Findings) -> Settings {
     if !raw.path.0.starts_with('/') || !visible(&raw.path.0) {
         let allowed = "a path that begins with `/`, visible ASCII without spaces";
         findings.refuse("export.path", &error::quoted(&raw.path.0), allowed);
-    } else if raw.protocol == raw::Protocol::Grpc && raw.path != defaults.path {
+    } else if raw.protocol == Protocol::Grpc && raw.path != defaults.path {
         findings.warn("export.path", "has no effect with `protocol` = \"grpc\", which has a path of its own");
     }
     if !visible(&raw.authority.0) {
@@ -42,19 +42,13 @@ pub fn settings(raw: raw::Export, findings: &mut Findings) -> Settings {
         findings.problems.push(problem.advise("Make the batch smaller or the queue larger."));
     }
     Settings {
-        protocol: match raw.protocol {
-            raw::Protocol::HttpProtobuf => Protocol::HttpProtobuf,
-            raw::Protocol::Grpc => Protocol::Grpc,
-        },
+        protocol: raw.protocol,
         cluster: raw.cluster.0,
         path: raw.path.0,
         authority: raw.authority.0,
         headers: headers(raw.headers.0, findings),
         timeout_ms: raw.timeout_ms.narrow(),
-        compression: match raw.compression {
-            raw::Compression::None => Compression::None,
-            raw::Compression::Gzip => Compression::Gzip,
-        },
+        compression: raw.compression,
         max_queue_size: queue,
         max_queue_bytes: raw.max_queue_bytes.size(),
         max_export_batch_size: batch,

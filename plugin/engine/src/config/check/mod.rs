@@ -8,9 +8,10 @@ use super::environment::EnvironmentResource;
 use super::error::{self, Problem};
 use super::raw;
 
+use crate::json::Named;
 use crate::policy::{Policy, ResourceSources, Shadow};
-use crate::span::{AttributeSettings, KindSetting, bounds};
-use crate::trace_context::{Propagator, TraceIdFormat};
+use crate::span::{AttributeSettings, bounds};
+use crate::trace_context::Propagator;
 
 pub use export::{MAX_EXPORT_HEADERS, fill, header_value_fault};
 
@@ -65,17 +66,9 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     };
     let policy = Policy {
         resource,
-        span_kind: match raw.span_kind {
-            raw::SpanKind::Auto => KindSetting::Auto,
-            raw::SpanKind::Server => KindSetting::Server,
-            raw::SpanKind::Client => KindSetting::Client,
-            raw::SpanKind::Both => KindSetting::Both,
-        },
+        span_kind: raw.span_kind,
         propagators: propagators(&raw.propagators, findings),
-        trace_id_format: match raw.trace_id_format {
-            raw::TraceIdFormat::W3c => TraceIdFormat::W3c,
-            raw::TraceIdFormat::XRay => TraceIdFormat::XRay,
-        },
+        trace_id_format: raw.trace_id_format,
         xray: sampling::xray(&raw.sampling, findings),
         sampling: sampling::policy(raw.sampling, findings)?,
         upgrade: upgrade::policy(raw.upgrade, findings)?,
@@ -120,15 +113,9 @@ fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
     Some(Shadow { sampling: sampling?, upgrade: upgrade? })
 }
 
-fn propagators(raw: &[raw::Propagator], findings: &mut Findings) -> Vec<Propagator> {
+fn propagators(raw: &[Propagator], findings: &mut Findings) -> Vec<Propagator> {
     let mut propagators = Vec::with_capacity(raw.len());
-    for (index, propagator) in raw.iter().enumerate() {
-        let propagator = match propagator {
-            raw::Propagator::TraceContext => Propagator::TraceContext,
-            raw::Propagator::XRay => Propagator::XRay,
-            raw::Propagator::B3 => Propagator::B3,
-            raw::Propagator::B3Multi => Propagator::B3Multi,
-        };
+    for (index, &propagator) in raw.iter().enumerate() {
         if propagators.contains(&propagator) {
             let path = ["propagators[", &index.to_string(), "]"].concat();
             let found = [error::quoted(propagator.name()).as_str(), " again"].concat();
@@ -138,7 +125,7 @@ fn propagators(raw: &[raw::Propagator], findings: &mut Findings) -> Vec<Propagat
         propagators.push(propagator);
     }
     if propagators.is_empty() {
-        let names = error::one_of(&Propagator::ALL.map(Propagator::name));
+        let names = error::one_of(Propagator::NAMES);
         findings.refuse("propagators", "an empty list", &["at least one of ", &names].concat());
     }
     propagators

@@ -59,10 +59,7 @@ pub fn policy(raw: raw::Sampling, findings: &mut Findings) -> Option<Policy> {
         let patterns = matchers.patterns;
         findings.at_most("sampling.rules", patterns, MAX_PATTERNS, "regular expressions");
     }
-    let mode = match raw.mode {
-        raw::Mode::ParentBased => Mode::ParentBased,
-        raw::Mode::Independent => Mode::Independent,
-    };
+    let mode = raw.mode;
     Some(Policy { mode, fallback: fallback?, rules })
 }
 
@@ -80,7 +77,7 @@ pub fn xray(raw: &raw::Sampling, findings: &mut Findings) -> Option<XRaySettings
     if raw.algorithm != raw::Algorithm::Consistent {
         findings.warn(PATH, "X-Ray's rules sample by the `consistent` algorithm, whatever `algorithm` says");
     }
-    if raw.mode == raw::Mode::Independent {
+    if raw.mode == Mode::Independent {
         findings.warn(
             PATH,
             "with `mode` = \"independent\" every hop is charged to X-Ray's rules, not only the first of a trace",
