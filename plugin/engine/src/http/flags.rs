@@ -5,23 +5,67 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ResponseFlags(u64);
 
-/// Short names as access logs print them, by bit.
-const NAMES: [&str; 30] = [
-    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH",
-    "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
-];
+/// Makes the flags, in the order of their bits: a constant and the short name that access logs print.
+macro_rules! flags {
+    ($($name:ident $short:literal $about:literal)*) => {
+        /// Short names, by bit.
+        const NAMES: [&str; [$($short),*].len()] = [$($short),*];
 
-/// Flags that do not say that a request failed in the mesh: an answer from cache (RFCF), and what a policy did on
-/// purpose: faults injected (DI, FI), rate limits (RL), a refusal by external authorisation (UAEX).
-const NO_FAILURE: u64 = 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 20;
+        #[derive(Clone, Copy)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        enum Bit { $($name,)* }
+
+        impl ResponseFlags {
+            $(
+                #[doc = concat!($short, ": ", $about)]
+                pub const $name: Self = Self(1 << Bit::$name as u64);
+            )*
+        }
+    };
+}
+
+flags! {
+    FAILED_LOCAL_HEALTH_CHECK "LH" "the local service failed its health check."
+    NO_HEALTHY_UPSTREAM "UH" "no healthy host in the cluster."
+    UPSTREAM_TIMEOUT "UT" "the upstream took too long."
+    LOCAL_RESET "LR" "reset by this proxy."
+    UPSTREAM_REMOTE_RESET "UR" "reset by the upstream."
+    CONNECTION_FAILURE "UF" "no connection to the upstream."
+    CONNECTION_TERMINATION "UC" "the upstream's connection ended."
+    UPSTREAM_OVERFLOW "UO" "a circuit breaker was open."
+    NO_ROUTE "NR" "no route, or no filter chain."
+    DELAY_INJECTED "DI" "a delay was injected on purpose."
+    FAULT_INJECTED "FI" "a fault was injected on purpose."
+    RATE_LIMITED "RL" "a rate limit refused it."
+    UNAUTHORIZED "UAEX" "external authorisation refused it."
+    RATE_LIMIT_SERVICE_ERROR "RLSE" "the rate limit service failed."
+    DOWNSTREAM_DISCONNECT "DC" "the downstream's connection ended."
+    RETRIES_EXHAUSTED "URX" "no retry was left."
+    STREAM_IDLE_TIMEOUT "SI" "nothing happened for too long."
+    INVALID_HEADERS "IH" "a header that is checked was invalid."
+    DOWNSTREAM_PROTOCOL_ERROR "DPE" "the downstream broke HTTP."
+    MAX_STREAM_DURATION "UMSDR" "the upstream's stream lasted too long."
+    FROM_CACHE "RFCF" "answered from a cache."
+    NO_FILTER_CONFIG "NFCF" "a filter's configuration had not come."
+    DURATION_TIMEOUT "DT" "the request lasted too long."
+    UPSTREAM_PROTOCOL_ERROR "UPE" "the upstream broke HTTP."
+    NO_CLUSTER "NC" "the cluster is unknown."
+    OVERLOAD_MANAGER "OM" "the overload manager ended it."
+    DNS_FAILURE "DF" "a name could not be resolved."
+    DROP_OVERLOAD "DO" "dropped because the upstream is overloaded."
+    DOWNSTREAM_REMOTE_RESET "DR" "reset by the downstream."
+    UNCONDITIONAL_DROP_OVERLOAD "UDO" "as DO, for all traffic."
+}
+
+/// Flags that do not say that a request failed in the mesh: an answer from cache, and what a policy did on purpose: faults
+/// injected, rate limits, a refusal by external authorisation.
+const NO_FAILURE: ResponseFlags = ResponseFlags::DELAY_INJECTED
+    .or(ResponseFlags::FAULT_INJECTED)
+    .or(ResponseFlags::RATE_LIMITED)
+    .or(ResponseFlags::UNAUTHORIZED)
+    .or(ResponseFlags::FROM_CACHE);
 
 impl ResponseFlags {
-    /// DC, the downstream connection's end.
-    pub const DOWNSTREAM_DISCONNECT: Self = Self(1 << 14);
-
-    /// UF, no connection to the upstream.
-    pub const CONNECTION_FAILURE: Self = Self(1 << 5);
-
     /// The bits of `response.flags`.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -42,9 +86,26 @@ impl ResponseFlags {
         self.0 & other.0 == other.0
     }
 
+    /// The flags of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These flags, but not the other's.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Some flag of the other's is set here.
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Some flag says that Envoy, an upstream or the client ended the request before its answer was whole.
     pub const fn failed(self) -> bool {
-        self.0 & !NO_FAILURE != 0
+        !self.without(NO_FAILURE).is_empty()
     }
 
     /// The short names in the order of the bits; a bit without a name is left out.

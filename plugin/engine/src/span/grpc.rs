@@ -17,8 +17,14 @@ pub enum Method<'a> {
 /// UNIMPLEMENTED: the server does not know the method.
 const UNIMPLEMENTED: u8 = 12;
 
-/// Flags that Envoy sets only once the request was on its way to an upstream: UT, UR, UC, SI, UMSDR, DT, UPE.
-const REACHED: u64 = 1 << 2 | 1 << 4 | 1 << 6 | 1 << 16 | 1 << 19 | 1 << 22 | 1 << 23;
+/// Flags that Envoy sets only once the request was on its way to an upstream.
+const REACHED: ResponseFlags = ResponseFlags::UPSTREAM_TIMEOUT
+    .or(ResponseFlags::UPSTREAM_REMOTE_RESET)
+    .or(ResponseFlags::CONNECTION_TERMINATION)
+    .or(ResponseFlags::STREAM_IDLE_TIMEOUT)
+    .or(ResponseFlags::MAX_STREAM_DURATION)
+    .or(ResponseFlags::DURATION_TIMEOUT)
+    .or(ResponseFlags::UPSTREAM_PROTOCOL_ERROR);
 
 /// Whether the request's content type is gRPC's (`application/grpc`, with `+proto` and the like). gRPC-Web is not: its
 /// status is in the body.
@@ -41,7 +47,7 @@ pub fn method<'a>(facts: &HttpFacts<'a>) -> Method<'a> {
     };
     let answered = by_upstream && (facts.grpc_status.is_some() || facts.status_code == Some(200));
     let began = facts.grpc_status.is_none() && facts.status_code == Some(200);
-    let reached = ResponseFlags::from_bits(facts.response_flags.bits() & REACHED) != ResponseFlags::default();
+    let reached = facts.response_flags.intersects(REACHED);
     if !unimplemented && (answered || began || reached) { Method::Known(name) } else { Method::Claimed(name) }
 }
 

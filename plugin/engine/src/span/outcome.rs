@@ -18,20 +18,34 @@ pub struct Outcome {
     pub error_type: Option<Cow<'static, str>>,
 }
 
-/// The downstream's doing: DC and DR.
-const CALLER_LEFT: u64 = 1 << 14 | 1 << 27;
+/// The downstream's doing.
+const CALLER_LEFT: ResponseFlags = ResponseFlags::DOWNSTREAM_DISCONNECT.or(ResponseFlags::DOWNSTREAM_REMOTE_RESET);
+
+const TIMEOUT: ResponseFlags = ResponseFlags::UPSTREAM_TIMEOUT
+    .or(ResponseFlags::STREAM_IDLE_TIMEOUT)
+    .or(ResponseFlags::MAX_STREAM_DURATION)
+    .or(ResponseFlags::DURATION_TIMEOUT);
+const OVERFLOW: ResponseFlags = ResponseFlags::UPSTREAM_OVERFLOW
+    .or(ResponseFlags::OVERLOAD_MANAGER)
+    .or(ResponseFlags::DROP_OVERLOAD)
+    .or(ResponseFlags::UNCONDITIONAL_DROP_OVERLOAD);
+const PROTOCOL_ERROR: ResponseFlags = ResponseFlags::INVALID_HEADERS
+    .or(ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR)
+    .or(ResponseFlags::UPSTREAM_PROTOCOL_ERROR);
+const RESET: ResponseFlags =
+    ResponseFlags::LOCAL_RESET.or(ResponseFlags::UPSTREAM_REMOTE_RESET).or(ResponseFlags::CONNECTION_TERMINATION);
 
 /// Words for `error.type` where no code says it, the more telling flags first. `_OTHER` stands for any other flag.
-const WORDS: [(u64, &str); 9] = [
-    (1 << 26, "dns_failure"),                          // DF
-    (1 << 5, "connection_failure"),                    // UF
-    (1 << 2 | 1 << 16 | 1 << 19 | 1 << 22, "timeout"), // UT, SI, UMSDR, DT
-    (1 << 7 | 1 << 25, "overflow"),                    // UO, OM
-    (1 << 1, "no_healthy_upstream"),                   // UH
-    (1 << 8 | 1 << 24, "no_route"),                    // NR, NC
-    (1 << 17 | 1 << 18 | 1 << 23, "protocol_error"),   // IH, DPE, UPE
-    (1 << 3 | 1 << 4 | 1 << 6, "reset"),               // LR, UR, UC
-    (1 << 15, "retries_exhausted"),                    // URX
+const WORDS: [(ResponseFlags, &str); 9] = [
+    (ResponseFlags::DNS_FAILURE, "dns_failure"),
+    (ResponseFlags::CONNECTION_FAILURE, "connection_failure"),
+    (TIMEOUT, "timeout"),
+    (OVERFLOW, "overflow"),
+    (ResponseFlags::NO_HEALTHY_UPSTREAM, "no_healthy_upstream"),
+    (ResponseFlags::NO_ROUTE.or(ResponseFlags::NO_CLUSTER), "no_route"),
+    (PROTOCOL_ERROR, "protocol_error"),
+    (RESET, "reset"),
+    (ResponseFlags::RETRIES_EXHAUSTED, "retries_exhausted"),
 ];
 
 /// `error.type` of a caller that left.
@@ -39,8 +53,8 @@ const CLIENT_DISCONNECT: &str = "client_disconnect";
 
 /// Judges the stream for one side of it; `grpc_status` is that of a gRPC call.
 pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> Outcome {
-    let left = facts.response_flags.bits() & CALLER_LEFT != 0;
-    let ours = ResponseFlags::from_bits(facts.response_flags.bits() & !CALLER_LEFT);
+    let left = facts.response_flags.intersects(CALLER_LEFT);
+    let ours = facts.response_flags.without(CALLER_LEFT);
     match (grpc_status, facts.status_code) {
         (Some(status), _) if status.code() == CANCELLED && left => gone(),
         (Some(status), _) if grpc_failed(kind, status) => error(Cow::Borrowed(status.name()), facts, Some(status)),
@@ -119,7 +133,7 @@ pub fn flags_text(flags: ResponseFlags) -> String {
 }
 
 fn word(flags: ResponseFlags) -> &'static str {
-    let known = WORDS.iter().find(|(bits, _)| flags.bits() & bits != 0).map(|(_, word)| *word);
+    let known = WORDS.iter().find(|(bits, _)| flags.intersects(*bits)).map(|(_, word)| *word);
     known.unwrap_or(if flags.failed() { OTHER } else { "reset" })
 }
 
@@ -231,7 +245,7 @@ mod tests {
             assert_eq!(told(kind, &left), gone);
             assert_eq!(told(kind, &HttpFacts { status_code: Some(200), ..left }), gone);
             assert_eq!(told(kind, &HttpFacts { grpc_status: GrpcStatus::from_code(1), ..left }), gone);
-            assert_eq!(told(kind, &HttpFacts { response_flags: ResponseFlags::from_bits(1 << 27), ..left }), gone);
+            assert_eq!(told(kind, &HttpFacts { response_flags: ResponseFlags::DOWNSTREAM_REMOTE_RESET, ..left }), gone);
             // What had gone wrong before counts all the same.
             assert_eq!(told(kind, &HttpFacts { status_code: Some(500), ..left }).1, "500");
             let slow = HttpFacts { response_flags: ResponseFlags::from_bits(0x4004), ..left };
