@@ -32,7 +32,9 @@ fn b3_multi(headers: &Headers) -> (String, String, String) {
         assert_eq!(headers.all(name).len(), 1, "{name} of {headers:?}");
         headers.text(name).expect("text").to_owned()
     };
-    (one("x-b3-traceid"), one("x-b3-spanid"), one("x-b3-sampled"))
+    // Debug says it alone.
+    let state = if headers.get("x-b3-flags").is_some() { "d".to_owned() } else { one("x-b3-sampled") };
+    (one("x-b3-traceid"), one("x-b3-spanid"), state)
 }
 
 /// The same of the one `X-Amzn-Trace-Id`, and the fields behind them.
@@ -76,8 +78,25 @@ fn a_b3_header_is_continued_or_begun_anew() {
             let (known, decided) = expected.map_or((None, None), |(trace, decided)| (Some(trace), decided));
             assert!(known.map_or(!header.contains(&trace), |known| known == trace), "{header}: {trace}");
             assert_ne!(span, B3_SPAN, "{header}");
-            let sampled = decided.unwrap_or(ratio == 1);
-            assert_eq!(state, if sampled { "1" } else { "0" }, "{header}");
+            // A state without ids is a decision about the trace that begins here.
+            let alone = match &header[..] {
+                "0" => Some(false),
+                "1" => Some(true),
+                _ => None,
+            };
+            let sampled = decided.or(alone).unwrap_or(ratio == 1);
+            let debug = header.ends_with("-d");
+            assert_eq!(
+                state,
+                if debug {
+                    "d"
+                } else if sampled {
+                    "1"
+                } else {
+                    "0"
+                },
+                "{header}"
+            );
             assert!(sent.get("x-b3-traceid").is_none() && sent.get("x-b3-flags").is_none(), "a stale twin: {sent:?}");
             assert!(sent.get("traceparent").is_none(), "not listed, not written");
             let spans = story.spans();
@@ -113,10 +132,19 @@ fn b3_in_several_headers_is_continued_or_begun_anew() {
             let (trace, span, state) = b3_multi(&sent);
             assert_eq!(trace == B3_TRACE, continued, "{more:?}");
             assert_ne!(span, B3_SPAN);
-            assert_eq!(state, if decided.unwrap_or(ratio == 1) { "1" } else { "0" }, "{more:?}");
-            for stale in ["b3", "x-b3-flags", "x-b3-parentspanid"] {
+            let debug = more.contains(&("x-b3-flags", "1"));
+            let expected = if debug {
+                "d"
+            } else if decided.unwrap_or(ratio == 1) {
+                "1"
+            } else {
+                "0"
+            };
+            assert_eq!(state, expected, "{more:?}");
+            for stale in ["b3", "x-b3-parentspanid"] {
                 assert!(sent.get(stale).is_none(), "{stale} of {more:?}");
             }
+            assert_eq!((sent.get("x-b3-flags").is_some(), sent.get("x-b3-sampled").is_some()), (debug, !debug));
         }
     }
 }

@@ -39,7 +39,8 @@ fn trace_context(criterion: &mut Criterion) {
     group.bench_function("parse tracestate", |b| b.iter(|| TraceState::parse(black_box(TRACESTATE)).is_ok()));
     group.bench_function("extract both", |b| b.iter(|| extract(&[Propagator::TraceContext], &mut Given)));
     let extracted = extract(&[Propagator::TraceContext], &mut Given);
-    let context = OutgoingContext { trace_id: trace_id(), span_id: span_id(), sampled: true, random: true };
+    let context =
+        OutgoingContext { trace_id: trace_id(), span_id: span_id(), sampled: true, random: true, debug: false };
     group.bench_function("inject traceparent", |b| {
         b.iter(|| {
             let edit = extracted.trace_state().edit(tracelift::trace_context::ThEdit::Keep, None);

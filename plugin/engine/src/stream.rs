@@ -127,7 +127,8 @@ impl Stream {
         };
         let tracestate = extracted.trace_state();
         let decider = Decider { policy: rules.sampling, edge: rules.edge, rule };
-        let Decided { mut decision, has_caller, member } = decider.decide(parent, &tracestate, trace_id, central);
+        let Decided { mut decision, has_caller, member } =
+            decider.decide(extracted.decision, &tracestate, trace_id, central);
         if has_caller && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded) {
             decision = Decision::UPGRADED;
         }
@@ -155,7 +156,9 @@ impl Stream {
         if let Some((key, value)) = member {
             edit = tracestate.with_member(edit, key, &value);
         }
-        let context = OutgoingContext { trace_id, span_id, sampled: stream.decision.sampled, random };
+        let sampled = stream.decision.sampled;
+        let debug = extracted.debug && sampled && !rules.edge;
+        let context = OutgoingContext { trace_id, span_id, sampled, random, debug };
         (stream, Outgoing { context, tracestate: edit })
     }
 
@@ -163,8 +166,8 @@ impl Stream {
     /// stays sampled under both.
     pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
         let decider = Decider { policy: rules.sampling, edge: rules.edge, rule };
-        let parent = extracted.parent.as_ref();
-        let Decided { decision, .. } = decider.decide(parent, &extracted.trace_state(), self.trace_id, |_| None);
+        let Decided { decision, .. } =
+            decider.decide(extracted.decision, &extracted.trace_state(), self.trace_id, |_| None);
         let upgraded = self.decision.reason == sampling::Reason::Upgraded;
         Self { decision: if upgraded { self.decision } else { decision }, rule, ..self.clone() }
     }

@@ -39,6 +39,7 @@ impl Request {
             span_id: SpanId::from_u64(0x00f0_67aa_0ba9_02b7).unwrap(),
             sampled: true,
             random: extracted.parent.is_some_and(|parent| parent.random),
+            debug: extracted.debug,
         };
         let edit = extracted.trace_state().edit(th, None);
         let mut headers = self.headers.clone();
@@ -192,9 +193,9 @@ fn b3_is_read_in_both_forms_and_written_in_the_listed_ones() {
     ];
     let long = "000000000000000080f198ee56343ba8";
     let (headers, _) = Request::with(&multi).forwarded(&[Propagator::B3], ThEdit::Keep);
-    assert_eq!(headers, BTreeMap::from([("b3".into(), format!("{long}-00f067aa0ba902b7-1"))]));
+    assert_eq!(headers, BTreeMap::from([("b3".into(), format!("{long}-00f067aa0ba902b7-d"))]));
     let (headers, _) = Request::with(&multi).forwarded(&[Propagator::B3Multi], ThEdit::Keep);
-    let expected = [("x-b3-traceid", long), ("x-b3-spanid", "00f067aa0ba902b7"), ("x-b3-sampled", "1")];
+    let expected = [("x-b3-traceid", long), ("x-b3-spanid", "00f067aa0ba902b7"), ("x-b3-flags", "1")];
     assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let mut request = Request::with(&multi);
     request.headers.insert("b3".into(), B3.into());
@@ -229,4 +230,68 @@ fn names_are_those_of_otel_propagators() {
         assert_eq!((propagator.name(), Propagator::from_name(name)), (name, Some(propagator)));
     }
     assert_eq!(Propagator::from_name("TraceContext"), None);
+}
+
+#[test]
+fn a_format_that_defers_does_not_silence_one_that_has_decided_for_the_same_trace() {
+    // A load balancer's bare root beside the caller's own context.
+    let bare = "Root=1-0af76519-16cd43dd8448eb211c80319c";
+    let b3 = format!("{TRACE}-b7ad6b7169203331-1");
+    for (listed, beside) in [
+        ([Propagator::XRay, Propagator::TraceContext], ("traceparent", TRACEPARENT)),
+        ([Propagator::XRay, Propagator::B3], ("b3", b3.as_str())),
+    ] {
+        let mut request = Request::with(&[("x-amzn-trace-id", bare), beside]);
+        let extracted = request.extract(&listed);
+        assert_eq!(
+            (extracted.from, extracted.decision),
+            (Some(Propagator::XRay), CallerDecision::Sampled),
+            "{beside:?}"
+        );
+        let parent = extracted.parent.unwrap();
+        assert_eq!(parent.parent_id, SpanId::parse(b"b7ad6b7169203331").ok());
+        // Another trace's decision says nothing of this one.
+        request.headers.insert("x-amzn-trace-id".into(), OTHER_XRAY.into());
+        assert_eq!(request.extract(&listed).decision, CallerDecision::Deferred);
+    }
+}
+
+#[test]
+fn a_decision_of_b3_without_ids_holds_for_the_trace_that_begins_here() {
+    for (headers, decision, debug) in [
+        (&[("b3", "0")][..], CallerDecision::NotSampled, false),
+        (&[("b3", "1")][..], CallerDecision::Sampled, false),
+        (&[("b3", "d")][..], CallerDecision::Sampled, true),
+        (&[("x-b3-sampled", "1")][..], CallerDecision::Sampled, false),
+        (&[("x-b3-sampled", "0")][..], CallerDecision::NotSampled, false),
+        (&[("x-b3-flags", "1")][..], CallerDecision::Sampled, true),
+    ] {
+        let extracted = Request::with(headers).extract(&[Propagator::B3]);
+        assert_eq!((extracted.parent, extracted.invalid), (None, false), "{headers:?}");
+        assert_eq!((extracted.decision, extracted.debug), (decision, debug), "{headers:?}");
+    }
+}
+
+#[test]
+fn the_debug_flag_of_b3_goes_on_in_both_forms() {
+    let debug = format!("{TRACE}-b7ad6b7169203331-d");
+    let mut request = Request::with(&[("b3", debug.as_str())]);
+    let (headers, _) = request.forwarded(&[Propagator::B3, Propagator::B3Multi], ThEdit::Keep);
+    assert_eq!(headers["b3"], format!("{TRACE}-00f067aa0ba902b7-d"));
+    assert_eq!(headers["x-b3-flags"], "1");
+    assert!(!headers.contains_key("x-b3-sampled"), "debug implies it");
+}
+
+#[test]
+fn a_broken_header_of_any_listed_format_is_noticed() {
+    for (propagator, name, value) in [
+        (Propagator::TraceContext, "traceparent", "hello"),
+        (Propagator::XRay, "x-amzn-trace-id", "Root=2-hello"),
+        (Propagator::B3, "b3", "hello"),
+        (Propagator::B3Multi, "x-b3-traceid", TRACE),
+    ] {
+        let mut request = Request::with(&[(name, value)]);
+        assert!(request.extract(&[propagator]).invalid, "{name}");
+        assert!(!Request::default().extract(&[propagator]).invalid, "{name}");
+    }
 }

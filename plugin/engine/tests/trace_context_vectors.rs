@@ -179,6 +179,7 @@ fn the_x_ray_header_is_written_as_aws_writes_it() {
             span_id: SpanId::parse(text(&case, "span_id").as_bytes()).unwrap(),
             sampled: case["sampled"].as_bool().unwrap(),
             random: false,
+            debug: false,
         };
         assert_eq!(utf8(&xray::write(&context, None)), text(&case, "header"));
     }

@@ -1,5 +1,6 @@
 //! Trace context: any bytes are read, and what is written can be read back and carries nothing into other headers.
 
+use tracelift::json::Named;
 use tracelift::trace_context::{
     HeaderEdit, Headers, MAX_MEMBERS, MAX_OT_LEN, MAX_WRITTEN_LEN, OtMember, OutgoingContext, Propagator, SpanId,
     ThEdit, TraceParent, TraceState, b3, extract, inject, xray,
@@ -80,12 +81,16 @@ pub(super) fn b3(bytes: &[u8]) {
     let multi = [input.bytes(), input.bytes()];
     let (sampled, flags) = (input.maybe_bytes(), input.maybe_bytes());
     let contexts = [b3::parse_multi(multi[0], multi[1], sampled, flags), b3::parse(input.rest())];
-    for context in contexts.into_iter().flatten() {
+    for b3::B3 { context, state } in contexts.into_iter().flatten() {
+        let Some(context) = context else { continue };
         assert!(!context.random, "B3 has no random flag");
         let span_id = context.parent_id.expect("B3 names the caller's span");
-        let outgoing = OutgoingContext { trace_id: context.trace_id, span_id, sampled: true, random: false };
+        let (trace_id, debug) = (context.trace_id, state.debug);
+        let outgoing = OutgoingContext { trace_id, span_id, sampled: true, random: false, debug };
         let again = b3::parse(&b3::write(&outgoing)).expect("what we write can be read");
-        assert_eq!((again.trace_id, again.parent_id), (context.trace_id, context.parent_id));
+        assert_eq!(again.state.debug, debug);
+        let again = again.context.expect("ids");
+        assert_eq!((again.trace_id, again.parent_id), (trace_id, context.parent_id));
     }
 }
 
@@ -113,7 +118,7 @@ const NAMES: [&str; 9] = [
 /// Whatever headers come in and whichever propagators are listed: what goes out is one context, in every listed form.
 pub(super) fn propagation(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let mut propagators: Vec<Propagator> = (0..=input.below(4)).map(|_| input.one_of(&Propagator::ALL)).collect();
+    let mut propagators: Vec<Propagator> = (0..=input.below(4)).map(|_| input.one_of(Propagator::ALL)).collect();
     propagators.dedup();
     let mut outgoing = outgoing(&mut input);
     let mut sent = Sent(Vec::new());
@@ -148,5 +153,6 @@ fn outgoing(input: &mut Input<'_>) -> OutgoingContext {
         span_id: SpanId::from_u64(span_id).expect("not zero"),
         sampled: input.any(),
         random: input.any(),
+        debug: false,
     }
 }

@@ -22,6 +22,11 @@ impl Glob {
         *self.0 == *b"*"
     }
 
+    /// Whether the pattern has this byte.
+    pub fn has(&self, byte: u8) -> bool {
+        self.0.contains(&byte)
+    }
+
     /// Whether the whole value matches; an absent one is matched by `*` alone. `?` is one byte.
     pub fn matches(&self, value: Option<&[u8]>) -> bool {
         self.is_any() || value.is_some_and(|value| value.len() <= MAX_VALUE && self.matches_bytes(value))

@@ -80,12 +80,14 @@ impl Rule {
         })
     }
 
-    /// Whether a request to this service matches; takes [`RequestFacts::bare`] ones.
-    pub fn matches(&self, facts: &RequestFacts<'_>, whole_path: &[u8]) -> bool {
+    /// Whether a request to this service matches; takes [`RequestFacts::bare`] ones, and what they were before. A `Host` with a
+    /// port is compared with the whole authority, as AWS's SDKs do; one without a port with the host alone.
+    pub fn matches(&self, facts: &RequestFacts<'_>, whole: &RequestFacts<'_>) -> bool {
+        let host = if self.host.has(b':') { whole.host } else { facts.host };
         self.method.matches(Some(facts.method))
             && self.path.matches(Some(facts.path))
-            && self.host.matches(Some(facts.host))
-            && self.attributes.iter().all(|(key, wanted)| match attribute(key, facts, whole_path) {
+            && self.host.matches(Some(host))
+            && self.attributes.iter().all(|(key, wanted)| match attribute(key, facts, whole.path) {
                 Some(value) => wanted.matches(Some(value)),
                 None => false, // An attribute must be there, whatever its pattern.
             })

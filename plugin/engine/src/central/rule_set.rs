@@ -111,7 +111,7 @@ impl RuleSet {
             return None;
         }
         let bare = facts.bare();
-        let rule = self.rules.iter().find(|rule| rule.matches(&bare, facts.path))?;
+        let rule = self.rules.iter().find(|rule| rule.matches(&bare, facts))?;
         let (quota, how) = match rule.target.quota.filter(|(_, until)| now < *until) {
             Some((quota, _)) => (quota, How::Reservoir),
             None => (u32::from(rule.has_reservoir), How::Borrowed),

@@ -135,7 +135,7 @@ fn count<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, extracted: &Ext
     });
     for (metric, happened) in [
         (Metric::Inconsistent, decision.inconsistent),
-        (Metric::Restarted, extracted.traceparent_invalid),
+        (Metric::Restarted, extracted.invalid),
         (Metric::TracestateDiscarded, extracted.tracestate.is_some() && !extracted.tracestate_valid),
     ] {
         if happened {

@@ -3,7 +3,7 @@
 use super::decide::{Decision, Parent, decide};
 use super::policy::{Mode, Policy};
 use super::threshold::{Randomness, Threshold};
-use crate::trace_context::{CallerDecision, ParentContext, TraceId, TraceState};
+use crate::trace_context::{CallerDecision, TraceId, TraceState};
 
 /// All that a decision goes by, besides the request's own context.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ impl Decider<'_> {
     #[inline(always)] // A call with this much to pass and return would cost each request a hundred instructions.
     pub fn decide(
         &self,
-        parent: Option<&ParentContext>,
+        caller: CallerDecision,
         tracestate: &TraceState<'_>,
         trace_id: TraceId,
         central: impl FnOnce(Randomness) -> Option<Chosen>,
@@ -57,7 +57,7 @@ impl Decider<'_> {
             (ot.th, ot.rv)
         };
         let randomness = rv.map_or_else(|| Randomness::from_trace_id(trace_id), Randomness::from_rv);
-        let caller = self.caller(parent);
+        let caller = self.believed(caller);
         let has_caller = caller.is_some();
         if (!has_caller || self.policy.mode == Mode::Independent)
             && let Some(Chosen { decision, member }) = central(randomness)
@@ -71,11 +71,12 @@ impl Decider<'_> {
 
     /// What the caller decided, where it is believed.
     #[inline(always)] // As above.
-    fn caller(&self, parent: Option<&ParentContext>) -> Option<bool> {
-        parent.filter(|_| !self.edge).and_then(|parent| match parent.decision {
+    fn believed(&self, caller: CallerDecision) -> Option<bool> {
+        match caller {
+            _ if self.edge => None,
             CallerDecision::Sampled => Some(true),
             CallerDecision::NotSampled => Some(false),
             CallerDecision::Deferred => None,
-        })
+        }
     }
 }

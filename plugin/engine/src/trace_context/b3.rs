@@ -6,41 +6,73 @@ use super::{CallerDecision, OutgoingContext, ParentContext, SpanId, TraceId, sca
 /// Bytes of the `b3` header that this plugin writes: 32 digits `-` 16 digits `-` one digit.
 pub const B3_LEN: usize = 51;
 
+/// What B3 headers say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct B3 {
+    /// The trace to continue; `None` where they hold a sampling state alone.
+    pub context: Option<ParentContext>,
+    /// The sampling state.
+    pub state: State,
+}
+
+/// A sampling state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// What the caller decided.
+    pub decision: CallerDecision,
+    /// Debug: sampled, and marked as such. Zipkin's "B3 Propagation", "Debug Flag".
+    pub debug: bool,
+}
+
+impl State {
+    const DEBUG: Self = Self { decision: CallerDecision::Sampled, debug: true };
+
+    const fn of(sampled: bool) -> Self {
+        Self { decision: CallerDecision::of(sampled), debug: false }
+    }
+}
+
 /// Why a B3 context was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum B3Error {
-    /// `b3` holds only a sampling state: a decision without a trace to continue.
-    StateOnly,
-    /// More fields than trace-id, span id, state and parent span id, or fewer than the first two.
+    /// More fields than trace-id, span id, state and parent span id, or one of the ids without the other.
     Fields,
     /// The trace-id: 32 digits, or 16 as the right half.
     TraceId(FieldError),
     /// The span id.
     SpanId(FieldError),
-    /// The parent span id, which nobody here needs but which has to be one.
+    /// The parent span id, which is not used here but has to be valid.
     ParentSpanId(FieldError),
     /// The sampling state: `0`, `1` or `d`; in `X-B3-Sampled` also `true` and `false`, as old senders write.
     State,
 }
 
-/// Reads the `b3` header.
-pub fn parse(value: &[u8]) -> Result<ParentContext, B3Error> {
-    let mut fields = scan::trim(value).split(|&byte| byte == b'-');
+/// Reads the `b3` header: ids with or without a state, or a state alone.
+pub fn parse(value: &[u8]) -> Result<B3, B3Error> {
+    let value = scan::trim(value);
+    if let Ok(state) = state(value) {
+        return Ok(B3 { context: None, state });
+    }
+    let mut fields = value.split(|&byte| byte == b'-');
     let (Some(trace_id), Some(span_id)) = (fields.next(), fields.next()) else {
-        return Err(B3Error::StateOnly);
+        return Err(if value.contains(&b'-') { B3Error::Fields } else { B3Error::State });
     };
-    let decision = match fields.next() {
-        None => CallerDecision::Deferred,
-        Some(b"1" | b"d") => CallerDecision::Sampled, // `d`, debug, is more than sampled, and sampled is all that we know.
-        Some(b"0") => CallerDecision::NotSampled,
-        Some(_) => return Err(B3Error::State),
-    };
+    let state = fields.next().map_or(Ok(State::default()), state)?;
     if let Some(parent) = fields.next() {
         SpanId::parse(parent).map_err(B3Error::ParentSpanId)?;
     }
     match fields.next() {
-        None => context(trace_id, span_id, decision),
+        None => context(trace_id, span_id, state),
         Some(_) => Err(B3Error::Fields),
+    }
+}
+
+fn state(text: &[u8]) -> Result<State, B3Error> {
+    match text {
+        b"1" => Ok(State::of(true)),
+        b"0" => Ok(State::of(false)),
+        b"d" => Ok(State::DEBUG),
+        _ => Err(B3Error::State),
     }
 }
 
@@ -50,25 +82,33 @@ pub fn parse_multi(
     span_id: &[u8],
     sampled: Option<&[u8]>,
     flags: Option<&[u8]>,
-) -> Result<ParentContext, B3Error> {
-    let decision = match (flags.map(scan::trim), sampled.map(scan::trim)) {
-        (Some(b"1"), _) | (_, Some(b"1" | b"true")) => CallerDecision::Sampled,
-        (_, Some(b"0" | b"false")) => CallerDecision::NotSampled,
-        (_, None) => CallerDecision::Deferred,
+) -> Result<B3, B3Error> {
+    let B3 { state, .. } = parse_state(sampled, flags)?;
+    context(scan::trim(trace_id), scan::trim(span_id), state)
+}
+
+/// Reads `X-B3-Sampled` and `X-B3-Flags`, which may come without ids.
+pub fn parse_state(sampled: Option<&[u8]>, flags: Option<&[u8]>) -> Result<B3, B3Error> {
+    let state = match (flags.map(scan::trim), sampled.map(scan::trim)) {
+        (Some(b"1"), _) => State::DEBUG,
+        (_, Some(b"1" | b"true")) => State::of(true),
+        (_, Some(b"0" | b"false")) => State::of(false),
+        (_, None) => State::default(),
         (_, Some(_)) => return Err(B3Error::State),
     };
-    context(scan::trim(trace_id), scan::trim(span_id), decision)
+    Ok(B3 { context: None, state })
 }
 
 /// B3 has no random flag, and a 64-bit id is padded with zeros: `random` is never set.
-fn context(trace_id: &[u8], span_id: &[u8], decision: CallerDecision) -> Result<ParentContext, B3Error> {
+fn context(trace_id: &[u8], span_id: &[u8], state: State) -> Result<B3, B3Error> {
     if !matches!(trace_id.len(), 16 | 32) {
         return Err(B3Error::TraceId(FieldError::Length { found: trace_id.len() }));
     }
     let number = hex::lower(trace_id).map_err(B3Error::TraceId)?;
     let trace_id = TraceId::from_u128(number).ok_or(B3Error::TraceId(FieldError::AllZero))?;
     let parent_id = Some(SpanId::parse(span_id).map_err(B3Error::SpanId)?);
-    Ok(ParentContext { trace_id, parent_id, decision, random: false })
+    let context = ParentContext { trace_id, parent_id, decision: state.decision, random: false };
+    Ok(B3 { context: Some(context), state })
 }
 
 /// The `b3` header.
@@ -79,7 +119,7 @@ pub fn write(context: &OutgoingContext) -> [u8; B3_LEN] {
     {
         *trace_id = context.trace_id.hex();
         *span_id = context.span_id.hex();
-        *state = b'0' | u8::from(context.sampled);
+        *state = if context.debug { b'd' } else { b'0' | u8::from(context.sampled) };
     }
     text
 }
@@ -92,7 +132,7 @@ mod tests {
     const IDS: &str = "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1";
 
     fn decision(value: &str) -> Result<CallerDecision, B3Error> {
-        parse(value.as_bytes()).map(|context| context.decision)
+        parse(value.as_bytes()).map(|read| read.state.decision)
     }
 
     #[test]
@@ -113,13 +153,23 @@ mod tests {
         ] {
             assert_eq!(decision(&format!(" {IDS}{rest}\t")), expected, "{rest:?}");
         }
-        assert_eq!(decision("0"), Err(B3Error::StateOnly));
-        assert_eq!(decision(""), Err(B3Error::StateOnly));
+        assert_eq!(decision(""), Err(B3Error::State));
+    }
+
+    #[test]
+    fn a_state_may_come_without_ids() {
+        for (text, decision, debug) in [
+            ("0", CallerDecision::NotSampled, false),
+            ("1", CallerDecision::Sampled, false),
+            (" d ", CallerDecision::Sampled, true),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Ok(B3 { context: None, state: State { decision, debug } }), "{text}");
+        }
     }
 
     #[test]
     fn a_64_bit_trace_id_is_padded_on_the_left_and_not_called_random() {
-        let context = parse(b"a3ce929d0e0e4736-00f067aa0ba902b7-1").unwrap();
+        let context = parse(b"a3ce929d0e0e4736-00f067aa0ba902b7-1").unwrap().context.unwrap();
         assert_eq!(context.trace_id.to_string(), "0000000000000000a3ce929d0e0e4736");
         assert!(!context.random);
     }
@@ -156,7 +206,7 @@ mod tests {
                 sampled.map(str::as_bytes),
                 flags.map(str::as_bytes),
             );
-            assert_eq!(found.map(|context| context.decision), expected, "{sampled:?} {flags:?}");
+            assert_eq!(found.map(|read| read.state.decision), expected, "{sampled:?} {flags:?}");
         }
     }
 
@@ -165,9 +215,14 @@ mod tests {
         fn what_is_written_is_read_back(trace_id in 1_u128.., span_id in 1_u64.., sampled: bool) {
             let trace_id = TraceId::from_u128(trace_id).unwrap();
             let span_id = SpanId::from_u64(span_id).unwrap();
-            let read = parse(&write(&OutgoingContext { trace_id, span_id, sampled, random: true })).unwrap();
-            prop_assert_eq!((read.trace_id, read.parent_id), (trace_id, Some(span_id)));
-            prop_assert_eq!(read.decision == CallerDecision::Sampled, sampled);
+            for debug in [false, true] {
+                let outgoing = OutgoingContext { trace_id, span_id, sampled: sampled || debug, random: true, debug };
+                let read = parse(&write(&outgoing)).unwrap();
+                let context = read.context.unwrap();
+                prop_assert_eq!((context.trace_id, context.parent_id), (trace_id, Some(span_id)));
+                prop_assert_eq!(read.state.decision, CallerDecision::of(sampled || debug));
+                prop_assert_eq!(read.state.debug, debug);
+            }
         }
 
         #[test]

@@ -1,8 +1,9 @@
 //! From the headers of a request to the context that it continues.
 
+use super::b3::{self, B3};
 use super::tracestate::Shape;
 use super::xray::{XRayHeader, XRaySampled};
-use super::{CallerDecision, Headers, ParentContext, Propagator, TraceParent, TraceState, b3, names};
+use super::{CallerDecision, Headers, ParentContext, Propagator, TraceParent, TraceState, names};
 
 /// How the `traceparent` of a recall request begins; its version follows. W3C Trace Context Level 2 forbids version `ff`,
 /// so that no context begins like it.
@@ -21,6 +22,12 @@ pub struct Extracted {
     pub tracestate_valid: bool,
     /// There was a `traceparent` that could not be read.
     pub traceparent_invalid: bool,
+    /// There was a header of some listed format that could not be read.
+    pub invalid: bool,
+    /// A caller's decision: of the parent, or without ids for the trace that begins here (B3: `b3: 0`).
+    pub decision: CallerDecision,
+    /// B3's debug flag of this trace, which is to be preserved. OpenTelemetry API specification, "B3 Extract".
+    pub debug: bool,
     /// It is [`RECALL_MARK`]: this is no request of the mesh's applications.
     pub recall: bool,
     /// `X-Amzn-Trace-Id` as received, for its other fields; asked for whenever `xray` is listed.
@@ -48,6 +55,16 @@ impl Extracted {
         (self.traceparent_absent && name == names::TRACEPARENT) || (self.tracestate_absent && name == names::TRACESTATE)
     }
 
+    /// Takes over what a later format has decided for the same trace, where the one believed has left it open.
+    fn adopt(&mut self, later: &ParentContext) {
+        let Some(parent) = self.parent.as_mut().filter(|parent| parent.trace_id == later.trace_id) else { return };
+        if self.decision == CallerDecision::Deferred && later.decision != CallerDecision::Deferred {
+            self.decision = later.decision;
+            parent.decision = later.decision;
+            parent.parent_id = parent.parent_id.or(later.parent_id);
+        }
+    }
+
     fn read_tracestate(&mut self, headers: &mut impl Headers) {
         self.tracestate = headers.joined(names::TRACESTATE);
         match &self.tracestate {
@@ -67,6 +84,7 @@ impl Extracted {
             Some(Ok(header)) => return Some(header),
             Some(Err(recall)) => {
                 self.traceparent_invalid = true;
+                self.invalid = true;
                 self.recall = recall;
             }
             None => self.traceparent_absent = true,
@@ -76,9 +94,10 @@ impl Extracted {
 }
 
 /// Reads the context that the request continues: the first listed propagator with a valid one is believed, and no header
-/// of a later one is asked for, but for two reasons. `X-Amzn-Trace-Id` is read when `xray` is listed, since it will be
-/// rewritten with its other fields kept; and `traceparent` when it is listed behind the one believed, since its
-/// `tracestate` and random flag are good as well if it means the same trace.
+/// of a later one is asked for, but for three reasons. `X-Amzn-Trace-Id` is read when `xray` is listed, since it will be
+/// rewritten with its other fields kept; `traceparent` when it is listed behind the one believed, since its
+/// `tracestate` and random flag are good as well if it means the same trace; and where the one believed has left the decision
+/// open, the first later one that has decided for the same trace decides.
 pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extracted {
     let mut extracted = Extracted::default();
     let mut b3_read = false;
@@ -89,10 +108,11 @@ pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extrac
             Propagator::B3 | Propagator::B3Multi if b3_read => None, // Both read both forms.
             Propagator::B3 | Propagator::B3Multi => {
                 b3_read = true;
-                b3(headers)
+                b3(&mut extracted, headers)
             }
         };
-        if parent.is_some() {
+        if let Some(context) = &parent {
+            extracted.decision = context.decision;
             extracted.parent = parent;
             extracted.from = Some(propagator);
             break;
@@ -109,6 +129,12 @@ pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extrac
         match propagator {
             Propagator::TraceContext => same_trace(&mut extracted, headers),
             Propagator::XRay => beside(&mut extracted, headers),
+            Propagator::B3 | Propagator::B3Multi if !b3_read && extracted.decision == CallerDecision::Deferred => {
+                b3_read = true;
+                if let Some(context) = b3(&mut extracted, headers) {
+                    extracted.adopt(&context);
+                }
+            }
             Propagator::B3 | Propagator::B3Multi => {}
         }
     }
@@ -118,7 +144,7 @@ pub fn extract(propagators: &[Propagator], headers: &mut impl Headers) -> Extrac
 fn trace_context(extracted: &mut Extracted, headers: &mut impl Headers) -> Option<ParentContext> {
     let header = extracted.read_traceparent(headers)?;
     extracted.read_tracestate(headers);
-    let decision = if header.flags.sampled() { CallerDecision::Sampled } else { CallerDecision::NotSampled };
+    let decision = CallerDecision::of(header.flags.sampled());
     Some(ParentContext {
         trace_id: header.trace_id,
         parent_id: Some(header.parent_id),
@@ -132,6 +158,12 @@ fn same_trace(extracted: &mut Extracted, headers: &mut impl Headers) {
     let Some(header) = extracted.read_traceparent(headers) else { return };
     if let Some(parent) = extracted.parent.as_mut().filter(|parent| parent.trace_id == header.trace_id) {
         parent.random = header.flags.random();
+        let context = ParentContext {
+            parent_id: Some(header.parent_id),
+            decision: CallerDecision::of(header.flags.sampled()),
+            ..*parent
+        };
+        extracted.adopt(&context);
         extracted.read_tracestate(headers);
     }
 }
@@ -139,26 +171,63 @@ fn same_trace(extracted: &mut Extracted, headers: &mut impl Headers) {
 /// Another propagator was believed: what `X-Amzn-Trace-Id` asks of the same trace is answered all the same.
 fn beside(extracted: &mut Extracted, headers: &mut impl Headers) {
     extracted.xray = headers.joined(names::XRAY);
-    let header = extracted.xray.as_deref().and_then(|text| XRayHeader::parse(text).ok());
-    let trace_id = extracted.parent.map(|parent| parent.trace_id);
-    extracted.xray_asks = header.is_some_and(|it| it.sampled == XRaySampled::Ask && Some(it.trace_id) == trace_id);
+    let Some(text) = extracted.xray.as_deref() else { return };
+    let Ok(header) = XRayHeader::parse(text) else {
+        extracted.invalid = true;
+        return;
+    };
+    let (context, asks) = (header.context(), header.sampled == XRaySampled::Ask);
+    if extracted.parent.is_some_and(|parent| parent.trace_id == context.trace_id) {
+        extracted.xray_asks = asks;
+        extracted.adopt(&context);
+    }
 }
 
 fn xray(extracted: &mut Extracted, headers: &mut impl Headers) -> Option<ParentContext> {
     extracted.xray = headers.joined(names::XRAY);
-    let header = XRayHeader::parse(extracted.xray.as_deref()?).ok()?;
+    let Ok(header) = XRayHeader::parse(extracted.xray.as_deref()?) else {
+        extracted.invalid = true;
+        return None;
+    };
     extracted.xray_asks = header.sampled == XRaySampled::Ask;
     Some(header.context())
 }
 
-/// One header comes before several.
-fn b3(headers: &mut impl Headers) -> Option<ParentContext> {
-    let single = headers.joined(names::B3).and_then(|value| b3::parse(&value).ok());
-    single.or_else(|| {
-        let trace_id = headers.joined(names::B3_TRACE_ID)?;
-        let span_id = headers.joined(names::B3_SPAN_ID)?;
+/// One header comes before several. A decision that comes without ids is for the trace that begins here, unless another format
+/// brings a trace.
+fn b3(extracted: &mut Extracted, headers: &mut impl Headers) -> Option<ParentContext> {
+    let single = headers.joined(names::B3);
+    let mut read = single.as_deref().map(b3::parse);
+    if !matches!(read, Some(Ok(_))) {
         let sampled = headers.joined(names::B3_SAMPLED);
         let flags = headers.joined(names::B3_FLAGS);
-        b3::parse_multi(&trace_id, &span_id, sampled.as_deref(), flags.as_deref()).ok()
-    })
+        let ids = (headers.joined(names::B3_TRACE_ID), headers.joined(names::B3_SPAN_ID));
+        read = match ids {
+            (Some(trace_id), Some(span_id)) => {
+                Some(b3::parse_multi(&trace_id, &span_id, sampled.as_deref(), flags.as_deref()))
+            }
+            (None, None) if sampled.is_some() || flags.is_some() => {
+                Some(b3::parse_state(sampled.as_deref(), flags.as_deref()))
+            }
+            (None, None) => read,
+            _ => Some(Err(b3::B3Error::Fields)),
+        };
+    }
+    match read? {
+        Ok(B3 { context: Some(context), state }) => {
+            extracted.debug = state.debug;
+            Some(context)
+        }
+        Ok(B3 { context: None, state }) => {
+            if extracted.parent.is_none() {
+                extracted.decision = state.decision;
+                extracted.debug = state.debug;
+            }
+            None
+        }
+        Err(_) => {
+            extracted.invalid = true;
+            None
+        }
+    }
 }

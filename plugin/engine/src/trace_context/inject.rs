@@ -40,9 +40,11 @@ pub fn inject(
             Propagator::B3Multi => {
                 set(names::B3_TRACE_ID, Some(&context.trace_id.hex()));
                 set(names::B3_SPAN_ID, Some(&context.span_id.hex()));
-                set(names::B3_SAMPLED, Some(if context.sampled { b"1" } else { b"0" }));
+                // Debug says that the trace is sampled; Zipkin's "B3 Propagation" asks for it alone then.
+                let state: Option<&[u8]> = if context.sampled { Some(b"1") } else { Some(b"0") };
+                set(names::B3_SAMPLED, state.filter(|_| !context.debug));
                 set(names::B3_PARENT_SPAN_ID, None);
-                set(names::B3_FLAGS, None);
+                set(names::B3_FLAGS, context.debug.then_some(b"1"));
                 if !propagators.contains(&Propagator::B3) {
                     set(names::B3, None);
                 }

@@ -20,14 +20,22 @@ names! {
 }
 
 /// What the caller decided about the trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallerDecision {
     /// Record it.
     Sampled,
     /// Drop it.
     NotSampled,
     /// Nothing: B3 without a state, X-Ray without `Sampled` or with `Sampled=?`. Ours to decide.
+    #[default]
     Deferred,
+}
+
+impl CallerDecision {
+    /// What a `sampled` flag says.
+    pub const fn of(sampled: bool) -> Self {
+        if sampled { Self::Sampled } else { Self::NotSampled }
+    }
 }
 
 /// The trace context that arrived with a request.
@@ -54,6 +62,8 @@ pub struct OutgoingContext {
     pub sampled: bool,
     /// The `random` flag for the upstream.
     pub random: bool,
+    /// B3's debug flag, which goes beyond sampled.
+    pub debug: bool,
 }
 
 /// The request's headers, all of them.

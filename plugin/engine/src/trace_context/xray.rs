@@ -71,7 +71,8 @@ enum Field {
 }
 
 impl<'a> XRayHeader<'a> {
-    /// Reads the header. Field names are read in any case; white space around fields and empty fields are tolerated.
+    /// Reads the header. Field names and ids are read in any case; white space around fields and empty fields are tolerated, and
+    /// a field without a value is as good as none.
     pub fn parse(text: &'a [u8]) -> Result<Self, XRayError> {
         if MAX_XRAY_LEN < text.len() {
             return Err(XRayError::Length { found: text.len() });
@@ -82,6 +83,9 @@ impl<'a> XRayHeader<'a> {
         let (mut root, mut parent, mut state, mut itself) = (None, None, None, None);
         for field in fields(text) {
             let (name, value) = split(field).ok_or(XRayError::PairWithoutEquals)?;
+            if value.is_empty() {
+                continue; // As if it were not there.
+            }
             let slot = match kind(name) {
                 Field::Root => &mut root,
                 Field::Parent => &mut parent,
@@ -95,7 +99,10 @@ impl<'a> XRayHeader<'a> {
         }
         Ok(Self {
             trace_id: read_root(root.ok_or(XRayError::NoRoot)?).map_err(XRayError::Root)?,
-            parent_id: parent.map(SpanId::parse).transpose().map_err(XRayError::Parent)?,
+            parent_id: parent
+                .map(|id| SpanId::parse(&id.to_ascii_lowercase()))
+                .transpose()
+                .map_err(XRayError::Parent)?,
             sampled: match state {
                 None => XRaySampled::Absent,
                 Some(b"0") => XRaySampled::No,
@@ -167,7 +174,8 @@ fn kind(name: &[u8]) -> Field {
 /// `1-<8 digits>-<24 digits>`: the 32 digits of a W3C trace-id, in both directions without loss.
 fn read_root(root: &[u8]) -> Result<TraceId, FieldError> {
     let length = FieldError::Length { found: root.len() };
-    let [b'1', b'-', digits @ ..] = root else { return Err(length) };
+    let root = root.to_ascii_lowercase(); // AWS states no case.
+    let [b'1', b'-', digits @ ..] = &root[..] else { return Err(length) };
     let Some((epoch, [b'-', unique @ ..])) = digits.split_at_checked(8) else { return Err(length) };
     if unique.len() != 24 {
         return Err(length);
@@ -191,6 +199,24 @@ mod tests {
             assert_eq!(header.sampled, expected);
             assert_eq!((header.context().decision, header.context().parent_id), (CallerDecision::Deferred, None));
         }
+    }
+
+    #[test]
+    fn a_field_without_a_value_is_absent_and_ids_are_read_in_any_case() {
+        let wanted = XRayHeader::parse(ROOT.as_bytes()).unwrap();
+        for (text, sampled) in [
+            (format!("{ROOT};Parent=;Sampled=0"), XRaySampled::No),
+            (format!("{ROOT};Parent=;Sampled="), XRaySampled::Absent),
+            (format!("{ROOT};Self=;Sampled=1"), XRaySampled::Yes),
+            ("Root=1-5759E988-BD862E3FE1BE46A994272793;Sampled=1".to_owned(), XRaySampled::Yes),
+        ] {
+            let header = XRayHeader::parse(text.as_bytes()).unwrap();
+            assert_eq!((header.trace_id, header.parent_id), (wanted.trace_id, None), "{text}");
+            assert_eq!(header.sampled, sampled, "{text}");
+        }
+        assert_eq!(XRayHeader::parse(b"Root=;Sampled=1"), Err(XRayError::NoRoot));
+        let upper = format!("{ROOT};Parent=53995C3F42CD8AD8");
+        assert_eq!(XRayHeader::parse(upper.as_bytes()).unwrap().parent_id, SpanId::parse(b"53995c3f42cd8ad8").ok());
     }
 
     #[test]
@@ -218,7 +244,8 @@ mod tests {
         let header = XRayHeader::parse(text.as_bytes()).unwrap();
         assert_eq!(header.self_id, Some(&b"1-67891233-12456789abcdef012345678a"[..]));
         let span_id = SpanId::from_u64(0x53995c3f42cd8ad8).unwrap();
-        let context = OutgoingContext { trace_id: header.trace_id, span_id, sampled: true, random: false };
+        let context =
+            OutgoingContext { trace_id: header.trace_id, span_id, sampled: true, random: false, debug: false };
         assert_eq!(
             String::from_utf8(write(&context, Some(&header))).unwrap(),
             format!("{ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=32767:e65a2c4d:255;x=a=b")
@@ -230,7 +257,7 @@ mod tests {
         fn what_is_written_is_read_back(trace_id in 1_u128.., span_id in 1_u64.., sampled: bool) {
             let trace_id = TraceId::from_u128(trace_id).unwrap();
             let span_id = SpanId::from_u64(span_id).unwrap();
-            let text = write(&OutgoingContext { trace_id, span_id, sampled, random: false }, None);
+            let text = write(&OutgoingContext { trace_id, span_id, sampled, random: false, debug: false }, None);
             prop_assert_eq!(text.len(), WRITTEN_LEN);
             let read = XRayHeader::parse(&text).unwrap();
             prop_assert_eq!((read.trace_id, read.parent_id), (trace_id, Some(span_id)));
