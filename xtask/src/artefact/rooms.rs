@@ -6,14 +6,26 @@ use rustc_demangle::try_demangle;
 const ENGINE: &str = "tracelift";
 /// The crate of the module's shell.
 const SHELL: &str = "tracelift_wasm";
-/// What the ABI's callbacks begin with; they are exported by that name, without their crate.
-const CALLBACK: &str = "proxy_";
 /// How the shell is called in a report.
 const SHELL_NAME: &str = "wasm";
+/// What the ABI's callbacks begin with; they are exported by that name, without their crate.
+const CALLBACK: &str = "proxy_";
+/// How they are called in a report, apart from the shell: what has one caller is inlined, so that they have code of all rooms.
+const CALLBACKS_NAME: &str = "callbacks";
 
 /// Crates that are the standard library, with those that only it uses.
-const STANDARD: [&str; 9] =
-    ["alloc", "core", "std", "compiler_builtins", "dlmalloc", "hashbrown", "memchr", "panic_abort", "wasip1"];
+const STANDARD: [&str; 10] = [
+    "__rustc",
+    "alloc",
+    "core",
+    "std",
+    "compiler_builtins",
+    "dlmalloc",
+    "hashbrown",
+    "memchr",
+    "panic_abort",
+    "wasip1",
+];
 const STANDARD_NAME: &str = "std";
 /// Names that are no Rust: C of the target's libc, and what the linker makes.
 const C_NAME: &str = "libc";
@@ -21,7 +33,7 @@ const C_NAME: &str = "libc";
 /// Who a function belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
-    /// A module of the engine, or the shell as a whole.
+    /// A module of the engine, the shell as a whole, or its callbacks.
     Room(String),
     /// A library: the standard one, or another crate.
     Library(String),
@@ -59,7 +71,7 @@ pub(crate) fn owner(name: &str) -> Owner {
     let ours = paths.iter().find_map(|path| match path.as_slice() {
         [ENGINE, room, ..] => Some(*room),
         [SHELL, ..] => Some(SHELL_NAME),
-        [name] if name.starts_with(CALLBACK) => Some(SHELL_NAME),
+        [name] if name.starts_with(CALLBACK) => Some(CALLBACKS_NAME),
         _ => None,
     });
     if let Some(room) = ours {
@@ -109,7 +121,7 @@ mod tests {
             ("core::ptr::drop_in_place::<core::option::Option<tracelift::central::rule::Rule>>", room("central")),
             ("<serde_json::de::Deserializer<R>>::deserialize_map::<tracelift::config::tree::Visitor>", room("config")),
             ("tracelift_wasm::host::get_property", room("wasm")),
-            ("proxy_on_request_headers", room("wasm")),
+            ("proxy_on_request_headers", room("callbacks")),
             ("<&mut prost::encoding::Buffer as core::fmt::Write>::write_str", library("prost")),
             ("<alloc::vec::Vec<u8> as bytes::BufMut>::put_slice", library("bytes")),
             ("core::fmt::Formatter::pad", library("std")),
