@@ -5,91 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Found, PathFrom, What};
 use crate::violation::Violation;
 
-/// The engine's rooms, the highest first. A room may use every room in a row below its own, and of its own row what `BESIDE` lists.
-const LAYERS: &[&[&str]] = &[
+/// Rows of rooms, the highest first. A room may use every room in a row below its own, and none beside it.
+type Layers<'a> = &'a [&'a [&'a str]];
+
+/// The engine's.
+const LAYERS: Layers<'_> = &[
     &["process"],
     &["request"],
     &["central", "config", "export"],
-    &["policy", "stream", "shared"],
-    &["span", "otlp", "metrics"],
-    &["upgrade", "sampling"],
-    &["trace_context", "http", "json", "door", "telemetry", "identity"],
+    &["shared", "stream"],
+    &["policy"],
+    &["otlp"],
+    &["span"],
+    &["sampling", "upgrade"],
+    &["telemetry"],
+    &["door"],
+    &["http", "identity", "json", "trace_context"],
 ];
 
-/// Arrows within a row, each with its reason. Together they must not make a ring either.
-const BESIDE: &[(&str, &str, &str)] = &[];
-
-/// The two tables, so that tests can have their own.
-#[derive(Clone, Copy)]
-struct Table<'a> {
-    layers: &'a [&'a [&'a str]],
-    beside: &'a [(&'a str, &'a str, &'a str)],
-}
-
-impl Table<'_> {
-    /// Row of a room, counted from the top.
-    fn row(&self, room: &str) -> Option<usize> {
-        self.layers.iter().position(|row| row.contains(&room))
-    }
-
-    fn allows(&self, user: &str, used: &str) -> bool {
-        user == used || self.row(user) < self.row(used) || self.is_beside(user, used)
-    }
-
-    fn is_beside(&self, user: &str, used: &str) -> bool {
-        self.beside.iter().any(|(from, to, _)| (*from, *to) == (user, used))
-    }
-
-    /// What is wrong with the table itself, for rooms that exist and arrows that are used.
-    fn problems(&self, rooms: &BTreeSet<&str>, arrows: &BTreeSet<(&str, &str)>) -> Vec<Violation> {
-        let mut problems = Vec::new();
-        let mut wrong = |problem: String| problems.push(Violation::of("the table", problem));
-        let listed: Vec<&str> = self.layers.iter().flat_map(|row| row.iter().copied()).collect();
-        for (index, room) in listed.iter().enumerate() {
-            if !rooms.contains(room) {
-                wrong(format!("lists `{room}`, which is not a module of the crate's root"));
-            }
-            if listed.iter().skip(index + 1).any(|other| other == room) {
-                wrong(format!("lists `{room}` twice"));
-            }
-        }
-        for room in rooms.iter().filter(|room| !listed.contains(room)) {
-            wrong(format!("does not list `{room}`"));
-        }
-        for (user, used, _) in self.beside {
-            if self.row(user) != self.row(used) {
-                wrong(format!("has `{user}` beside `{used}`, which are in different rows"));
-            }
-            if !arrows.contains(&(*user, *used)) {
-                wrong(format!("lets `{user}` use `{used}`, which it does not"));
-            }
-            if self.leads(used, user) {
-                wrong(format!("has a ring through `{user}` and `{used}`"));
-            }
-        }
-        problems
-    }
-
-    /// Whether arrows within a row lead from one room to another.
-    fn leads(&self, from: &str, to: &str) -> bool {
-        let mut reached = BTreeSet::from([from]);
-        for _ in self.beside {
-            for (user, used, _) in self.beside {
-                if reached.contains(user) {
-                    reached.insert(used);
-                }
-            }
-        }
-        reached.contains(to)
-    }
-}
-
 /// Every use of a room that the table does not allow, then what is wrong with the table.
-fn check(found: &[Found], table: Table<'_>) -> Vec<Violation> {
+fn check(found: &[Found], layers: Layers<'_>) -> Vec<Violation> {
     let rooms: BTreeSet<&str> =
         found.iter().filter(|found| found.what == What::Module).filter_map(|found| room(found)).collect();
     let elsewhere = names_at_the_root(found);
-    let mut arrows = BTreeSet::new();
+    let row = |room: &str| layers.iter().position(|row| row.contains(&room));
     let mut violations = Vec::new();
     for mention in found {
         let (Some(user), What::Path { segments, .. }) = (room(mention), &mention.what) else { continue };
@@ -102,13 +41,28 @@ fn check(found: &[Found], table: Table<'_>) -> Vec<Violation> {
         let path = segments.join("::");
         if !rooms.contains(used) {
             violations.push(Violation::at(mention, format!("`{user}` uses `{path}`, which names no room")));
-        } else if !table.allows(user, used) {
+        } else if user != used && row(used) <= row(user) {
             violations.push(Violation::at(mention, format!("`{user}` may not use `{used}` (`{path}`)")));
         }
-        arrows.insert((user, used));
     }
-    violations.extend(table.problems(&rooms, &arrows));
+    violations.extend(check_table(&rooms, layers));
     violations
+}
+
+/// The table lists each room of the crate once, and no other.
+fn check_table(rooms: &BTreeSet<&str>, layers: Layers<'_>) -> Vec<Violation> {
+    let mut listed = BTreeSet::new();
+    let mut problems = Vec::new();
+    for room in layers.iter().copied().flatten() {
+        if !rooms.contains(room) {
+            problems.push(format!("lists `{room}`, which is not a module of the crate's root"));
+        }
+        if !listed.insert(*room) {
+            problems.push(format!("lists `{room}` twice"));
+        }
+    }
+    problems.extend(rooms.difference(&listed).map(|room| format!("does not list `{room}`")));
+    problems.into_iter().map(|problem| Violation::of("the table", problem)).collect()
 }
 
 /// The room that code is in; none at the crate's root, which may name all of them.
@@ -139,15 +93,14 @@ mod tests {
     use crate::source::read_text;
     use crate::violation::{assert_each_says, assert_none};
 
-    const TABLE: Table<'_> = Table { layers: &[&["request"], &["config", "export"], &["span"]], beside: &[] };
+    const TABLE: Layers<'_> = &[&["request"], &["config", "export"], &["span"]];
 
     #[test]
     fn arrows_between_rooms_point_down() {
         let found = crates::engine().read();
-        let violations = check(&found, Table { layers: LAYERS, beside: BESIDE });
         assert_none(
-            &violations,
-            "Move what both rooms need to a room below them; LAYERS and BESIDE are in xtask/tests/rules/rooms.rs.",
+            &check(&found, LAYERS),
+            "Move what both rooms need to a room below them; LAYERS is in xtask/tests/rules/rooms.rs.",
         );
     }
 
@@ -191,30 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn rooms_of_a_row_use_each_other_only_where_the_table_says_so() {
-        let found = house("mod config { use crate::export; }");
-        let beside = &[("config", "export", "settings")];
-        assert_each_says(&check(&found, Table { beside, ..TABLE }), &[]);
-        assert_each_says(
-            &check(&house(""), Table { beside, ..TABLE }),
-            &["lets `config` use `export`, which it does not"],
-        );
-
-        let found = house("mod config { use crate::export; } mod export { use crate::config; }");
-        let beside = &[("config", "export", "settings"), ("export", "config", "names")];
-        let ring = ["has a ring through `config` and `export`", "has a ring through `export` and `config`"];
-        assert_each_says(&check(&found, Table { beside, ..TABLE }), &ring);
-
-        let found = house("mod span { use crate::export; }");
-        let beside = &[("span", "export", "its queue")];
-        assert_each_says(&check(&found, Table { beside, ..TABLE }), &["in different rows"]);
-    }
-
-    #[test]
     fn the_table_lists_each_room_once() {
         assert_each_says(&check(&house("mod attic {}"), TABLE), &["does not list `attic`"]);
-        let layers: &[&[&str]] = &[&["request", "span"], &["config", "export", "attic"], &["span"]];
-        let said = ["lists `span` twice", "lists `attic`, which is not a module"];
-        assert_each_says(&check(&house(""), Table { layers, beside: &[] }), &said);
+        let layers: Layers<'_> = &[&["request", "span"], &["config", "export", "attic"], &["span"]];
+        let said = ["lists `attic`, which is not a module", "lists `span` twice"];
+        assert_each_says(&check(&house(""), layers), &said);
     }
 }
