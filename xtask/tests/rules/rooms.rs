@@ -20,7 +20,8 @@ const LAYERS: Layers<'_> = &[
     &["sampling", "upgrade"],
     &["telemetry"],
     &["door"],
-    &["http", "identity", "json", "trace_context"],
+    &["trace_context"],
+    &["http", "identity", "json"],
 ];
 
 /// Every use of a room that the table does not allow, then what is wrong with the table.
