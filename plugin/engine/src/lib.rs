@@ -3,6 +3,10 @@
 //! Data flows one way: headers -> facts -> decision -> outgoing context -> response facts -> trigger -> span -> queue ->
 //! batch -> wire. Nothing here knows proxy-wasm, a clock, randomness, the environment or a log.
 
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(clippy::disallowed_methods, clippy::allow_attributes_without_reason)]
+
 pub mod central;
 pub mod config;
 pub mod door;

@@ -2,6 +2,8 @@
 //! and a failure increments a counter and lets the request continue.
 
 #![cfg(all(target_arch = "wasm32", target_os = "wasi"))]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(clippy::disallowed_methods, clippy::allow_attributes_without_reason)]
 
 mod abi;
 mod attributes;

@@ -4,3 +4,5 @@ pub(crate) mod digest;
 pub(crate) mod image;
 pub(crate) mod layout;
 pub(crate) mod module;
+mod rooms;
+pub(crate) mod sizes;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
+use crate::artefact::sizes::Sizes;
 use crate::artefact::{digest, module};
 use crate::tools::binaryen::Binaryen;
 use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
@@ -15,10 +17,39 @@ use crate::{run, workspace};
 /// for each update, at about 3 ms of processor time a KB.
 pub(crate) const SIZE_LIMIT: usize = 410_000;
 
-/// Builds the module and returns its size in bytes.
+/// How much to say.
+#[derive(Args)]
+pub(crate) struct Build {
+    /// Print what the bytes are spent on: code of each room and library, and the largest functions
+    #[arg(long)]
+    sizes: bool,
+}
+
+impl Build {
+    /// Builds the module.
+    pub(crate) fn execute(&self) -> Result<()> {
+        let (_, sizes) = build()?;
+        if self.sizes {
+            println!("\n{}", sizes.whole());
+        } else {
+            println!("{}", sizes.short());
+            println!("  `cargo xtask build --sizes` prints all of them, and the largest functions.");
+        }
+        Ok(())
+    }
+}
+
+/// Builds the module, for a command that needs it, and returns its size in bytes.
 pub(crate) fn execute() -> Result<usize> {
+    let (bytes, sizes) = build()?;
+    println!("{}", sizes.short());
+    Ok(bytes)
+}
+
+fn build() -> Result<(usize, Sizes)> {
     let started = Instant::now();
-    let built = module::without_names(&named(None)?)?;
+    let named = named(None)?;
+    let built = module::without_names(&named)?;
     let written = write_if_changed(&workspace::module(), &built)?;
     let state = if written { "written" } else { "unchanged" };
     println!(
@@ -30,7 +61,7 @@ pub(crate) fn execute() -> Result<usize> {
     if SIZE_LIMIT < built.len() {
         println!("Warning: that is above the limit of {SIZE_LIMIT} bytes.");
     }
-    Ok(built.len())
+    Ok((built.len(), Sizes::of(&named)?))
 }
 
 /// The optimised module with the names of its functions. It says that it was built from `commit`.

@@ -34,9 +34,9 @@ pub(crate) enum XtaskCommand {
     /// Build the module that Envoy loads: target/tracelift.wasm
     ///
     /// Uses the Rust that runs this command when it has the target wasm32-wasip1, else Debian's Rust packages; fetches one of
-    /// the two when neither is here. Prints the module's size in bytes and its SHA-256. The same sources give the same
-    /// bytes wherever the tree is.
-    Build,
+    /// the two when neither is here. Prints the module's size in bytes, what they are spent on, and its SHA-256. The same
+    /// sources give the same bytes wherever the tree is.
+    Build(build::Build),
     /// Run everything: lint, build, all tests, and the demo's check
     ///
     /// A stage whose needs failed is skipped; the others all run. The last line is `N passed, M failed`, the sums of all test
@@ -94,7 +94,7 @@ impl XtaskCommand {
     /// Runs the command to its end.
     pub(crate) fn execute(self) -> Result<ExitCode> {
         match self {
-            Self::Build => build::execute().map(drop),
+            Self::Build(build) => build.execute(),
             Self::Test(test) => return Ok(test.execute()), // Has said itself what failed: its last line is for machines.
             Self::Lint => lint::execute(),
             Self::Deny => deny::execute(),

@@ -48,7 +48,7 @@ fn walk(root: &Value, node: &Value, path: &str, meaning: &str, keys: &mut Vec<Ke
     if node["additionalProperties"].is_object() {
         add(root, &node["additionalProperties"], inside("*"), "", keys);
     }
-    if node["items"]["properties"].is_object() {
+    if has_keys(&node["items"]) {
         walk(root, &node["items"], &format!("{path}[]"), "", keys);
     }
     // The null beside an optional object has nothing inside.
@@ -67,6 +67,10 @@ fn add(root: &Value, node: &Value, path: String, meaning: &str, keys: &mut Vec<K
     };
     keys.push(key);
     walk(root, node, &path, "", keys);
+}
+
+fn has_keys(node: &Value) -> bool {
+    node["properties"].is_object()
 }
 
 fn resolve<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
@@ -99,7 +103,7 @@ fn allowed(root: &Value, node: &Value) -> String {
             (None, None) => {}
         }
     }
-    if node["items"].is_object() && !node["items"]["properties"].is_object() {
+    if node["items"].is_object() && !has_keys(&node["items"]) {
         words.push_str(&format!(" of {}", allowed(root, &node["items"])));
     }
     words

@@ -3,11 +3,10 @@
 use super::gzip;
 use super::settings::{Compression, Protocol, Settings};
 use super::span::{EncodedSpan, Envelope};
+use crate::identity::USER_AGENT;
 
 /// The one method of OTLP/gRPC.
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-/// OTLP specification, "User Agent".
-const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Tracelift/", env!("CARGO_PKG_VERSION"));
 /// A gRPC message starts with one byte, whether it is compressed, and four, its length, most significant first.
 pub const GRPC_PREFIX: usize = 5;
 

@@ -29,6 +29,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const fn table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut byte = 0;

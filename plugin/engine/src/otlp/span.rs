@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::protobuf::Writer;
+use crate::identity;
 use crate::span::{Resource, Span, SpanKind, Status, Value};
 use opentelemetry_proto::tonic::trace::v1::span;
 
@@ -36,7 +37,7 @@ impl EncodedSpan {
     }
 
     /// Bytes that this span adds to a request and to the queue.
-    #[allow(clippy::len_without_is_empty)] // A field has at least its key.
+    #[allow(clippy::len_without_is_empty, reason = "a field has at least its key")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -156,8 +157,8 @@ impl Envelope {
         let mut resource = Writer::with_capacity(1024);
         resource.bytes(1, &attributes.into_bytes()); // ResourceSpans.resource
         let mut name = Writer::with_capacity(64);
-        name.bytes(1, env!("CARGO_PKG_NAME").as_bytes()); // InstrumentationScope.name
-        name.bytes(2, env!("CARGO_PKG_VERSION").as_bytes()); // InstrumentationScope.version
+        name.bytes(1, identity::NAME.as_bytes()); // InstrumentationScope.name
+        name.bytes(2, identity::VERSION.as_bytes()); // InstrumentationScope.version
         let mut scope = Writer::with_capacity(64);
         scope.bytes(1, &name.into_bytes()); // ScopeSpans.scope
         Self { resource: resource.into_bytes(), scope: scope.into_bytes() }

@@ -95,15 +95,7 @@ impl Facts {
             request_headers: &listed(&settings.request_headers, &request),
             response_headers: &listed(&settings.response_headers, &response),
         };
-        let rule = policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str());
-        let provenance = Provenance {
-            reason: keep.reason.name(),
-            rule,
-            xray_rule: self.xray_rule.as_deref(),
-            trigger: keep.trigger,
-            adjusted_count: keep.adjusted_count,
-            calls,
-        };
+        let provenance = self.provenance(keep, policy, calls);
         let tracestate = exported_tracestate(&request, keep);
         let identity = |span_id, parent_id, parent_remote| Identity {
             trace_id: keep.trace_id,
@@ -135,6 +127,20 @@ impl Facts {
                 let server = identity(keep.span_id, keep.parent_id, remote);
                 take(span::build(settings, SpanKind::Server, server, &facts, &provenance));
             }
+        }
+    }
+}
+
+/// Why a stream is kept.
+impl Facts {
+    fn provenance<'a>(&'a self, keep: &Keep, policy: &'a Policy, calls: Option<Calls>) -> Provenance<'a> {
+        Provenance {
+            reason: keep.reason.name(),
+            rule: policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str()),
+            xray_rule: self.xray_rule.as_deref(),
+            trigger: keep.trigger,
+            adjusted_count: keep.adjusted_count,
+            calls,
         }
     }
 }

@@ -30,9 +30,11 @@ fn seconds(host: &impl Host) -> u32 {
 fn key(trace_id: TraceId) -> [u8; PREFIX.len() + 3] {
     let slot = slots::slot_of(trace_id);
     let mut key = [b'0'; PREFIX.len() + 3];
-    let (prefix, digits) = key.split_at_mut(PREFIX.len());
-    prefix.copy_from_slice(PREFIX);
-    for (digit, shift) in digits.iter_mut().zip([8, 4, 0]) {
+    if let Some(prefix) = key.first_chunk_mut() {
+        *prefix = *PREFIX;
+    }
+    let digits = key.iter_mut().skip(PREFIX.len());
+    for (digit, shift) in digits.zip([8, 4, 0]) {
         *digit = b"0123456789abcdef".get((slot >> shift & 0xf) as usize).copied().unwrap_or(b'0');
     }
     key

@@ -2,6 +2,7 @@
 
 use super::semconv::resource as key;
 use super::{NodeMetadata, Value, bounds};
+use crate::identity;
 
 /// The resource of every exported span: attributes, no key twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +48,7 @@ impl Resource {
         resource.offer(key::SERVICE_NAME, Self::UNKNOWN_SERVICE);
         resource.offer(key::TELEMETRY_SDK_NAME, "tracelift");
         resource.offer(key::TELEMETRY_SDK_LANGUAGE, "rust");
-        resource.offer(key::TELEMETRY_SDK_VERSION, env!("CARGO_PKG_VERSION"));
+        resource.offer(key::TELEMETRY_SDK_VERSION, identity::VERSION);
         resource
     }
 

@@ -112,6 +112,7 @@ metrics! {
 
 impl Metric {
     /// The row of this metric.
+    #[allow(clippy::indexing_slicing, reason = "one macro makes the metrics and their rows")]
     pub fn describe(self) -> Description {
         TABLE[self as usize]
     }

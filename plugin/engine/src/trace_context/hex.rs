@@ -147,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the judge of ours, of whole fields")]
     fn every_byte_but_the_sixteen_digits_is_refused_at_every_place() {
         for at in 0..32 {
             for byte in 0..=255_u8 {

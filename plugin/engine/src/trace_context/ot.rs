@@ -120,6 +120,7 @@ fn left_aligned(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || DIGITS < digits.len() {
         return None;
     }
+    #[allow(clippy::disallowed_methods, reason = "the place is cut to the length of the digits")]
     padded.get_mut(2..)?.get_mut(..digits.len())?.copy_from_slice(digits);
     hex::lower16(&padded).ok()
 }

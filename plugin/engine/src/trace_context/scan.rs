@@ -15,6 +15,7 @@ pub(super) const VALUE: u8 = 16;
 /// Space, tab and `,`: what stands between list-members, empty ones included.
 pub(super) const SEPARATOR: u8 = 32;
 
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
@@ -37,8 +38,9 @@ const CLASSES: [u8; 256] = {
 };
 
 /// Whether the byte is in one of these classes.
+#[allow(clippy::indexing_slicing, reason = "256 entries: a byte is never out of range")]
 pub(super) const fn is(byte: u8, classes: u8) -> bool {
-    CLASSES[byte as usize] & classes != 0 // 256 entries: never out of range.
+    CLASSES[byte as usize] & classes != 0
 }
 
 /// Splits off the longest start whose bytes are all in one of these classes.

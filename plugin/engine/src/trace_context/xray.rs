@@ -136,7 +136,7 @@ pub fn write(context: &OutgoingContext, incoming: Option<&XRayHeader<'_>>) -> Ve
     let others = incoming.map_or(0, |header| header.text.len());
     let mut text = Vec::with_capacity(others.saturating_add(WRITTEN_LEN + 1));
     let trace_id = context.trace_id.hex();
-    let (epoch, unique) = trace_id.split_at(8);
+    let (epoch, unique) = epoch_and_unique(&trace_id);
     let state: &[u8] = if context.sampled { b"1" } else { b"0" };
     for part in [b"Root=1-", epoch, b"-", unique, b";Parent=", &context.span_id.hex(), b";Sampled=", state] {
         text.extend_from_slice(part);
@@ -148,10 +148,15 @@ pub fn write(context: &OutgoingContext, incoming: Option<&XRayHeader<'_>>) -> Ve
     text
 }
 
+/// The two parts that X-Ray writes a trace-id in.
+fn epoch_and_unique(trace_id: &[u8; 32]) -> (&[u8], &[u8]) {
+    trace_id.split_at_checked(8).unwrap_or_default()
+}
+
 /// The header of the answer to `Sampled=?`: what was decided, and no parent. AWS X-Ray developer guide, "Tracing header".
 pub fn answer(trace_id: TraceId, sampled: bool) -> Vec<u8> {
     let trace_id = trace_id.hex();
-    let (epoch, unique) = trace_id.split_at(8);
+    let (epoch, unique) = epoch_and_unique(&trace_id);
     let state: &[u8] = if sampled { b"1" } else { b"0" };
     [b"Root=1-", epoch, b"-", unique, b";Sampled=", state].concat()
 }

@@ -40,8 +40,8 @@ impl Signal {
         let flags = TraceFlags::default().with_random(random).with_sampled(verdict == Verdict::Upgraded);
         let traceresponse = TraceParent { trace_id, parent_id: span_id, flags }.write();
         let mut server_timing = *b"trace;desc=-------------------------------------------------------";
-        if let Some(place) = server_timing.get_mut(11..) {
-            place.copy_from_slice(&traceresponse);
+        if let Some(place) = server_timing.last_chunk_mut() {
+            *place = traceresponse;
         }
         Self { traceresponse, server_timing }
     }

@@ -246,15 +246,15 @@ fn chain(spans: &[Seen]) -> Vec<bool> {
         if has_parents {
             let mut above = span.parent_id.and_then(|id| by_id.get(&id).copied());
             // What is marked already has marked, or will mark, all above it; so a cycle ends, too.
-            while let Some(parent) = above {
-                if std::mem::replace(&mut chain[parent], true) {
+            while let Some((mark, parent)) = above.and_then(|place| chain.get_mut(place).zip(spans.get(place))) {
+                if std::mem::replace(mark, true) {
                     break;
                 }
-                above = spans[parent].parent_id.and_then(|id| by_id.get(&id).copied());
+                above = parent.parent_id.and_then(|id| by_id.get(&id).copied());
             }
         } else {
-            for (place, other) in spans.iter().enumerate() {
-                chain[place] |= other.started < span.started && span.ended < other.ended;
+            for (mark, other) in chain.iter_mut().zip(spans) {
+                *mark |= other.started < span.started && span.ended < other.ended;
             }
         }
     }

@@ -177,7 +177,7 @@ fn step(path: &str) -> Option<(Step, &str)> {
         return Some((Step::Index(index.parse().ok()?), rest));
     }
     let end = path.find(['.', '[']).unwrap_or(path.len());
-    let (key, rest) = path.split_at(end);
+    let (key, rest) = path.split_at_checked(end)?;
     (!key.is_empty()).then(|| (Step::Key(key.to_owned()), rest))
 }
 

@@ -134,7 +134,11 @@ fn scalar(text: &str, style: ScalarStyle) -> Node {
 
 /// The number as JSON writes it.
 fn number(text: &str) -> Option<String> {
-    let radix = |prefix, radix| u64::from_str_radix(text.strip_prefix(prefix)?, radix).ok();
+    #[allow(clippy::disallowed_methods, reason = "a sign is refused before, and any length is allowed")]
+    let radix = |prefix, radix| {
+        let digits = text.strip_prefix(prefix).filter(|digits| !digits.starts_with('+'))?;
+        u64::from_str_radix(digits, radix).ok()
+    };
     if let Some(number) = radix("0x", 16).or_else(|| radix("0o", 8)) {
         return Some(number.to_string());
     }

@@ -70,15 +70,14 @@ pub fn policy(path: Option<&Path>, plugin: Option<&str>) -> Result<Policy> {
             bail!("--plugin: found {plugin}; allowed in {name} is {names}");
         }
     }
-    match policies.len() {
-        1 => Ok(policies.remove(0).1),
-        // The same name on each listener of a pod is usual; their sampling is what is asked for.
-        _ if plugin.is_some() || policies.iter().all(|(name, _)| *name == policies[0].0) => Ok(policies.remove(0).1),
-        _ => {
-            let names: Vec<_> = policies.iter().map(|(name, _)| name.as_str()).collect();
-            bail!("{name} configures {} plugins; choose one with --plugin: {}", names.len(), names.join(", "))
-        }
+    let first = policies.first().map(|(name, _)| name);
+    // The same name on each listener of a pod is usual; their sampling is what is asked for.
+    if plugin.is_none() && policies.iter().any(|(name, _)| Some(name) != first) {
+        let names: Vec<_> = policies.iter().map(|(name, _)| name.as_str()).collect();
+        bail!("{name} configures {} plugins; choose one with --plugin: {}", names.len(), names.join(", "))
     }
+    let policy = policies.into_iter().next().map(|(_, policy)| policy);
+    policy.with_context(|| format!("{name} configures no plugin"))
 }
 
 /// Prints; a reader that has gone away (`| head`) is no error.

@@ -138,6 +138,7 @@ impl Forecast {
 }
 
 /// Reads line by line, with a line of progress on a terminal.
+#[allow(clippy::disallowed_methods, reason = "progress is shown as time passes")]
 fn read(path: &std::path::Path, replay: &mut Replay<'_>) -> Result<Lines> {
     let mut lines = Lines::default();
     let mut told = Instant::now();

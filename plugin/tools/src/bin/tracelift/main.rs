@@ -1,5 +1,9 @@
 //! `tracelift`: checks configurations, explains decisions, forecasts what a policy costs. Runs the filter's own code.
 
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(clippy::disallowed_methods, clippy::allow_attributes_without_reason)]
+
 mod check;
 mod env;
 mod explain;
