@@ -30,12 +30,11 @@ fn seconds(host: &impl Host) -> u32 {
 fn key(trace_id: TraceId) -> [u8; PREFIX.len() + 3] {
     let slot = slots::slot_of(trace_id);
     let mut key = [b'0'; PREFIX.len() + 3];
-    if let Some(prefix) = key.first_chunk_mut() {
+    if let Some((prefix, digits)) = key.split_first_chunk_mut() {
         *prefix = *PREFIX;
-    }
-    let digits = key.iter_mut().skip(PREFIX.len());
-    for (digit, shift) in digits.zip([8, 4, 0]) {
-        *digit = b"0123456789abcdef".get((slot >> shift & 0xf) as usize).copied().unwrap_or(b'0');
+        for (digit, shift) in digits.iter_mut().zip([8, 4, 0]) {
+            *digit = b"0123456789abcdef".get((slot >> shift & 0xf) as usize).copied().unwrap_or(b'0');
+        }
     }
     key
 }

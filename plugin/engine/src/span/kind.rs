@@ -49,7 +49,7 @@ pub enum Kinds {
     ServerAndClient,
 }
 
-#[allow(clippy::derivable_impls)] // The macro makes no defaults.
+#[allow(clippy::derivable_impls, reason = "the macro makes no defaults")]
 impl Default for KindSetting {
     fn default() -> Self {
         Self::Auto
