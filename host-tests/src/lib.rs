@@ -82,6 +82,7 @@ pub use metrics::{MetricKind, Metrics};
 pub use module::{Module, ModuleError};
 pub use process::{LogLevel, LogLine, VmId};
 pub use property::{Property, PropertyPath};
+pub use random::SeededRandom;
 pub use request::{Request, RequestSpec};
 pub use response::{LocalReply, Response, flags};
 pub use shared::SharedData;

@@ -11,9 +11,10 @@ use tracelift_envoy::Envoy;
 use crate::load::{Answered, Load, Protocol};
 use crate::process::processor_time;
 use crate::stage::{DIRECT, PROXIED, Stage};
-use crate::statistics::{Median, Splitmix, middle};
+use crate::statistics::{Median, middle};
 use crate::traffic::Traffic;
 use crate::variant::{NONE, Variant, YARDSTICK};
+use tracelift_envoy::Random;
 
 /// A place of the traffic: who answers, and how it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ struct Scores {
 pub async fn measure(stage: &Stage, variants: &[Variant], scenes: &[Scene], extent: Extent) -> Result<Value> {
     let mut scores: Vec<Scores> =
         scenes.iter().map(|scene| Scores { scene: *scene, slices: vec![Vec::new(); variants.len()] }).collect();
-    let mut random = Splitmix(2026);
+    let mut random = Random(2026);
     let mut sent = vec![Vec::new(); variants.len()];
     for block in 1..=extent.blocks {
         println!("Block {block} of {}: starting {} Envoys …", extent.blocks, variants.len());
@@ -106,7 +107,7 @@ async fn play(
     envoys: &[Envoy],
     scores: &mut Scores,
     extent: Extent,
-    random: &mut Splitmix,
+    random: &mut Random,
 ) -> Result<()> {
     let Scene { listener, protocol } = scores.scene;
     let mut loads = Vec::with_capacity(envoys.len());

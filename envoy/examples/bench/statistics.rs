@@ -1,5 +1,7 @@
 //! Medians with an interval. What is compared was measured in the same round, so that what a machine does to all is gone.
 
+use tracelift_envoy::Random;
+
 /// Resamples for an interval.
 const RESAMPLES: usize = 1000;
 
@@ -18,8 +20,8 @@ impl Median {
     /// Of one value for each round; all three are NaN when there is none.
     pub fn of(values: &[f64]) -> Self {
         let value = middle(values.to_vec());
-        let mut random = Splitmix(1);
-        let resample = |_| middle((0..values.len()).map(|_| values[random.below(values.len())]).collect());
+        let mut random = Random(1);
+        let resample = |_| middle((0..values.len()).map(|_| values[random.below(values.len() as u64) as usize]).collect());
         let mut medians: Vec<f64> = (0..RESAMPLES).map(resample).collect();
         medians.sort_by(f64::total_cmp);
         Self { value, low: medians[RESAMPLES / 20], high: medians[RESAMPLES - 1 - RESAMPLES / 20] }
@@ -43,32 +45,6 @@ pub fn quantile(sorted: &[u32], share: f64) -> u32 {
     sorted.get(((last as f64) * share).round() as usize).copied().unwrap_or(0)
 }
 
-/// Random numbers that are the same in every run (splitmix64), for orders and resamples.
-pub struct Splitmix(pub u64);
-
-impl Splitmix {
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// One of `0..limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-
-    /// Puts a list into any order.
-    pub fn shuffle<T>(&mut self, list: &mut [T]) {
-        for last in (1..list.len()).rev() {
-            list.swap(last, self.below(last + 1));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,7 +62,7 @@ mod tests {
     #[test]
     fn a_shuffled_list_has_the_same_members_in_another_order() {
         let mut list: Vec<u32> = (0..50).collect();
-        Splitmix(7).shuffle(&mut list);
+        Random(7).shuffle(&mut list);
         assert_ne!(list, (0..50).collect::<Vec<_>>());
         list.sort_unstable();
         assert_eq!(list, (0..50).collect::<Vec<_>>());

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 
-use crate::statistics::Splitmix;
+use tracelift_envoy::Random;
 
 /// Beside method, path, authority, scheme and a request id: twelve headers, about 800 bytes.
 const HEADERS: [(&str, &str); 12] = [
@@ -35,7 +35,7 @@ pub struct Traffic {
     uri: String,
     /// Share of the callers with a context that had sampled the trace, in 1/2^32.
     sampled: u64,
-    random: Splitmix,
+    random: Random,
 }
 
 impl Traffic {
@@ -48,7 +48,7 @@ impl Traffic {
             headers.insert("host", HeaderValue::from_static("cart.shop.example"));
             uri = "/cart/items?page=2".to_owned();
         }
-        Self { headers, version, uri, sampled: (sampled * (1_u64 << 32) as f64) as u64, random: Splitmix(seed) }
+        Self { headers, version, uri, sampled: (sampled * (1_u64 << 32) as f64) as u64, random: Random(seed) }
     }
 
     /// The next one. Every second has `traceparent` and `tracestate`.

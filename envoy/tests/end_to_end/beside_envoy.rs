@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use tokio::task::JoinSet;
 use tracelift_envoy::ports::RefusingPort;
-use tracelift_envoy::{Bootstrap, Client, Collector, Request, Shipped, Upstream};
+use tracelift_envoy::{Bootstrap, Client, Collector, Random, Request, Shipped, Upstream};
 
 const REQUESTS: u64 = 4000;
 const LANES: u64 = 16;
@@ -19,16 +19,8 @@ const TODAY: u128 = 0x6b00_8a20;
 /// Ratio in percent, and its rejection threshold: 2^56 times the rest, with four significant hexadecimal digits.
 const RATIOS: [(u32, u64); 2] = [(1, 0xfd_70a0_0000_0000), (3, 0xf8_51f0_0000_0000)];
 
-/// SplitMix64: the same "random" ids in every run.
-fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 fn random_id(number: u64) -> u128 {
-    u128::from(mixed(2 * number)) << 64 | u128::from(mixed(2 * number + 1))
+    u128::from(Random::of(2 * number)) << 64 | u128::from(Random::of(2 * number + 1))
 }
 
 fn xray_id(number: u64) -> u128 {

@@ -3,7 +3,7 @@
 use crate::mesh::{Pod, SOON, settings};
 use std::collections::BTreeSet;
 use tokio::task::JoinSet;
-use tracelift_envoy::{Client, Request};
+use tracelift_envoy::{Client, Random, Request};
 
 const REQUESTS: u64 = 4000;
 const RATIO: f64 = 0.1;
@@ -14,14 +14,6 @@ const THRESHOLD: u64 = 0xe666 << 40;
 /// The last 56 bits of a trace-id.
 fn randomness(trace_id: &str) -> u64 {
     u64::from_str_radix(&trace_id[18..], 16).unwrap()
-}
-
-/// SplitMix64: the same "random" ids in every run.
-fn mixed(number: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[tokio::test]
@@ -36,7 +28,7 @@ async fn the_share_of_sampled_traces_is_the_ratio_whoever_made_the_ids() {
     // Roots of our own; ids of X-Ray, whose first 32 bits are the time and whose decision is left to us.
     let ours = |request: Request, _| request;
     let xray = |request: Request, number: u64| {
-        let tail = u128::from(mixed(number)) << 32 | u128::from(mixed(number + REQUESTS)) & 0xffff_ffff;
+        let tail = u128::from(Random::of(number)) << 32 | u128::from(Random::of(number + REQUESTS)) & 0xffff_ffff;
         request.header("x-amzn-trace-id", format!("Root=1-6911c1f5-{tail:024x}"))
     };
 

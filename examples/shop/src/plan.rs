@@ -2,6 +2,7 @@
 //! the services and the load generator know the same without telling each other.
 
 use serde::Serialize;
+use tracelift_envoy::Random;
 
 /// What a visitor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,12 +115,12 @@ pub struct Plan {
 impl Plan {
     /// The request with that number.
     pub fn visit(&self, number: u64) -> Visit {
-        let mut random = SplitMix(self.seed ^ number.wrapping_mul(0xa076_1d64_78bd_642f));
+        let mut random = Random(self.seed ^ number.wrapping_mul(0xa076_1d64_78bd_642f));
         let fault = (random.unit() < self.failures).then(|| {
             let all = Fault::OF_SHOP;
             all[random.below(all.len() as u64) as usize]
         });
-        let context = random.context();
+        let context = context(&mut random);
         // Every tenth request is a probe, and every fourth of those finds the storefront not ready.
         if number % 10 == 9 {
             let fault = (number % 40 == 39).then_some(Fault::ProbeUnready);
@@ -181,33 +182,12 @@ impl Visit {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, good enough for traffic.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0, below 1.
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn context(&mut self) -> Option<ClientContext> {
-        let kind = self.below(5);
-        let trace_id = (u128::from(self.next()) << 64 | u128::from(self.next())).max(1);
-        let span_id = self.next().max(1);
-        (kind < 2).then_some(ClientContext { trace_id, span_id, sampled: kind == 0 })
-    }
+/// What a client brings: nothing, a sampled context or a dropped one.
+fn context(random: &mut Random) -> Option<ClientContext> {
+    let kind = random.below(5);
+    let trace_id = (u128::from(random.next()) << 64 | u128::from(random.next())).max(1);
+    let span_id = random.next().max(1);
+    (kind < 2).then_some(ClientContext { trace_id, span_id, sampled: kind == 0 })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tracelift_host::{Answer, Cluster, Reply, VmId};
+use tracelift_host::{Answer, Cluster, Reply, SeededRandom, VmId};
 
 use crate::kit::{
     BATCH_DUE, COLLECTOR, books, closed_books, discarded, keep_all, process, seconds, serve, serve_on, started,
@@ -111,13 +111,8 @@ fn a_request_costs_no_more_hostcalls_while_the_collector_is_down() {
 #[test]
 fn any_bytes_from_a_collector_leave_the_books_in_order() {
     for protocol in ["http/protobuf", "grpc"] {
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = move |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
+        let mut random = SeededRandom::new(1, 0);
+        let mut next = move |below: u64| random.below(below as usize) as u64;
         let export = json!({"protocol": protocol, "max_export_batch_size": 4, "max_queue_size": 40});
         let mut envoy = started(process(keep_all(export)));
         for _ in 0..300 {
