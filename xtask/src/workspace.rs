@@ -50,7 +50,8 @@ pub(crate) fn built_program(messages: &str, name: &str) -> Result<PathBuf> {
             && message["target"]["name"] == name
             && message["target"]["kind"][0] == "bin"
     });
-    let program = executables.filter_map(|message| Some(Path::new(message["executable"].as_str()?).to_owned())).last();
+    let program =
+        executables.filter_map(|message| Some(Path::new(message["executable"].as_str()?).to_owned())).next_back();
     program.with_context(|| format!("cargo built no program {name}"))
 }
 
