@@ -45,7 +45,8 @@ impl Browser {
             "--force-device-scale-factor=1",
             "--hide-scrollbars",
         ];
-        let mut options = json!({ "args": [&fixed, switches].concat() });
+        let arguments = [&fixed, switches].concat();
+        let mut options = json!({ "args": arguments });
         if let Some(phone) = phone {
             options["mobileEmulation"] = phone;
         }

@@ -59,42 +59,43 @@ function list() {
   for (const trace of fits) {
     const link = rows.get(trace.trace_id).firstElementChild;
     write(link.querySelector(".request"), `${trace.request} · ${ago(trace.at_unix_ms)}`);
-    write(link.querySelector(".fate"), trace.head_sampled ? "sampled anyway" : `lost at ${percent(state.settings.ratio)}`);
+    write(link.querySelector(".fate"), trace.head_sampled ? "sampled anyway" : `lost at ${percent(trace.ratio)}`);
     link.querySelector(".status").replaceWith(statusOf(trace));
   }
   by("empty").hidden = fits.length > 0;
   write(by("empty"), state.failed.length ? "None of this cause among the latest." : "No request has failed yet.");
 }
 
-function chip(name, label, number) {
-  const button = make("button", "chip", label, make("b", "", count(number)));
-  button.type = "button";
-  button.dataset.cause = name;
+const chipsByCause = new Map();
+
+/** The button of a cause, the same one for ever: a count that changes must not take it away from under a finger. */
+function chip(name, number) {
+  if (!chipsByCause.has(name)) {
+    const button = make("button", "chip", name || "all", make("b", ""));
+    button.type = "button";
+    button.dataset.cause = name;
+    button.addEventListener("click", () => {
+      cause = name;
+      draw(true);
+    });
+    chipsByCause.set(name, button);
+  }
+  const button = chipsByCause.get(name);
+  write(button.lastElementChild, count(number));
   button.setAttribute("aria-pressed", String(cause === name));
-  button.addEventListener("click", () => {
-    cause = name;
-    draw(true);
-  });
   return button;
 }
 
-let drawnChips = "";
 function chips() {
-  const counts = new Map();
+  const counts = new Map([...chipsByCause.keys()].map((name) => [name, 0]));
   for (const trace of state.failed) counts.set(trace.what, (counts.get(trace.what) ?? 0) + 1);
-  if (cause && !counts.has(cause)) counts.set(cause, 0);
-  const entries = [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1));
-  const news = JSON.stringify([cause, state.failed.length, entries]);
-  if (news === drawnChips) return;
-  drawnChips = news;
-  const focused = document.activeElement?.dataset?.cause;
-  by("chips").replaceChildren(chip("", "all", state.failed.length), ...entries.map(([name, number]) => chip(name, name, number)));
-  if (focused !== undefined) [...by("chips").children].find((one) => one.dataset.cause === focused)?.focus();
+  counts.delete("");
+  const causes = [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1));
+  arrange(by("chips"), [["", state.failed.length], ...causes].map(([name, number]) => chip(name, number)));
 }
 
 function strip() {
   arrange(by("strip"), keyed(marks, state.failed.slice(0, MARKS), mark));
-  write(by("strip-kept"), `${percent(state.settings.ratio)} sampling alone would have kept it`);
 }
 
 function highlight() {
@@ -133,12 +134,12 @@ async function open(id) {
     return;
   }
   const trace = await reply.json();
-  const news = JSON.stringify([trace, state?.settings.ratio]);
+  const news = JSON.stringify(trace);
   if (news === shownDetail || (wanted() ?? id) !== id) return;
   if (opened?.trace_id !== id) openedHops.clear();
   opened = trace;
   shownDetail = news;
-  detail(traceView(trace, state?.settings.ratio ?? 0));
+  detail(traceView(trace));
   by("detail").dataset.trace = id;
   highlight();
 }

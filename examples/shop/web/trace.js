@@ -82,10 +82,10 @@ function waterfall(trace) {
 }
 
 /** The whole pane of an opened trace. */
-function traceView(trace, ratio) {
+function traceView(trace) {
   const verdict = trace.head_sampled
-    ? make("p", "verdict kept", make("i", "kept"), `${percent(ratio)} sampling alone would have kept this trace, too.`)
-    : make("p", "verdict lost", make("i", "lost"), `${percent(ratio)} sampling alone would have lost this trace.`);
+    ? make("p", "verdict kept", make("i", "kept"), `${percent(trace.ratio)} sampling alone would have kept this trace, too.`)
+    : make("p", "verdict lost", make("i", "lost"), `${percent(trace.ratio)} sampling alone would have lost this trace.`);
   const title = make("h3", "", statusOf(trace), make("span", "what", trace.what));
   const facts = make("p", "facts", `${trace.request} · ${ms(trace.duration_ms)} · ${trace.spans} ${trace.spans === 1 ? "span" : "spans"}`);
   const link = `${location.origin}${location.pathname}#trace=${trace.trace_id}`;

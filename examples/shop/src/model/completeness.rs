@@ -56,6 +56,7 @@ pub struct Completeness {
     hops: Tally,
     traces: Tally,
     by_head: u64,
+    counted_from: Option<Instant>,
 }
 
 impl Completeness {
@@ -74,6 +75,13 @@ impl Completeness {
         self.answered.push_back((now, answered.clone()));
     }
 
+    /// Requests that were answered before that are no longer judged: they began under other settings.
+    pub fn count_from(&mut self, moment: Instant) {
+        self.counted_from = Some(moment);
+        self.awaited.retain(|awaited| moment <= awaited.since);
+        (self.hops.pending, self.traces.pending) = (0, 0);
+    }
+
     /// Looks for what is not found yet; what stays away for too long is missing.
     pub fn look(&mut self, now: Instant, traces: &Traces) {
         while let Some((since, answered)) = self.answered.pop_front() {
@@ -82,6 +90,9 @@ impl Completeness {
                 break;
             }
             let (arrivals, calls) = self.open.remove(&answered.visit.number).unwrap_or_default();
+            if self.counted_from.is_some_and(|moment| since < moment) {
+                continue;
+            }
             let mut hops = Request { answered: &answered, arrivals: &arrivals, calls: &calls }.hops();
             hops.retain(Hop::upgraded);
             if !hops.is_empty() {
@@ -188,6 +199,26 @@ mod tests {
         }
         complete.look(start + RIPE, &traces);
         assert_eq!((complete.traces().kept, complete.kept_by_head()), (2, 1));
+    }
+
+    #[test]
+    fn what_was_answered_before_a_change_is_not_judged_after_it() {
+        let (start, traces) = (Instant::now(), Traces::default());
+        let mut complete = Completeness::default();
+        let mut answer = |number: u64, at: Instant| {
+            let fault = Some(Fault::CatalogCrash);
+            let visit = Visit { number, operation: Operation::Browse, fault, context: None };
+            let seen = arrival("storefront", number.into(), 3, Outcome::Status(502));
+            complete.arrival(&Arrival { visit: number, ..seen });
+            complete.answered(at, &Answered { visit, status: Ok(502), signal: None });
+        };
+        answer(1, start);
+        answer(2, start + RIPE);
+        complete.look(start + RIPE, &traces);
+        assert_eq!(complete.traces().pending, 1);
+        complete.count_from(start + RIPE * 2);
+        complete.look(start + RIPE * 3, &traces);
+        assert_eq!((complete.traces(), complete.hops()), (Tally::default(), Tally::default()));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct FailedTrace {
     pub duration_ms: f64,
     /// The head had sampled it anyway.
     pub head_sampled: bool,
+    /// Share of traces that the head sampled then.
+    pub ratio: f64,
     /// How many there are.
     pub spans: usize,
 }
@@ -70,6 +72,7 @@ impl Model {
             at_unix_ms: start / 1_000_000,
             duration_ms: end.saturating_sub(start) as f64 / 1e6,
             head_sampled: known.is_some_and(|known| known.sampled),
+            ratio: known.map_or(self.settings.ratio, |known| known.ratio),
             spans: spans.len(),
         }
     }

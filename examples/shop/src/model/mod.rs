@@ -16,10 +16,12 @@ use crate::span::Span;
 use crate::truth::Event;
 use completeness::Completeness;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stretch::{Counts, Stretch};
 use traces::Traces;
 
+/// After a change: the gateway has taken it up, and the requests that began before are over.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Requests whose trace is remembered, to name it when it shows up.
 const REMEMBERED: usize = 20_000;
 
@@ -66,6 +68,7 @@ impl Requests {
 struct Known {
     visit: Visit,
     sampled: bool,
+    ratio: f64,
     status: Option<u16>,
 }
 
@@ -107,6 +110,7 @@ impl Model {
     pub fn change(&mut self, now: Instant, ratio: f64, failures: f64) {
         self.schedule.set_failures(failures);
         (self.settings.ratio, self.settings.failures) = (ratio, failures);
+        self.hops.count_from(now + SETTLED);
         self.stretch = Stretch::new(now, self.counts());
     }
 
@@ -152,7 +156,7 @@ impl Model {
 
     fn remember(&mut self, trace_id: u128, number: u64, sampled: bool) {
         let visit = self.schedule.visit(number);
-        self.known.insert(trace_id, Known { visit, sampled, status: None });
+        self.known.insert(trace_id, Known { visit, sampled, ratio: self.settings.ratio, status: None });
         self.trace_of.insert(number, trace_id);
         self.by_age.push_back((trace_id, number));
         while REMEMBERED < self.by_age.len() {

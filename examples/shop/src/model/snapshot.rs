@@ -211,6 +211,7 @@ mod tests {
         let whole = serde_json::to_value(model.whole_trace(7).unwrap()).unwrap();
         let scripts = [
             include_str!("../../web/app.js"),
+            include_str!("../../web/controls.js"),
             include_str!("../../web/figures.js"),
             include_str!("../../web/trace.js"),
         ];
@@ -252,7 +253,9 @@ mod tests {
             assert!(json.pointer(&format!("/{}", path.replace('.', "/"))).is_some(), "{path} is not in the JSON");
             assert!(read(format!("state.{path}")), "the page does not read {path}");
         }
-        for field in ["trace_id", "request", "what", "status", "at_unix_ms", "duration_ms", "head_sampled", "spans"] {
+        for field in
+            ["trace_id", "request", "what", "status", "at_unix_ms", "duration_ms", "head_sampled", "ratio", "spans"]
+        {
             assert!(!json["failed"][0][field].is_null() && read(format!("trace.{field}")), "{field}");
             assert_eq!(json["failed"][0][field], whole[field]);
         }

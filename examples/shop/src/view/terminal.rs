@@ -88,8 +88,8 @@ pub fn sum(snapshot: &Snapshot) -> String {
     );
     sum.push_str(&format!("  {}\n", headline(snapshot)));
     sum.push_str(&format!(
-        "  Recorded: {} traces = {} sampled by the head at {} + {} upgraded. X-Ray, a month of this: {}, or {} for every trace\n  \
-         (${:.2} a million traces recorded).",
+        "  {} traces were recorded: {} sampled by the head at {}, {} upgraded. A month of this in X-Ray: {}, or {} for every\n  \
+         trace (${:.2} a million traces recorded).",
         grouped(traces.recorded),
         grouped(traces.head_sampled),
         percent(settings.ratio),
