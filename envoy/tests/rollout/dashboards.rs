@@ -17,6 +17,8 @@ const RULES: &str = include_str!("../../../examples/dashboards/tracelift.rules.y
 const SCRAPE: &str = include_str!("../../../examples/dashboards/scrape.yaml");
 const POD_MONITORS: &str = include_str!("../../../examples/dashboards/podmonitor.yaml");
 const ENVOY_PROXY: &str = include_str!("../../gateway-api/envoyproxy.yaml");
+/// Metrics of earlier modules, which a fleet may still have: panels read them beside their new names.
+const RENAMED: [&str; 1] = ["tracelift_recall_given_up"];
 /// What people replace by the address at which they keep the pages.
 const SITE: &str = "https://tracelift.example/";
 
@@ -336,7 +338,7 @@ async fn every_metric_that_dashboard_and_rules_name_is_scraped_from_real_envoys_
     expressions.extend(rules().iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()));
     for expression in &expressions {
         let _ = prometheus.query(expression).await; // Refused ones fail there.
-        for name in names(expression) {
+        for name in names(expression).iter().filter(|name| !RENAMED.contains(&name.as_str())) {
             assert!(
                 !prometheus.query(&format!("count({name})")).await.is_empty(),
                 "{name} does not exist: {expression}"
