@@ -7,6 +7,7 @@ pub mod admin;
 pub mod client;
 pub mod collector;
 pub mod config;
+pub mod filter_file;
 pub mod load;
 pub mod ports;
 pub mod process;

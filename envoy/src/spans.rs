@@ -87,6 +87,17 @@ impl ReceivedSpan {
         }
     }
 
+    /// All attributes as text, by their keys.
+    pub fn attributes(&self) -> Vec<(String, String)> {
+        let shown = |attribute: &KeyValue| {
+            let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+            (attribute.key.clone(), value.map(shown).unwrap_or_default())
+        };
+        let mut attributes: Vec<_> = self.span.attributes.iter().map(shown).collect();
+        attributes.sort();
+        attributes
+    }
+
     /// What upgraded the span, such as `http_status`; none when its head decision alone kept it.
     pub fn trigger(&self) -> Option<&str> {
         self.text("tracelift.upgrade.trigger")
@@ -101,6 +112,21 @@ fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     }
 }
 
+/// A value for a person to read.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::StringValue(text) => text.clone(),
+        Value::BoolValue(value) => value.to_string(),
+        Value::IntValue(value) => value.to_string(),
+        Value::DoubleValue(value) => value.to_string(),
+        Value::ArrayValue(array) => {
+            let values = array.values.iter().filter_map(|value| value.value.as_ref());
+            values.map(shown).collect::<Vec<_>>().join(", ")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
 fn text_of(value: &Value) -> Option<&str> {
     match value {
         Value::StringValue(text) => Some(text),
@@ -110,4 +136,28 @@ fn text_of(value: &Value) -> Option<&str> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::common::v1::ArrayValue;
+
+    #[test]
+    fn attributes_are_shown_by_their_keys_whatever_their_type() {
+        let value = |value| Some(AnyValue { value: Some(value) });
+        let texts = ["a", "b"].map(|text| AnyValue { value: Some(Value::StringValue(text.to_owned())) });
+        let attributes = [
+            ("z", value(Value::IntValue(503))),
+            ("list", value(Value::ArrayValue(ArrayValue { values: texts.to_vec() }))),
+            ("flag", value(Value::BoolValue(true))),
+            ("nothing", None),
+        ];
+        let key = |(key, value): (&str, _)| KeyValue { key: key.to_owned(), value, ..KeyValue::default() };
+        let span = Span { attributes: attributes.map(key).to_vec(), ..Span::default() };
+        let received = ReceivedSpan { resource: Arc::new(Resource::default()), span: Arc::new(span) };
+        let shown = received.attributes();
+        let shown: Vec<_> = shown.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(shown, [("flag", "true"), ("list", "a, b"), ("nothing", ""), ("z", "503")]);
+    }
 }

@@ -4,6 +4,7 @@ mod artefact;
 mod cache;
 mod commands;
 mod run;
+mod stage;
 mod tools;
 mod workspace;
 

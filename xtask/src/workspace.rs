@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result};
+use serde_json::Value;
+
 /// The engine: the filter's code, which every shell and tool runs.
 pub(crate) const ENGINE: &str = "tracelift";
 
@@ -38,4 +41,32 @@ pub(crate) fn native_cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     cargo.current_dir(root());
     cargo
+}
+
+/// The program that `cargo build --message-format json-render-diagnostics` says it has built, wherever that is.
+pub(crate) fn built_program(messages: &str, name: &str) -> Result<PathBuf> {
+    let executables = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|message| {
+        message["reason"] == "compiler-artifact"
+            && message["target"]["name"] == name
+            && message["target"]["kind"][0] == "bin"
+    });
+    let program =
+        executables.filter_map(|message| Some(Path::new(message["executable"].as_str()?).to_owned())).next_back();
+    program.with_context(|| format!("cargo built no program {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_where_cargo_says_and_a_test_of_the_same_name_is_not_taken_for_it() {
+        let messages = r#"
+            {"reason":"compiler-artifact","target":{"name":"page","kind":["lib"]},"executable":null}
+            {"reason":"compiler-artifact","target":{"name":"page","kind":["bin"]},"executable":"/elsewhere/debug/page"}
+            {"reason":"compiler-artifact","target":{"name":"page","kind":["test"]},"executable":"/elsewhere/debug/deps/page-1"}
+            {"reason":"build-finished","success":true}"#;
+        assert_eq!(built_program(messages, "page").unwrap(), Path::new("/elsewhere/debug/page"));
+        assert!(built_program(messages, "other").unwrap_err().to_string().contains("other"));
+    }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the levels that need a real Envoy, and the report of all five.
 
 mod callgrind;
+mod extent;
 mod load;
 mod machine;
 mod memory;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use tracelift_envoy::process::module;
 use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream};
 
-const OVERLAYS: [&str; 5] = ["namespace", "workload", "mesh", "mesh-recall", "gateway"];
+const OVERLAYS: [&str; 8] =
+    ["namespace", "workload", "mesh", "mesh-recall", "gateway", "gateway-api", "waypoint", "traffic-extension"];
 const CLUSTER: &str = "tracelift_otel_collector";
 
 fn envoy_folder() -> &'static Path {
@@ -35,12 +36,21 @@ pub fn of_kind<'a>(documents: &'a [Value], kind: &str) -> Vec<&'a Value> {
     documents.iter().filter(|document| document["kind"] == kind).collect()
 }
 
+/// Every plugin of an overlay, and what it says of the module: TrafficExtension has that in a place of its own.
+fn plugins(documents: &[Value]) -> Vec<(&Value, &Value)> {
+    let old = of_kind(documents, "WasmPlugin").into_iter().map(|plugin| (plugin, &plugin["spec"]));
+    let new = of_kind(documents, "TrafficExtension").into_iter().map(|plugin| (plugin, &plugin["spec"]["wasm"]));
+    let plugins: Vec<_> = old.chain(new).collect();
+    assert!(!plugins.is_empty());
+    plugins
+}
+
 /// The filter's settings in every manifest, with where they stand.
 fn all_settings() -> Vec<(String, Value)> {
     let mut settings = Vec::new();
     for name in OVERLAYS {
-        for plugin in of_kind(&overlay(name), "WasmPlugin") {
-            settings.push((format!("{name}: {}", plugin["metadata"]["name"]), plugin["spec"]["pluginConfig"].clone()));
+        for (plugin, wasm) in plugins(&overlay(name)) {
+            settings.push((format!("{name}: {}", plugin["metadata"]["name"]), wasm["pluginConfig"].clone()));
         }
     }
     let policy = gateway_api("envoyextensionpolicy.yaml");
@@ -94,14 +104,50 @@ fn the_filters_settings_in_every_manifest_are_what_the_published_schema_allows()
 fn images_are_pinned_and_a_fault_of_ours_costs_no_request() {
     let digest = "@sha256:0000000000000000000000000000000000000000000000000000000000000000";
     for name in OVERLAYS {
-        for plugin in of_kind(&overlay(name), "WasmPlugin") {
-            assert!(plugin["spec"]["url"].as_str().unwrap().ends_with(digest), "{name}");
-            assert_eq!(plugin["spec"]["failStrategy"], "FAIL_OPEN", "{name}");
+        for (_, wasm) in plugins(&overlay(name)) {
+            assert!(wasm["url"].as_str().unwrap().ends_with(digest), "{name}");
+            assert_eq!(wasm["failStrategy"], "FAIL_OPEN", "{name}");
         }
     }
     let wasm = gateway_api("envoyextensionpolicy.yaml")["spec"]["wasm"][0].clone();
     assert!(wasm["code"]["image"]["url"].as_str().unwrap().ends_with(digest));
     assert_eq!(wasm["failOpen"], true);
+}
+
+#[test]
+fn what_selectors_cannot_reach_is_attached_to_its_gateway_as_a_whole() {
+    for (name, gateway) in [("waypoint", "waypoint"), ("gateway-api", "public")] {
+        let target = json!([{ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": gateway }]);
+        for document in overlay(name) {
+            let spec = &document["spec"];
+            assert_eq!(spec["targetRefs"], target, "{name}: {}", document["kind"]);
+            assert!(spec["selector"].is_null() && spec["workloadSelector"].is_null(), "{name}: {}", document["kind"]);
+        }
+        let documents = overlay(name);
+        let (_, wasm) = plugins(&documents)[0];
+        assert_eq!(wasm["pluginConfig"]["span_kind"], "both", "{name}");
+        assert_eq!(wasm["pluginConfig"]["edge"] == true, name == "gateway-api", "{name}");
+    }
+}
+
+#[test]
+fn a_traffic_extension_says_what_the_wasm_plugin_says() {
+    let (old, new) = (overlay("namespace"), overlay("traffic-extension"));
+    assert!(of_kind(&new, "WasmPlugin").is_empty(), "the filter would be in the chain twice");
+    let extensions = of_kind(&new, "TrafficExtension");
+    assert_eq!(extensions.len(), 2);
+    for extension in extensions {
+        let plugin =
+            of_kind(&old, "WasmPlugin").into_iter().find(|it| it["metadata"] == extension["metadata"]).unwrap();
+        // `wasm` has the module's fields, everything else stands beside it, as in a WasmPlugin.
+        let mut flat = extension["spec"].clone();
+        let wasm = flat.as_object_mut().unwrap().remove("wasm").unwrap();
+        flat.as_object_mut().unwrap().extend(wasm.as_object().unwrap().clone());
+        assert_eq!(flat, plugin["spec"], "{}", extension["metadata"]);
+    }
+    for kind in ["EnvoyFilter", "Telemetry"] {
+        assert_eq!(of_kind(&new, kind), of_kind(&old, kind));
+    }
 }
 
 /// A bootstrap with more clusters, as control planes add them.

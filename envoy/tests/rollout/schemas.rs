@@ -3,12 +3,14 @@
 
 use serde_json::{Value, json};
 
-const CRDS: [&str; 5] = [
+const CRDS: [&str; 7] = [
     include_str!("crds/wasmplugins.json"),
     include_str!("crds/envoyfilters.json"),
     include_str!("crds/telemetries.json"),
     include_str!("crds/envoyextensionpolicies.json"),
     include_str!("crds/envoyproxies.json"),
+    include_str!("crds/trafficextensions.json"),
+    include_str!("crds/podmonitors.json"),
 ];
 
 /// Checks a manifest against the schema of its kind and version.

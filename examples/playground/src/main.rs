@@ -25,9 +25,9 @@ enum Step {
         /// The page
         #[arg(long, value_name = "FILE")]
         page: PathBuf,
-        /// Port on 127.0.0.1; 0 takes a free one
-        #[arg(long, default_value_t = 7879)]
-        port: u16,
+        /// Port on 127.0.0.1; 0 takes a free one [default: 7879, or a free one when that is taken]
+        #[arg(long)]
+        port: Option<u16>,
     },
 }
 

@@ -5,6 +5,7 @@ use crate::hops::{Hop, Place};
 use crate::load;
 use crate::mesh::{GATEWAY, Mesh};
 use crate::plan::Plan;
+use crate::schedule::Schedule;
 use crate::services::Services;
 use crate::span::Kind;
 use crate::truth::Truth;
@@ -22,7 +23,7 @@ pub struct Feed {
     mesh: Mesh,
     _services: Services,
     truth: Truth,
-    plan: Plan,
+    schedule: Schedule,
     ratio: f64,
 }
 
@@ -57,16 +58,16 @@ pub struct Stop {
 impl Feed {
     /// Starts services and Envoys, whose spans go to `collector` over OTLP/HTTP. `failures` and `ratio` are shares, 0 to 1.
     pub async fn open(collector: SocketAddr, seed: u64, failures: f64, ratio: f64) -> Result<Self> {
-        let (plan, truth) = (Plan { seed, failures }, Truth::default());
-        let services = Services::start(plan, &truth).await.context("cannot start the services")?;
+        let (schedule, truth) = (Schedule::new(Plan { seed, failures }), Truth::default());
+        let services = Services::start(&schedule, &truth).await.context("cannot start the services")?;
         let mesh = Mesh::start(&services, collector, ratio, |_| Ok(())).await?;
-        Ok(Self { mesh, _services: services, truth, plan, ratio })
+        Ok(Self { mesh, _services: services, truth, schedule, ratio })
     }
 
-    /// Sends the plan's first `requests`, `rate` a second, waits until the collector has taken every span, and tells what
+    /// Sends the plan's next `requests`, `rate` a second, waits until the collector has taken every span, and tells what
     /// it must hold.
     pub async fn send(&self, requests: u64, rate: f64) -> Result<Vec<Recorded>> {
-        load::run(self.plan, self.mesh.entrance()?, rate, Some(requests), self.truth.clone()).await;
+        load::run(self.schedule.clone(), self.mesh.entrance()?, rate, Some(requests), self.truth.clone()).await;
         let mut evidence = Evidence::new(self.ratio);
         let waiting = Instant::now();
         loop {
@@ -101,7 +102,7 @@ impl Feed {
     }
 
     fn story(&self, visit: u64) -> String {
-        let visit = self.plan.visit(visit);
+        let visit = self.schedule.visit(visit);
         match visit.fault {
             Some(fault) => format!("{}: {}", visit.line(), fault.label()),
             None => visit.line(),

@@ -11,6 +11,7 @@ mod options;
 mod plan;
 mod request;
 mod run;
+mod schedule;
 mod services;
 mod span;
 #[cfg(test)]
@@ -26,16 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The program: reads the command line, runs, and ends everything that it started.
 pub async fn main() -> ExitCode {
     let options = Options::parse();
-    // Dropping the run ends everything that it started.
-    let outcome = tokio::select! {
-        outcome = run::run(&options) => outcome,
-        signal = ended() => {
-            // Nobody may be reading any more.
-            let _ = run::say(format_args!("\nEnding on {signal}: stopping the Envoys."));
-            return ExitCode::SUCCESS;
-        }
-    };
-    match outcome {
+    match run::run(&options, ended()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("Error: {error:#}");

@@ -1,6 +1,7 @@
 //! The load generator: an open loop at a steady rate, as strangers on the internet are.
 
-use crate::plan::{Plan, Visit};
+use crate::plan::Visit;
+use crate::schedule::Schedule;
 use crate::services::VISIT_HEADER;
 use crate::truth::{Answered, Event, Truth};
 use std::net::SocketAddr;
@@ -14,18 +15,18 @@ use tracelift_envoy::client::{Client, Request};
 /// Requests that may be open at a time; beyond it the generator waits rather than fall over.
 const OPEN: usize = 256;
 
-/// Sends the plan's requests to `entrance`, `rate` a second, and returns when `requests` of them were answered.
-pub async fn run(plan: Plan, entrance: SocketAddr, rate: f64, requests: Option<u64>, truth: Truth) {
+/// Draws requests and sends them to `entrance`, `rate` a second, and returns when `requests` of them were answered.
+pub async fn run(schedule: Schedule, entrance: SocketAddr, rate: f64, requests: Option<u64>, truth: Truth) {
     let client = Client::new();
     let open = Arc::new(Semaphore::new(OPEN));
     let mut visitors = JoinSet::new();
     let mut ticks = interval(Duration::from_secs_f64(1.0 / rate));
     // After a pause of the machine the rate goes on; it does not make up for lost time all at once.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for number in 0..requests.unwrap_or(u64::MAX) {
+    for _ in 0..requests.unwrap_or(u64::MAX) {
         ticks.tick().await;
         let Ok(permit) = open.clone().acquire_owned().await else { return };
-        let (visit, client, truth) = (plan.visit(number), client.clone(), truth.clone());
+        let (visit, client, truth) = (schedule.draw(), client.clone(), truth.clone());
         visitors.spawn(async move {
             let reply = client.send(request(entrance, &visit)).await;
             let signal = reply.as_ref().ok().and_then(|reply| reply.header("traceresponse").map(str::to_owned));

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tracelift_envoy::filter_file::FilterFile;
 use tracelift_envoy::ports::RefusingPort;
 use tracelift_envoy::{Bootstrap, Envoy, Launch, Ledger, Shipped, Stats, process};
 
@@ -28,6 +29,8 @@ const HOLD_MS: u64 = 4_000;
 /// All Envoys, running. Dropping it kills them.
 pub struct Mesh {
     envoys: BTreeMap<&'static str, Envoy>,
+    /// The gateway's filter: the one that decides.
+    gateway: FilterFile,
     /// Nothing listens at the warehouse, and nothing else can take its port.
     _warehouse: RefusingPort,
 }
@@ -120,14 +123,17 @@ impl Mesh {
             meshed => inbound[meshed].address(),
         };
         let mut starting = JoinSet::new();
-        for name in MESHED.into_iter().chain([GATEWAY]) {
-            let bootstrap = if name == GATEWAY {
-                gateway(&module, address_of("storefront"), collector, ratio)
-            } else {
-                let peers: Vec<_> = calls_of(name).iter().map(|peer| (*peer, address_of(peer))).collect();
-                sidecar(&module, name, address_of(name), services.address(name), &peers, collector, ratio)
-            };
-            let bootstrap = bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?;
+        let mut bootstraps = Vec::new();
+        for name in MESHED {
+            let peers: Vec<_> = calls_of(name).iter().map(|peer| (*peer, address_of(peer))).collect();
+            let bootstrap = sidecar(&module, name, address_of(name), services.address(name), &peers, collector, ratio);
+            bootstraps.push((name, bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?));
+        }
+        let mut edge = gateway(&module, address_of("storefront"), collector, ratio)
+            .context("the configuration of the gateway's Envoy")?;
+        let gateway = FilterFile::take(&mut edge, "edge").context("the filter of the gateway's Envoy")?;
+        bootstraps.push((GATEWAY, edge));
+        for (name, bootstrap) in bootstraps {
             let launch = Launch::new()?.workers(WORKERS).node(name);
             starting.spawn(async move { (name, launch.start(&bootstrap).await) });
         }
@@ -141,12 +147,18 @@ impl Mesh {
             say(name)?;
             envoys.insert(name, envoy);
         }
-        Ok(Self { envoys, _warehouse: warehouse })
+        Ok(Self { envoys, gateway, _warehouse: warehouse })
     }
 
     /// Where clients enter.
     pub fn entrance(&self) -> Result<SocketAddr> {
         Ok(self.envoys[GATEWAY].address("edge")?)
+    }
+
+    /// Has the head sample another share of the traces, from a moment on, without a restart.
+    pub fn set_ratio(&mut self, ratio: f64) -> Result<()> {
+        let changed = self.gateway.change(|settings| settings["sampling"]["ratio"] = ratio.into());
+        changed.context("the filter of the gateway's Envoy")
     }
 
     /// What each Envoy's filter has counted so far.

@@ -1,7 +1,7 @@
-//! The command line.
+//! The command line. `cargo xtask demo` reads this file too, so that help needs no build: nothing but clap in here.
 
 use clap::Parser;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 /// A shop of four services behind Envoys with Tracelift, its traffic, and what its traces show and cost
 #[derive(Clone, Debug, Parser)]
@@ -16,15 +16,15 @@ pub struct Options {
     /// Requests per second [default: 30, with --check 150]
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// Share of requests that meet a failure somewhere in the mesh, 0 to 1
+    /// Share of requests that meet a failure somewhere in the mesh, 0 to 1; the page can change it
     #[arg(long, default_value_t = 0.05, value_parser = share)]
     pub failures: f64,
-    /// Share of traces that the head samples, 0.0001 to 1: the one place where it is set
+    /// Share of traces that the head samples, 0.0001 to 1; the page can change it
     #[arg(long, default_value_t = 0.01, value_parser = ratio)]
     pub ratio: f64,
-    /// Port of the web page on 127.0.0.1; another one is taken when it is busy
-    #[arg(long, default_value_t = 7878)]
-    port: u16,
+    /// Port of the web page on 127.0.0.1; 0 takes a free one [default: 7878, or a free one when that is taken]
+    #[arg(long)]
+    pub port: Option<u16>,
     /// Chooses which request does what and which fails
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -40,28 +40,28 @@ impl Options {
     pub fn rate(&self) -> f64 {
         self.rate.unwrap_or(if self.check { 150.0 } else { 30.0 })
     }
-
-    /// Where the web page should be.
-    pub fn page(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
-    }
 }
 
+/// Shares of requests that may fail.
+pub const FAILURES: RangeInclusive<f64> = 0.0..=1.0;
+/// Shares of traces that the head may sample.
+pub const RATIOS: RangeInclusive<f64> = 0.0001..=1.0;
+
 fn share(text: &str) -> Result<f64, String> {
-    within(text, 0.0, 1.0)
+    within(text, FAILURES)
 }
 
 fn ratio(text: &str) -> Result<f64, String> {
-    within(text, 0.0001, 1.0)
+    within(text, RATIOS)
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    within(text, 0.1, 2000.0)
+    within(text, 0.1..=2000.0)
 }
 
-fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+fn within(text: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (least..=most).contains(&number) { Ok(number) } else { Err(format!("must be {least} to {most}")) }
+    if range.contains(&number) { Ok(number) } else { Err(format!("must be {} to {}", range.start(), range.end())) }
 }
 
 #[cfg(test)]

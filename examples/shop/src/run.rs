@@ -6,6 +6,7 @@ use crate::mesh::Mesh;
 use crate::model::{Model, Settings};
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::schedule::Schedule;
 use crate::services::Services;
 use crate::span::Span;
 use crate::truth::Truth;
@@ -13,6 +14,7 @@ use crate::view::terminal::{self, Terminal};
 use crate::view::web::{Page, Shared};
 use anyhow::{Context, Result};
 use std::fmt::Display;
+use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +32,7 @@ struct Running {
     mesh: Mesh,
     collector: Collector,
     truth: Truth,
-    plan: Plan,
+    schedule: Schedule,
     _services: Services,
 }
 
@@ -39,34 +41,58 @@ pub fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout(), "{line}")
 }
 
-/// Runs until the requests are used up; for ever without a number of them. The exit code is the check's verdict.
-pub async fn run(options: &Options) -> Result<ExitCode> {
-    let running = start(options).await?;
-    if options.check { checked(options, running).await } else { watched(options, running).await }
+/// Runs until the requests are used up or a signal comes; the signal alone ends it without a number of them. The exit code is
+/// the check's verdict.
+pub async fn run(options: &Options, ended: impl Future<Output = &'static str>) -> Result<ExitCode> {
+    tokio::pin!(ended);
+    let running = tokio::select! {
+        running = start(options) => running?,
+        signal = &mut ended => return stopped(signal),
+    };
+    if !options.check {
+        return watched(options, running, ended).await;
+    }
+    tokio::select! {
+        outcome = checked(options, running) => outcome,
+        signal = &mut ended => stopped(signal),
+    }
+}
+
+/// Dropping what runs ends it.
+fn stopped(signal: &str) -> Result<ExitCode> {
+    // Nobody may be reading any more.
+    let _ = say(format_args!("\nEnding on {signal}: stopping the Envoys."));
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
-    let plan = Plan { seed: options.seed, failures: options.failures };
+    let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures });
     let truth = Truth::default();
     say(format_args!("Starting four services, a bank and an OTLP collector …"))?;
-    let services = Services::start(plan, &truth).await.context("cannot start the services")?;
+    let services = Services::start(&schedule, &truth).await.context("cannot start the services")?;
     let collector = Collector::start().await.context("cannot start the collector")?;
-    say(format_args!("Starting 5 Envoys, each compiles the module for its two workers …"))?;
+    say(format_args!("Starting 5 Envoys, each compiles the module for its two workers: half a minute …"))?;
     let mesh = Mesh::start(&services, collector.address(), options.ratio, |name| {
         say(format_args!("  {:>5.1} s  Envoy of {name}", began.elapsed().as_secs_f64()))
     })
     .await?;
     say(format_args!("  {:>5.1} s  all are ready", began.elapsed().as_secs_f64()))?;
-    Ok(Running { mesh, collector, truth, plan, _services: services })
+    Ok(Running { mesh, collector, truth, schedule, _services: services })
 }
 
-async fn watched(options: &Options, running: Running) -> Result<ExitCode> {
+async fn watched(
+    options: &Options,
+    mut running: Running,
+    ended: impl Future<Output = &'static str>,
+) -> Result<ExitCode> {
     let (rate, requests) = (options.rate(), options.requests());
     let settings = Settings { ratio: options.ratio, rate, failures: options.failures, seed: options.seed };
-    let model: Shared = Arc::new(Mutex::new(Model::new(settings, Instant::now())));
-    let page = Page::start(options.page(), model.clone()).await.context("cannot serve the web page")?;
-    say(format_args!("\nThe shop is open. Watch it at {}\n", page.url))?;
+    let model = Model::new(settings, running.schedule.clone(), Instant::now());
+    let model: Shared = Arc::new(Mutex::new(model));
+    let mut page = Page::start(options.port, model.clone()).await.context("cannot serve the web page")?;
+    let moved = if page.moved { "Port 7878 is taken, so the page is on another one.\n" } else { "" };
+    say(format_args!("\n{moved}The shop is open. Watch it at {}\n", page.url))?;
 
     let mut terminal = Terminal::new(page.url.clone());
     let mut drawing = interval(Duration::from_secs(terminal.period()));
@@ -75,35 +101,45 @@ async fn watched(options: &Options, running: Running) -> Result<ExitCode> {
     for ticks in [&mut drawing, &mut counting, &mut fetching] {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
-    let traffic = load::run(running.plan, running.mesh.entrance()?, rate, requests, running.truth.clone());
-    tokio::pin!(traffic);
+    let entrance = running.mesh.entrance()?;
+    let traffic = load::run(running.schedule.clone(), entrance, rate, requests, running.truth.clone());
+    tokio::pin!(traffic, ended);
     let lock = || model.lock().unwrap_or_else(PoisonError::into_inner);
-    let fetch = || {
-        let (now, events, spans) = (Instant::now(), running.truth.take(), running.collector.take_spans());
-        let mut model = lock();
-        events.iter().for_each(|event| model.note(now, event));
-        model.receive(now, spans.iter().map(Span::from));
-    };
-    let mut ending: Option<Instant> = None;
-    loop {
+    let mut last: Option<Instant> = None;
+    let why = loop {
         tokio::select! {
-            () = &mut traffic, if ending.is_none() => ending = Some(Instant::now()),
-            _ = fetching.tick() => fetch(),
+            signal = &mut ended => break format!("Ended by {signal}"),
+            () = &mut traffic, if last.is_none() => last = Some(Instant::now()),
+            _ = fetching.tick() => running.fetch(&mut lock()),
             _ = counting.tick() => {
                 let counted = running.mesh.counted().await?;
                 lock().count(counted);
             }
+            Some(change) = page.changes.recv() => {
+                running.mesh.set_ratio(change.ratio)?;
+                lock().change(Instant::now(), change.ratio, change.failures);
+            }
             _ = drawing.tick() => terminal.draw(&lock().snapshot(Instant::now()))?,
         }
         // The last spans are on their way for about two seconds.
-        if ending.is_some_and(|ending| Duration::from_secs(3) < ending.elapsed()) {
-            break;
+        if last.is_some_and(|last| Duration::from_secs(3) < last.elapsed()) {
+            break "All requests are done".to_owned();
         }
-    }
-    say(format_args!("\n{}", terminal::line(&lock().snapshot(Instant::now()))))?;
-    say(format_args!("All requests are done. Stopping the Envoys."))?;
+    };
+    let sum = terminal::sum(&lock().snapshot(Instant::now()));
+    // After a hang-up nobody may be reading any more.
+    let _ = say(format_args!("\n{why}.\n{sum}\nStopping the Envoys."));
     running.mesh.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Running {
+    /// What has happened and what has arrived since the last time, for the views.
+    fn fetch(&self, model: &mut Model) {
+        let (now, events, spans) = (Instant::now(), self.truth.take(), self.collector.take_spans());
+        events.iter().for_each(|event| model.note(now, event));
+        model.receive(now, spans.iter().map(Span::from));
+    }
 }
 
 async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
@@ -115,7 +151,8 @@ async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
     ))?;
     let began = Instant::now();
     let mut evidence = Evidence::new(options.ratio);
-    load::run(running.plan, running.mesh.entrance()?, rate, Some(requests), running.truth.clone()).await;
+    let entrance = running.mesh.entrance()?;
+    load::run(running.schedule.clone(), entrance, rate, Some(requests), running.truth.clone()).await;
     say(format_args!(
         "  {:>5.1} s  all answered; waiting for the last spans and counters …",
         began.elapsed().as_secs_f64()

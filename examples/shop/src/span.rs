@@ -9,7 +9,7 @@ pub enum Kind {
     Server,
     /// The call as it went on.
     Client,
-    /// None that a proxy makes.
+    /// Not one that a proxy makes.
     Other,
 }
 
@@ -63,6 +63,8 @@ pub struct Span {
     pub priority: Option<i64>,
     /// The sampled bit of the exported flags.
     pub sampled: bool,
+    /// All attributes as text, by their keys; empty once they are forgotten.
+    pub attributes: Vec<(String, String)>,
 }
 
 impl From<&ReceivedSpan> for Span {
@@ -93,6 +95,7 @@ impl From<&ReceivedSpan> for Span {
             tracestate: span.trace_state.clone(),
             priority: received.int("sampling.priority"),
             sampled: span.flags & 1 == 1,
+            attributes: received.attributes(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub fn span(service: &str, kind: Kind, trace_id: u128, span_id: u64, parent_id: 
         tracestate: String::new(),
         priority: None,
         sampled: true,
+        attributes: vec![("http.request.method".to_owned(), "GET".to_owned())],
     })
 }
 

@@ -1,179 +1,181 @@
-// The page of the shop: asks for the state once a second and writes it down. What comes from spans is text, never markup.
+// The page of the shop: asks for the state once a second, lists failed traces, and opens one.
 "use strict";
 
 const PERIOD_MS = 1000;
-const SHOWN = 12;
-const OPEN_AT_FIRST = 2;
-const by = (id) => document.getElementById(id);
-const opened = new Map(); // trace id -> whether the person opened or closed it
-let paused = false;
+const LISTED = 14;
+const MARKS = 240;
+/** How long spans of a trace may still come, after its first. */
+const YOUNG_MS = 15000;
 
-const count = (number) => number.toLocaleString("en-US");
-const money = (dollars) => "$" + dollars.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const percent = (share) => (share * 100).toLocaleString("en-US", { maximumFractionDigits: 2 }) + " %";
-const ms = (value) => (value === 0 ? "0 ms" : value < 10 ? `${value.toFixed(1)} ms` : value < 1000 ? `${value.toFixed(0)} ms` : `${(value / 1000).toFixed(2)} s`);
+window.faults = [];
+addEventListener("error", (event) => window.faults.push(event.message));
+addEventListener("unhandledrejection", (event) => window.faults.push(String(event.reason)));
 
-/** An element with a class and children; strings become text nodes. */
-function make(tag, name, ...children) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  element.append(...children);
-  return element;
-}
+let paused = false, cause = "", state = null;
+let opened = null; // The trace in the pane; it stays, whatever the list does.
+let shownDetail = "";
+const rows = new Map(), marks = new Map();
 
-function duration(seconds) {
-  const whole = Math.floor(seconds);
-  const two = (number) => String(number).padStart(2, "0");
-  return `${two(Math.floor(whole / 3600))}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
-}
+const wanted = () => /^#trace=([0-9a-f]{32})$/.exec(location.hash)?.[1] ?? null;
+const linkTo = (trace) => `#trace=${trace.trace_id}`;
+const fate = (trace) => (trace.head_sampled ? "kept" : "lost");
 
-function figures(state) {
-  by("settings").textContent =
-    `${state.settings.rate} requests a second, ${percent(state.settings.failures)} of them fail somewhere, the head samples ${percent(state.settings.ratio)}`;
-  by("requests").textContent = count(state.requests.answered);
-  const unplanned = state.requests.unplanned;
-  by("requests-note").replaceChildren(
-    `${count(state.requests.failed)} failed, ${count(state.requests.probes)} health probes`,
-    ...(unplanned ? [make("span", "bad", `, ${count(unplanned)} not as planned`)] : []));
-
-  const seen = state.traces.seen;
-  by("recorded").replaceChildren(count(state.traces.recorded),
-    make("small", "", seen ? `${percent(state.traces.recorded / seen)}` : ""));
-  by("recorded-note").textContent =
-    `${count(state.traces.head_sampled)} sampled, ${count(state.traces.upgraded)} upgraded · ${count(state.traces.spans)} spans`;
-
-  const judged = state.complete.kept + state.complete.missing;
-  // Rounded down: 100 % means all of them.
-  by("kept").textContent = judged ? percent(Math.floor(state.complete.kept / judged * 1e4) / 1e4) : "–";
-  by("kept").className = state.complete.missing ? "figure bad" : "figure good";
-  by("kept-note").replaceChildren(
-    `${count(state.complete.kept)} of ${count(state.complete.failed)}, ${count(state.complete.pending)} on their way, `,
-    make("span", state.complete.missing ? "bad" : "", `${count(state.complete.missing)} not in time`),
-    ` · hops up to the gateway: ${count(state.hops.kept)} of ${count(state.hops.failed)}, `,
-    `${count(state.hops.pending)} on their way, `,
-    make("span", state.hops.missing ? "bad" : "", `${count(state.hops.missing)} missing`));
-
-  by("month").textContent = money(state.bill.tracelift.month);
-  const all = state.bill.everything.month;
-  by("month-note").textContent = all ? `instead of ${money(all)} for every trace` : "";
-}
-
-function meter(kind, name, value, aside, share) {
-  const bar = make("i");
-  bar.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`;
-  return make("div", `meter ${kind}`, make("p", "", make("span", "", name, make("em", "", aside)), make("b", "", value)), make("div", "", bar));
-}
-
-function bill(state) {
-  const costs = [
-    ["", "Everything", state.bill.everything, "every failure"],
-    ["", "Head sampling alone", state.bill.head_only, `${percent(state.settings.ratio)} of failures`],
-    ["ours", "Tracelift", state.bill.tracelift, "every failure"],
-  ];
-  const most = Math.max(state.bill.everything.month, 1e-9);
-  by("bill").replaceChildren(...costs.map(([kind, name, cost, aside]) =>
-    meter(kind, name, money(cost.month), aside, cost.month / most)));
-  by("price").textContent =
-    `A month (730 h) of this traffic at ${money(state.price.dollars_per_million)} a million traces recorded: AWS X-Ray's price page as read ${state.price.read}, without free tier and retrieval.`;
-}
-
-function upgrades(state) {
-  const names = {
-    http_status: "HTTP status", grpc_status: "gRPC status", response_flags: "Envoy gave up or was left", reset: "Answer broke off",
-    latency: "Too slow", signal: "Upstream's signal",
-  };
-  const why = Object.entries(state.upgrades).sort((a, b) => b[1] - a[1]);
-  const most = Math.max(1, ...why.map((entry) => entry[1]));
-  by("upgrades").replaceChildren(...why.map(([name, number]) =>
-    meter("why", names[name] || name, count(number), name, number / most)));
-  by("shed").textContent = `${count(state.shed)} shed by the budget. Hops that the head had sampled anyway are not counted here.`;
-}
-
-function envoys(state) {
-  const rows = state.envoys.map((envoy) => {
-    const cells = [envoy.name, count(envoy.requests), count(envoy.sampled), count(envoy.upgraded), count(envoy.exported), count(envoy.discarded)];
-    const ledger = make("td", envoy.balances ? "good" : "bad", envoy.balances ? "balances" : "does not balance");
-    return make("tr", "", ...cells.map((text) => make("td", "", text)), ledger);
+/** An element for each trace, the same one as long as the trace is shown: it may be just what a person points at. */
+function keyed(known, traces, create) {
+  const ids = new Set(traces.map((trace) => trace.trace_id));
+  for (const id of [...known.keys()]) if (!ids.has(id)) known.delete(id);
+  return traces.map((trace) => {
+    if (!known.has(trace.trace_id)) known.set(trace.trace_id, create(trace));
+    return known.get(trace.trace_id);
   });
-  by("envoys").tBodies[0].replaceChildren(...rows);
 }
 
-function waterfall(trace) {
-  const whole = Math.max(trace.duration_ms, 0.001);
-  const ticks = make("span", "ticks", ...[0, .25, .5, .75, 1].map((share) => make("span", "", ms(whole * share))));
-  const rows = trace.rows.map((row) => {
-    const who = make("div", "who", make("b", "", row.service), make("span", "", row.peer ? `→ ${row.peer}` : row.name));
-    who.style.paddingLeft = `${row.depth * 15}px`;
-    for (let level = 0; level < row.depth; level++) {
-      const guide = make("u");
-      guide.style.left = `${level * 15 + 4}px`;
-      who.append(guide);
+/** Moves elements only where their order changed, so that focus and pointer keep theirs. */
+function arrange(parent, elements) {
+  elements.forEach((element, index) => {
+    if (parent.children[index] !== element) parent.insertBefore(element, parent.children[index] ?? null);
+  });
+  while (elements.length < parent.children.length) parent.lastElementChild.remove();
+}
+
+function listRow(trace) {
+  const link = make("a", fate(trace), make("i", fate(trace)), statusOf(trace), make("span", "what", trace.what),
+    make("span", "request", ""), make("span", "fate", ""));
+  link.href = linkTo(trace);
+  return make("li", "", link);
+}
+
+function mark(trace) {
+  const link = make("a", fate(trace));
+  link.href = linkTo(trace);
+  link.tabIndex = -1;
+  link.title = `${trace.what}, ${trace.head_sampled ? "would have been kept" : "would have been lost"}`;
+  return link;
+}
+
+function list() {
+  const fits = state.failed.filter((trace) => !cause || trace.what === cause).slice(0, LISTED);
+  arrange(by("list"), keyed(rows, fits, listRow));
+  for (const trace of fits) {
+    const link = rows.get(trace.trace_id).firstElementChild;
+    write(link.querySelector(".request"), `${trace.request} · ${ago(trace.at_unix_ms)}`);
+    write(link.querySelector(".fate"), trace.head_sampled ? "sampled anyway" : `lost at ${percent(trace.ratio)}`);
+    link.querySelector(".status").replaceWith(statusOf(trace));
+  }
+  by("empty").hidden = fits.length > 0;
+  write(by("empty"), state.failed.length ? "None of this cause among the latest." : "No request has failed yet.");
+}
+
+const chipsByCause = new Map();
+
+/** The button of a cause, the same one for ever: a count that changes must not take it away from under a finger. */
+function chip(name, number) {
+  if (!chipsByCause.has(name)) {
+    const button = make("button", "chip", name || "all", make("b", ""));
+    button.type = "button";
+    button.dataset.cause = name;
+    button.addEventListener("click", () => {
+      cause = name;
+      draw(true);
+    });
+    chipsByCause.set(name, button);
+  }
+  const button = chipsByCause.get(name);
+  write(button.lastElementChild, count(number));
+  button.setAttribute("aria-pressed", String(cause === name));
+  return button;
+}
+
+function chips() {
+  const counts = new Map([...chipsByCause.keys()].map((name) => [name, 0]));
+  for (const trace of state.failed) counts.set(trace.what, (counts.get(trace.what) ?? 0) + 1);
+  counts.delete("");
+  const causes = [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1));
+  arrange(by("chips"), [["", state.failed.length], ...causes].map(([name, number]) => chip(name, number)));
+}
+
+function strip() {
+  arrange(by("strip"), keyed(marks, state.failed.slice(0, MARKS), mark));
+}
+
+function highlight() {
+  const id = opened?.trace_id;
+  for (const known of [rows, marks]) {
+    for (const [trace, element] of known) {
+      const link = element.matches("a") ? element : element.firstElementChild;
+      if (trace === id) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
     }
-    who.title = `${row.service} ${row.kind} ${row.name}, span ${row.span_id}`;
-    const start = row.offset_ms / whole, width = row.duration_ms / whole;
-    const bar = make("i", row.kind.toLowerCase() + (row.error ? " failed" : ""));
-    bar.style.left = `${start * 100}%`;
-    bar.style.width = `${width * 100}%`;
-    const reasons = [row.flags, row.trigger].filter(Boolean).join(", ") || (row.error ? "" : "ok");
-    const why = make("div", "why", make("b", "", row.status == null ? "–" : String(row.status)), reasons);
-    why.title = reasons;
-    return make("div", row.error ? "row error" : "row", who, make("div", "lane", bar), make("div", "took", ms(row.duration_ms)), why);
-  });
-  const cut = trace.rows.some((row) => row.parent_dropped)
-    ? [make("p", "cut", "Spans of the callers are still on their way.")] : [];
-  return make("div", "fall", make("div", "scale", make("span", "", ""), ticks, make("span", "", ""), make("span", "", "status, flags, trigger")), ...rows, ...cut);
+  }
 }
 
-function ago(unix) {
-  const seconds = Math.max(0, Math.round((Date.now() - unix) / 1000));
-  return seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`;
+/** Lists and marks; a list that somebody points at stands still. */
+function draw(now) {
+  if (!state) return;
+  chips();
+  if (now || !(paused || by("list").matches(":hover, :focus-within"))) list();
+  strip();
+  highlight();
 }
 
-let drawn = "";
+function detail(children) {
+  by("detail").replaceChildren(...children);
+}
 
-/** Draws anew only what changed: a person may be selecting an id. */
-function failed(state) {
-  if (!state.failed.length) return;
-  const news = JSON.stringify(state.failed.slice(0, SHOWN));
-  if (news === drawn) {
-    document.querySelectorAll(".ago").forEach((element) => { element.textContent = ago(Number(element.dataset.at)); });
+/** Loads a trace into the pane. What is there stays where it cannot be had again. */
+async function open(id) {
+  const reply = await fetch(`api/trace/${id}`, { cache: "no-store" });
+  if (!reply.ok) {
+    if (opened?.trace_id !== id) {
+      opened = null;
+      shownDetail = "";
+      detail([make("p", "empty", `Trace ${id} is not here: ${await reply.text()}.`)]);
+    }
     return;
   }
-  drawn = news;
-  const entries = state.failed.slice(0, SHOWN).map((trace, index) => {
-    const status = make("span", trace.status != null && trace.status < 500 ? "status fine" : "status", trace.status == null ? "–" : String(trace.status));
-    const chip = `${trace.rows.length} ${trace.rows.length === 1 ? "span" : "spans"}${trace.head_sampled ? ", sampled anyway" : ""}`;
-    const when = make("span", "ago", ago(trace.at_unix_ms));
-    when.dataset.at = trace.at_unix_ms;
-    const summary = make("summary", "", status, make("span", "what", trace.what, make("span", "", trace.request)),
-      make("span", "chip", chip), make("span", "id", trace.trace_id.slice(0, 16)), when);
-    summary.title = `trace ${trace.trace_id}`;
-    const details = make("details", "", summary);
-    details.open = opened.has(trace.trace_id) ? opened.get(trace.trace_id) : index < OPEN_AT_FIRST;
-    if (details.open) details.append(waterfall(trace));
-    summary.addEventListener("click", () => {
-      opened.set(trace.trace_id, !details.open);
-      if (!details.open && details.children.length === 1) details.append(waterfall(trace));
-    });
-    return details;
-  });
-  by("failed").replaceChildren(...entries);
+  const trace = await reply.json();
+  const news = JSON.stringify(trace);
+  if (news === shownDetail || (wanted() ?? id) !== id) return;
+  if (opened?.trace_id !== id) openedHops.clear();
+  opened = trace;
+  shownDetail = news;
+  detail(traceView(trace));
+  by("detail").dataset.trace = id;
+  highlight();
 }
+
+/** Opens what the address names, or the first trace that there is; late spans are asked for again. */
+async function follow() {
+  const id = wanted() ?? opened?.trace_id ?? state?.failed[0]?.trace_id;
+  const settled = opened?.trace_id === id && YOUNG_MS < Date.now() - opened.at_unix_ms;
+  if (id && !settled) await open(id);
+}
+
+addEventListener("hashchange", async () => {
+  if (!wanted()) return;
+  await open(wanted());
+  if (matchMedia("(max-width: 900px)").matches) by("detail").scrollIntoView({ block: "start" });
+});
 
 async function refresh() {
   try {
     const reply = await fetch("api/state", { cache: "no-store" });
-    const state = await reply.json();
+    state = await reply.json();
     by("live").className = "on";
-    by("live").lastElementChild.textContent = duration(state.uptime_s);
+    write(by("live").lastElementChild, duration(state.uptime_s));
+    headline(state);
+    controls(state);
     figures(state);
     bill(state);
     upgrades(state);
     envoys(state);
-    if (!paused) failed(state);
-  } catch {
+    draw(false);
+    await follow();
+    document.body.dataset.ready = "true";
+  } catch (error) {
+    if (!(error instanceof TypeError && /fetch/i.test(error.message))) window.faults.push(String(error));
     by("live").className = "off";
-    by("live").lastElementChild.textContent = "the demo has ended";
+    write(by("live").lastElementChild, "the demo has ended");
   }
 }
 

@@ -5,50 +5,13 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser;
 use tracelift_host::mesh::{Mesh, Options, Report, Sabotage, Trouble};
 use tracelift_host::{StartError, testing};
 
-/// Simulate a mesh of Envoys with the release module in each, and check what the filter promises
-///
-/// Virtual time, one seed, no network: the same options give the same run. Fails when an invariant does not hold, and then
-/// prints the command that repeats the run.
-#[derive(Parser)]
-#[command(name = "cargo xtask mesh", bin_name = "cargo xtask mesh")]
-struct Arguments {
-    /// Seed of every choice; a fresh one unless given
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Sidecars
-    #[arg(long, default_value_t = 200)]
-    pods: usize,
-    /// Requests from outside
-    #[arg(long, default_value_t = 10_000)]
-    requests: usize,
-    /// Share of the traces that the head samples
-    #[arg(long, default_value_t = 0.01)]
-    ratio: f64,
-    /// Upgrades a second of each Envoy; 1000 unless given, 5 in a storm
-    #[arg(long)]
-    budget: Option<u32>,
-    /// How much goes wrong
-    #[arg(long, default_value = "everyday", value_parser = words(Trouble::NAMES.map(|(_, name)| name)))]
-    trouble: String,
-    /// Let pods ask those that they called for what they hold
-    #[arg(long)]
-    recall: bool,
-    /// Break something on purpose, to see that it is found
-    #[arg(long, value_parser = words(Sabotage::NAMES.map(|(_, name)| name)))]
-    sabotage: Option<String>,
-    /// Run meshes of 10, 50, 200 and 500 pods, and print how the figures grow
-    #[arg(long)]
-    growth: bool,
-}
+mod arguments;
+mod table;
 
-fn words<const N: usize>(names: [&'static str; N]) -> impl TypedValueParser<Value = String> {
-    PossibleValuesParser::new(names)
-}
+use arguments::Arguments;
 
 fn main() -> ExitCode {
     match simulate() {
@@ -82,7 +45,7 @@ fn simulate() -> Result<bool, StartError> {
         vec![run(options)?]
     };
     for report in &reports {
-        println!("{report}");
+        println!("{}", table::of(report));
     }
     if arguments.growth {
         print_growth(&reports);

@@ -2,3 +2,4 @@
 
 mod detects;
 mod holds;
+mod words;

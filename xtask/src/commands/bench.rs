@@ -5,12 +5,14 @@ use std::ffi::{OsStr, OsString};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::commands::build;
+use crate::commands::{build, options};
+use crate::stage::Stages;
 use crate::tools::{envoy, valgrind};
 use crate::{run, workspace};
 
 /// The levels, and options for those that need a real Envoy.
 #[derive(Args)]
+#[command(after_help = options::list::<options::bench::Options>("Options of the report"))]
 pub(crate) struct Bench {
     /// Measure and report this level only; may be given more than once [default: all]
     #[arg(long, value_name = "LEVEL")]
@@ -21,7 +23,7 @@ pub(crate) struct Bench {
     /// Make today's counts of instructions and hostcalls those that the tests compare with
     #[arg(long)]
     accept: bool,
-    /// More options for the levels of real Envoys; `-- --help` lists them
+    /// More options for the levels of real Envoys, listed below
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     rest: Vec<OsString>,
 }
@@ -45,14 +47,20 @@ impl Bench {
     /// Builds the module, measures level after level, and becomes the report.
     pub(crate) fn execute(&self) -> Result<()> {
         let levels = self.levels()?;
+        options::read::<options::bench::Options>("cargo xtask bench", &self.rest);
         if levels.contains(&Level::Callgrind) {
             valgrind::ensure()?;
         }
+        let native = levels.iter().filter(|level| !level.runs_envoy()).count();
+        let mut stages = Stages::new(2 + native);
+        stages.begin("Building the module", "about 2 minutes");
         build::execute()?;
         if levels.contains(&Level::Instructions) {
+            stages.begin("Counting instructions, half a minute", "3 minutes: it brings a WebAssembly compiler");
             self.count_instructions()?;
         }
         if levels.contains(&Level::Micro) {
+            stages.begin("Measuring the hot paths natively, a minute", "2 minutes");
             self.run_micro()?;
         }
         let mut cargo = workspace::native_cargo();
@@ -66,7 +74,7 @@ impl Bench {
         if levels.iter().any(|level| level.runs_envoy()) {
             cargo.env(envoy::VARIABLE, envoy::ensure()?);
         }
-        println!("Building and running the report; the first build takes minutes …");
+        stages.begin("Building and running the report", "minutes, optimised");
         run::become_command(cargo.args(&self.rest).env("TRACELIFT_WASM", workspace::module()))
     }
 
@@ -85,7 +93,6 @@ impl Bench {
         if self.accept {
             cargo.args(["--", "--accept"]);
         }
-        println!("Counting instructions (half a minute) …");
         run::run(cargo.env("TRACELIFT_WASM", workspace::module()))
     }
 
@@ -95,7 +102,6 @@ impl Bench {
         if self.quick {
             cargo.args(["--", "--quick"]);
         }
-        println!("Measuring the hot paths natively …");
         run::run(&mut cargo)
     }
 }

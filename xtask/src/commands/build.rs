@@ -77,7 +77,7 @@ pub(crate) fn named(commit: Option<&str>) -> Result<Vec<u8>> {
 /// Sources of dependencies, before their folders go into flags of the compiler.
 fn fetch_dependencies() -> Result<()> {
     let mut fetch = workspace::native_cargo();
-    run::run(fetch.args(["fetch", "--quiet", "--target", TARGET])).context("could not fetch dependencies")
+    run::run(fetch.args(["fetch", "--target", TARGET])).context("could not fetch dependencies")
 }
 
 /// Leaves a file with the same content alone, so that nothing that depends on it is done again; else replaces it in one step,

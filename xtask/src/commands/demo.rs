@@ -7,12 +7,14 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use crate::commands::build;
+use crate::commands::{build, options};
+use crate::stage::Stages;
 use crate::tools::{collector, envoy, moto};
 use crate::{run, workspace};
 
 /// The shop's own options go through as they are.
 #[derive(Args)]
+#[command(after_help = other_options())]
 pub(crate) struct Demo {
     /// Stop after this many requests instead of running until Ctrl-C
     #[arg(long, value_name = "N")]
@@ -22,12 +24,19 @@ pub(crate) struct Demo {
     check: bool,
     /// All the way into AWS X-Ray: the shop, its Envoys, an OpenTelemetry Collector, and moto as X-Ray's API
     ///
-    /// With credentials and AWS_REGION in the environment, `-- --aws` writes to the real service instead.
+    /// With credentials and AWS_REGION in the environment, `--xray --aws` writes to the real service instead.
     #[arg(long, conflicts_with = "check")]
     xray: bool,
-    /// More options for the shop, or for the demo of X-Ray; `-- --help` lists them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    /// More options, listed below
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     rest: Vec<OsString>,
+}
+
+/// Lists what the shop and the demo of X-Ray take, for `--help`.
+fn other_options() -> String {
+    let shop = options::list::<options::shop::Options>("Options of the shop");
+    let xray = options::list::<options::xray::Options>("With --xray");
+    format!("{shop}\n\n{xray}")
 }
 
 impl Demo {
@@ -38,19 +47,31 @@ impl Demo {
 
     /// Builds what it needs, then becomes the shop: a Ctrl-C is the shop's alone to handle.
     pub(crate) fn execute(&self) -> Result<()> {
+        if self.xray {
+            options::read::<options::xray::Options>("cargo xtask demo --xray", &self.arguments());
+        } else {
+            let shop = options::read::<options::shop::Options>("cargo xtask demo", &self.arguments());
+            shop.port.filter(|port| *port != 0).map_or(Ok(()), options::check_port)?;
+        }
+        let mut stages = Stages::new(if self.xray { 5 } else { 3 });
+        stages.begin("Building the module that Envoy loads", "about 2 minutes");
         build::execute()?;
+        stages.begin("Looking for Envoy", "a download of 37 MB");
         let envoy = envoy::ensure()?;
         if self.xray {
-            return self.execute_xray(&envoy);
+            return self.execute_xray(&envoy, &mut stages);
         }
-        println!("Building and starting the shop …");
+        stages.begin("Building and starting the shop", "a minute or two");
         run::become_command(&mut self.command(&envoy))
     }
 
-    fn execute_xray(&self, envoy: &Path) -> Result<()> {
+    fn execute_xray(&self, envoy: &Path, stages: &mut Stages) -> Result<()> {
         let mut demo = self.cargo_run("tracelift-xray", envoy);
-        demo.env(moto::VARIABLE, moto::ensure()?).env(collector::VARIABLE, collector::ensure()?);
-        println!("Building and starting the shop …");
+        stages.begin("Looking for moto, which stands in for X-Ray", "a download of 30 MB");
+        demo.env(moto::VARIABLE, moto::ensure()?);
+        stages.begin("Looking for an OpenTelemetry Collector", "a few minutes: Go builds it");
+        demo.env(collector::VARIABLE, collector::ensure()?);
+        stages.begin("Building and starting the shop", "a minute or two");
         run::become_command(&mut demo)
     }
 
@@ -61,14 +82,21 @@ impl Demo {
 
     fn cargo_run(&self, package: &str, envoy: &Path) -> Command {
         let mut cargo = workspace::native_cargo();
-        cargo.args(["run", "--package", package, "--"]);
+        cargo.args(["run", "--package", package, "--"]).args(self.arguments());
+        cargo.env("TRACELIFT_WASM", workspace::module()).env(envoy::VARIABLE, envoy);
+        cargo
+    }
+
+    /// What the program is started with.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
         if let Some(requests) = self.requests {
-            cargo.arg("--requests").arg(requests.to_string());
+            arguments.extend(["--requests".into(), requests.to_string().into()]);
         }
         if self.check {
-            cargo.arg("--check");
+            arguments.push("--check".into());
         }
-        cargo.args(&self.rest).env("TRACELIFT_WASM", workspace::module()).env(envoy::VARIABLE, envoy);
-        cargo
+        arguments.extend(self.rest.iter().cloned());
+        arguments
     }
 }

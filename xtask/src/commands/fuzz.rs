@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::commands::build;
+use crate::stage::Stages;
 use crate::tools::cxx;
 use crate::{run, workspace};
 
@@ -157,9 +158,11 @@ impl Fuzz {
 
 /// Builds both fuzzers: one of instrumented native code, and one that drives the module, which brings its own counters.
 fn build() -> Result<[Fuzzer; 2]> {
+    let mut stages = Stages::new(3);
+    stages.begin("Building the module", "about 2 minutes");
     build::execute()?;
     cxx::ensure()?;
-    println!("Building the fuzzers …");
+    stages.begin("Building the native fuzzer, with counters at its branches", "2 minutes");
     let host = run::output(Command::new("rustc").arg("-vV"))?;
     let host = host.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names its host")?;
     let mut native = cargo_build(&["libfuzzer"]);
@@ -170,6 +173,7 @@ fn build() -> Result<[Fuzzer; 2]> {
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "2")
         .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f"));
     run::run(&mut native).context("the native fuzzer did not build")?;
+    stages.begin("Building the fuzzer of whole streams", "3 minutes: it brings a WebAssembly compiler");
     let mut streams = cargo_build(&["libfuzzer", "streams"]);
     for package in [CRATE, "tracelift-host"] {
         streams.args(["--config", &format!("profile.dev.package.{package}.opt-level=2")]);

@@ -17,7 +17,7 @@ pub(crate) fn execute() -> Result<()> {
     ensure_components()?;
     cxx::ensure()?; // Clippy sees the fuzzer, whose libFuzzer is compiled for that.
     let checks: [Check; 6] = [
-        ("Cargo.lock is up to date", || run::run(&mut cargo(&["fetch", "--quiet", "--locked"]))),
+        ("Cargo.lock is up to date", || run::run(&mut cargo(&["fetch", "--locked"]))),
         ("formatting", || run::run(&mut cargo(&["fmt", "--all", "--check"]))),
         ("Clippy, native", || {
             run::run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))

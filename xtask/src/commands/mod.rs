@@ -8,6 +8,7 @@ mod deny;
 mod fuzz;
 mod lint;
 mod mesh;
+mod options;
 mod package;
 mod playground;
 mod schema;

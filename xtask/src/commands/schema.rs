@@ -24,7 +24,7 @@ pub(crate) fn execute(check: bool) -> Result<()> {
 /// With all features, as the plugin's tests are built: what they share is built once.
 fn example(name: &str) -> Command {
     let mut cargo = workspace::native_cargo();
-    cargo.args(["run", "--quiet", "--package", workspace::TOOLS, "--all-features", "--example", name]);
+    cargo.args(["run", "--package", workspace::TOOLS, "--all-features", "--example", name]);
     cargo
 }
 

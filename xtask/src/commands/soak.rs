@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::commands::build;
+use crate::stage::Stages;
 use crate::tools::envoy;
 use crate::{run, workspace};
 
@@ -18,9 +19,12 @@ pub(crate) struct Soak {
 impl Soak {
     /// Builds what it needs, then becomes the soak, whose exit code is the verdict.
     pub(crate) fn execute(&self) -> Result<()> {
+        let mut stages = Stages::new(3);
+        stages.begin("Building the module that Envoy loads", "about 2 minutes");
         build::execute()?;
+        stages.begin("Looking for Envoy", "a download of 37 MB");
         let envoy = envoy::ensure()?;
-        println!("Building and starting the soak …");
+        stages.begin("Building and starting the soak", "a minute or two");
         let mut cargo = workspace::native_cargo();
         cargo.args(["run", "--package", "tracelift-envoy", "--example", "soak", "--"]).arg(self.minutes.to_string());
         run::become_command(cargo.env("TRACELIFT_WASM", workspace::module()).env(envoy::VARIABLE, envoy))

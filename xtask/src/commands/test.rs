@@ -48,7 +48,7 @@ enum Stage {
     Envoy,
     /// The playground's page, clicked through in a real Chromium
     Playground,
-    /// The demo's own tests
+    /// The demo's own tests, its page clicked through in a real Chromium
     Shop,
     /// The demo, unattended, its traces checked
     Demo,
@@ -199,11 +199,14 @@ impl Run {
             }
             Stage::Envoy => self.cargo_test(&["--package", "tracelift-envoy"], counts),
             Stage::Playground => {
-                let (page, driver) = (playground::build(true)?, chromium::ensure()?);
+                let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
                 let variables = [(playground::VARIABLE, page), (chromium::VARIABLE, driver)];
                 self.cargo_test_with(&["--package", workspace::PLAYGROUND], &variables, counts)
             }
-            Stage::Shop => self.cargo_test(&["--package", "tracelift-shop"], counts),
+            Stage::Shop => {
+                let variables = [(chromium::VARIABLE, chromium::ensure()?)];
+                self.cargo_test_with(&["--package", "tracelift-shop"], &variables, counts)
+            }
             Stage::Demo => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
                 run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy))

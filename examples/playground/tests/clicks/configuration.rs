@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::browser::Browser;
+use crate::browser::{open, picture};
 
 #[tokio::test]
 async fn mistakes_are_told_and_marked_where_they_stand() {
-    let browser = Browser::open(1400, 1000).await;
+    let browser = open(1400, 1000).await;
     browser.click("[data-example=broken]").await;
     assert_eq!(browser.text("#verdict").await, "Refused: 5 errors. Below, the last accepted one counts.");
     let places = browser.run("return [...document.querySelectorAll('#findings b')].map(one => one.textContent)").await;
@@ -29,13 +29,13 @@ async fn mistakes_are_told_and_marked_where_they_stand() {
     browser.click("#findings li:nth-child(2) button").await;
     let after = browser.run("const area = document.activeElement; return [area.id, area.value.slice(area.selectionStart, area.selectionStart + 6)]");
     assert_eq!(after.await, json!(["configuration", "\"exct\""]));
-    browser.picture("mistakes").await;
+    picture(&browser, "mistakes").await;
     browser.close().await;
 }
 
 #[tokio::test]
 async fn what_is_typed_is_checked_at_once_and_only_what_is_accepted_counts() {
-    let browser = Browser::open(1400, 1000).await;
+    let browser = open(1400, 1000).await;
     browser.write("#configuration", "{\"sampling\": {\"ratio\": 1}}").await;
     assert_eq!(browser.text("#verdict").await, "Accepted.");
     assert_eq!(browser.text("output[for=ratio]").await, "100 %");
@@ -49,7 +49,7 @@ async fn what_is_typed_is_checked_at_once_and_only_what_is_accepted_counts() {
 
 #[tokio::test]
 async fn a_whole_envoy_file_is_read_and_what_is_around_the_filter_is_warned_of() {
-    let browser = Browser::open(1400, 1000).await;
+    let browser = open(1400, 1000).await;
     browser.click("[data-example=envoy]").await;
     assert_eq!(browser.text("#verdict").await, "Accepted, with 2 warnings.");
     let marked = browser.run("return [...document.querySelectorAll('.marks mark.warning')].length");

@@ -1,6 +1,6 @@
 //! The sliders and what they come to.
 
-use crate::browser::Browser;
+use crate::browser::{open, picture};
 
 /// The keys Home and End.
 const HOME: &str = "\u{e011}";
@@ -8,7 +8,7 @@ const END: &str = "\u{e010}";
 
 #[tokio::test]
 async fn the_numbers_follow_the_sliders() {
-    let browser = Browser::open(1400, 2200).await;
+    let browser = open(1400, 2200).await;
     let row = async |index: usize| browser.texts(&format!("#numbers tbody tr:nth-child({index}) td")).await;
     assert_eq!(row(1).await[..2], ["8 k", "5.73 M"]);
     assert_eq!(row(1).await[4], "$13,139.50");
@@ -43,7 +43,7 @@ async fn the_numbers_follow_the_sliders() {
 
 #[tokio::test]
 async fn the_plots_say_in_words_what_they_show() {
-    let browser = Browser::open(1400, 2200).await;
+    let browser = open(1400, 2200).await;
     let labels = browser
         .run("return [...document.querySelectorAll('#plots svg')].map(one => one.getAttribute('aria-label'))")
         .await;
@@ -60,6 +60,6 @@ async fn the_plots_say_in_words_what_they_show() {
     assert_eq!(paths.len(), 12);
     assert!(paths.iter().all(|length| 200.0 < *length), "{paths:?}");
     browser.run("document.querySelector('#forecast-title').scrollIntoView()").await;
-    browser.picture("forecast").await;
+    picture(&browser, "forecast").await;
     browser.close().await;
 }

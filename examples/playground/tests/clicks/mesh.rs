@@ -1,6 +1,6 @@
 //! The request on its way, step by step.
 
-use crate::browser::Browser;
+use crate::browser::{Browser, open, picture};
 
 async fn badges(browser: &Browser) -> Vec<String> {
     browser.texts("#hops .badge:last-child").await
@@ -8,7 +8,7 @@ async fn badges(browser: &Browser) -> Vec<String> {
 
 #[tokio::test]
 async fn a_swallowed_failure_is_followed_hop_by_hop() {
-    let browser = Browser::open(1400, 1600).await;
+    let browser = open(1400, 1600).await;
     assert_eq!(browser.text("#summary").await, "Every hop keeps its span: the trace is whole.");
     assert_eq!(browser.texts("#hops .badge:nth-last-child(2)").await, ["200", "200", "503", "503", "503", "503"]);
     assert_eq!(
@@ -34,13 +34,13 @@ async fn a_swallowed_failure_is_followed_hop_by_hop() {
     }
     browser.click("#hops li:nth-child(6) button").await;
     assert!(browser.text("#hop").await.contains("upgraded (http_status): the budget had room"));
-    browser.picture("mesh").await;
+    picture(&browser, "mesh").await;
     browser.close().await;
 }
 
 #[tokio::test]
 async fn a_spent_budget_sheds_the_trace_everywhere() {
-    let browser = Browser::open(1400, 1600).await;
+    let browser = open(1400, 1600).await;
     browser.click("#admit").await;
     assert_eq!(browser.text("#summary").await, "No hop keeps its span.");
     // web answered 200: nothing failed there, and what was shed below is nothing to keep.
@@ -54,7 +54,7 @@ async fn a_spent_budget_sheds_the_trace_everywhere() {
 
 #[tokio::test]
 async fn rules_and_the_trace_id_decide_at_the_first_hop() {
-    let browser = Browser::open(1400, 1600).await;
+    let browser = open(1400, 1600).await;
     browser.click("[data-example=rules]").await;
     browser.choose("#status", "200").await;
     browser.write("#headers", "X-Tenant: gold").await;

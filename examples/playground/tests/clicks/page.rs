@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::browser::{Browser, page};
+use crate::browser::{Browser, open, page, picture};
 
 #[tokio::test]
 async fn it_fetches_nothing_and_works_from_a_file() {
-    let browser = Browser::open(1400, 2200).await;
+    let browser = open(1400, 2200).await;
     assert_eq!(browser.run("return performance.getEntriesByType('resource').map(one => one.name)").await, json!([]));
-    browser.picture("light").await;
+    picture(&browser, "light").await;
     browser.close().await;
 }
 
@@ -26,7 +26,7 @@ async fn it_is_served_on_this_machine() {
     let mut line = String::new();
     BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
     let address = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address").to_owned();
-    let browser = Browser::open_at(&address, 1400, 1000, &[]).await;
+    let browser = Browser::open(&address, 1400, 1000, &[]).await;
     assert_eq!(browser.text("#verdict").await, "Accepted.");
     browser.close().await;
     server.kill().expect("the server is ours");
@@ -35,7 +35,7 @@ async fn it_is_served_on_this_machine() {
 
 #[tokio::test]
 async fn nothing_needs_a_mouse_and_everything_has_a_name() {
-    let browser = Browser::open(1400, 1600).await;
+    let browser = open(1400, 1600).await;
     let nameless = browser
         .run(
             "return [...document.querySelectorAll('input, select, textarea, button, [tabindex]')].filter(one =>
@@ -58,7 +58,7 @@ async fn nothing_needs_a_mouse_and_everything_has_a_name() {
 
 #[tokio::test]
 async fn no_width_makes_it_scroll_sideways_and_the_dark_is_dark() {
-    let browser = Browser::open_at(
+    let browser = Browser::open(
         &format!("file://{}", page().display()),
         1400,
         2200,
@@ -67,12 +67,12 @@ async fn no_width_makes_it_scroll_sideways_and_the_dark_is_dark() {
     .await;
     let ground = browser.run("return getComputedStyle(document.body).backgroundColor").await;
     assert_eq!(ground, "rgb(16, 21, 28)");
-    browser.picture("dark").await;
+    picture(&browser, "dark").await;
     for (width, height) in [(1000, 1400), (600, 1400)] {
         browser.resize(width, height).await;
         let wide = browser.run("return [document.documentElement.scrollWidth <= innerWidth, innerWidth]").await;
         assert_eq!(wide[0], true, "{wide}");
-        browser.picture(&format!("width-{width}")).await;
+        picture(&browser, &format!("width-{width}")).await;
     }
     browser.close().await;
 }

@@ -2,7 +2,7 @@
 //! themselves.
 
 use super::traces::Traces;
-use crate::hops::Hop;
+use crate::hops::{Head, Hop};
 use crate::request::Request;
 use crate::truth::{Answered, Arrival, Call};
 use std::collections::{HashMap, VecDeque};
@@ -26,15 +26,37 @@ pub struct Tally {
     pub missing: u64,
 }
 
+impl Tally {
+    /// What was kept and went missing after that; what is pending is so now.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            kept: self.kept.saturating_sub(before.kept),
+            pending: self.pending,
+            missing: self.missing.saturating_sub(before.missing),
+        }
+    }
+}
+
+/// A failed request whose spans are waited for.
+#[derive(Debug)]
+struct Awaited {
+    since: Instant,
+    /// The head had sampled it: it would have been recorded without any failure.
+    by_head: bool,
+    hops: Vec<Hop>,
+}
+
 /// Failed requests: the hops that saw the failure, and all above them.
 #[derive(Debug, Default)]
 pub struct Completeness {
     open: HashMap<u64, (Vec<Arrival>, Vec<Call>)>,
     by_age: VecDeque<u64>,
     answered: VecDeque<(Instant, Answered)>,
-    waited_for: VecDeque<(Instant, Vec<Hop>)>,
+    awaited: VecDeque<Awaited>,
     hops: Tally,
     traces: Tally,
+    by_head: u64,
+    counted_from: Option<Instant>,
 }
 
 impl Completeness {
@@ -53,6 +75,13 @@ impl Completeness {
         self.answered.push_back((now, answered.clone()));
     }
 
+    /// Requests that were answered before that are no longer judged: they began under other settings.
+    pub fn count_from(&mut self, moment: Instant) {
+        self.counted_from = Some(moment);
+        self.awaited.retain(|awaited| moment <= awaited.since);
+        (self.hops.pending, self.traces.pending) = (0, 0);
+    }
+
     /// Looks for what is not found yet; what stays away for too long is missing.
     pub fn look(&mut self, now: Instant, traces: &Traces) {
         while let Some((since, answered)) = self.answered.pop_front() {
@@ -61,27 +90,32 @@ impl Completeness {
                 break;
             }
             let (arrivals, calls) = self.open.remove(&answered.visit.number).unwrap_or_default();
+            if self.counted_from.is_some_and(|moment| since < moment) {
+                continue;
+            }
             let mut hops = Request { answered: &answered, arrivals: &arrivals, calls: &calls }.hops();
             hops.retain(Hop::upgraded);
             if !hops.is_empty() {
-                self.waited_for.push_back((since, hops));
+                let by_head = hops.iter().any(|hop| hop.head == Head::Sampled);
+                self.awaited.push_back(Awaited { since, by_head, hops });
             }
         }
-        let (of_hops, of_traces) = (&mut self.hops, &mut self.traces);
-        self.waited_for.retain_mut(|(since, hops)| {
+        let (of_hops, of_traces, kept_by_head) = (&mut self.hops, &mut self.traces, &mut self.by_head);
+        self.awaited.retain_mut(|Awaited { since, by_head, hops }| {
             let before = hops.len();
             hops.retain(|hop| !traces.of(hop.trace_id).iter().any(|span| hop.is(span)));
             of_hops.kept += (before - hops.len()) as u64;
             let late = GRACE < now.saturating_duration_since(*since);
             of_traces.kept += u64::from(hops.is_empty());
+            *kept_by_head += u64::from(hops.is_empty() && *by_head);
             if late && !hops.is_empty() {
                 of_hops.missing += hops.len() as u64;
                 of_traces.missing += 1;
             }
             !hops.is_empty() && !late
         });
-        of_hops.pending = self.waited_for.iter().map(|(_, hops)| hops.len() as u64).sum();
-        of_traces.pending = self.waited_for.len() as u64;
+        of_hops.pending = self.awaited.iter().map(|awaited| awaited.hops.len() as u64).sum();
+        of_traces.pending = self.awaited.len() as u64;
     }
 
     /// Hops that saw a failure or are above one.
@@ -92,6 +126,11 @@ impl Completeness {
     /// Failed requests, complete when each of these hops is.
     pub fn traces(&self) -> Tally {
         self.traces
+    }
+
+    /// Of the kept ones, those that the head had sampled: all that head sampling alone would have kept.
+    pub fn kept_by_head(&self) -> u64 {
+        self.by_head
     }
 
     fn part(&mut self, visit: u64) -> &mut (Vec<Arrival>, Vec<Call>) {
@@ -140,6 +179,46 @@ mod tests {
         complete.look(start + GRACE * 2, &traces);
         assert_eq!(complete.traces(), Tally { kept: 1, pending: 0, missing: 1 });
         assert_eq!(complete.hops(), Tally { kept: 3, pending: 0, missing: 3 });
+    }
+
+    #[test]
+    fn of_the_kept_ones_it_is_known_which_the_head_had_sampled() {
+        let start = Instant::now();
+        let (mut complete, mut traces) = (Completeness::default(), Traces::default());
+        for (number, sampled) in [(1, true), (2, false)] {
+            let fault = Some(Fault::CatalogCrash);
+            let visit = Visit { number, operation: Operation::Browse, fault, context: None };
+            let mut seen = arrival("storefront", number.into(), 3, Outcome::Status(502));
+            (seen.visit, seen.context.sampled) = (number, sampled);
+            complete.arrival(&seen);
+            complete.answered(start, &Answered { visit, status: Ok(502), signal: None });
+            let trace_id = u128::from(number);
+            traces.add(start, span("gateway", Kind::Server, trace_id, 1, None).upgraded(502).build());
+            traces.add(start, span("gateway", Kind::Client, trace_id, 2, Some(1)).upgraded(502).build());
+            traces.add(start, span("storefront", Kind::Server, trace_id, 3, Some(2)).upgraded(502).build());
+        }
+        complete.look(start + RIPE, &traces);
+        assert_eq!((complete.traces().kept, complete.kept_by_head()), (2, 1));
+    }
+
+    #[test]
+    fn what_was_answered_before_a_change_is_not_judged_after_it() {
+        let (start, traces) = (Instant::now(), Traces::default());
+        let mut complete = Completeness::default();
+        let mut answer = |number: u64, at: Instant| {
+            let fault = Some(Fault::CatalogCrash);
+            let visit = Visit { number, operation: Operation::Browse, fault, context: None };
+            let seen = arrival("storefront", number.into(), 3, Outcome::Status(502));
+            complete.arrival(&Arrival { visit: number, ..seen });
+            complete.answered(at, &Answered { visit, status: Ok(502), signal: None });
+        };
+        answer(1, start);
+        answer(2, start + RIPE);
+        complete.look(start + RIPE, &traces);
+        assert_eq!(complete.traces().pending, 1);
+        complete.count_from(start + RIPE * 2);
+        complete.look(start + RIPE * 3, &traces);
+        assert_eq!((complete.traces(), complete.hops()), (Tally::default(), Tally::default()));
     }
 
     #[test]

@@ -2,23 +2,30 @@
 
 pub mod bill;
 mod completeness;
+pub mod failed;
 pub mod snapshot;
+mod stretch;
 mod traces;
 mod waterfall;
+mod why;
 
 use crate::mesh::Counted;
 use crate::plan::{Operation, Visit};
+use crate::schedule::Schedule;
 use crate::span::Span;
 use crate::truth::Event;
 use completeness::Completeness;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
+use stretch::{Counts, Stretch};
 use traces::Traces;
 
+/// After a change: the gateway has taken it up, and the requests that began before are over.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Requests whose trace is remembered, to name it when it shows up.
 const REMEMBERED: usize = 20_000;
 
-/// What was asked for on the command line.
+/// What was asked for on the command line, and on the page.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Settings {
     /// Share of traces that the head samples.
@@ -44,11 +51,24 @@ pub struct Requests {
     pub unplanned: u64,
 }
 
+impl Requests {
+    /// What was answered after that.
+    fn since(self, before: Self) -> Self {
+        Self {
+            answered: self.answered.saturating_sub(before.answered),
+            probes: self.probes.saturating_sub(before.probes),
+            failed: self.failed.saturating_sub(before.failed),
+            unplanned: self.unplanned.saturating_sub(before.unplanned),
+        }
+    }
+}
+
 /// A request as its trace is called.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     visit: Visit,
     sampled: bool,
+    ratio: f64,
     status: Option<u16>,
 }
 
@@ -57,6 +77,7 @@ struct Known {
 pub struct Model {
     settings: Settings,
     started: Instant,
+    stretch: Stretch,
     requests: Requests,
     traces: Traces,
     hops: Completeness,
@@ -64,16 +85,16 @@ pub struct Model {
     known: HashMap<u128, Known>,
     trace_of: HashMap<u64, u128>,
     by_age: VecDeque<(u128, u64)>,
-    plan: crate::plan::Plan,
+    schedule: Schedule,
 }
 
 impl Model {
     /// Of a run that begins now.
-    pub fn new(settings: Settings, now: Instant) -> Self {
-        let plan = crate::plan::Plan { seed: settings.seed, failures: settings.failures };
+    pub fn new(settings: Settings, schedule: Schedule, now: Instant) -> Self {
         Self {
             settings,
             started: now,
+            stretch: Stretch::new(now, Counts::default()),
             requests: Requests::default(),
             traces: Traces::default(),
             hops: Completeness::default(),
@@ -81,8 +102,16 @@ impl Model {
             known: HashMap::new(),
             trace_of: HashMap::new(),
             by_age: VecDeque::new(),
-            plan,
+            schedule,
         }
+    }
+
+    /// The settings are others from now on, and figures begin anew.
+    pub fn change(&mut self, now: Instant, ratio: f64, failures: f64) {
+        self.schedule.set_failures(failures);
+        (self.settings.ratio, self.settings.failures) = (ratio, failures);
+        self.hops.count_from(now + SETTLED);
+        self.stretch = Stretch::new(now, self.counts());
     }
 
     /// Something happened.
@@ -126,8 +155,8 @@ impl Model {
     }
 
     fn remember(&mut self, trace_id: u128, number: u64, sampled: bool) {
-        let visit = self.plan.visit(number);
-        self.known.insert(trace_id, Known { visit, sampled, status: None });
+        let visit = self.schedule.visit(number);
+        self.known.insert(trace_id, Known { visit, sampled, ratio: self.settings.ratio, status: None });
         self.trace_of.insert(number, trace_id);
         self.by_age.push_back((trace_id, number));
         while REMEMBERED < self.by_age.len() {
@@ -136,9 +165,5 @@ impl Model {
                 self.trace_of.remove(&number);
             }
         }
-    }
-
-    fn elapsed(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.started)
     }
 }

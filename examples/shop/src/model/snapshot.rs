@@ -2,20 +2,22 @@
 
 use super::bill::{Bill, Cost, DOLLARS_PER_MILLION, PRICE_READ};
 use super::completeness::Tally;
-use super::{Model, Requests, Settings, waterfall};
-use crate::mesh::{Counted, GATEWAY};
+use super::failed::FailedTrace;
+use super::{Model, Requests, Settings};
+use crate::mesh::Counted;
 use serde::Serialize;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// All that the views show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Snapshot {
-    /// The command line.
+    /// As they are now.
     pub settings: Settings,
     /// Seconds since the first request.
     pub uptime_s: f64,
+    /// Seconds since the settings were changed, or since the first request. All figures but those of Envoys are of that time.
+    pub stretch_s: f64,
     /// As the clients counted.
     pub requests: Requests,
     /// Recorded traces.
@@ -24,6 +26,8 @@ pub struct Snapshot {
     pub hops: Counts,
     /// Failed requests, complete when each of these hops is at the collector.
     pub complete: Counts,
+    /// Of the kept ones, those that the head had sampled: all that head sampling alone would have kept.
+    pub kept_by_head: u64,
     /// Upgraded hops by trigger, all Envoys.
     pub upgrades: BTreeMap<String, u64>,
     /// Triggers that the budget did not admit, all Envoys.
@@ -102,58 +106,34 @@ pub struct EnvoyRow {
     pub balances: bool,
 }
 
-/// A trace with a trigger.
-#[derive(Clone, Debug, Serialize)]
-pub struct FailedTrace {
-    /// 32 hexadecimal digits.
-    pub trace_id: String,
-    /// The request's line.
-    pub request: String,
-    /// What went wrong, in words.
-    pub what: String,
-    /// What the client got.
-    pub status: Option<u16>,
-    /// When its first span began, Unix milliseconds.
-    pub at_unix_ms: u64,
-    /// From the first start to the last end.
-    pub duration_ms: f64,
-    /// The head had sampled it anyway.
-    pub head_sampled: bool,
-    /// Its spans.
-    pub rows: Vec<waterfall::Row>,
-}
-
 impl Model {
     /// This moment.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
-        let elapsed = self.elapsed(now);
-        let Requests { answered, probes, .. } = self.requests;
-        let seen = answered - probes;
-        let recorded = self.traces.recorded();
-        let head_sampled = self.counted.get(GATEWAY).map_or(0, Counted::head_sampled);
-        let mut upgrades = BTreeMap::new();
-        for (trigger, count) in self.counted.values().flat_map(|counted| &counted.upgrades) {
-            *upgrades.entry(trigger.clone()).or_insert(0) += count;
-        }
+        let elapsed = now.saturating_duration_since(self.stretch.since);
+        let counts = self.stretch.counts(&self.counts());
+        let seen = counts.requests.answered.saturating_sub(counts.requests.probes);
+        let (recorded, head_sampled) = (counts.recorded, counts.head_sampled);
         let mut envoys: Vec<_> = self.counted.iter().map(|(name, counted)| envoy_row(name, counted)).collect();
         let place =
             |name: &str| ["gateway", "storefront", "cart", "catalog", "payment"].iter().position(|n| *n == name);
         envoys.sort_by_key(|row| place(&row.name));
         Snapshot {
             settings: self.settings.clone(),
-            uptime_s: elapsed.as_secs_f64(),
-            requests: self.requests,
+            uptime_s: now.saturating_duration_since(self.started).as_secs_f64(),
+            stretch_s: elapsed.as_secs_f64(),
+            requests: counts.requests,
             traces: TraceCounts {
                 seen,
                 recorded,
                 head_sampled,
                 upgraded: recorded.saturating_sub(head_sampled),
-                spans: self.traces.spans(),
+                spans: counts.spans,
             },
-            hops: self.hops.hops().into(),
-            complete: self.hops.traces().into(),
-            upgrades,
-            shed: self.counted.values().map(|counted| counted.shed).sum(),
+            hops: counts.hops.into(),
+            complete: counts.traces.into(),
+            kept_by_head: counts.kept_by_head,
+            upgrades: counts.upgrades,
+            shed: counts.shed,
             bill: Bill {
                 everything: Cost::of(seen, elapsed),
                 head_only: Cost::of(head_sampled, elapsed),
@@ -161,30 +141,8 @@ impl Model {
             },
             price: Price { dollars_per_million: DOLLARS_PER_MILLION, read: PRICE_READ },
             envoys,
-            failed: self.failed_traces(now),
+            failed: self.failed(now),
         }
-    }
-
-    fn failed_traces(&self, now: Instant) -> Vec<FailedTrace> {
-        let described = self.traces.failed(now).map(|(trace_id, spans)| {
-            let known = self.known.get(&trace_id);
-            let client_span = known.and_then(|known| known.visit.context).map(|context| context.span_id);
-            let start = spans.iter().map(|span| span.start).min().unwrap_or(0);
-            let end = spans.iter().map(|span| span.end).max().unwrap_or(0);
-            FailedTrace {
-                trace_id: format!("{trace_id:032x}"),
-                request: known.map(|known| known.visit.line()).unwrap_or_default(),
-                what: known.and_then(|known| known.visit.fault).map_or("not planned", |fault| fault.label()).to_owned(),
-                status: known.and_then(|known| known.status),
-                at_unix_ms: start / 1_000_000,
-                duration_ms: end.saturating_sub(start) as f64 / 1e6,
-                head_sampled: known.is_some_and(|known| known.sampled),
-                rows: waterfall::rows(spans, client_span),
-            }
-        });
-        let mut failed: Vec<_> = described.collect();
-        failed.sort_by_key(|trace| Reverse(trace.at_unix_ms));
-        failed
     }
 }
 
@@ -206,6 +164,7 @@ fn envoy_row(name: &str, counted: &Counted) -> EnvoyRow {
 mod tests {
     use super::*;
     use crate::plan::{Fault, Plan};
+    use crate::schedule::Schedule;
     use crate::span::Kind;
     use crate::testing::{arrival, call, span};
     use crate::truth::{Answered, Call, Event, Outcome};
@@ -215,8 +174,8 @@ mod tests {
 
     /// Two requests that failed in the catalog, and the spans of the first.
     fn a_model(start: Instant) -> Model {
-        let mut model = Model::new(SETTINGS, start);
         let plan = Plan { seed: 1, failures: 1.0 };
+        let mut model = Model::new(SETTINGS, Schedule::new(plan), start);
         let status = |number: u64| Ok(plan.visit(number).expected_status());
         let crashes = (0..).filter(|number| plan.visit(*number).fault == Some(Fault::CatalogCrash));
         for (number, trace_id) in crashes.zip([7, 8]) {
@@ -247,13 +206,22 @@ mod tests {
     #[test]
     fn the_json_has_what_the_page_reads() {
         let start = Instant::now();
-        let json = serde_json::to_value(a_model(start).snapshot(start + Duration::from_secs(10))).unwrap();
-        let script = include_str!("../../web/app.js");
+        let model = a_model(start);
+        let json = serde_json::to_value(model.snapshot(start + Duration::from_secs(10))).unwrap();
+        let whole = serde_json::to_value(model.whole_trace(7).unwrap()).unwrap();
+        let scripts = [
+            include_str!("../../web/app.js"),
+            include_str!("../../web/controls.js"),
+            include_str!("../../web/figures.js"),
+            include_str!("../../web/trace.js"),
+        ];
+        let read = |what: String| scripts.iter().any(|script| script.contains(&what));
         for path in [
             "settings.ratio",
             "settings.rate",
             "settings.failures",
             "uptime_s",
+            "stretch_s",
             "requests.answered",
             "requests.probes",
             "requests.failed",
@@ -271,6 +239,7 @@ mod tests {
             "hops.kept",
             "hops.pending",
             "hops.missing",
+            "kept_by_head",
             "upgrades",
             "shed",
             "bill.everything",
@@ -282,19 +251,42 @@ mod tests {
             "failed",
         ] {
             assert!(json.pointer(&format!("/{}", path.replace('.', "/"))).is_some(), "{path} is not in the JSON");
-            assert!(script.contains(&format!("state.{path}")), "the page does not read {path}");
-        }
-        for field in ["trace_id", "request", "what", "status", "at_unix_ms", "duration_ms", "head_sampled", "rows"] {
-            assert!(!json["failed"][0][field].is_null() && script.contains(&format!("trace.{field}")), "{field}");
+            assert!(read(format!("state.{path}")), "the page does not read {path}");
         }
         for field in
-            ["depth", "service", "kind", "name", "offset_ms", "duration_ms", "error", "trigger", "parent_dropped"]
+            ["trace_id", "request", "what", "status", "at_unix_ms", "duration_ms", "head_sampled", "ratio", "spans"]
         {
-            assert!(
-                !json["failed"][0]["rows"][0][field].is_null() && script.contains(&format!("row.{field}")),
-                "{field}"
-            );
+            assert!(!json["failed"][0][field].is_null() && read(format!("trace.{field}")), "{field}");
+            assert_eq!(json["failed"][0][field], whole[field]);
         }
+        for field in [
+            "depth",
+            "service",
+            "kind",
+            "name",
+            "offset_ms",
+            "duration_ms",
+            "error",
+            "trigger",
+            "parent_dropped",
+            "why",
+            "attributes",
+        ] {
+            assert!(!whole["rows"][0][field].is_null() && read(format!("row.{field}")), "{field}");
+        }
+        assert!(model.whole_trace(9).is_none());
+    }
+
+    #[test]
+    fn figures_begin_anew_when_the_settings_change_and_traces_stay() {
+        let start = Instant::now();
+        let mut model = a_model(start);
+        model.change(start + Duration::from_secs(100), 0.5, 0.0);
+        let snapshot = model.snapshot(start + Duration::from_secs(110));
+        assert_eq!((snapshot.settings.ratio, snapshot.settings.failures), (0.5, 0.0));
+        assert_eq!((snapshot.uptime_s, snapshot.stretch_s), (110.0, 10.0));
+        assert_eq!((snapshot.requests.answered, snapshot.traces.recorded, snapshot.complete.kept), (0, 0, 0));
+        assert_eq!((snapshot.failed.len(), snapshot.failed[0].spans), (1, 4));
     }
 
     #[test]
@@ -307,7 +299,7 @@ mod tests {
         assert_eq!((snapshot.complete.failed, snapshot.complete.kept, snapshot.complete.missing), (2, 1, 0));
         assert_eq!((snapshot.traces.seen, snapshot.traces.recorded), (2, 1));
         assert_eq!(snapshot.bill.everything.traces, 2);
-        assert_eq!(snapshot.failed[0].rows.len(), 4);
+        assert_eq!((snapshot.failed[0].spans, snapshot.kept_by_head), (4, 0));
         assert_eq!(snapshot.requests.unplanned, 0);
     }
 }

@@ -1,5 +1,6 @@
 //! Spans of one trace as rows: parents before their children, indented, with their place in time.
 
+use super::why::why;
 use crate::span::{Kind, Span};
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -33,10 +34,14 @@ pub struct Row {
     pub parent_dropped: bool,
     /// 16 hexadecimal digits.
     pub span_id: String,
+    /// Why it was kept, in words.
+    pub why: String,
+    /// Its attributes by their keys, as text; none once they are forgotten.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// Rows of all spans, whatever order they came in. A parent that is missing, or a circle, makes a root.
-pub fn rows(spans: &[Span], client_span: Option<u64>) -> Vec<Row> {
+pub fn rows(spans: &[Span], client_span: Option<u64>, head_sampled: bool) -> Vec<Row> {
     let ids: BTreeSet<u64> = spans.iter().map(|span| span.span_id).collect();
     let known = |span: &Span| span.parent_id.filter(|parent| ids.contains(parent));
     let first = spans.iter().map(|span| span.start).min().unwrap_or(0);
@@ -60,7 +65,10 @@ pub fn rows(spans: &[Span], client_span: Option<u64>) -> Vec<Row> {
             if !done.insert(span.span_id) {
                 continue;
             }
-            rows.push(row(span, depth, first, known(span).is_none() && span.parent_id != client_span));
+            let parent_dropped = known(span).is_none() && span.parent_id != client_span;
+            let failed_below = |span: &&Span| span.trigger.as_deref().is_some_and(|trigger| trigger != "recall");
+            let answer_told = children.get(&span.span_id).into_iter().flatten().any(failed_below);
+            rows.push(row(span, depth, first, parent_dropped, why(span, head_sampled, answer_told)));
             let below = children.get(&span.span_id).into_iter().flatten().rev();
             stack.extend(below.map(|child| (*child, depth + 1)));
         }
@@ -68,7 +76,7 @@ pub fn rows(spans: &[Span], client_span: Option<u64>) -> Vec<Row> {
     rows
 }
 
-fn row(span: &Span, depth: usize, first: u64, parent_dropped: bool) -> Row {
+fn row(span: &Span, depth: usize, first: u64, parent_dropped: bool, why: String) -> Row {
     let ms = |nanos: u64| nanos as f64 / 1e6;
     Row {
         depth,
@@ -84,6 +92,8 @@ fn row(span: &Span, depth: usize, first: u64, parent_dropped: bool) -> Row {
         trigger: span.trigger.clone(),
         parent_dropped: parent_dropped && span.parent_id.is_some(),
         span_id: format!("{:016x}", span.span_id),
+        why,
+        attributes: span.attributes.clone(),
     }
 }
 
@@ -93,7 +103,7 @@ mod tests {
     use crate::testing::span;
 
     fn outline(spans: &[Span]) -> Vec<(usize, String, bool)> {
-        rows(spans, None).into_iter().map(|row| (row.depth, row.service, row.parent_dropped)).collect()
+        rows(spans, None, false).into_iter().map(|row| (row.depth, row.service, row.parent_dropped)).collect()
     }
 
     #[test]
@@ -105,7 +115,7 @@ mod tests {
             span("storefront out", Kind::Client, 1, 3, Some(2)).ms(2, 9).build(),
             span("gateway", Kind::Server, 1, 1, None).ms(0, 21).build(),
         ];
-        let rows = rows(&spans, None);
+        let rows = rows(&spans, None, false);
         let seen: Vec<_> = rows.iter().map(|row| (row.depth, row.span_id.trim_start_matches('0'))).collect();
         assert_eq!(seen, [(0, "1"), (1, "2"), (2, "3"), (2, "4"), (3, "5")]);
         assert_eq!((rows[4].offset_ms, rows[4].duration_ms), (12.0, 6.0));
@@ -118,7 +128,27 @@ mod tests {
             span("cart", Kind::Client, 1, 8, Some(7)).ms(0, 3).build(),
         ];
         assert_eq!(outline(&spans), [(0, "cart".to_owned(), true), (1, "catalog".to_owned(), false)]);
-        assert!(!rows(&spans, Some(7))[0].parent_dropped, "the client's own span is outside the mesh");
+        assert!(!rows(&spans, Some(7), false)[0].parent_dropped, "the client's own span is outside the mesh");
+    }
+
+    #[test]
+    fn the_hop_that_saw_the_failure_first_is_charged_and_those_above_it_are_not() {
+        let spans = [
+            span("storefront", Kind::Server, 1, 1, None).upgraded(502).build(),
+            span("storefront", Kind::Client, 1, 2, Some(1)).upgraded(502).build(),
+            span("cart", Kind::Server, 1, 3, Some(1)).recalled().build(),
+        ];
+        let rows = rows(&spans, None, false);
+        let why: Vec<_> = rows.iter().map(|row| row.why.as_str()).collect();
+        assert_eq!(
+            why,
+            [
+                "upgraded (http_status): the verdict came with the answer, nothing is charged here",
+                "upgraded (http_status): the budget had room",
+                "upgraded (recall): an instance that had called or been called failed",
+            ]
+        );
+        assert_eq!(rows[0].attributes, [("http.request.method".to_owned(), "GET".to_owned())]);
     }
 
     #[test]

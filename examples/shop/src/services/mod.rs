@@ -7,7 +7,8 @@ mod catalog;
 mod payment;
 mod storefront;
 
-use crate::plan::{Plan, Visit};
+use crate::plan::Visit;
+use crate::schedule::Schedule;
 use crate::truth::{Arrival, Call, Event, Moment, Outcome, SeenContext, Truth};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -49,7 +50,7 @@ struct App {
 #[derive(Clone)]
 pub(crate) struct Service {
     name: &'static str,
-    plan: Plan,
+    schedule: Schedule,
     truth: Truth,
     client: Client,
     /// Outbound listener of the sidecar; set once it runs.
@@ -58,7 +59,7 @@ pub(crate) struct Service {
 
 impl Services {
     /// Starts all of them, each on a free port of the loopback interface.
-    pub async fn start(plan: Plan, truth: &Truth) -> io::Result<Self> {
+    pub async fn start(schedule: &Schedule, truth: &Truth) -> io::Result<Self> {
         let mut services = Self { apps: BTreeMap::new(), _servers: JoinSet::new() };
         for (name, routes) in [
             ("storefront", storefront::routes()),
@@ -68,8 +69,8 @@ impl Services {
             (BANK, bank::routes()),
         ] {
             let sidecar = Arc::new(OnceLock::new());
-            let (truth, client) = (truth.clone(), Client::new());
-            let service = Service { name, plan, truth, client, sidecar: sidecar.clone() };
+            let (truth, client, schedule) = (truth.clone(), Client::new(), schedule.clone());
+            let service = Service { name, schedule, truth, client, sidecar: sidecar.clone() };
             let app = routes.layer(middleware::from_fn_with_state(service.clone(), note_arrival)).with_state(service);
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             services.apps.insert(name, App { address: listener.local_addr()?, sidecar });
@@ -198,7 +199,7 @@ fn serving(service: Service, request: &Request) -> Option<Serving> {
     let from_path = request.uri().path().rsplit('/').next().and_then(|number| number.parse().ok());
     let number = from_path.or_else(|| header(VISIT_HEADER).parse().ok())?;
     let context = SeenContext::parse(header("traceparent"), header("tracestate"), header("x-amzn-trace-id"));
-    let visit = service.plan.visit(number);
+    let visit = service.schedule.visit(number);
     Some(Serving { service, visit, headers: headers.clone(), context })
 }
 

@@ -1,6 +1,7 @@
 //! The live view in a terminal: redrawn in place, or a line now and then where there is no terminal.
 
-use crate::model::snapshot::{FailedTrace, Snapshot};
+use crate::model::failed::FailedTrace;
+use crate::model::snapshot::Snapshot;
 use std::fmt::Write;
 use std::io::{self, IsTerminal, Write as _};
 
@@ -74,6 +75,57 @@ pub fn line(snapshot: &Snapshot) -> String {
     )
 }
 
+/// What a run comes to, in a few lines for its end.
+pub fn sum(snapshot: &Snapshot) -> String {
+    let Snapshot { settings, requests, traces, complete, bill, price, .. } = snapshot;
+    let judged = complete.kept + complete.missing;
+    let mut sum = format!(
+        "  In {:.0} s{} {} requests went through the shop; {} traces failed somewhere.\n",
+        snapshot.stretch_s,
+        if snapshot.stretch_s < snapshot.uptime_s { " since the settings were changed," } else { "" },
+        grouped(requests.answered),
+        grouped(complete.failed)
+    );
+    sum.push_str(&format!("  {}\n", headline(snapshot)));
+    sum.push_str(&format!(
+        "  {} traces were recorded: {} sampled by the head at {}, {} upgraded. A month of this in X-Ray: {}, or {} for every\n  \
+         trace (${:.2} a million traces recorded).",
+        grouped(traces.recorded),
+        grouped(traces.head_sampled),
+        percent(settings.ratio),
+        grouped(traces.upgraded),
+        dollars(bill.tracelift.month),
+        dollars(bill.everything.month),
+        price.dollars_per_million
+    ));
+    if complete.missing != 0 {
+        sum.push_str(&format!(
+            "\n  {} of {} did not arrive whole in time.",
+            grouped(complete.missing),
+            grouped(judged)
+        ));
+    }
+    sum
+}
+
+/// What a person should take home, as the page says it.
+fn headline(snapshot: &Snapshot) -> String {
+    let Snapshot { settings, complete, bill, .. } = snapshot;
+    let judged = complete.kept + complete.missing;
+    if judged == 0 {
+        return "No trace has failed yet.".to_owned();
+    }
+    format!(
+        "Of {} failed traces, {} sampling would have kept {}. Tracelift kept {}, for {} a month instead of {}.",
+        grouped(judged),
+        percent(settings.ratio),
+        grouped(snapshot.kept_by_head),
+        grouped(complete.kept),
+        dollars(bill.tracelift.month),
+        dollars(bill.everything.month)
+    )
+}
+
 fn screen(snapshot: &Snapshot, url: &str) -> String {
     let Snapshot { settings, requests, traces, hops, complete, bill, .. } = snapshot;
     let mut out = String::new();
@@ -87,6 +139,8 @@ fn screen(snapshot: &Snapshot, url: &str) -> String {
         percent(settings.failures),
         percent(settings.ratio)
     ));
+    say(String::new());
+    say(format!("  {BOLD}{}{PLAIN}", headline(snapshot)));
     say(String::new());
     let unplanned = match requests.unplanned {
         0 => String::new(),
@@ -157,7 +211,7 @@ fn entry(trace: &FailedTrace) -> String {
         trace.trace_id.get(..8).unwrap_or_default(),
         trace.request,
         trace.what,
-        trace.rows.len(),
+        trace.spans,
         trace.duration_ms
     )
 }
@@ -181,6 +235,8 @@ fn grouped(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::model::{Model, Settings};
+    use crate::plan::Plan;
+    use crate::schedule::Schedule;
     use std::time::{Duration, Instant};
 
     #[test]
@@ -193,9 +249,26 @@ mod tests {
     fn a_run_that_has_just_begun_can_be_drawn() {
         let start = Instant::now();
         let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1 };
-        let snapshot = Model::new(settings, start).snapshot(start + Duration::from_secs(3));
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05 });
+        let snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(3));
         let screen = screen(&snapshot, "http://127.0.0.1:7878");
         assert!(screen.contains("http://127.0.0.1:7878") && screen.contains("samples 1 %"), "{screen}");
         assert!(line(&snapshot).starts_with("    3 s  0 requests"), "{}", line(&snapshot));
+    }
+
+    #[test]
+    fn the_end_says_what_the_run_came_to() {
+        let start = Instant::now();
+        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1 };
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05 });
+        let mut snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(60));
+        assert!(sum(&snapshot).contains("No trace has failed yet."), "{}", sum(&snapshot));
+        (snapshot.complete.failed, snapshot.complete.kept, snapshot.kept_by_head) = (1200, 1200, 12);
+        (snapshot.bill.tracelift.month, snapshot.bill.everything.month) = (4.2, 389.0);
+        let said = sum(&snapshot);
+        let headline = "Of 1,200 failed traces, 1 % sampling would have kept 12. Tracelift kept 1,200, for $4.20 a month \
+                        instead of $389.00.";
+        assert!(said.contains(headline) && said.contains("In 60 s 0 requests"), "{said}");
+        assert!(!said.contains("did not arrive"), "{said}");
     }
 }

@@ -169,9 +169,6 @@ fn an_application_has_no_credentials_and_says_where_it_runs() {
     let manifests = manifests(text);
     let pod = &of_kind(&manifests, "Deployment")["spec"]["template"];
     assert!(pod["spec"]["serviceAccountName"].is_null() && !text.contains("AWS_"));
-    let policy = manifests_of_collector_policy();
-    let label = &policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["tracelift.dev/traced"];
-    assert_eq!(&pod["metadata"]["labels"]["tracelift.dev/traced"], label, "the collector lets it in");
     let envoy = pod["spec"]["containers"].as_array().unwrap().iter().find(|it| it["name"] == "envoy").unwrap();
     let variables = envoy["env"].as_array().unwrap();
     let attributes =
@@ -179,10 +176,6 @@ fn an_application_has_no_credentials_and_says_where_it_runs() {
     for pair in ["cloud.provider=aws", "cloud.platform=aws_eks"] {
         assert!(attributes.split(',').any(|known| known == pair), "{attributes}");
     }
-}
-
-fn manifests_of_collector_policy() -> Value {
-    of_kind(&manifests(files::KUBERNETES), "NetworkPolicy").clone()
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod exporter;
 mod files;
 mod ids;
 mod kit;
+mod kubernetes;
 mod limits;
 mod outcomes;
 mod platforms;
