@@ -101,7 +101,9 @@ impl Lines {
     }
 
     fn whole(&mut self, text: &str, raw: &str) -> Vec<Record> {
-        if text.is_empty() {
+        // The brackets of a list are lines of their own; its elements are read one by one.
+        let is_bracket = self.document.text.is_empty() && ["[", "]"].contains(&text);
+        if text.is_empty() || is_bracket {
             return Vec::new();
         }
         // A line that begins a document of its own ends one that was cut off.
@@ -114,7 +116,7 @@ impl Lines {
         if !self.document.text.is_empty() {
             return self.next_of_document(text);
         }
-        match read(text) {
+        match read(without_comma(text)) {
             Ok((format, records)) => {
                 self.read += 1;
                 self.format.get_or_insert(format);
@@ -139,7 +141,7 @@ impl Lines {
             return Vec::new();
         }
         let document = std::mem::take(&mut self.document);
-        match read(&document.text) {
+        match read(without_comma(document.text.trim_end())) {
             Ok((format, records)) => {
                 self.read += 1;
                 self.format.get_or_insert(format);
@@ -180,6 +182,11 @@ impl Brackets {
             }
         }
     }
+}
+
+/// Without what divides the elements of a list.
+fn without_comma(text: &str) -> &str {
+    text.strip_suffix(',').filter(|text| text.ends_with('}')).unwrap_or(text)
 }
 
 fn read(text: &str) -> Result<(Format, Vec<Record>), Skip> {
@@ -244,7 +251,11 @@ mod tests {
     #[test]
     fn json_may_stand_on_one_line_or_on_several() {
         let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(LINE).unwrap()).unwrap();
-        for text in [LINE.to_owned(), pretty.clone(), format!("[\n{LINE},\n{LINE}\n]"), format!("{pretty}\n{pretty}")] {
+        let list = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&format!("[{LINE}, {LINE}]")).unwrap())
+            .unwrap();
+        for text in
+            [LINE.to_owned(), pretty.clone(), format!("[\n{LINE},\n{LINE}\n]"), format!("{pretty}\n{pretty}"), list]
+        {
             let (records, lines) = lines(&text);
             assert!(0 < records && lines.skipped().count() == 0, "{text}");
         }

@@ -14,7 +14,7 @@ use tracelift::sampling::Threshold;
 use tracelift::trace_context::{SpanId, TraceId, TraceState};
 
 /// Attributes that only a request has, which a proxy would see: by HTTP, or by gRPC over it.
-const REQUEST: [&str; 12] = [
+const REQUEST: [&str; 13] = [
     "http.request.method",
     "http.method",
     "http.response.status_code",
@@ -25,6 +25,7 @@ const REQUEST: [&str; 12] = [
     "rpc.system",
     "rpc.system.name",
     "rpc.status_code",
+    "rpc.response.status_code",
     "rpc.grpc.status_code",
     "grpc.status_code",
 ];
