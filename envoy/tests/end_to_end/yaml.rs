@@ -152,7 +152,8 @@ fn filter(module: &str, index: usize, settings: &str) -> String {
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
               config:
-                name: case-{index}-
+                name: tracelift
+                root_id: case-{index}-
                 failure_policy: FAIL_RELOAD
                 vm_config:
                   vm_id: tracelift

@@ -169,7 +169,7 @@ fn time(text: &str) -> Result<u64, Skip> {
     let unit = |number: f64| [(1e11, 1e9), (1e14, 1e6), (1e17, 1e3)].iter().find(|(below, _)| number < *below);
     match number {
         Some(number) => Ok((number * unit(number).map_or(1.0, |(_, nanos)| *nanos)) as u64),
-        None => Err(Skip::new(Reason::NoTime, format!("\"{text}\" is no time as RFC 3339 has it"))),
+        None => Err(Skip::new(Reason::NoTime, format!("\"{text}\" is not a time of RFC 3339"))),
     }
 }
 

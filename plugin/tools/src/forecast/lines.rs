@@ -74,7 +74,7 @@ impl Lines {
         }
     }
 
-    /// Call it behind the last line: what is left of a document that never ended is counted.
+    /// Call it after the last line: what is left of a document that never ended is counted.
     pub fn finish(&mut self) {
         let left = [std::mem::take(&mut self.part), std::mem::take(&mut self.document.text)].concat();
         if !left.is_empty() {

@@ -22,7 +22,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The configurations that there are.
     pub configurations: Vec<Checked>,
-    /// There is no configuration of ours in it, which is its one finding. Beside a file that has one it is none.
+    /// There is no configuration of ours in it, which is its one finding. Beside a file that has one that is not an error.
     #[serde(skip)]
     pub has_nothing: bool,
 }
@@ -161,7 +161,7 @@ impl<'t> Checking<'t> {
         let written = found.configuration.unwrap_or(&empty);
         let own = found.environment.iter().map(|(name, value, _)| (name.clone(), value.clone()));
         let environment: Environment = own.chain(self.variables.iter().cloned()).collect();
-        // Of YAML alone nobody says where it will go. As a `Struct` it is read where it is wrong to one of the two as well.
+        // YAML alone does not say where it will go. Envoy's `Struct` takes the most; `as_json` says what others refuse of it.
         let is_yaml = found.home == Home::Plain && document.dialect.is_some();
         let source = Source::new(self.text, written, if is_yaml { Form::Struct } else { found.form });
         let findings = &mut self.report.findings;

@@ -17,7 +17,7 @@ pub struct Inner<'t> {
     pub is_file: bool,
 }
 
-/// Every such text of the document. Patches of a kustomization are none: each is a part of something.
+/// Every such text of the document. Patches of a kustomization do not count: each is a part of something.
 pub fn find(document: &Located) -> Vec<Inner<'_>> {
     let mut found = Vec::new();
     if document.text_at(&["kind"]) != Some("Kustomization") && document.get("patches").is_none() {
