@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_line_in_parts_is_put_together() {
-        let (first, second) = LINE.split_at(20);
+        let (first, second) = LINE.split_at_checked(20).expect("a line");
         let text = format!("2026-11-21T10:00:00.1Z stdout P {first}\n2026-11-21T10:00:00.1Z stdout F {second}\n");
         assert_eq!(lines(&text).0, 1);
     }

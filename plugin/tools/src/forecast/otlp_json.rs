@@ -166,9 +166,13 @@ fn named(object: &Value, name: &str, prefix: &str, names: &[&str]) -> i32 {
 /// An id: hexadecimal, as OTLP has it, or base64, as protobuf's own JSON has it. Empty where there is none.
 fn id(object: &Value, name: &str, size: usize) -> Result<Vec<u8>, String> {
     let text = text(object, name);
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let hex = || {
-        let digits = text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        digits.collect::<Option<Vec<u8>>>()
+        let pairs = text.as_bytes().chunks_exact(2).map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        });
+        pairs.collect::<Option<Vec<u8>>>()
     };
     let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit()) && text.len() == 2 * size;
     let bytes = if is_hex { hex() } else { STANDARD.decode(&text).ok() };

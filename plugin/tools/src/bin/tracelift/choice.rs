@@ -61,14 +61,15 @@ impl Choice {
         }
         let all = report.configurations;
         let named = narrow(all, self.plugin.as_deref(), "--plugin", &name, |one| Some(one.name.as_str()))?;
-        let mut left = narrow(named, self.listener.as_deref(), "--listener", &name, |one| one.listener.as_deref())?;
-        if left.iter().any(|one| one.name != left[0].name) {
+        let left = narrow(named, self.listener.as_deref(), "--listener", &name, |one| one.listener.as_deref())?;
+        let first = left.first().map(|one| &one.name);
+        if left.iter().any(|one| Some(&one.name) != first) {
             let names = names(&left, |one| Some(one.name.as_str()));
             bail!("{name} configures {} plugins; choose one with --plugin: {}", left.len(), names.join(", "));
         }
-        let others = left.len() - 1;
+        let others = left.len().saturating_sub(1);
         let listeners = names(&left, |one| one.listener.as_deref());
-        let chosen = left.remove(0);
+        let Some(chosen) = left.into_iter().next() else { bail!("{name} configures no plugin") };
         let mut which = if self.config.is_some() { describe(&name, &chosen) } else { name.clone() };
         if 0 < others {
             which.push_str(&format!("; the first of {}", others + 1));

@@ -119,9 +119,10 @@ fn integer(text: &str) -> Option<String> {
     if !digits.starts_with(|first: char| first.is_ascii_hexdigit()) {
         return None; // Rust would take a second sign.
     }
-    let signed = i64::from_str_radix(&[sign, digits].concat(), base).ok().map(|number| number.to_string());
-    let unsigned = || u64::from_str_radix(digits, base).ok().filter(|_| sign.is_empty() && !text.starts_with('+'));
-    signed.or_else(|| unsigned().map(|number| number.to_string()))
+    // Without a sign up to 64 bits, with one a bit less.
+    let most = if text.starts_with(['+', '-']) { i128::from(i64::MAX) } else { i128::from(u64::MAX) };
+    let number = i128::from_str_radix(&[sign, digits].concat(), base).ok();
+    number.filter(|number| (i128::from(i64::MIN)..=most).contains(number)).map(|number| number.to_string())
 }
 
 /// Decimal digits with at most one sign, point and exponent, in the range of a double.
