@@ -219,6 +219,18 @@ impl Launch {
         }
     }
 
+    /// What `envoy --mode validate` makes of a file of this name, whose end says how it is read, with this text.
+    pub async fn validate_text(&self, name: &str, text: &str) -> Result<Validation, EnvoyError> {
+        let (mut child, directory) = self.spawn_text(name, text, &["--mode", "validate"])?;
+        let status = child.wait_until_gone(self.patience).await;
+        // It prints some of it, and logs the rest.
+        let log = [LOG, ACCESS_LOG].map(|file| read(&directory.path().join(file))).concat();
+        match status {
+            Some(status) => Ok(Validation { accepted: status.success(), log }),
+            None => Err(EnvoyError::NotReady { waited: self.patience, log }),
+        }
+    }
+
     /// Starts Envoy and returns when all its workers take traffic.
     pub async fn start(&self, bootstrap: &Bootstrap) -> Result<Envoy, EnvoyError> {
         let (mut child, directory) = self.spawn(bootstrap, &[])?;
@@ -245,15 +257,19 @@ impl Launch {
     }
 
     fn spawn(&self, bootstrap: &Bootstrap, more: &[&str]) -> Result<(Group, TempDir), EnvoyError> {
+        self.spawn_text("bootstrap.json", &bootstrap.as_value().to_string(), more)
+    }
+
+    fn spawn_text(&self, name: &str, text: &str, more: &[&str]) -> Result<(Group, TempDir), EnvoyError> {
         let directory = tempfile::Builder::new().prefix("tracelift-envoy-").tempdir()?;
         let file = |name: &str| directory.path().join(name);
-        fs::write(file("bootstrap.json"), bootstrap.as_value().to_string())?;
+        fs::write(file(name), text)?;
         let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([self.binary.as_os_str()]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command
             .args(words)
             .arg("-c")
-            .arg(file("bootstrap.json"))
+            .arg(file(name))
             .args(["--concurrency", &self.workers.to_string()])
             .args(["--service-node", &self.node, "--service-cluster", &self.node])
             // No shared memory region, hence nothing that two Envoys could fight over.
@@ -277,6 +293,15 @@ impl Launch {
         }
         Ok((Group(spawn_from_lasting_thread(command)?), directory))
     }
+}
+
+/// What a check of a configuration came to.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// Whether Envoy would start with it.
+    pub accepted: bool,
+    /// All that it said.
+    pub log: String,
 }
 
 const LOG: &str = "envoy.log";

@@ -27,3 +27,4 @@ mod shutdown;
 mod telemetry;
 mod travel;
 mod xray;
+mod yaml;

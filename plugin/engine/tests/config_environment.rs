@@ -65,11 +65,16 @@ fn samplers_of_others_are_named_and_ignored() {
 fn a_bad_argument_counts_as_unset_which_means_one() {
     for argument in ["2", "-1", "half", "nan", "inf", "1e-20", "0,5"] {
         let variables = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", argument)];
-        assert!(warning(&variables).contains(&format!("OTEL_TRACES_SAMPLER_ARG: found \"{argument}\"")));
+        let warned = warning(&variables);
+        assert!(warned.contains(&format!("OTEL_TRACES_SAMPLER_ARG: found \"{argument}\"")), "{warned}");
+        assert!(warned.ends_with("means 1 by the specification: 100 % is recorded now."), "{warned}");
         let fallback = loaded("{}", &variables).policy.sampling.fallback;
         assert_eq!(Sampler::new(Algorithm::Consistent, 1.0), Ok(fallback));
     }
     assert!(warning(&[("OTEL_TRACES_SAMPLER_ARG", "0.5")]).contains("which is not set"));
+    let beside_json = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "5")];
+    let warnings = loaded(r#"{"sampling": {"ratio": 0.1}}"#, &beside_json).warnings;
+    assert!(warnings.len() == 1 && warnings[0].ends_with("The variable is ignored."), "{warnings:?}");
 }
 
 #[test]

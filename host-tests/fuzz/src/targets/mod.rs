@@ -11,6 +11,7 @@ mod span;
 mod stream_input;
 #[cfg(feature = "streams")]
 mod streams;
+mod tool;
 
 use crate::Target;
 
@@ -35,6 +36,8 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "central", run: central::central, max_len: HEADER },
     Target { name: "central-shared", run: central::shared, max_len: 1_024 },
     Target { name: "span", run: span::span, max_len: HEADER },
+    Target { name: "check", run: tool::check, max_len: 8_192 },
+    Target { name: "forecast", run: tool::forecast, max_len: 8_192 },
     #[cfg(feature = "streams")]
     Target { name: "streams", run: streams::streams, max_len: 2_048 },
 ];

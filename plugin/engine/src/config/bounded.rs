@@ -159,8 +159,8 @@ fn whole(tree: &Tree, min: u64, max: u64, reader: &mut Reader<'_>) -> Option<u64
 
 /// As above.
 fn text(tree: &Tree, min: u64, max: u64, reader: &mut Reader<'_>) -> Option<String> {
-    match tree {
-        Tree::Text(text) if (min..=max).contains(&(text.chars().count() as u64)) => Some(text.clone()),
+    match tree.text() {
+        Some(text) if (min..=max).contains(&(text.chars().count() as u64)) => Some(text.to_owned()),
         _ => {
             let allowed = ["a text of ", &min.to_string(), " to ", &max.to_string(), " characters"].concat();
             reader.refuse_value(tree, &allowed)
@@ -200,17 +200,16 @@ impl Read for Rate {
 
 impl Read for Secret {
     fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
-        match tree {
-            Tree::Text(text) => Some(Self(text.clone())),
-            _ => reader.refuse(tree.kind(), "a text", "Write it in quotes."),
+        match tree.text() {
+            Some(text) => Some(Self(text.to_owned())),
+            None => reader.refuse(tree.kind(), "a text", "Write it in quotes."),
         }
     }
 }
 
 impl Read for HeaderName {
     fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
-        let name = if let Tree::Text(text) = tree { Self::new(text) } else { None };
-        name.or_else(|| reader.refuse_value(tree, Self::ALLOWED))
+        tree.text().and_then(Self::new).or_else(|| reader.refuse_value(tree, Self::ALLOWED))
     }
 }
 

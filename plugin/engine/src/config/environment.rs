@@ -14,6 +14,8 @@ use crate::trace_context::Propagator;
 
 /// What the filter does with a configuration that is refused.
 pub const ON_INVALID_CONFIG: &str = "TRACELIFT_ON_INVALID_CONFIG";
+/// What comes of an argument of the sampler that cannot be read, as its warning says.
+pub const EVERYTHING_IS_RECORDED: &str = "100 % is recorded now";
 
 /// One variable that the filter reads.
 #[derive(Clone, Copy, Debug)]
@@ -199,14 +201,22 @@ impl<'a> Reader<'a> {
         self.tree.fill(&["sampling", "ratio"], Tree::Number(ratio.to_owned()));
     }
 
-    /// Unset or unreadable, it is 1: "TraceIdRatioBased ... default 1.0".
+    /// Unset or unreadable, it is 1: "TraceIdRatioBased ... default 1.0". Where the configuration has no ratio either, that
+    /// is the opposite of what whoever wrote 5 for 5 % meant, so the warning says what comes of it.
     fn sampler_argument(&mut self, name: &str) -> &'a str {
         let Some(text) = self.get(name) else { return "1" };
-        if text.parse().ok().and_then(Ratio::new).is_none() {
-            self.warn(name, &error::quoted(text), &[Ratio::ALLOWED, "; unset it means 1"].concat());
-            return "1";
+        if text.parse().ok().and_then(Ratio::new).is_some() {
+            return text;
         }
-        text
+        let found = error::quoted(text);
+        if self.tree.get(&["sampling", "ratio"]).is_some() {
+            self.warn(name, &found, Ratio::ALLOWED);
+        } else {
+            let rule = "; one that cannot be read means 1 by the specification: ";
+            let warning = ["environment variable ", name, ": found ", &found, "; allowed is ", Ratio::ALLOWED, rule];
+            self.warnings.push([&warning.concat(), EVERYTHING_IS_RECORDED, "."].concat());
+        }
+        "1"
     }
 
     /// `OTEL_PROPAGATORS`. `baggage` passes untouched anyway, and `none` asks for nothing.

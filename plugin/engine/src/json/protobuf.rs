@@ -38,9 +38,45 @@ fn tree(value: Value) -> Option<Tree> {
         None | Some(Kind::NullValue(_)) => Tree::Null,
         // A `Struct` knows doubles only. 5.0 is written "5", so that whole numbers stay whole.
         Some(Kind::NumberValue(value)) => Tree::Number(value.to_string()),
+        Some(Kind::StringValue(value)) if is_number(&value) => Tree::Numeral(value),
         Some(Kind::StringValue(value)) => Tree::Text(value),
         Some(Kind::BoolValue(value)) => Tree::Bool(value),
         Some(Kind::StructValue(value)) => object(value)?,
         Some(Kind::ListValue(list)) => Tree::List(list.values.into_iter().map(tree).collect::<Option<_>>()?),
     })
+}
+
+/// Decimal digits with at most one sign, point and exponent: what Envoy's YAML loader leaves as text, and YAML takes for a
+/// number. `inf` and `nan`, which are numbers to Rust, are not.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') && text.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_a_number_serves_as_either() {
+        for (text, number) in [
+            ("0.05", Some(0.05)),
+            ("1e3", Some(1000.0)),
+            ("+.5", Some(0.5)),
+            ("5.", Some(5.0)),
+            ("-2147483649", Some(-2_147_483_649.0)),
+            ("1.10", Some(1.1)),
+            ("", None),
+            (".", None),
+            ("inf", None),
+            ("+nan", None),
+            ("1_000", None),
+            ("0x10", None),
+            ("0o17", None),
+            ("5 ", None),
+        ] {
+            let read = tree(Value { kind: Some(Kind::StringValue(text.to_owned())) }).expect("a value");
+            assert_eq!((read.number(), read.text()), (number, Some(text)), "{text}");
+        }
+    }
 }

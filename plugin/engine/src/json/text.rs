@@ -26,7 +26,7 @@ pub fn write(tree: &Tree, text: &mut String) {
         Tree::Bool(true) => text.push_str("true"),
         Tree::Bool(false) => text.push_str("false"),
         Tree::Number(number) => text.push_str(number),
-        Tree::Text(value) => write_text(value, text),
+        Tree::Text(value) | Tree::Numeral(value) => write_text(value, text),
         Tree::List(list) => {
             text.push('[');
             for (index, element) in list.iter().enumerate() {

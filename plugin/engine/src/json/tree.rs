@@ -16,6 +16,9 @@ pub enum Tree {
     Number(String),
     /// A text.
     Text(String),
+    /// A text of a `Struct` that is a number, too: Envoy's YAML loader passes `0.05` and `1e3` on as text, so that what was
+    /// meant is known only where it is read. JSON text has none.
+    Numeral(String),
     /// A list.
     List(Vec<Tree>),
     /// An object.
@@ -45,7 +48,10 @@ impl Tree {
 
     /// The text that this is.
     pub fn text(&self) -> Option<&str> {
-        if let Self::Text(text) = self { Some(text) } else { None }
+        match self {
+            Self::Text(text) | Self::Numeral(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// The elements of the list that this is; none of anything else.
@@ -75,7 +81,7 @@ impl Tree {
             Self::Bool(true) => "true".to_owned(),
             Self::Bool(false) => "false".to_owned(),
             Self::Number(text) => text.chars().take(40).collect(),
-            Self::Text(text) => quoted(text),
+            Self::Text(text) | Self::Numeral(text) => quoted(text),
             Self::Null | Self::List(_) | Self::Object(_) => self.kind().to_owned(),
         }
     }
@@ -86,7 +92,7 @@ impl Tree {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::Text(_) | Self::Numeral(_) => "a text",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
         }
@@ -95,7 +101,7 @@ impl Tree {
     /// The whole number that this is, if it is one and not negative: `5`, and also `5.0` and `1e3`, as a template engine
     /// writes it.
     pub fn whole(&self) -> Option<u64> {
-        let Self::Number(text) = self else { return None };
+        let (Self::Number(text) | Self::Numeral(text)) = self else { return None };
         let by_value = || self.number().filter(|value| value.fract() == 0.0 && (0.0..EXACT).contains(value));
         text.parse().ok().or_else(|| by_value().map(|value| value as u64))
     }
@@ -103,7 +109,7 @@ impl Tree {
     /// The number that this is, to the last bit.
     pub fn number(&self) -> Option<f64> {
         match self {
-            Self::Number(text) => text.parse().ok(),
+            Self::Number(text) | Self::Numeral(text) => text.parse().ok(),
             _ => None,
         }
     }

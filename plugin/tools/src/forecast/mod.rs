@@ -3,17 +3,22 @@
 //! through the code that decides in the filter.
 
 mod access_log;
+mod container;
 mod lines;
 mod otlp;
+mod otlp_json;
 mod price;
 mod rates;
 mod record;
 mod replay;
 mod row;
+mod skip;
+mod status;
 
-pub use lines::{Format, LineError, Lines};
+pub use lines::{Format, Lines};
 pub use price::{Item, PriceTable};
 pub use rates::{Rates, forecast};
 pub use record::{Record, Role};
 pub use replay::{Replay, ReplayError};
 pub use row::{Forecast, MONTH_SECONDS, Row};
+pub use skip::Skipped;

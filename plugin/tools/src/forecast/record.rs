@@ -23,6 +23,8 @@ pub struct Record {
     pub status: Option<u16>,
     /// gRPC status.
     pub grpc_status: Option<GrpcStatus>,
+    /// The answer passed whole, or nothing says that it did not.
+    pub is_whole: bool,
     /// Envoy's response flags.
     pub flags: ResponseFlags,
     /// Whose proxy saw it: each has a budget of its own.

@@ -122,7 +122,7 @@ impl<'p> Replay<'p> {
         let rule = record.request.with_facts(|facts| policy.sampling.first_match(facts));
         let mut ids = Ids::of_trace(trace_id, 1);
         let (mut stream, _) = Stream::begin(rules, rule, &Extracted::default(), Some(0), |_| None, |_| None, &mut ids);
-        let complete = record.status.is_some();
+        let complete = record.is_whole;
         if complete {
             let head = Head { status: record.status, grpc_status: record.grpc_status, end_of_stream: true };
             stream.response(rules, head, || record.flags, None, |_| true);

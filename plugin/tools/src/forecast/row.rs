@@ -70,7 +70,8 @@ impl Row {
             traces_per_month: traces,
             spans_per_month: spans,
             bytes_per_month: bytes,
-            dollars_per_month: bill.iter().map(|item| item.dollars).sum(),
+            // The sum of nothing is -0.
+            dollars_per_month: bill.iter().map(|item| item.dollars).sum::<f64>() + 0.0,
             bill,
             chains_complete: kept.chains_complete,
             failed_spans_kept: kept.failed_spans_kept,

@@ -3,18 +3,28 @@
 use serde::Serialize;
 
 use super::embedded::Embedded;
-use super::find::{Found, Home, find};
-use super::{Finding, Located, Node, Position, Severity, context, documents, json};
-use tracelift::config::{self, Environment, MAX_PROBLEMS, Problem};
+use super::find::{Form, Found, Home, find};
+use super::source::{Source, line_and_column};
+use super::{Dialect, Document, Finding, Located, Node, Position, Severity, Syntax};
+use super::{advice, context, documents, istio, nested, sides, variables};
+use tracelift::config::{self, Environment, Problem};
 use tracelift::policy::Policy;
 
+/// Texts in texts in texts: a bootstrap in a ConfigMap in a chart's values is two.
+const MAX_NESTED: usize = 3;
+/// Its argument is the one part of the environment that is an error: what comes of it is the opposite of what was meant.
+const SAMPLER_ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+
 /// What was found in a text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Errors and warnings in the order of the text.
     pub findings: Vec<Finding>,
     /// The configurations that there are.
     pub configurations: Vec<Checked>,
+    /// There is no configuration of ours in it, which is its one finding. Beside a file that has one that is not an error.
+    #[serde(skip)]
+    pub has_nothing: bool,
 }
 
 /// One configuration of a text.
@@ -24,6 +34,9 @@ pub struct Checked {
     pub home: Home,
     /// The plugin's name there.
     pub name: String,
+    /// The listener's name, if there is a listener and it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<String>,
     /// Where it begins.
     #[serde(flatten)]
     pub at: Position,
@@ -40,144 +53,235 @@ impl Report {
         self.findings.iter().any(|finding| finding.severity <= severity)
     }
 
-    /// The accepted policies.
+    /// The accepted policies with their plugins' names.
     pub fn policies(self) -> impl Iterator<Item = (String, Policy)> {
         self.configurations.into_iter().filter_map(|checked| Some((checked.name, checked.policy?)))
     }
+
+    fn refused(finding: Finding) -> Self {
+        Self { findings: vec![finding], ..Self::default() }
+    }
 }
 
-/// Checks a file: the plugin configuration alone (JSON or YAML), or any of the manifests of [`super`].
+/// Checks a text: the plugin configuration alone (JSON or YAML), or any of the manifests of [`super`].
 pub fn check(text: &str) -> Report {
-    check_with(text, &[])
+    check_file(text, Syntax::ByContent, &[])
 }
 
-/// The same; these environment variables of the VM fill what the file's own leave out.
-pub fn check_with(text: &str, variables: &[(String, String)]) -> Report {
-    let mut report = Report { findings: Vec::new(), configurations: Vec::new() };
-    let documents = if text.trim().is_empty() {
-        Ok(vec![Located { at: Position::START, node: Node::Object(Vec::new()) }]) // To Envoy that is `{}`.
-    } else {
-        documents(text)
-    };
-    match documents {
-        Err(finding) => report.findings.push(finding),
-        Ok(documents) => {
-            for document in &documents {
-                match find(document) {
-                    Some(found) => {
-                        for one in &found {
-                            report.one(text, document, one, variables);
-                        }
-                        context::vm_ids(&found, &mut report.findings);
-                    }
-                    None => {
-                        let message = "is neither an object of settings nor a manifest";
-                        report.findings.push(Finding::error(document.at, "", message));
-                    }
-                }
-            }
-            if report.configurations.is_empty() && report.findings.is_empty() {
-                let message = "no configuration of Tracelift in here. A plugin is ours if its name, root id, vm_id or module's \
-                               address has \"tracelift\" in it; a file that is the configuration itself has at least one of \
-                               its keys, such as `sampling` or `export`.";
-                report.findings.push(Finding::error(Position::START, "", message));
-            }
-        }
+/// The same for a file of this syntax; these environment variables of the VM fill what the file's own leave out.
+pub fn check_file(text: &str, syntax: Syntax, variables: &[(String, String)]) -> Report {
+    let mut report = check_text(text, syntax, variables, 0);
+    if report.configurations.is_empty() && report.findings.is_empty() {
+        let message = "no configuration of Tracelift in here. A plugin is ours if its name, root id, vm_id or module's \
+                       address has \"tracelift\" in it; a file that is the configuration itself has at least one of \
+                       its keys, such as `sampling` or `export`.";
+        report = Report { has_nothing: true, ..Report::refused(Finding::error(Position::START, "", message)) };
     }
     report.findings.sort_by_key(|finding| (finding.at, finding.severity));
     report.findings.dedup();
     report
 }
 
-impl Report {
-    fn one(&mut self, text: &str, document: &Located, found: &Found<'_>, variables: &[(String, String)]) {
+fn check_text(text: &str, syntax: Syntax, variables: &[(String, String)], depth: usize) -> Report {
+    let documents = if text.trim().is_empty() { Ok(Vec::new()) } else { documents(text, syntax) };
+    let documents = match documents {
+        Ok(documents) if documents.is_empty() => {
+            let message =
+                "is empty. If a command wrote this, look at its errors; a configuration that is all defaults is `{}`.";
+            return Report::refused(Finding::error(Position::START, "", message));
+        }
+        Ok(documents) => documents,
+        Err(finding) => return Report::refused(finding),
+    };
+    let mut checking = Checking { text, variables, report: Report::default() };
+    let found: Vec<_> = documents.iter().map(|document| (document, find(&document.root))).collect();
+    let mut all = Vec::new();
+    for (index, (document, found)) in found.iter().enumerate() {
+        match found {
+            // A text that could be settings is a text all the same.
+            Some(found) if 0 < depth && found.iter().any(|one| one.home == Home::Plain) => {}
+            Some(found) => all.extend(checking.document(index, document, found)),
+            None if 0 < depth => {}
+            None => {
+                let message = "is neither an object of settings nor a manifest";
+                checking.report.findings.push(Finding::error(document.root.at, "", message));
+            }
+        }
+        if depth < MAX_NESTED {
+            checking.nested(&document.root, depth);
+        }
+    }
+    let findings = &mut checking.report.findings;
+    sides::look(&all, findings);
+    istio::ambient(&documents, findings);
+    checking.report
+}
+
+struct Checking<'t> {
+    text: &'t str,
+    variables: &'t [(String, String)],
+    report: Report,
+}
+
+impl<'t> Checking<'t> {
+    /// All configurations of one document; returns the accepted ones for a look at them together.
+    fn document<'f>(
+        &mut self,
+        index: usize,
+        document: &'t Document,
+        found: &'f [Found<'t>],
+    ) -> Vec<sides::Side<'f, 't>> {
+        let mut accepted = Vec::new();
+        for one in found {
+            let Some(policy) = self.one(document, one) else { continue };
+            accepted.push(sides::Side {
+                document: index,
+                found: one,
+                sampling: policy.sampling.clone(),
+                kind: policy.span_kind,
+            });
+        }
+        let is_envoy = found.iter().any(|one| one.home == Home::Envoy) && document.dialect == Some(Dialect::Envoy);
+        let findings = &mut self.report.findings;
+        if 0 < index && is_envoy {
+            let message = "Envoy reads the first document of a file alone: this one is never loaded.";
+            findings.push(Finding::warning(document.root.at, "", message));
+        }
+        if found.iter().any(|one| one.home != Home::Plain) {
+            findings.extend(document.warnings.iter().cloned());
+            context::statistics(&document.root, found, findings);
+        }
+        sides::vm_ids(found, findings);
+        accepted
+    }
+
+    /// The policy, if the filter accepts it.
+    fn one(&mut self, document: &Document, found: &Found<'t>) -> Option<Policy> {
         let empty = Located { at: found.at, node: Node::Object(Vec::new()) };
         let written = found.configuration.unwrap_or(&empty);
         let own = found.environment.iter().map(|(name, value, _)| (name.clone(), value.clone()));
-        let environment: Environment = own.chain(variables.iter().cloned()).collect();
-        let source = Source::new(text, written);
-        let loaded = config::load(source.text().as_bytes(), &environment);
-        let policy = match loaded {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    self.findings.push(warned(warning, found, &source));
-                }
-                context::envoy(document, found, &loaded.policy, &mut self.findings);
+        let environment: Environment = own.chain(self.variables.iter().cloned()).collect();
+        // YAML alone does not say where it will go. Envoy's `Struct` takes the most; `as_json` says what others refuse of it.
+        let is_yaml = found.home == Home::Plain && document.dialect.is_some();
+        let source = Source::new(self.text, written, if is_yaml { Form::Struct } else { found.form });
+        let findings = &mut self.report.findings;
+        let policy = match (&found.fault, config::load(source.bytes(), &environment)) {
+            (Some((at, fault)), _) => {
+                findings.push(Finding::error(*at, "configuration", fault));
+                None
+            }
+            (None, Ok(loaded)) => {
+                findings.extend(loaded.warnings.iter().map(|warning| warned(warning, found, &source)));
+                context::clusters(&document.root, found, &loaded.policy, findings);
+                sides::kind(found, &loaded.policy, &source, findings);
                 Some(loaded.policy)
             }
-            Err(error) if found.home == Home::Plain && is_something_else(written, error.problems()) => return,
-            Err(error) => {
-                self.findings.extend(error.problems().iter().map(|problem| refused(problem, &source)));
+            (None, Err(_)) if found.home == Home::Plain && is_something_else(written) => return None,
+            (None, Err(error)) => {
+                findings.extend(error.problems().iter().map(|problem| refused(problem, &source)));
                 None
             }
         };
-        context::tracing(document, found, &mut self.findings);
-        context::manifest(found, &mut self.findings);
-        let (home, name, accepted) = (found.home, found.name.clone(), policy.is_some());
-        self.configurations.push(Checked { home, name, at: written.at, accepted, policy });
-    }
-}
-
-/// Whether not one of the object's keys is the filter's, or near one of its keys: somebody else's file.
-fn is_something_else(written: &Located, problems: &[Problem]) -> bool {
-    let strange = |problem: &&Problem| {
-        let is_top = !problem.path.contains(['.', '[']);
-        is_top && problem.found == config::UNKNOWN_KEY && !problem.advice.starts_with("Did you mean")
-    };
-    let keys = written.entries().len();
-    0 < keys && problems.iter().filter(strange).count() == keys.min(MAX_PROBLEMS)
-}
-
-/// A configuration as bytes for the filter's own reader, and the way back from its messages to the file.
-enum Source<'t> {
-    /// An object of the file.
-    Object { value: &'t Located, json: String },
-    /// A string of JSON.
-    Text { embedded: Embedded<'t>, text: &'t str, inner: Option<Located> },
-}
-
-impl<'t> Source<'t> {
-    fn new(file: &'t str, value: &'t Located) -> Self {
-        match (value.text(), Embedded::new(file, value)) {
-            (Some(text), Some(embedded)) => Self::Text { embedded, text, inner: json::read(text).ok() },
-            _ => Self::Object { value, json: value.to_json() },
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Self::Object { json, .. } => json,
-            Self::Text { text, .. } => text,
-        }
-    }
-
-    /// The place of a message's path; `key` asks for the key instead of its value.
-    fn place(&self, path: &str, key: bool) -> Position {
-        match self {
-            Self::Object { value, .. } => value.place(path, key),
-            Self::Text { embedded, inner, .. } => {
-                let inner = match (line_and_column(path), inner) {
-                    (Some(place), _) => place,
-                    (None, Some(inner)) => inner.place(path, key),
-                    (None, None) => Position::START,
-                };
-                embedded.place(inner)
+        if found.home == Home::Plain {
+            findings.extend(document.warnings.iter().cloned().chain(document.disagreements()));
+            if policy.is_some() {
+                as_json(document, &environment, findings);
             }
         }
+        environment_around(found, self.variables, &environment, &source, findings);
+        context::tracing(&document.root, found, findings);
+        context::failures(found, findings);
+        self.report.configurations.push(Checked {
+            home: found.home,
+            name: found.name.clone(),
+            listener: found.around.listener.and_then(|listener| listener.text_at(&["name"])).map(str::to_owned),
+            at: written.at,
+            accepted: policy.is_some(),
+            policy: policy.clone(),
+        });
+        policy
+    }
+
+    /// What stands in texts of the document, with its places in this one.
+    fn nested(&mut self, document: &Located, depth: usize) {
+        for inner in nested::find(document) {
+            let (Some(text), Some(embedded)) = (inner.value.text(), Embedded::new(self.text, inner.value)) else {
+                continue;
+            };
+            let report = check_text(text, inner.syntax, self.variables, depth + 1);
+            if report.configurations.is_empty() && !inner.is_file {
+                continue; // A script that writes such a file, or a text about one.
+            }
+            let outer = |at: Position| embedded.place(at);
+            self.report.findings.extend(report.findings.into_iter().map(|one| Finding { at: outer(one.at), ..one }));
+            let checked = report.configurations.into_iter().map(|one| Checked { at: outer(one.at), ..one });
+            self.report.configurations.extend(checked);
+        }
     }
 }
 
-/// Text that is no JSON is told with a place instead of a path.
-fn line_and_column(path: &str) -> Option<Position> {
-    let (line, column) = path.strip_prefix("line ")?.split_once(", column ")?;
-    Some(Position { line: line.parse().ok()?, column: column.parse::<usize>().ok()?.max(1) })
+/// Somebody else's file: no key is, or is nearly, one of the filter's at this place, and not all of them are elsewhere.
+fn is_something_else(written: &Located) -> bool {
+    let mut keys = written.entries().iter().map(|entry| entry.key.as_str());
+    !written.entries().is_empty() && !keys.clone().any(advice::is_nearly_at_the_top) && !keys.all(advice::is_known)
 }
 
 fn refused(problem: &Problem, source: &Source<'_>) -> Finding {
     let Problem { path, found, allowed, advice } = problem;
-    let at = source.place(path, found == config::UNKNOWN_KEY);
+    let is_unknown = found == config::UNKNOWN_KEY;
+    let at = source.place(path, is_unknown);
     let path = if line_and_column(path).is_some() { String::new() } else { path.clone() };
+    let better = match path.rsplit('.').next().unwrap_or_default() {
+        _ if !is_unknown || advice.starts_with("Did you mean") => None,
+        key if key.ends_with("[\"<<\"]") => {
+            Some("Only Kubernetes merges by `<<`, Envoy does not: write the keys out.".to_owned())
+        }
+        key => advice::belongs(key),
+    };
+    let advice = better.as_ref().unwrap_or(advice);
     Finding::error(at, path, format!("found {found}; allowed is {allowed}. {advice}"))
+}
+
+/// What Istio and Envoy Gateway would make of settings in YAML, which they pass on as JSON.
+fn as_json(document: &Document, environment: &Environment, findings: &mut Vec<Finding>) {
+    let Some(read) = document.as_kubernetes() else { return };
+    let Err(error) = config::load(read.to_json().as_bytes(), environment) else { return };
+    for Problem { path, found, allowed, .. } in error.problems() {
+        let message = format!(
+            "found {found}, which only a `Struct` in an Envoy file may have there; in a manifest of Kubernetes allowed is {allowed}."
+        );
+        let at = read.place(path, false);
+        // That the two read another value there has been said.
+        if !findings.iter().any(|known| known.at == at) {
+            findings.push(Finding::warning(at, path, message));
+        }
+    }
+}
+
+/// Variables that do nothing, or something else than they look.
+fn environment_around(
+    found: &Found<'_>,
+    given: &[(String, String)],
+    environment: &Environment,
+    source: &Source<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
+    let own = found.environment.iter().map(|(name, _, at)| (name, *at));
+    for (name, at) in own.chain(given.iter().map(|(name, _)| (name, found.at))) {
+        // Of the two endpoints the reader itself warns.
+        if let Some(why) = variables::unread(name).filter(|_| !name.ends_with("_ENDPOINT")) {
+            findings.push(Finding::warning(at, name, why));
+        }
+    }
+    let by_ratio = environment.get(SAMPLER).is_some_and(|name| name.to_ascii_lowercase().ends_with("traceidratio"));
+    if by_ratio && environment.get(SAMPLER_ARGUMENT).is_none() && source.get(&["sampling", "ratio"]).is_none() {
+        let at = found.environment.iter().find(|(name, ..)| name == SAMPLER).map_or(found.at, |(.., at)| *at);
+        let message = format!(
+            "has no {SAMPLER_ARGUMENT} beside it, which means 1 by the specification: every trace is recorded."
+        );
+        findings.push(Finding::warning(at, SAMPLER, message));
+    }
 }
 
 /// A warning of the reader begins with its path, or with the variable that it is about.
@@ -185,7 +289,9 @@ fn warned(warning: &str, found: &Found<'_>, source: &Source<'_>) -> Finding {
     let (path, oddity) = warning.split_once(": ").unwrap_or(("", warning));
     if let Some(variable) = path.strip_prefix("environment variable ") {
         let own = found.environment.iter().find(|(name, ..)| name == variable);
-        return Finding::warning(own.map_or(found.at, |(.., at)| *at), variable, oddity);
+        let at = own.map_or(found.at, |(.., at)| *at);
+        let is_error = variable == SAMPLER_ARGUMENT && oddity.contains(config::EVERYTHING_IS_RECORDED);
+        return if is_error { Finding::error(at, variable, oddity) } else { Finding::warning(at, variable, oddity) };
     }
     Finding::warning(source.place(path, false), path, oddity)
 }

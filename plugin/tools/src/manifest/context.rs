@@ -1,39 +1,32 @@
-//! What is around a configuration and would spoil it: Envoy's own tracing, missing clusters, VMs that do not meet.
+//! What is around a configuration and would spoil it: Envoy's own tracing, missing clusters and tags, failure policies.
 
 use super::find::{Found, Home};
-use super::{Finding, Located};
+use super::{Finding, Located, Node};
 use tracelift::otlp::Protocol;
 use tracelift::policy::Policy;
 
-/// What the surrounding Envoy configuration says against this plugin's.
-pub fn envoy(document: &Located, found: &Found<'_>, policy: &Policy, findings: &mut Vec<Finding>) {
-    if found.home == Home::Envoy {
-        clusters(document, policy, found.configuration.unwrap_or(found.plugin).at, findings);
-    }
-}
-
 /// Envoy's own tracer on the same listener, whatever the plugin's configuration says.
 pub fn tracing(document: &Located, found: &Found<'_>, findings: &mut Vec<Finding>) {
-    let Some(tracing) = found.connection_manager.and_then(|manager| manager.get("tracing")) else { return };
+    let Some(tracing) = found.around.connection_manager.and_then(|manager| manager.get("tracing")) else { return };
     let has_tracer = tracing.get("provider").is_some() || document.path(&["tracing", "http"]).is_some();
-    let writes_nothing =
-        matches!(tracing.get("no_context_propagation").map(|it| &it.node), Some(super::Node::Bool(true)));
+    let writes_nothing = matches!(tracing.proto("no_context_propagation").map(|it| &it.node), Some(Node::Bool(true)));
     if has_tracer && !writes_nothing {
         let message = "Envoy's own tracer writes its context after all filters and replaces ours, so that upstreams hang below \
-                       a span that nobody exports when a trace is upgraded. Take `tracing` out of this listener, or set \
+                       a span that is not exported when a trace is upgraded. Take `tracing` out of this listener, or set \
                        `no_context_propagation: true` in it.";
         findings.push(Finding::warning(tracing.at, "tracing", message));
     }
 }
 
 /// Clusters can be looked up only where all of them are in the file.
-fn clusters(document: &Located, policy: &Policy, place: super::Position, findings: &mut Vec<Finding>) {
-    let Some(resources) = document.get("static_resources") else { return };
-    if document.path(&["dynamic_resources", "cds_config"]).is_some()
-        || document.path(&["dynamic_resources", "ads_config"]).is_some()
-    {
+pub fn clusters(document: &Located, found: &Found<'_>, policy: &Policy, findings: &mut Vec<Finding>) {
+    let Some(resources) = document.proto("static_resources") else { return };
+    let dynamic =
+        |source: &str| document.proto("dynamic_resources").and_then(|dynamic| dynamic.proto(source)).is_some();
+    if found.home != Home::Envoy || dynamic("cds_config") || dynamic("ads_config") {
         return;
     }
+    let place = found.configuration.unwrap_or(found.plugin).at;
     let all = resources.get("clusters").map(Located::elements).unwrap_or_default();
     let named = |name: &str| all.iter().find(|cluster| cluster.text_at(&["name"]) == Some(name));
     let missing = |path: &str, name: &str, loss: &str| {
@@ -65,43 +58,46 @@ fn clusters(document: &Located, policy: &Policy, place: super::Position, finding
 }
 
 fn speaks_http2(cluster: &Located) -> bool {
-    let options = cluster.get("typed_extension_protocol_options").map(Located::to_json).unwrap_or_default();
-    options.contains("http2_protocol_options") || cluster.get("http2_protocol_options").is_some()
+    let options = cluster.proto("typed_extension_protocol_options").map(Located::to_json).unwrap_or_default();
+    ["http2_protocol_options", "http2ProtocolOptions"].iter().any(|key| options.contains(key))
+        || cluster.proto("http2_protocol_options").is_some()
+}
+
+/// Reasons are the last word of a counter's name; a tag makes a label of them.
+pub fn statistics(document: &Located, found: &[Found<'_>], findings: &mut Vec<Finding>) {
+    if document.proto("static_resources").is_none() || found.is_empty() {
+        return;
+    }
+    let statistics = document.proto("stats_config");
+    let tags = statistics.and_then(|statistics| statistics.proto("stats_tags"));
+    let is_ours = |tag: &Located| tag.text_at(&["regex"]).is_some_and(|regex| regex.contains("tracelift"));
+    if !tags.is_some_and(|tags| tags.elements().iter().any(is_ours)) {
+        let message = "no tag is for `wasmcustom.tracelift`: each reason stays a part of a metric's name, where a sum over \
+                       `reason` does not find it. Copy `stats_config` from envoy/sidecar.yaml, or relabel in Prometheus.";
+        findings.push(Finding::warning(tags.or(statistics).unwrap_or(document).at, "stats_config.stats_tags", message));
+    }
 }
 
 /// What the manifest says of failures of the filter itself.
-pub fn manifest(found: &Found<'_>, findings: &mut Vec<Finding>) {
+pub fn failures(found: &Found<'_>, findings: &mut Vec<Finding>) {
     match found.home {
         Home::Envoy => {
-            let policy = found.plugin.get("failure_policy");
-            let fails_open = found.plugin.get("fail_open").is_some();
+            let policy = found.plugin.proto("failure_policy");
+            let fails_open = found.plugin.proto("fail_open").is_some();
             if !fails_open && policy.and_then(Located::text).is_none_or(|policy| policy == "FAIL_CLOSED") {
                 let message = "FAIL_CLOSED (the default) answers 503 on this worker for ever should the module ever fail. \
                                FAIL_RELOAD loads it afresh.";
                 findings.push(Finding::warning(policy.unwrap_or(found.plugin).at, "failure_policy", message));
             }
         }
-        Home::WasmPlugin => {
+        Home::WasmPlugin | Home::TrafficExtension => {
             let strategy = found.plugin.get("failStrategy");
             if !matches!(strategy.and_then(Located::text), Some("FAIL_OPEN" | "FAIL_RELOAD")) {
                 let message = "FAIL_CLOSE (the default) refuses requests when the module cannot be fetched or fails. \
-                               FAIL_OPEN lets traffic go on.";
+                               FAIL_OPEN lets traffic through.";
                 findings.push(Finding::warning(strategy.unwrap_or(found.plugin).at, "failStrategy", message));
             }
         }
         Home::EnvoyExtensionPolicy | Home::Plain => {}
-    }
-}
-
-/// Listeners of one pod meet through shared data, which is kept by `vm_id`.
-pub fn vm_ids(found: &[Found<'_>], findings: &mut Vec<Finding>) {
-    let mut ids = found.iter().filter_map(|one| one.vm_id.as_ref());
-    let Some((first, _)) = ids.next() else { return };
-    for (id, at) in ids.filter(|(id, _)| id != first) {
-        let message = format!(
-            "\"{id}\" here and \"{first}\" on another listener: upgrades would not be told from one to the other. Give all \
-             of them the same."
-        );
-        findings.push(Finding::warning(*at, "vm_id", message));
     }
 }

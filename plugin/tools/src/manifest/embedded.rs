@@ -97,6 +97,7 @@ impl<'t> Raw<'t> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Syntax;
     use super::*;
 
     #[test]
@@ -110,8 +111,8 @@ mod tests {
             ("{\"a\": {\"b\": \"{\\\"ratio\\\": 7}\"}}", (1, 11), (1, 26)),
         ];
         for (file, inner, wanted) in cases {
-            let documents = super::super::documents(file).unwrap();
-            let value = documents[0].path(&["a", "b"]).unwrap();
+            let documents = super::super::documents(file, Syntax::ByContent).unwrap();
+            let value = documents[0].root.path(&["a", "b"]).unwrap();
             let at = |(line, column)| Position { line, column };
             let found = Embedded::new(file, value).unwrap().place(at(inner));
             assert_eq!(found, at(wanted), "{file} {:?}", value.text());

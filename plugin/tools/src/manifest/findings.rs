@@ -43,13 +43,23 @@ pub struct Finding {
 impl Finding {
     /// An error.
     pub fn error(at: Position, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, at, path: path.into(), message: message.into() }
+        Self { severity: Severity::Error, at, path: one_line(path.into()), message: one_line(message.into()) }
     }
 
     /// A warning.
     pub fn warning(at: Position, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, at, path: path.into(), message: message.into() }
+        Self { severity: Severity::Warning, at, path: one_line(path.into()), message: one_line(message.into()) }
     }
+}
+
+/// Whatever was quoted from the file, nothing of it moves a terminal's cursor or begins a line of its own.
+fn one_line(text: String) -> String {
+    if !text.chars().any(char::is_control) {
+        return text;
+    }
+    let escape =
+        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// `3:7: error: sampling.ratio: …`, the form that editors and CI systems jump to once a file's name stands before it.

@@ -42,7 +42,7 @@ pub struct Located {
     pub node: Node,
 }
 
-/// A value of JSON or of YAML's core schema.
+/// A value of JSON or YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// `null`, `~` or nothing.
@@ -74,6 +74,12 @@ impl Located {
     /// The value of this key, if this is an object that has it.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// The value of this field of a protobuf message, written `vm_config` or, as JSON has it, `vmConfig`.
+    pub fn proto(&self, field: &str) -> Option<&Self> {
+        let entries = self.entries().iter();
+        entries.into_iter().find(|entry| is_field(&entry.key, field)).map(|entry| &entry.value)
     }
 
     /// The value at the end of these keys.
@@ -160,6 +166,17 @@ impl Located {
     }
 }
 
+/// Whether the key is this field in one of its two spellings.
+fn is_field(key: &str, field: &str) -> bool {
+    let mut wanted = field.chars().peekable();
+    key == field
+        || key.chars().all(|letter| {
+            let next = wanted.next();
+            let expected = if next == Some('_') { wanted.next().map(|next| next.to_ascii_uppercase()) } else { next };
+            Some(letter) == expected
+        }) && wanted.peek().is_none()
+}
+
 enum Step {
     Key(String),
     Index(usize),
@@ -195,6 +212,20 @@ mod tests {
         assert_eq!(document.place("sampling.rules[1].ratoi", false), at(3, 15));
         assert_eq!(document.place("sampling.rules[1].match.path", false), at(3, 5));
         assert_eq!(document.place("configuration", false), at(1, 1));
+    }
+
+    #[test]
+    fn a_field_has_two_spellings() {
+        for (key, field, same) in [
+            ("vm_config", "vm_config", true),
+            ("vmConfig", "vm_config", true),
+            ("vmconfig", "vm_config", false),
+            ("vmConfigs", "vm_config", false),
+            ("vmConf", "vm_config", false),
+            ("@type", "@type", true),
+        ] {
+            assert_eq!(is_field(key, field), same, "{key}");
+        }
     }
 
     #[test]

@@ -115,6 +115,7 @@ fn what_is_around_a_configuration_in_an_envoy_file_is_looked_at_too() {
     assert_eq!(ran.code, Some(1), "{}", ran.err);
     let lines: Vec<_> = ran.out.lines().collect();
     let begin = [
+        "oddities.yaml:1:1: warning: stats_config.stats_tags: no tag is for `wasmcustom.tracelift`",
         "oddities.yaml:10:19: warning: tracing: Envoy's own tracer",
         "oddities.yaml:23:54: error: sampling.ratio: found 2; allowed is 0 (never)",
         "oddities.yaml:33:19: warning: tracing: Envoy's own tracer writes its context after all filters",
@@ -122,7 +123,7 @@ fn what_is_around_a_configuration_in_an_envoy_file_is_looked_at_too() {
         "oddities.yaml:45:34: warning: vm_id: \"two\" here and \"one\" on another listener",
         "oddities.yaml:47:66: warning: OTEL_TRACES_SAMPLER: found \"sometimes\"; allowed is `always_on`",
         "oddities.yaml:50:34: warning: export.cluster: no cluster of this file is named \"colector\"",
-        "oddities.yaml: 1 of 2 configurations accepted, 1 errors, 6 warnings",
+        "oddities.yaml: 1 of 2 configurations accepted, 1 errors, 7 warnings",
     ];
     assert_eq!(lines.len(), begin.len(), "{}", ran.out);
     for (line, begin) in lines.iter().zip(begin) {
@@ -166,6 +167,46 @@ fn a_file_without_a_configuration_of_ours_is_a_finding() {
     let ran = tracelift_with(&["check", "-"], "static_resources: { clusters: [] }\n", &[]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.out.starts_with("-:1:1: error: no configuration of Tracelift in here."), "{}", ran.out);
+}
+
+#[test]
+fn a_file_without_our_filter_is_one_of_several_and_an_empty_one_is_a_mistake() {
+    let beside = tracelift(&["check", "../corpus/check/other.yaml", "../../../../../envoy/sidecar.yaml"]);
+    assert_eq!(beside.code, Some(0), "{}", beside.out);
+    assert!(
+        beside.out.starts_with("../corpus/check/other.yaml: no configuration of Tracelift in here\n"),
+        "{}",
+        beside.out
+    );
+    let alone = tracelift(&["check", "../corpus/check/other.yaml", "../corpus/check/other.yaml"]);
+    assert_eq!(alone.code, Some(1), "{}", alone.out);
+    for empty in ["", "\n \n", "# nothing\n", "---\n---\n"] {
+        let ran = tracelift_with(&["check", "-"], empty, &[]);
+        assert_eq!(ran.code, Some(1), "{empty:?}");
+        assert!(ran.out.starts_with("-:1:1: error: is empty. If a command wrote this"), "{empty:?}: {}", ran.out);
+    }
+}
+
+#[test]
+fn a_variable_that_means_the_opposite_is_an_error() {
+    let check = |arguments: &[&str], text: &str| tracelift_with(&[&["check", "-"], arguments].concat(), text, &[]);
+    let five = ["--env", "OTEL_TRACES_SAMPLER=traceidratio", "--env", "OTEL_TRACES_SAMPLER_ARG=5"];
+    let ran = check(&five, "{}");
+    assert_eq!(ran.code, Some(1), "{}", ran.out);
+    let said = "error: OTEL_TRACES_SAMPLER_ARG: found \"5\"; allowed is 0 (never) or a number from 2^-56 to 1 (5 % is 0.05); one \
+                that cannot be read means 1 by the specification: 100 % is recorded now.";
+    assert!(ran.out.contains(said), "{}", ran.out);
+    let ran = check(&five, r#"{"sampling": {"ratio": 0.05}}"#);
+    assert_eq!(ran.code, Some(0), "{}", ran.out);
+    let ran = check(&["--env", "OTEL_TRACES_SAMPLER=traceidratio"], "{}");
+    assert_eq!(ran.code, Some(0));
+    assert!(ran.out.contains("warning: OTEL_TRACES_SAMPLER: has no OTEL_TRACES_SAMPLER_ARG beside it"), "{}", ran.out);
+    let ran = check(&["--env", "OTEL_SERVICE_NAEM=cart"], "{}");
+    assert!(
+        ran.out.contains("warning: OTEL_SERVICE_NAEM: the filter does not read it. Did you mean OTEL_SERVICE_NAME?"),
+        "{}",
+        ran.out
+    );
 }
 
 #[test]

@@ -25,6 +25,30 @@ fn each_variable_says_what_it_does_here() {
 }
 
 #[test]
+fn what_people_set_first_says_what_to_do_instead_and_unknown_names_are_refused() {
+    let ran = tracelift_with(&["env"], "", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")]);
+    assert_eq!(ran.code, Some(1));
+    let said = "OTEL_EXPORTER_OTLP_ENDPOINT\n    Spans go to an Envoy cluster: name it in `export.cluster`, and give it this \
+                address.\n    is \"http://collector:4318\": none: the filter does not read it\n";
+    assert!(ran.out.contains(said), "{}", ran.out);
+    let ran = tracelift_with(&["env"], "", &[("OTEL_SERVICE_NAEM", "s3cr3t"), ("PATH", "/bin")]);
+    assert_eq!(ran.code, Some(1));
+    let said = "is \"(not shown)\": none: the filter does not read it. Did you mean OTEL_SERVICE_NAME?";
+    assert!(ran.out.contains(said) && !ran.out.contains("s3cr3t") && !ran.out.contains("PATH"), "{}", ran.out);
+    for (name, said) in [
+        ("TRACELIFT_ON_INVALID_CONFG", "Did you mean TRACELIFT_ON_INVALID_CONFIG?"),
+        ("OTEL_TRACES_EXPORTER", "The filter exports OTLP only"),
+        ("OTEL_NOTHING_LIKE_IT_AT_ALL", "`tracelift env` lists those it reads"),
+        ("PATH", "the filter reads only names that begin with OTEL_ or TRACELIFT_"),
+    ] {
+        let ran = tracelift_with(&["env", "--env", &format!("{name}=1")], "", &[]);
+        assert_eq!(ran.code, Some(2), "{name}");
+        assert!(ran.err.contains(&format!("--env: found {name}; the filter ")), "{}", ran.err);
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
+}
+
+#[test]
 fn nothing_set_is_nothing_to_find() {
     let ran = tracelift_with(&["env"], "", &[]);
     assert_eq!(ran.code, Some(0));

@@ -21,6 +21,7 @@ fn a_failed_root_is_dropped_by_the_head_and_upgraded_by_its_status() {
     ]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let wanted = "\
+settings    the defaults
 context     no trace context came with the request: a new trace begins
 rule        there are no rules
 randomness  R = ce929d0e0e4736, from the last 14 digits of the trace-id: the trace is kept by every ratio of 19.3075 % or more
@@ -74,6 +75,24 @@ fn a_callers_flag_a_signal_and_a_spent_budget_count_as_in_the_filter() {
 }
 
 #[test]
+fn the_configuration_that_was_taken_is_named_and_another_can_be_chosen() {
+    let sidecar = "../../../../../envoy/sidecar.yaml";
+    let settings = |more: &[&str]| {
+        let ran = tracelift(&[&["explain", "--config", sidecar], more].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        ran.out.lines().next().expect("a line").to_owned()
+    };
+    let first = settings(&[]);
+    assert!(first.starts_with(&format!("settings    {sidecar}:")), "{first}");
+    let others = ": tracelift, listener inbound; the first of 2, --listener takes another: inbound, outbound";
+    assert!(first.ends_with(others), "{first}");
+    assert!(settings(&["--listener", "outbound"]).ends_with(": tracelift, listener outbound"));
+    let ran = tracelift(&["explain", "--json", "--config", sidecar, "--listener", "outbound", "--status", "503"]);
+    let said: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(said["spans"][0]["kind"], "CLIENT", "{}", ran.out);
+}
+
+#[test]
 fn what_cannot_be_read_says_what_is_allowed() {
     for (arguments, said) in [
         (&["--trace-id", "12"][..], "--trace-id: found 12; allowed are 32 lowercase hexadecimal digits"),
@@ -82,6 +101,11 @@ fn what_cannot_be_read_says_what_is_allowed() {
         (&["--grpc-status", "BAD"], "--grpc-status: found BAD; allowed is a name such as UNAVAILABLE"),
         (&["--config", "."], ". is a folder; name its files, as in ./*.yaml"),
         (&["--config", "../../../../../envoy/sidecar.yaml", "--plugin", "x"], "--plugin: found x; allowed in"),
+        (
+            &["--config", "../../../../../envoy/sidecar.yaml", "--listener", "x"],
+            "--listener: found x; allowed in ../../../../../envoy/sidecar.yaml is inbound, outbound",
+        ),
+        (&["--listener", "x"], "required arguments"),
     ] {
         let ran = tracelift(&[&["explain"], arguments].concat());
         assert_eq!(ran.code, Some(2), "{arguments:?}");

@@ -73,7 +73,7 @@ fn rates_that_do_not_fit_the_rules_are_refused_with_what_to_do() {
         ),
         (
             &["--rule-share", "probes=50", "--rule-share", "payments=0"],
-            "share of the rule probes: found 50; allowed is 0 to 1",
+            "found 50; allowed is a number from 0 to 1, or percent as in 5%. Did you mean 50%?",
         ),
         (&["--rule-share", "probes=0.7", "--rule-share", "payments=0.6"], "shares of the rules: found 1.3 in total"),
         (&["--rule-share", "probes"], "write RULE=SHARE, as in probes=0.2"),
@@ -82,6 +82,72 @@ fn rates_that_do_not_fit_the_rules_are_refused_with_what_to_do() {
         let ran = tracelift_with(&[&["forecast", "--config", "-"], arguments].concat(), RULES, &[]);
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(ran.err.contains(said), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_share_may_be_in_percent() {
+    let percent = rows(&["--failed-share", "5%"], "");
+    assert_eq!(percent["rows"], rows(&["--failed-share", "0.05"], "")["rows"]);
+    let shares = ["--config", "-", "--rule-share", "probes=50%", "--rule-share", "payments=10 %"];
+    near(number(&rows(&shares, RULES), 1, "traces_per_second"), 200.0, 1e-9);
+    for (wrong, said) in [
+        ("5", "found 5; allowed is a number from 0 to 1, or percent as in 5%. Did you mean 5%?"),
+        ("500%", "found 500%; allowed is a number from 0 to 1, or percent as in 5%"),
+        ("-1", "allowed is a number"),
+        ("nan", "allowed is a number"),
+        ("%", "allowed is a number"),
+    ] {
+        let ran = tracelift(&["forecast", &format!("--failed-share={wrong}")]);
+        assert_eq!(ran.code, Some(2), "{wrong}");
+        assert!(ran.err.contains(said), "{wrong}: {}", ran.err);
+    }
+}
+
+#[test]
+fn what_costs_nothing_has_no_sign() {
+    let ran = tracelift(&["forecast", "--prices", "none"]);
+    assert!(ran.out.contains("$0.00") && !ran.out.contains("-0"), "{}", ran.out);
+    assert!(!rows(&["--prices", "none"], "").to_string().contains("-0.0"));
+}
+
+#[test]
+fn a_log_that_was_compressed_is_read_all_the_same() {
+    use std::io::Write;
+    let path = std::env::temp_dir().join(format!("tracelift-forecast-{}.log.gz", std::process::id()));
+    // Two members, as rotated logs that were put behind each other have.
+    let half = access_log().len() / 2;
+    let half = access_log()[..half].rfind('\n').expect("a line") + 1;
+    let mut bytes = Vec::new();
+    for part in [&access_log()[..half], &access_log()[half..]] {
+        let mut encoder = flate2::write::GzEncoder::new(&mut bytes, flate2::Compression::fast());
+        encoder.write_all(part.as_bytes()).expect("memory");
+        encoder.finish().expect("memory");
+    }
+    std::fs::write(&path, bytes).expect("a file");
+    let forecast = rows(&["--from", path.to_str().expect("UTF-8")], "");
+    std::fs::write(&path, b"\x28\xb5\x2f\xfd....").expect("a file");
+    let zstd = tracelift(&["forecast", "--from", path.to_str().expect("UTF-8")]);
+    std::fs::remove_file(path).expect("the file is there");
+    assert_eq!(forecast["read_lines"], 6000);
+    near(number(&forecast, 0, "spans_per_second"), 10.0, 0.001);
+    assert_eq!(zstd.code, Some(2));
+    assert!(zstd.err.contains("is compressed by zstd; allowed is text or gzip"), "{}", zstd.err);
+}
+
+#[test]
+fn a_file_that_is_mostly_something_else_is_no_success() {
+    let log = access_log();
+    let good = log.lines().next().expect("a line");
+    let noise = "a line of some other program\n";
+    for (text, code, refused) in
+        [(format!("{good}\n{}", noise.repeat(101)), 1, 101), (format!("{}{}", log, noise.repeat(101)), 0, 101)]
+    {
+        let ran = tracelift_with(&["forecast", "--json", "--from", "-", "--window", "1h"], &text, &[]);
+        assert_eq!(ran.code, Some(code), "{}", ran.err);
+        let said: Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!(said["refused_lines"], refused);
+        assert_eq!(said["left_out"][0]["lines"], refused);
     }
 }
 

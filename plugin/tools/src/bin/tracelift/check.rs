@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use tracelift_tools::manifest::{self, Report, Severity};
+use tracelift_tools::manifest::{self, Report, Severity, Syntax};
 
 use crate::{Outcome, file};
 
 /// Check a configuration, alone or inside a manifest
 ///
-/// Takes the plugin configuration (JSON or YAML), Envoy bootstraps and xDS files, Istio `WasmPlugin` and `EnvoyFilter`, and
-/// Envoy Gateway `EnvoyExtensionPolicy`, also several documents in one file. Every finding has its place:
-/// `file:line:column: error: field: what is wrong`.
+/// Takes the plugin configuration (JSON or YAML), Envoy bootstraps, xDS files and dumps, Istio `WasmPlugin`,
+/// `TrafficExtension` and `EnvoyFilter`, and Envoy Gateway `EnvoyExtensionPolicy`; several documents in one file, and files
+/// in a ConfigMap or a compose file. Every finding has its place: `file:line:column: error: field: what is wrong`. A file
+/// without Tracelift is an error where no other file has it, either.
 #[derive(Args)]
 pub struct Check {
     /// Files; `-` reads standard input
@@ -45,8 +46,14 @@ impl Check {
     pub fn execute(&self, json: bool) -> Result<Outcome> {
         let mut checked = Vec::new();
         for path in &self.files {
-            let report = manifest::check_with(&file::read(path)?, &self.env);
-            checked.push(Checked { file: path.display().to_string(), report });
+            let file = path.display().to_string();
+            let report = manifest::check_file(&file::read(path)?, Syntax::of(&file), &self.env);
+            checked.push(Checked { file, report });
+        }
+        if checked.iter().any(|one| !one.report.configurations.is_empty()) {
+            for one in checked.iter_mut().filter(|one| one.report.has_nothing) {
+                one.report.findings.clear();
+            }
         }
         let least = if self.deny_warnings { Severity::Warning } else { Severity::Error };
         let bad = checked.iter().any(|checked| checked.report.has(least));
@@ -69,6 +76,10 @@ fn text(checked: &[Checked]) -> String {
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let accepted = report.configurations.iter().filter(|one| one.accepted).count();
         let all = report.configurations.len();
+        if all == 0 && report.findings.is_empty() {
+            text.push_str(&format!("{file}: no configuration of Tracelift in here\n"));
+            continue;
+        }
         text.push_str(&format!(
             "{file}: {accepted} of {all} configurations accepted, {errors} errors, {warnings} warnings\n"
         ));

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 use tracelift::config::{self, Environment, VARIABLES, Variable};
-use tracelift_tools::manifest::{self, Located};
+use tracelift_tools::manifest::{self, INSTEAD, Located, Syntax, unread};
 
 use crate::check::variable;
 use crate::{Outcome, file};
@@ -14,7 +14,8 @@ use crate::{Outcome, file};
 /// List the environment variables that the filter reads, their values here and their effect
 ///
 /// "Here" is the environment of this command, and --env. Envoy hands the filter only what `vm_config.environment_variables`
-/// names. The exit code is 1 when a value cannot be used.
+/// names. Variables that SDKs read and the filter does not are listed behind, with what to do instead. The exit code is 1 when
+/// a value cannot be used or a name is not known.
 #[derive(Args)]
 pub struct Env {
     /// A plugin configuration (JSON), which is stronger than any variable
@@ -27,9 +28,9 @@ pub struct Env {
 
 #[derive(Serialize)]
 struct Row {
-    name: &'static str,
+    name: String,
     fills: Option<&'static str>,
-    meaning: &'static str,
+    meaning: String,
     value: Option<String>,
     effect: String,
     #[serde(skip)]
@@ -39,17 +40,28 @@ struct Row {
 impl Env {
     /// Prints a table.
     pub fn execute(&self, json: bool) -> Result<Outcome> {
-        let given = self.env.iter().cloned().chain(
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        );
-        let environment: Environment = given.collect();
+        for (name, _) in &self.env {
+            if let Some(why) = unread(name) {
+                bail!("--env: found {name}; {why}");
+            }
+            if !VARIABLES.iter().any(|variable| variable.name == name) {
+                bail!("--env: found {name}; the filter reads only names that begin with OTEL_ or TRACELIFT_");
+            }
+        }
+        let own = std::env::vars_os();
+        let own = own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let given: Vec<_> = self.env.iter().cloned().chain(own).collect();
+        let environment: Environment = given.iter().cloned().collect();
         let text = self.config.as_deref().map_or_else(|| Ok("{}".to_owned()), file::read)?;
-        let written = manifest::documents(&text).ok().and_then(|documents| documents.into_iter().next());
-        // A refused configuration has no warnings; the variables are then told as beside an empty one.
-        let loaded = config::load(text.as_bytes(), &environment).or_else(|_| config::load(b"{}", &environment));
+        let syntax = self.config.as_deref().map_or(Syntax::Json, |path| Syntax::of(&path.display().to_string()));
+        let documents = manifest::documents(&text, syntax).ok();
+        let written = documents.and_then(|documents| documents.into_iter().next()).map(|document| document.root);
+        let json_text = written.as_ref().map_or_else(|| "{}".to_owned(), Located::to_json);
+        // A refused configuration has no warnings; the variables are then shown as beside an empty one.
+        let loaded = config::load(json_text.as_bytes(), &environment).or_else(|_| config::load(b"{}", &environment));
         let warnings = loaded.map(|loaded| loaded.warnings).unwrap_or_default();
-        let rows: Vec<_> =
-            VARIABLES.iter().map(|variable| row(variable, &environment, written.as_ref(), &warnings)).collect();
+        let known = VARIABLES.iter().map(|variable| row(variable, &environment, written.as_ref(), &warnings));
+        let rows: Vec<_> = known.chain(instead(&environment, &warnings)).chain(unknown(&given)).collect();
         let bad = rows.iter().any(|row| row.bad);
         if json {
             file::print_json(&rows)?
@@ -58,6 +70,33 @@ impl Env {
         }
         Ok(if bad { Outcome::Findings } else { Outcome::Fine })
     }
+}
+
+/// Those that people set first, and what to do in their place.
+fn instead(environment: &Environment, warnings: &[String]) -> impl Iterator<Item = Row> {
+    INSTEAD.iter().map(move |(name, meaning)| {
+        let value = environment.get(name).map(str::to_owned);
+        let effect = if value.is_some() { "none: the filter does not read it" } else { "not set" };
+        let bad = warnings.iter().any(|warning| warning.starts_with(&["environment variable ", name, ":"].concat()));
+        Row {
+            name: (*name).to_owned(),
+            fills: None,
+            meaning: (*meaning).to_owned(),
+            value,
+            effect: effect.to_owned(),
+            bad,
+        }
+    })
+}
+
+/// Names that begin like ours and are not known. Their values may be secrets.
+fn unknown(given: &[(String, String)]) -> impl Iterator<Item = Row> {
+    let known = |name: &str| INSTEAD.iter().any(|(known, _)| *known == name);
+    given.iter().filter(move |(name, _)| !known(name)).filter_map(|(name, _)| {
+        let why = unread(name)?;
+        let (meaning, value) = ("Not known.".to_owned(), Some("(not shown)".to_owned()));
+        Some(Row { name: name.clone(), fills: None, meaning, value, effect: format!("none: {why}"), bad: true })
+    })
 }
 
 fn row(variable: &Variable, environment: &Environment, written: Option<&Located>, warnings: &[String]) -> Row {
@@ -81,7 +120,7 @@ fn row(variable: &Variable, environment: &Environment, written: Option<&Located>
     };
     let secret = key == "export.headers";
     let shown = value.map(|value| if secret { "(not shown)".to_owned() } else { value.to_owned() });
-    Row { name, fills, meaning, value: shown, effect, bad: warning.is_some() }
+    Row { name: name.to_owned(), fills, meaning: meaning.to_owned(), value: shown, effect, bad: warning.is_some() }
 }
 
 fn table(rows: &[Row]) -> String {

@@ -1,14 +1,14 @@
 //! `tracelift explain`.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde::Serialize;
 use tracelift::http::GrpcStatus;
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::Verdict;
 use tracelift_tools::explain::{Answer, Explanation, Hop, Ids, Request};
 
+use crate::choice::{Choice, Chosen};
 use crate::{Outcome, file};
 
 /// Tell what is decided about a request, step by step, and why
@@ -16,12 +16,8 @@ use crate::{Outcome, file};
 /// Without --traceparent and --trace-id a trace begins, with ids made from --seed.
 #[derive(Args)]
 pub struct Explain {
-    /// The configuration or a manifest with it; without it the defaults
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The plugin's name, where the file configures several
-    #[arg(long, value_name = "NAME")]
-    plugin: Option<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Method of the request
     #[arg(long, default_value = "GET")]
     method: String,
@@ -66,6 +62,13 @@ pub struct Explain {
     seed: u64,
 }
 
+#[derive(Serialize)]
+struct Printed<'a> {
+    configuration: &'a str,
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+}
+
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("found no `:`; write \"name: value\"")?;
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
@@ -82,7 +85,7 @@ fn verdict(text: &str) -> Result<Verdict, String> {
 impl Explain {
     /// Prints the steps.
     pub fn execute(&self, json: bool) -> Result<Outcome> {
-        let policy = file::policy(self.config.as_deref(), self.plugin.as_deref())?;
+        let Chosen { policy, which } = self.choice.read()?;
         let mut headers = self.header.clone();
         if let Some(traceparent) = &self.traceparent {
             headers.push(("traceparent".to_owned(), traceparent.clone()));
@@ -99,9 +102,9 @@ impl Explain {
             Request { method: self.method.clone(), path: self.path.clone(), host: self.host.clone(), headers };
         let (explanation, _) = Hop::request(&policy, request, None, &mut ids).answer(&self.answer()?);
         if json {
-            file::print_json(&explanation)?
+            file::print_json(&Printed { configuration: &which, explanation: &explanation })?
         } else {
-            file::print(&text(&explanation))?
+            file::print(&text(&which, &explanation))?
         }
         Ok(Outcome::Fine)
     }
@@ -135,8 +138,8 @@ impl Explain {
     }
 }
 
-fn text(explanation: &Explanation) -> String {
-    let mut text = String::new();
+fn text(which: &str, explanation: &Explanation) -> String {
+    let mut text = format!("{:<11} {which}\n", "settings");
     for step in &explanation.steps {
         text.push_str(&format!("{:<11} {}\n", step.topic, step.said));
     }

@@ -1,29 +1,14 @@
 //! Files of the command line; `-` is standard input.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tracelift::policy::Policy;
-use tracelift_tools::manifest::{self, Severity};
+use flate2::bufread::MultiGzDecoder;
 
 /// A manifest larger than this is none.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
-
-/// A configuration that the filter would refuse; what is wrong with it was told already.
-#[derive(Debug)]
-pub struct Refused(String);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is refused: correct it first, `tracelift check` tells all about it", self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The whole text.
 pub fn read(path: &Path) -> Result<String> {
@@ -33,7 +18,7 @@ pub fn read(path: &Path) -> Result<String> {
     if MAX_BYTES < text.len() as u64 {
         bail!("{} has more than 64 MiB", path.display());
     }
-    Ok(text)
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)) // Some editors write a mark in front.
 }
 
 /// To be read line by line.
@@ -48,36 +33,17 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-/// The policy of a file, of the plugin with that name where there are several; the defaults without a file.
-pub fn policy(path: Option<&Path>, plugin: Option<&str>) -> Result<Policy> {
-    let (text, name) = match path {
-        Some(path) => (read(path)?, path.display().to_string()),
-        None => ("{}".to_owned(), "the default configuration".to_owned()),
-    };
-    let report = manifest::check(&text);
-    if report.has(Severity::Error) {
-        for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Error) {
-            eprintln!("{name}:{finding}");
-        }
-        return Err(Refused(name).into());
+/// The same, with gzip undone.
+pub fn open_log(path: &Path) -> Result<Box<dyn BufRead>> {
+    let mut reader = open(path)?;
+    let start = reader.fill_buf().with_context(|| format!("could not read {}", path.display()))?;
+    let others: [(&[u8], &str); 4] =
+        [(b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"PK\x03\x04", "zip")];
+    if let Some((_, name)) = others.iter().find(|(magic, _)| start.starts_with(magic)) {
+        bail!("{} is compressed by {name}; allowed is text or gzip. Decompress it first", path.display());
     }
-    let mut policies: Vec<_> = report.policies().collect();
-    if let Some(plugin) = plugin {
-        let names: BTreeSet<_> = policies.iter().map(|(name, _)| name.clone()).collect();
-        policies.retain(|(name, _)| name == plugin);
-        if policies.is_empty() {
-            let names = names.into_iter().collect::<Vec<_>>().join(", ");
-            bail!("--plugin: found {plugin}; allowed in {name} is {names}");
-        }
-    }
-    let first = policies.first().map(|(name, _)| name);
-    // The same name on each listener of a pod is usual; their sampling is what is asked for.
-    if plugin.is_none() && policies.iter().any(|(name, _)| Some(name) != first) {
-        let names: Vec<_> = policies.iter().map(|(name, _)| name.as_str()).collect();
-        bail!("{name} configures {} plugins; choose one with --plugin: {}", names.len(), names.join(", "))
-    }
-    let policy = policies.into_iter().next().map(|(_, policy)| policy);
-    policy.with_context(|| format!("{name} configures no plugin"))
+    let is_gzip = start.starts_with(&[0x1f, 0x8b]);
+    Ok(if is_gzip { Box::new(BufReader::new(MultiGzDecoder::new(reader))) } else { reader })
 }
 
 /// Prints; a reader that has gone away (`| head`) is no error.

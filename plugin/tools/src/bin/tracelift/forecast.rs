@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use tracelift_tools::forecast::{self, LineError, Lines, PriceTable, Rates, Replay};
+use tracelift_tools::forecast::{self, Lines, PriceTable, Rates, Replay, Skipped};
 
+use crate::choice::{Choice, Chosen};
 use crate::style::{dollars, percent, short, table};
 use crate::{Outcome, file};
 
@@ -17,16 +18,14 @@ use crate::{Outcome, file};
 /// Compares keeping everything, the head decision alone and the policy with its upgrades. With --from the requests that really
 /// happened are decided again, by the rules too; without it, the rates are what is known, and --rule-share says how many traces
 /// each rule decides. Formats of --from, told apart by themselves: access
-/// logs of Envoy (the default text, Istio's, the one of the shipped configurations, JSON lines with Envoy's or Istio's
-/// field names) and OTLP in JSON lines, as the collector's file exporter writes it.
+/// logs of Envoy (the default text, Istio's, the one of the shipped configurations, JSON with Envoy's, Istio's or Envoy
+/// Gateway's field names) and OTLP in JSON, as the collector's file exporter writes it. What kubectl, Docker, CRI and
+/// collectors put around a line is taken off, and gzip undone. What is left out is summed up by its reason; the exit code is
+/// 1 when that is most of the file.
 #[derive(Args)]
 pub struct Forecast {
-    /// The configuration or a manifest with it; without it the defaults
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The plugin's name, where the file configures several
-    #[arg(long, value_name = "NAME")]
-    plugin: Option<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Access log or OTLP dump; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
@@ -39,8 +38,8 @@ pub struct Forecast {
     /// Spans of proxies in one trace
     #[arg(long, value_name = "SPANS", default_value_t = Rates::default().spans_per_trace, conflicts_with = "from")]
     spans_per_trace: f64,
-    /// Share of the traces in which something fails, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = Rates::default().failed_share, conflicts_with = "from")]
+    /// Share of the traces in which something fails: 0 to 1, or in percent as in 5%
+    #[arg(long, value_name = "SHARE", default_value_t = Rates::default().failed_share, conflicts_with = "from", value_parser = share)]
     failed_share: f64,
     /// Spans from the failure up to the root, on average
     #[arg(long, value_name = "SPANS", default_value_t = Rates::default().chain_spans, conflicts_with = "from")]
@@ -48,7 +47,7 @@ pub struct Forecast {
     /// Envoys that see the failures first; each has the budget of the configuration
     #[arg(long, value_name = "NUMBER", default_value_t = Rates::default().envoys, conflicts_with = "from")]
     envoys: f64,
-    /// Share of the traces (0 to 1) that the rule of this name decides, as in probes=0.2; one for each rule
+    /// Share of the traces (0 to 1, or in percent) that the rule of this name decides, as in probes=0.2; one for each rule
     #[arg(long, value_name = "RULE=SHARE", conflicts_with = "from", value_parser = rule_share)]
     rule_share: Vec<(String, f64)>,
     /// Prices: xray, none, or a JSON file with per_million_traces, free_traces, per_million_spans, per_gigabyte, name, read
@@ -69,24 +68,40 @@ fn seconds(text: &str) -> Result<f64, String> {
 /// Reads `probes=0.2`. A name may have an equals sign in it, a number none.
 fn rule_share(text: &str) -> Result<(String, f64), String> {
     let (name, share) = text.rsplit_once('=').ok_or("found no `=`; write RULE=SHARE, as in probes=0.2")?;
-    let share = share.parse().map_err(|_| format!("found {share}; allowed is a number from 0 to 1"))?;
-    Ok((name.to_owned(), share))
+    Ok((name.to_owned(), self::share(share)?))
+}
+
+/// Reads `0.05` and `5%`.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').map(|number| (number.trim_end(), 100.0));
+    let (number, whole) = percent.unwrap_or((text, 1.0));
+    let share = number.parse().ok().map(|number: f64| number / whole).filter(|share| (0.0..=1.0).contains(share));
+    let allowed = "allowed is a number from 0 to 1, or percent as in 5%";
+    share.ok_or_else(|| match number.parse::<f64>() {
+        Ok(number) if percent.is_none() && (1.0..=100.0).contains(&number) => {
+            format!("found {text}; {allowed}. Did you mean {text}%?")
+        }
+        _ => format!("found {text}; {allowed}"),
+    })
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct Printed<'a> {
+    configuration: &'a str,
     #[serde(flatten)]
     forecast: &'a forecast::Forecast,
     #[serde(skip_serializing_if = "Option::is_none")]
+    read_lines: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     refused_lines: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    first_refused_line: Option<LineError>,
+    left_out: Option<Vec<&'a Skipped>>,
 }
 
 impl Forecast {
     /// Prints the comparison.
     pub fn execute(&self, json: bool) -> Result<Outcome> {
-        let policy = file::policy(self.config.as_deref(), self.plugin.as_deref())?;
+        let Chosen { policy, which } = self.choice.read()?;
         let prices = self.prices()?;
         let mut lines = None;
         let mut result = match &self.from {
@@ -107,20 +122,23 @@ impl Forecast {
                 forecast::forecast(&policy, rates, &prices).map_err(anyhow::Error::msg)?
             }
         };
-        if let Some(LineError { line, problem }) = lines.as_ref().and_then(|lines| lines.first_refused.as_ref()) {
-            let refused = lines.as_ref().map_or(0, |lines| lines.refused);
-            result.notes.push(format!(
-                "{refused} lines could not be read and are left out; the first is line {line}: {problem}."
-            ));
+        let is_poor = lines.as_ref().is_some_and(Lines::is_mostly_skipped);
+        if let Some(lines) = &lines {
+            result.notes.extend(lines.skipped().map(Skipped::text));
+        }
+        if is_poor {
+            result.notes.push("Most of the file was left out: do not rely on these figures.".to_owned());
         }
         if json {
-            let refused_lines = lines.as_ref().map(|lines| lines.refused);
-            let first_refused_line = lines.and_then(|lines| lines.first_refused);
-            file::print_json(&Told { forecast: &result, refused_lines, first_refused_line })?;
+            let read_lines = lines.as_ref().map(|lines| lines.read);
+            let refused_lines = lines.as_ref().map(Lines::refused);
+            let left_out = lines.as_ref().map(|lines| lines.skipped().collect());
+            let printed = Printed { configuration: &which, forecast: &result, read_lines, refused_lines, left_out };
+            file::print_json(&printed)?;
         } else {
-            file::print(&text(&result))?;
+            file::print(&text(&which, &result))?;
         }
-        Ok(Outcome::Fine)
+        Ok(if is_poor { Outcome::Findings } else { Outcome::Fine })
     }
 
     fn prices(&self) -> Result<PriceTable> {
@@ -143,10 +161,12 @@ fn read(path: &std::path::Path, replay: &mut Replay<'_>) -> Result<Lines> {
     let mut lines = Lines::default();
     let mut told = Instant::now();
     let shows = std::io::stderr().is_terminal();
-    let mut reader = file::open(path)?;
+    let mut reader = file::open_log(path)?;
     let mut line = Vec::new();
+    let mut count = 0_u64;
     loop {
         line.clear();
+        count += 1;
         let size = reader.read_until(b'\n', &mut line).with_context(|| format!("could not read {}", path.display()))?;
         if size == 0 {
             break;
@@ -156,23 +176,23 @@ fn read(path: &std::path::Path, replay: &mut Replay<'_>) -> Result<Lines> {
         }
         if shows && Duration::from_millis(500) < told.elapsed() {
             told = Instant::now();
-            eprint!("\r{} lines read", lines.read + lines.refused);
+            eprint!("\r{count} lines read");
             std::io::stderr().flush()?;
         }
     }
     if shows {
         eprint!("\r\x1b[K");
     }
+    lines.finish();
     if lines.read == 0 {
-        let why = lines
-            .first_refused
-            .map_or_else(|| "it is empty".to_owned(), |first| format!("line {}: {}", first.line, first.problem));
+        let why: Vec<_> = lines.skipped().map(Skipped::text).collect();
+        let why = if why.is_empty() { "it is empty".to_owned() } else { why.join(" ") };
         bail!("{} holds no access log and no OTLP that could be read: {why}", path.display());
     }
     Ok(lines)
 }
 
-fn text(result: &forecast::Forecast) -> String {
+fn text(which: &str, result: &forecast::Forecast) -> String {
     let head = [
         "",
         "spans/s",
@@ -198,6 +218,7 @@ fn text(result: &forecast::Forecast) -> String {
     }
     let mut text = format!("{}\n\n{}\n", result.basis, table(&rows));
     text.push_str(&format!("A month has 730 hours. Prices: {} ({}).\n", result.prices.name, result.prices.read));
+    text.push_str(&format!("Configuration: {which}.\n"));
     for note in &result.notes {
         text.push_str(&format!("Note: {note}\n"));
     }

@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods, clippy::allow_attributes_without_reason)]
 
 mod check;
+mod choice;
 mod env;
 mod explain;
 mod file;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Findings) => ExitCode::from(1),
         Err(error) => {
             eprintln!("tracelift: {error:#}");
-            ExitCode::from(if error.is::<file::Refused>() { 1 } else { 2 })
+            ExitCode::from(if error.is::<choice::Refused>() { 1 } else { 2 })
         }
     }
 }

@@ -21,6 +21,7 @@ pub fn table(rows: &[Vec<String>]) -> String {
 
 /// A large number in a few characters: `12.3 k`, `4.56 M`.
 pub fn short(number: f64) -> String {
+    let number = number + 0.0; // Without the sign of -0.
     let units = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
     let (divided, unit) =
         units.iter().find(|(unit, _)| *unit <= number).map_or((number, ""), |(size, unit)| (number / size, *unit));
@@ -35,7 +36,7 @@ pub fn percent(share: Option<f64>) -> String {
 
 /// Dollars with their thousands apart.
 pub fn dollars(amount: f64) -> String {
-    let cents = format!("{amount:.2}");
+    let cents = format!("{:.2}", amount + 0.0);
     let (whole, fraction) = cents.split_once('.').unwrap_or((&cents, "00"));
     let mut grouped = String::new();
     for (index, digit) in whole.chars().enumerate() {
@@ -55,6 +56,7 @@ mod tests {
     fn numbers_are_short_and_keep_their_size() {
         let cases = [
             (0.0, "0.00"),
+            (-0.0, "0.00"),
             (7.25, "7.25"),
             (999.0, "999"),
             (1234.0, "1.23 k"),
@@ -66,5 +68,6 @@ mod tests {
         }
         assert_eq!(dollars(1_234_567.891), "$1,234,567.89");
         assert_eq!(dollars(0.5), "$0.50");
+        assert_eq!(dollars(-0.0), "$0.00");
     }
 }
