@@ -21,7 +21,8 @@ impl Median {
     pub fn of(values: &[f64]) -> Self {
         let value = middle(values.to_vec());
         let mut random = Random(1);
-        let resample = |_| middle((0..values.len()).map(|_| values[random.below(values.len() as u64) as usize]).collect());
+        let resample =
+            |_| middle((0..values.len()).map(|_| values[random.below(values.len() as u64) as usize]).collect());
         let mut medians: Vec<f64> = (0..RESAMPLES).map(resample).collect();
         medians.sort_by(f64::total_cmp);
         Self { value, low: medians[RESAMPLES / 20], high: medians[RESAMPLES - 1 - RESAMPLES / 20] }

@@ -42,7 +42,7 @@ impl Traces {
         spans.push(span);
         if newly_failed {
             self.failed.push_front((now, trace_id));
-            let unlisted = self.failed.iter().nth(FAILED).map(|(_, trace_id)| *trace_id);
+            let unlisted = self.failed.get(FAILED).map(|(_, trace_id)| *trace_id);
             self.failed.truncate(FAILED);
             unlisted.into_iter().for_each(|trace_id| self.forget_attributes(trace_id));
         }
