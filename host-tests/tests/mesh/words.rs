@@ -1,7 +1,7 @@
 //! The words of the command line, which know nothing of the simulation, are the simulation's.
 
 #[path = "../../examples/mesh/arguments.rs"]
-#[expect(dead_code, reason = "only the words are looked at")]
+#[allow(dead_code, reason = "only the words are looked at")]
 mod arguments;
 
 use tracelift_host::mesh::{Sabotage, Trouble};
