@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 
 #: A span without attributes: its context, timestamps, locks and lists.
-_SPAN = 1800
+_SPAN = 2800
 #: One attribute's place in its mapping.
-_ATTRIBUTE = 120
+_ATTRIBUTE = 100
 #: One event or link, with a mapping of its own.
-_ENTRY = 900
+_ENTRY = 800
 #: What a trace costs that holds no span yet.
 TRACE = 600
 
