@@ -10,6 +10,7 @@ mod lint;
 mod mesh;
 mod package;
 mod playground;
+mod python;
 mod schema;
 mod soak;
 mod test;

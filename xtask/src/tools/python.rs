@@ -1,13 +1,25 @@
 //! Python, for what PyPI has: a virtual environment of its own for each thing.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::run;
 use crate::tools::debian;
+
+/// The Python of a virtual environment.
+pub(crate) fn python_of(dir: &Path) -> PathBuf {
+    dir.join("bin").join("python")
+}
+
+/// `pip install`, without what to install.
+pub(crate) fn pip_install(python: &Path) -> Command {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]);
+    pip
+}
 
 /// A virtual environment, for its pip: the system's Python may have none, or refuse to install anything.
 pub(crate) fn make_venv(dir: &Path) -> Result<()> {
