@@ -25,8 +25,12 @@ pub(crate) fn ensure() -> Result<PathBuf> {
             .with_context(|| format!("{VARIABLE} is {}, which has no moto with its server", python.display()))?;
         return Ok(python);
     }
-    let cached = python::python_of(&cache::entry(ENTRY));
+    let cached = python_of(&cache::entry(ENTRY));
     if check(&cached).is_ok() { Ok(cached) } else { install() }
+}
+
+fn python_of(dir: &Path) -> PathBuf {
+    dir.join("bin").join("python")
 }
 
 fn check(python: &Path) -> Result<()> {
@@ -36,7 +40,7 @@ fn check(python: &Path) -> Result<()> {
 
 fn install() -> Result<PathBuf> {
     let cache = Cache::lock()?;
-    let python = python::python_of(&cache::entry(ENTRY));
+    let python = python_of(&cache::entry(ENTRY));
     if check(&python).is_ok() {
         return Ok(python); // Somebody else installed it while we waited for the lock.
     }
@@ -44,14 +48,16 @@ fn install() -> Result<PathBuf> {
     let dir = cache.fill(ENTRY, |dir| {
         fs::remove_dir(dir)?; // Python makes it.
         python::make_venv(dir)?;
-        run::run(python::pip_install(&python::python_of(dir)).args(REQUIREMENTS)).map_err(|_| {
+        let mut pip = Command::new(python_of(dir));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]);
+        run::run(pip.args(REQUIREMENTS)).map_err(|_| {
             anyhow!(
                 "pip could not install {}; it says why above. To try again:\n  cargo xtask tools",
                 REQUIREMENTS.join(" ")
             )
         })
     })?;
-    let python = python::python_of(&dir);
+    let python = python_of(&dir);
     check(&python).context("moto was installed and does not run")?;
     Ok(python)
 }

@@ -1,25 +1,13 @@
 //! Python, for what PyPI has: a virtual environment of its own for each thing.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::run;
 use crate::tools::debian;
-
-/// The Python of a virtual environment.
-pub(crate) fn python_of(dir: &Path) -> PathBuf {
-    dir.join("bin").join("python")
-}
-
-/// `pip install`, without what to install.
-pub(crate) fn pip_install(python: &Path) -> Command {
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"]);
-    pip
-}
 
 /// A virtual environment, for its pip: the system's Python may have none, or refuse to install anything.
 pub(crate) fn make_venv(dir: &Path) -> Result<()> {
@@ -43,4 +31,14 @@ pub(crate) fn make_venv(dir: &Path) -> Result<()> {
         fs::remove_dir_all(dir)?;
     }
     run::output(&mut venv()).map(drop)
+}
+
+/// `pip install` with the Python of an environment.
+pub(crate) fn pip_install(python: &Path, package: &str, arguments: impl FnOnce(&mut Command)) -> Result<()> {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]);
+    arguments(&mut pip);
+    run::run(&mut pip).with_context(|| {
+        format!("pip could not install {package}; it says why above. To try again:\n  cargo xtask tools")
+    })
 }

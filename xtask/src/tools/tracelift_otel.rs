@@ -28,9 +28,10 @@ impl TraceliftOtel {
     pub(crate) fn ensure() -> Result<Self> {
         let python = ensure_packages()?;
         let path = workspace::root().join("target").join("python");
-        let mut pip = python::pip_install(&python);
-        pip.args(["--no-deps", "--no-build-isolation", "--upgrade", "--target"]).arg(&path).arg(folder());
-        run::output(&mut pip).context("the package of this tree could not be installed")?;
+        python::pip_install(&python, "tracelift-otel", |pip| {
+            pip.args(["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--upgrade", "--target"]);
+            pip.arg(&path).arg(folder());
+        })?;
         Ok(Self { python, path })
     }
 
@@ -67,8 +68,12 @@ fn ensure_packages() -> Result<PathBuf> {
     let content = fs::read(&requirements).with_context(|| format!("could not read {}", requirements.display()))?;
     let digest = sha256(&content);
     let entry = format!("opentelemetry-{}", digest.get(..12).unwrap_or(&digest));
-    let cached = python::python_of(&cache::entry(&entry));
+    let cached = python_of(&cache::entry(&entry));
     if check(&cached).is_ok() { Ok(cached) } else { install(&entry, &requirements) }
+}
+
+fn python_of(dir: &Path) -> PathBuf {
+    dir.join("bin").join("python")
 }
 
 fn check(python: &Path) -> Result<()> {
@@ -79,7 +84,7 @@ fn check(python: &Path) -> Result<()> {
 
 fn install(entry: &str, requirements: &Path) -> Result<PathBuf> {
     let cache = Cache::lock()?;
-    let python = python::python_of(&cache::entry(entry));
+    let python = python_of(&cache::entry(entry));
     if check(&python).is_ok() {
         return Ok(python); // Another process installed it while this one waited for the lock.
     }
@@ -87,11 +92,11 @@ fn install(entry: &str, requirements: &Path) -> Result<PathBuf> {
     let dir = cache.fill(entry, |dir| {
         fs::remove_dir(dir)?; // Python makes it.
         python::make_venv(dir)?;
-        let mut pip = python::pip_install(&python::python_of(dir));
-        run::run(pip.arg("--requirement").arg(requirements))
-            .context("pip could not install them; it says why above. To try again:\n  cargo xtask tools")
+        python::pip_install(&python_of(dir), "OpenTelemetry for Python", |pip| {
+            pip.arg("--no-compile").arg("--requirement").arg(requirements);
+        })
     })?;
-    let python = python::python_of(&dir);
+    let python = python_of(&dir);
     check(&python).context("OpenTelemetry for Python was installed and does not run")?;
     Ok(python)
 }
