@@ -11,6 +11,7 @@ mod mesh;
 mod options;
 mod package;
 mod playground;
+mod python;
 mod schema;
 mod soak;
 mod test;

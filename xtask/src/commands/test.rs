@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
-use crate::commands::{build, lint, playground};
+use crate::commands::{build, lint, playground, python};
 use crate::tools::registry::Registry;
 use crate::tools::{chromium, collector, envoy, kustomize, moto, rollout};
 use crate::{run, workspace};
@@ -36,6 +36,8 @@ enum Stage {
     Plugin,
     /// Unit tests of xtask
     Xtask,
+    /// The Python package: formatting, types, its tests, its services under `opentelemetry-instrument`
+    Python,
     /// The module in our proxy-wasm host
     Host,
     /// Kept inputs of the fuzzers, then a minute of fuzzing
@@ -63,9 +65,14 @@ impl Stage {
 
     fn needs(self) -> &'static [Self] {
         match self {
-            Self::Lint | Self::Build | Self::Plugin | Self::Xtask | Self::Tools | Self::Package | Self::Playground => {
-                &[]
-            }
+            Self::Lint
+            | Self::Build
+            | Self::Plugin
+            | Self::Xtask
+            | Self::Python
+            | Self::Tools
+            | Self::Package
+            | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
             Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
@@ -86,6 +93,22 @@ impl Counts {
         let (_verdict, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
         let count = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
         Some(Self { passed: count("passed")?, failed: count("failed")? })
+    }
+
+    /// Reads `1 failed, 79 passed, 2 warnings in 3.70s`, the line that pytest ends with.
+    fn parse_pytest(line: &str) -> Option<Self> {
+        let (counts, _seconds) = line.trim_matches(['=', ' ']).split_once(" in ")?;
+        let mut sums = Self::default();
+        for part in counts.split(", ") {
+            let (count, what) = part.split_once(' ')?;
+            let count: u64 = count.parse().ok()?;
+            match what {
+                "passed" => sums.passed += count,
+                "failed" | "error" | "errors" => sums.failed += count,
+                _ => {}
+            }
+        }
+        Some(sums)
     }
 
     fn add(&mut self, other: Self) {
@@ -192,6 +215,11 @@ impl Run {
                 self.cargo_test(&[&packages[..], &["--all-features"]].concat(), counts)
             }
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),
+            Stage::Python => python::execute(|line| {
+                if let Some(said) = Counts::parse_pytest(line) {
+                    counts.add(said);
+                }
+            }),
             Stage::Host => self.cargo_test(&["--package", "tracelift-host"], counts),
             Stage::Fuzz => {
                 self.cargo_test(&["--package", "tracelift-fuzz", "--features", "streams"], counts)?;
@@ -296,6 +324,23 @@ mod tests {
         ];
         for (line, expected) in cases {
             assert_eq!(Counts::parse(line), expected.map(|(passed, failed)| Counts { passed, failed }), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_of_pytest_is_read_and_nothing_else_is() {
+        let cases = [
+            ("153 passed in 61.20s (0:01:01)", Some((153, 0))),
+            ("== 1 failed, 79 passed, 2 warnings in 3.70s ==", Some((79, 1))),
+            ("20 errors in 53.06s", Some((0, 20))),
+            ("1 skipped in 0.10s", Some((0, 0))),
+            ("tests/test_wire.py ...... [100%]", None),
+            ("waiting in vain", None),
+            ("153 passed", None),
+        ];
+        for (line, expected) in cases {
+            let expected = expected.map(|(passed, failed)| Counts { passed, failed });
+            assert_eq!(Counts::parse_pytest(line), expected, "{line}");
         }
     }
 

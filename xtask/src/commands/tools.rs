@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::tools::tracelift_otel::TraceliftOtel;
 use crate::tools::wasm_toolchain::WasmToolchain;
 use crate::tools::{collector, envoy, moto};
 use crate::{cache, run, workspace};
@@ -11,8 +12,10 @@ pub(crate) fn execute() -> Result<()> {
     let toolchain = WasmToolchain::ensure()?;
     let envoy = envoy::ensure()?;
     let (moto, collector) = (moto::ensure()?, collector::ensure()?);
+    let package = TraceliftOtel::ensure()?;
     println!("module built by  {}", toolchain.describe());
     println!("cache folder     {}", cache::dir().display());
+    println!("tracelift-otel   PYTHONPATH={} {}", package.path.display(), package.python.display());
     println!("export TRACELIFT_WASM={}", run::quote(workspace::module().as_os_str()));
     println!("export {}={}", envoy::VARIABLE, run::quote(envoy.as_os_str()));
     println!("export {}={}", moto::VARIABLE, run::quote(moto.as_os_str()));

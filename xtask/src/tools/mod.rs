@@ -17,6 +17,7 @@ pub(crate) mod rollout;
 pub(crate) mod rustup;
 pub(crate) mod skopeo;
 pub(crate) mod system_rust;
+pub(crate) mod tracelift_otel;
 pub(crate) mod valgrind;
 pub(crate) mod wasm_toolchain;
 pub(crate) mod wheel;
