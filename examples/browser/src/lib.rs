@@ -2,7 +2,8 @@
 //!
 //! A page says that it is ready with `data-ready="true"`, and keeps what went wrong in it in `window.faults`.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,11 +15,14 @@ use serde_json::{Value, json};
 
 /// Longest wait for anything that the page does.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a driver that was asked to end.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// A browser with one tab, and the driver that it hangs on.
 pub struct Browser {
     client: Client,
     driver: Child,
+    port: u16,
 }
 
 impl Browser {
@@ -57,7 +61,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("Chromium starts");
-        let browser = Self { client, driver };
+        let browser = Self { client, driver, port };
         browser.client.goto(address).await.expect("the page opens");
         browser
             .client
@@ -70,12 +74,10 @@ impl Browser {
     }
 
     /// Ends the browser, which must have had nothing to complain of.
-    pub async fn close(mut self) {
+    pub async fn close(self) {
         let errors = self.run("return window.faults || []").await;
         assert_eq!(errors, json!([]), "faults of the page");
         self.client.clone().close().await.expect("the browser closes");
-        self.driver.kill().expect("the driver is ours");
-        self.driver.wait().expect("the driver ends");
     }
 
     /// The first element that fits.
@@ -153,8 +155,13 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// For a test that failed in between; Chromium ends with its driver.
+    /// Also for a test that failed in between. A driver that is killed leaves its Chromium behind; asked to end, it takes it along.
     fn drop(&mut self) {
+        if let Ok(mut connection) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+            let _ = connection.set_read_timeout(Some(GOODBYE));
+            let _ = connection.write_all(b"GET /shutdown HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+            let _ = connection.read_to_end(&mut Vec::new());
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
