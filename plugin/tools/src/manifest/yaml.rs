@@ -165,6 +165,12 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_another_radix_has_no_sign_behind_its_prefix() {
+        let documents = read("[0x1f, 0o17, 0x+1, 0x-1, 0x]").unwrap();
+        assert_eq!(documents[0].to_json(), r#"[31,15,"0x+1","0x-1","0x"]"#);
+    }
+
+    #[test]
     fn an_alias_stands_for_its_anchor() {
         let documents = read("a: &x {b: 1}\nc: *x\n").unwrap();
         assert_eq!(documents[0].to_json(), r#"{"a":{"b":1},"c":{"b":1}}"#);
