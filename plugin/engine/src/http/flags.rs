@@ -12,7 +12,7 @@ macro_rules! flags {
         const NAMES: [&str; [$($short),*].len()] = [$($short),*];
 
         #[derive(Clone, Copy)]
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "they are spelt as the constants are")]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "named as access logs print them")]
         enum Bit { $($name,)* }
 
         impl ResponseFlags {
