@@ -45,12 +45,17 @@ pub(super) struct Facts {
 
 impl Facts {
     /// Reads what is shown after the end of the request.
-    pub(super) fn read(policy: &Policy, request: &Request, forwarded: &Request, proxy: &Proxy, recording: &Recording) -> Self {
+    pub(super) fn read(
+        policy: &Policy,
+        request: &Request,
+        forwarded: &Request,
+        proxy: &Proxy,
+        recording: &Recording,
+    ) -> Self {
         let host = proxy.host();
         let counts = host.counts();
-        let counted = |prefix: &str| {
-            counts.iter().find_map(|(name, _)| name.strip_prefix("tracelift.")?.strip_prefix(prefix))
-        };
+        let counted =
+            |prefix: &str| counts.iter().find_map(|(name, _)| name.strip_prefix("tracelift.")?.strip_prefix(prefix));
         let came = extract(&policy.propagators, &mut &*request);
         let sent = extract(&policy.propagators, &mut &*forwarded);
         let trace_id = sent.parent.map(|parent| parent.trace_id);
@@ -61,7 +66,8 @@ impl Facts {
         let note = recording.noted("tracelift.decision");
         let name = note.as_deref().and_then(|note| note.strip_prefix("upgraded."));
         let trigger = Trigger::NAMES.into_iter().find(|known| Some(*known) == name);
-        let of_upgrade = |name: &str| name.strip_prefix("tracelift.upgrades.").is_some_and(|name| Trigger::NAMES.contains(&name));
+        let of_upgrade =
+            |name: &str| name.strip_prefix("tracelift.upgrades.").is_some_and(|name| Trigger::NAMES.contains(&name));
         let upgraded = counts.iter().any(|(name, _)| of_upgrade(name));
         let writes = recording.writes();
         let budget = budget(proxy);

@@ -28,7 +28,8 @@ impl Request {
 
     /// All headers, as Envoy shows them.
     pub fn list(&self) -> HeaderList {
-        let pseudo = [(":method", &*self.method), (":path", &self.path), (":authority", &self.host), (":scheme", "http")];
+        let pseudo =
+            [(":method", &*self.method), (":path", &self.path), (":authority", &self.host), (":scheme", "http")];
         pseudo.into_iter().chain(self.headers.iter().map(|(name, value)| (&**name, &**value))).collect()
     }
 

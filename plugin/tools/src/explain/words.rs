@@ -72,9 +72,7 @@ pub fn decided(policy: &Policy, facts: &Facts) -> String {
             "the caller's flag decides; its `th` contradicts R, so it is erased".to_owned()
         }
         "parent" => "the caller's flag decides (`mode` is parent_based)".to_owned(),
-        "upgraded" => {
-            "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned()
-        }
+        "upgraded" => "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned(),
         "xray" => "a sampling rule of AWS X-Ray decides".to_owned(),
         "rule" => {
             let sampler = rule.and_then(|rule| rule.sampler).unwrap_or(policy.sampling.fallback);
@@ -171,7 +169,9 @@ pub fn signals(policy: &Policy, facts: &Facts, response: &[Header]) -> Vec<Strin
     let (asked, signal): (Vec<_>, Vec<_>) = response.iter().partition(|header| header.name == XRAY);
     let headers = signal.into_iter().map(shown).collect::<Vec<_>>().join("; ");
     let said = match facts.verdict {
-        _ if policy.edge && !headers.is_empty() => Some(format!("`edge` is true: no signal leaves the mesh: {headers}")),
+        _ if policy.edge && !headers.is_empty() => {
+            Some(format!("`edge` is true: no signal leaves the mesh: {headers}"))
+        }
         Some(_) if policy.edge => Some("`edge` is true: no signal leaves the mesh".to_owned()),
         Some(_) if !policy.upgrade.signal.emit => {
             Some("`upgrade.signal.emit` is false: the caller hears nothing".to_owned())
