@@ -7,5 +7,6 @@
 pub mod explain;
 pub mod forecast;
 pub mod manifest;
+pub mod recorder;
 #[cfg(feature = "schema")]
 pub mod reference;

@@ -44,7 +44,7 @@ impl Root {
                     host.log(Level::Warn, &format!("tracelift: {warning}"));
                 }
                 let ratio = loaded.policy.sampling.fallback.share();
-                self.take_up(host, loaded.policy, setup);
+                self.take_up(host, loaded.policy, &setup.node, setup.plugin);
                 metrics.count(Metric::ConfigAccepted);
                 metrics.record(host, Metric::ConfigRatio, (ratio * 1e6).round() as u64);
                 true
@@ -56,9 +56,10 @@ impl Root {
         }
     }
 
-    fn take_up(&mut self, host: &impl Host, mut policy: Policy, setup: Setup) {
-        self.plugin = setup.plugin;
-        let resource = policy.resource.merge(&setup.node);
+    /// Uses a policy from now on, under the name of a plugin.
+    pub(super) fn take_up(&mut self, host: &impl Host, mut policy: Policy, node: &NodeMetadata, plugin: String) {
+        self.plugin = plugin;
+        let resource = policy.resource.merge(node);
         policy.attributes.service_name = resource.xray_service_name().to_owned();
         let mut tick = policy.export.scheduled_delay_ms.clamp(*TICK_MS.start(), *TICK_MS.end());
         if policy.upgrade.recall.enabled {

@@ -9,8 +9,10 @@ use super::recall::Recall;
 use super::root::{self, Root};
 use crate::central;
 use crate::door::{Exchange, Host, Side};
+use crate::policy::Policy;
 use crate::request::{self, Answered, Ended, Held, Parts, RequestContext};
 use crate::shared::{Arrival, CallAnswer, Entropy, Extent};
+use crate::span::NodeMetadata;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Calls;
 
@@ -55,6 +57,14 @@ impl Worker {
         });
         metrics.flush(host);
         accepted
+    }
+
+    /// Uses a policy that was read and checked before, as a host does that has no bytes of a configuration.
+    pub fn take_up(&mut self, host: &impl Host, root: u32, policy: Policy, node: &NodeMetadata, plugin: &str) {
+        self.context_created(root, 0);
+        if let Some(root) = self.roots.iter_mut().find(|candidate| candidate.id() == root) {
+            root.take_up(host, policy, node, plugin.to_owned());
+        }
     }
 
     /// Sends what is due and shows the counts.

@@ -15,9 +15,12 @@ pub struct SharedBudget {
 }
 
 impl SharedBudget {
+    /// What the keys of budgets begin with; the number is the version of the layout: another layout is another key.
+    pub const PREFIX: &str = "tracelift.budget.1.";
+
     /// The filters of that name in this process share the budget.
     pub fn new(plugin: &str) -> Self {
-        let mut key = String::from("tracelift.budget.1.");
+        let mut key = String::from(Self::PREFIX);
         key.push_str(plugin);
         Self { key, arrival: 0 }
     }

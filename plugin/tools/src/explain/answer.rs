@@ -4,7 +4,7 @@ use tracelift::http::{GrpcStatus, ResponseFlags};
 use tracelift::upgrade::Verdict;
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// `:status`; `None` when there was no answer.
     pub status: Option<u16>,
@@ -18,14 +18,14 @@ pub struct Answer {
     pub duration_ms: u64,
     /// What the upstream's `traceresponse` says of the trace.
     pub told: Option<Verdict>,
-    /// What another listener of this process knows of the trace when the answer comes.
-    pub noted: Option<Verdict>,
-    /// The budget of this hop has room.
+    /// Further headers of the answer. Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The budget of this hop is as it is at first; otherwise it is spent.
     pub admit: bool,
 }
 
 impl Default for Answer {
-    /// A good one: 200, whole, at once, with room in the budget.
+    /// A good one: 200, whole, at once, with nothing charged to the budget yet.
     fn default() -> Self {
         Self {
             status: Some(200),
@@ -34,7 +34,7 @@ impl Default for Answer {
             complete: true,
             duration_ms: 0,
             told: None,
-            noted: None,
+            headers: Vec::new(),
             admit: true,
         }
     }

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Explanation, Hop, Ids, Request};
+use super::{Answer, Explanation, Hop, Ids, Pod, Request, Surroundings};
 use tracelift::policy::Policy;
-use tracelift::span::KindSetting;
-use tracelift::upgrade::Verdict;
+use tracelift::span::{KindSetting, ListenerDirection};
 
 /// One listener on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,7 +62,7 @@ pub struct MeshHop {
 
 /// Sends the request through all hops and its answer back. Every hop has this policy with the `span_kind` of its side, as the
 /// shipped configurations have; `edge` is the gateway's alone.
-pub fn mesh(policy: &Policy, request: &Request, answer: &MeshAnswer, mut ids: Ids) -> Vec<MeshHop> {
+pub fn mesh(policy: &Policy, request: &Request, answer: &MeshAnswer, ids: Ids) -> Vec<MeshHop> {
     let policies = PLACES.map(|place| Policy {
         span_kind: match place.side {
             "edge" => KindSetting::Both,
@@ -73,41 +72,44 @@ pub fn mesh(policy: &Policy, request: &Request, answer: &MeshAnswer, mut ids: Id
         edge: policy.edge && place.side == "edge",
         ..policy.clone()
     });
+    let first = Pod::new(ids);
+    let mut pods: Vec<(&str, Pod)> = Vec::new();
     let mut request = request.clone();
     let mut hops = Vec::with_capacity(PLACES.len());
-    for policy in &policies {
-        let hop = Hop::request(policy, request, None, &mut ids);
+    for (place, policy) in PLACES.into_iter().zip(&policies) {
+        let known = pods.iter().find(|(name, _)| *name == place.pod).map(|(_, pod)| pod.clone());
+        let pod = known.unwrap_or_else(|| first.another());
+        let hop = Hop::request(policy, request, &pod);
+        pods.push((place.pod, pod));
         request = hop.forwarded();
         hops.push(hop);
     }
-    let mut told = None;
-    let mut noted: Vec<(&str, Verdict)> = Vec::new();
+    let mut headers = Vec::new();
     let mut status = answer.status;
     let mut explained = Vec::with_capacity(PLACES.len());
     for (place, hop) in PLACES.into_iter().zip(hops).rev() {
-        // Behind an inbound hop is an application, which passes no signal on; it may have noted things with its Envoy.
-        let (heard, joined) = if place.side == "inbound" {
+        // Behind an inbound hop is an application, which passes no signal on.
+        if place.side == "inbound" {
+            headers.clear();
             if answer.swallowed_by.as_deref() == Some(place.pod) {
                 status = 200;
             }
-            (None, noted.iter().find(|(pod, _)| *pod == place.pod).map(|(_, verdict)| *verdict))
-        } else {
-            (told, None)
-        };
+        }
         let answer = Answer {
             status: Some(status),
             duration_ms: answer.duration_ms,
-            told: heard,
-            noted: joined,
+            headers,
             admit: answer.admit,
             ..Answer::default()
         };
-        let (explanation, verdict) = hop.answer(&answer);
-        if let Some(verdict) = verdict {
-            noted.push((place.pod, verdict));
-        }
-        told = verdict.filter(|_| explanation.response.iter().any(|header| header.value.is_some()));
-        explained.push(MeshHop { place, status, explanation });
+        let direction = match place.side {
+            "inbound" => ListenerDirection::Inbound,
+            "outbound" => ListenerDirection::Outbound,
+            _ => ListenerDirection::Unspecified,
+        };
+        let ended = hop.answer_among(&answer, Surroundings { direction, ..Surroundings::default() });
+        headers = ended.headers;
+        explained.push(MeshHop { place, status, explanation: ended.explanation });
     }
     explained.reverse();
     explained

@@ -1,15 +1,21 @@
-//! What the filter does with one request, step by step and in words. Everything is decided by the code that decides in the
-//! filter; this only asks it and says what it answered. For the command-line tool and the playground.
+//! What the filter does with one request, step by step and in words. The filter's own worker does it, behind the recorder's door;
+//! this only reads the record and says what is in it. For the command-line tool and the playground.
+//!
+//! Recall is left out: it is about what other instances ask for later.
 
 mod answer;
+mod facts;
 mod hop;
 mod mesh;
+mod pod;
 mod request;
-mod span;
+mod shown;
 mod words;
 
+pub use crate::recorder::{Ids, Surroundings};
 pub use answer::{Answer, flags};
-pub use hop::{Explanation, Header, Hop, Step};
+pub use hop::{Explained, Explanation, Hop, Step};
 pub use mesh::{MeshAnswer, MeshHop, Place, mesh};
-pub use request::{Ids, Request};
-pub use span::{SpanShown, Surroundings};
+pub use pod::Pod;
+pub use request::Request;
+pub use shown::{Header, SpanShown};

@@ -1,10 +1,10 @@
-//! The request to explain, and where its ids come from.
+//! The request to explain.
 
 use serde::{Deserialize, Serialize};
 
+use crate::recorder::HeaderList;
 use tracelift::sampling::RequestFacts;
-
-use tracelift::trace_context::{Headers, TraceId};
+use tracelift::trace_context::Headers;
 
 /// A request as it arrives at a hop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,19 +26,29 @@ impl Request {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// All headers, as Envoy shows them.
+    pub fn list(&self) -> HeaderList {
+        let pseudo =
+            [(":method", &*self.method), (":path", &self.path), (":authority", &self.host), (":scheme", "http")];
+        pseudo.into_iter().chain(self.headers.iter().map(|(name, value)| (&**name, &**value))).collect()
+    }
+
+    /// The same request with what a filter made of its headers.
+    pub fn with_headers(&self, list: &HeaderList) -> Self {
+        Self { headers: ordinary(list), ..self.clone() }
+    }
+
     /// Calls `with` with what rules look at.
     pub fn with_facts<T>(&self, with: impl FnOnce(&RequestFacts<'_>) -> T) -> T {
-        let pseudo = [(":method", &self.method), (":path", &self.path), (":authority", &self.host)];
-        let pseudo = pseudo.into_iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let others = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let headers: Vec<_> = pseudo.chain(others).collect();
-        with(&RequestFacts {
-            path: self.path.as_bytes(),
-            method: self.method.as_bytes(),
-            host: self.host.as_bytes(),
-            headers: &headers,
-        })
+        let list = self.list();
+        with(&RequestFacts::of(&list.iter().collect::<Vec<_>>()))
     }
+}
+
+/// All headers that are not pseudo-headers.
+pub fn ordinary(list: &HeaderList) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    list.iter().filter(|(name, _)| !name.starts_with(b":")).map(|(name, value)| (text(name), text(value))).collect()
 }
 
 impl Headers for &Request {
@@ -46,42 +56,5 @@ impl Headers for &Request {
         let lines: Vec<_> =
             self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect();
         (!lines.is_empty()).then(|| lines.join(",").into_bytes())
-    }
-}
-
-/// Ids that are the same for the same seed, so that an explanation can be repeated: SplitMix64.
-#[derive(Clone, Debug)]
-pub struct Ids {
-    seed: u64,
-    /// Halves of a trace-id that come first, the last one first.
-    trace: Vec<u64>,
-}
-
-impl Ids {
-    /// Ids of this seed.
-    pub fn new(seed: u64) -> Self {
-        Self { seed, trace: Vec::new() }
-    }
-
-    /// Ids of this seed behind this trace-id, for a trace that begins.
-    pub fn of_trace(trace_id: TraceId, seed: u64) -> Self {
-        let id = trace_id.get();
-        Self { seed, trace: vec![id as u64, (id >> 64) as u64] } // Both halves, each truncated on purpose.
-    }
-}
-
-impl tracelift::trace_context::Ids for Ids {
-    fn next(&mut self) -> u64 {
-        if let Some(half) = self.trace.pop() {
-            return half;
-        }
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn are_random(&self) -> bool {
-        true // As the filter's are, whose place they take.
     }
 }

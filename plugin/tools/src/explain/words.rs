@@ -1,13 +1,13 @@
 //! What happened at a hop, in words.
 
-use super::Answer;
-use super::hop::{Header, text};
+use super::facts::Facts;
+use super::hop::text;
+use super::{Answer, Header, SpanShown};
 use tracelift::json::Named;
 use tracelift::policy::Policy;
-use tracelift::sampling::{Decision, Randomness, Reason, Sampler, Threshold};
-use tracelift::stream::{Stream, Upgrade};
-use tracelift::trace_context::{CallerDecision, Extracted};
-use tracelift::upgrade::{Trigger, Verdict};
+use tracelift::sampling::{Randomness, Sampler, Threshold};
+use tracelift::trace_context::{CallerDecision, Extracted, XRAY};
+use tracelift::upgrade::{Trigger, Verdict, signal};
 
 pub fn hex(threshold: Threshold) -> String {
     format!("{:014x}", threshold.bits())
@@ -57,45 +57,48 @@ pub fn matched(policy: &Policy, rule: Option<u16>) -> String {
     }
 }
 
-pub fn decided(policy: &Policy, stream: &Stream, randomness: Randomness) -> String {
-    let decision = stream.decision();
-    let name = if decision.sampled { "sampled" } else { "dropped" };
-    let why = match decision.reason {
-        Reason::Parent if decision.inconsistent => {
+/// Where R comes from, and what it means.
+pub fn randomness((randomness, explicit): (Randomness, bool)) -> String {
+    let source = if explicit { "`rv` in tracestate" } else { "the last 14 digits of the trace-id" };
+    let digits = format!("{:014x}", randomness.bits());
+    format!("R = {digits}, from {source}: the trace is kept by every ratio of {} or more", share(randomness.bits()))
+}
+
+pub fn decided(policy: &Policy, facts: &Facts) -> String {
+    let name = if facts.sampled { "sampled" } else { "dropped" };
+    let rule = policy.sampling.rule(facts.rule);
+    let why = match facts.reason {
+        "parent" if facts.inconsistent => {
             "the caller's flag decides; its `th` contradicts R, so it is erased".to_owned()
         }
-        Reason::Parent => "the caller's flag decides (`mode` is parent_based)".to_owned(),
-        Reason::Upgraded => {
-            "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned()
-        }
-        Reason::Rule { index } => {
-            let rule = policy.sampling.rules.get(usize::from(index));
+        "parent" => "the caller's flag decides (`mode` is parent_based)".to_owned(),
+        "upgraded" => "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned(),
+        "xray" => "a sampling rule of AWS X-Ray decides".to_owned(),
+        "rule" => {
             let sampler = rule.and_then(|rule| rule.sampler).unwrap_or(policy.sampling.fallback);
             let name = rule.map_or("", |rule| &rule.name);
-            format!("the ratio of rule \"{name}\" decides{}", comparison(sampler, decision, randomness))
+            format!("the ratio of rule \"{name}\" decides{}", comparison(sampler, facts))
         }
-        Reason::Ratio => {
-            format!("`sampling.ratio` decides{}", comparison(policy.sampling.fallback, decision, randomness))
-        }
-        Reason::XRay => "a sampling rule of AWS X-Ray decides".to_owned(),
+        _ => format!("`sampling.ratio` decides{}", comparison(policy.sampling.fallback, facts)),
     };
-    let asks = policy.xray.is_some() && matches!(decision.reason, Reason::Rule { .. } | Reason::Ratio);
+    let asks = policy.xray.is_some() && ["rule", "ratio"].contains(&facts.reason);
     let caveat = if asks { " (a rule of X-Ray comes first in a running Envoy; none is known here)" } else { "" };
     format!("{name}: {why}{caveat}")
 }
 
-fn comparison(sampler: Sampler, decision: &Decision, randomness: Randomness) -> String {
+fn comparison(sampler: Sampler, facts: &Facts) -> String {
     let share = format!(": it keeps {:.4} % of all traces", sampler.share() * 100.0);
-    match decision.threshold {
+    match facts.threshold {
         Some(threshold) => {
-            format!("{share}, T = {}, and R = {:014x} is not below it", hex(threshold), randomness.bits())
+            let digits = facts.randomness.0.bits();
+            format!("{share}, T = {}, and R = {digits:014x} is not below it", hex(threshold))
         }
-        None if decision.sampled => format!("{share}, and this one is among them"),
+        None if facts.sampled => format!("{share}, and this one is among them"),
         None => format!("{share}, and this one is not among them"),
     }
 }
 
-pub fn answered(answer: &Answer, known: Option<Verdict>) -> String {
+pub fn answered(answer: &Answer, facts: &Facts) -> String {
     let status = answer.status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
     let mut said = format!("{status} after {} ms", answer.duration_ms);
     if let Some(grpc) = answer.grpc_status {
@@ -107,7 +110,17 @@ pub fn answered(answer: &Answer, known: Option<Verdict>) -> String {
     if !answer.complete {
         said.push_str(", not whole");
     }
-    let who = if answer.told.is_some() { "the upstream" } else { "another listener of this Envoy" };
+    let header = answer.headers.iter().find(|(name, _)| name == signal::TRACERESPONSE);
+    let of_header = || {
+        let trace_id = facts.sent.parent.as_ref()?.trace_id;
+        header.and_then(|(_, value)| signal::read(value.as_bytes(), trace_id))
+    };
+    // The hop charges nothing where somebody else had decided; who, only the answer can tell.
+    let elsewhere = || facts.verdict.filter(|_| facts.budget.is_none());
+    let (who, known) = match answer.told.or_else(of_header) {
+        Some(told) => ("the upstream", Some(told)),
+        None => ("another listener of this Envoy", elsewhere()),
+    };
     match known {
         Some(Verdict::Upgraded) => said.push_str(&format!("; {who} says that it keeps this trace")),
         Some(Verdict::Shed) => said.push_str(&format!("; {who} says that it shed this trace")),
@@ -116,39 +129,72 @@ pub fn answered(answer: &Answer, known: Option<Verdict>) -> String {
     said
 }
 
-pub fn upgraded(
-    policy: &Policy,
-    upgrade: Option<Upgrade>,
-    trigger: Option<Trigger>,
-    known: Option<Verdict>,
-    stream: &Stream,
-) -> String {
-    let name = trigger.map_or("", Trigger::name);
-    match (upgrade, known) {
-        (Some(Upgrade::Upgraded(_)), Some(_)) => {
-            format!("upgraded ({name}): the verdict came with the answer, nothing is charged here")
+pub fn upgraded(policy: &Policy, facts: &Facts) -> String {
+    let name = facts.trigger.unwrap_or_default();
+    match (facts.verdict, facts.budget) {
+        (Some(Verdict::Upgraded), budget) if facts.upgraded => match budget {
+            None => format!("upgraded ({name}): the verdict came with the answer, nothing is charged here"),
+            Some(_) => format!("upgraded ({name}): the budget had room"),
+        },
+        (Some(Verdict::Upgraded), _) if name == Trigger::Signal.name() => {
+            format!("triggered ({name}): the head had sampled it; the upstream says why it counts")
         }
-        (Some(Upgrade::Upgraded(_)), None) => format!("upgraded ({name}): the budget had room"),
-        (Some(Upgrade::Shed), Some(_)) => {
-            "shed: whoever saw the failure first had shed it, so it stays dropped".to_owned()
-        }
-        (Some(Upgrade::Shed), None) => {
-            "shed: the budget (`upgrade.traces_per_second`) was spent, so it stays dropped".to_owned()
-        }
-        (Some(Upgrade::AlreadySampled), _) if stream.verdict() == Some(Verdict::Upgraded) => {
+        (Some(Verdict::Upgraded), _) => {
             format!("triggered ({name}): the head had sampled it; the span counts for itself (th:0)")
         }
-        (Some(Upgrade::AlreadySampled), _) => {
+        (Some(Verdict::Shed), Some(_)) if facts.sampled => {
             "triggered, and the budget was spent: it stays what the head had sampled".to_owned()
         }
-        (None, _) if stream.keep().is_none() && !may_upgrade(policy, stream) => {
+        (Some(Verdict::Shed), None) if facts.sampled => {
+            "triggered, and whoever saw the failure first had shed it: it stays what the head had sampled".to_owned()
+        }
+        (Some(Verdict::Shed), Some(_)) => {
+            "shed: the budget (`upgrade.traces_per_second`) was spent, so it stays dropped".to_owned()
+        }
+        (Some(Verdict::Shed), None) => {
+            "shed: whoever saw the failure first had shed it, so it stays dropped".to_owned()
+        }
+        (None, _) if facts.signal_refused => {
+            "no: the upstream's word is beyond ten times the budget, so it is not believed".to_owned()
+        }
+        (None, _) if !facts.sampled && policy.sampling.rule(facts.rule).is_some_and(|rule| !rule.upgrade) => {
             "no: its rule switches upgrades off".to_owned()
         }
         (None, _) => "no: nothing in the answer triggers".to_owned(),
     }
 }
 
-/// Whether the rule of this stream lets a failure upgrade it.
-fn may_upgrade(policy: &Policy, stream: &Stream) -> bool {
-    policy.sampling.rule(stream.rule()).is_none_or(|rule| rule.upgrade)
+/// What the caller hears, or why nothing.
+pub fn signals(policy: &Policy, facts: &Facts, response: &[Header]) -> Vec<String> {
+    let (asked, signal): (Vec<_>, Vec<_>) = response.iter().partition(|header| header.name == XRAY);
+    let headers = signal.into_iter().map(shown).collect::<Vec<_>>().join("; ");
+    let said = match facts.verdict {
+        _ if policy.edge && !headers.is_empty() => {
+            Some(format!("`edge` is true: no signal leaves the mesh: {headers}"))
+        }
+        Some(_) if policy.edge => Some("`edge` is true: no signal leaves the mesh".to_owned()),
+        Some(_) if !policy.upgrade.signal.emit => {
+            Some("`upgrade.signal.emit` is false: the caller hears nothing".to_owned())
+        }
+        Some(_) if headers.is_empty() => {
+            Some("the trigger came after the answer's head: the caller is not told".to_owned())
+        }
+        Some(Verdict::Upgraded) => Some(format!("the caller is told to keep its span, too: {headers}")),
+        Some(Verdict::Shed) => Some(format!("the caller is told to shed this trace, too: {headers}")),
+        None if headers.is_empty() => None,
+        None => Some(format!("the caller sampled it and hears that this hop keeps its part: {headers}")),
+    };
+    let asked = asked.into_iter().map(|header| format!("the caller asked by `Sampled=?` and hears {}", shown(header)));
+    said.into_iter().chain(asked).collect()
+}
+
+pub fn spans(spans: &[SpanShown]) -> String {
+    if spans.is_empty() {
+        return "nothing is exported, and nothing was read for it".to_owned();
+    }
+    let said = spans.iter().map(|span| {
+        let state = span.tracestate.as_deref().unwrap_or("none");
+        format!("{} \"{}\", id {}, tracestate {state}, {} bytes", span.kind, span.name, span.span_id, span.bytes)
+    });
+    format!("exported: {}", said.collect::<Vec<_>>().join("; "))
 }

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod container;
+mod judge;
 mod lines;
 mod otlp;
 mod otlp_json;

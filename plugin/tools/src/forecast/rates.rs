@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::price::PriceTable;
 use super::row::{Forecast, Kept, Row};
-use crate::explain::{Answer, Hop, Ids, Request, Surroundings};
+use crate::explain::{Answer, Hop, Ids, Pod, Request, Surroundings};
 use tracelift::policy::Policy;
 use tracelift::sampling;
 
@@ -74,15 +74,18 @@ pub(super) fn ordinary_span_bytes(policy: &Policy) -> f64 {
     // Sampled by its caller, whatever the ratio is.
     let sampling = sampling::Policy { mode: sampling::Mode::ParentBased, ..policy.sampling.clone() };
     let policy = Policy { sampling, edge: false, ..policy.clone() };
+    let some = |text: &str| Some(text.to_owned());
     let surroundings = Surroundings {
-        source: Some("10.42.17.23:41234"),
-        destination: Some("10.42.17.99:8080"),
-        upstream: Some("10.42.17.99:8080"),
-        route: Some("default"),
-        cluster: Some("inbound|8080||catalogue.shop.svc.cluster.local"),
+        protocol: some("HTTP/1.1"),
+        source: some("10.42.17.23:41234"),
+        destination: some("10.42.17.99:8080"),
+        upstream: some("10.42.17.99:8080"),
+        route: some("default"),
+        cluster: some("inbound|8080||catalogue.shop.svc.cluster.local"),
+        ..Surroundings::default()
     };
-    let hop = Hop::request(&policy, request, None, &mut Ids::new(1));
-    let (explanation, _) = hop.answer_among(&Answer::default(), &surroundings);
+    let hop = Hop::request(&policy, request, &Pod::new(Ids::new(1)));
+    let explanation = hop.answer_among(&Answer::default(), surroundings).explanation;
     let spans = explanation.spans.len().max(1);
     explanation.spans.iter().map(|span| span.bytes).sum::<usize>() as f64 / spans as f64
 }

@@ -8,20 +8,19 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use super::judge::{Judge, Judged};
 use super::price::PriceTable;
 use super::rates::ordinary_span_bytes;
 use super::record::{Record, Role};
 use super::row::{Forecast, Kept, Row};
-use crate::explain::Ids;
 use tracelift::policy::Policy;
-use tracelift::policy::Rules;
 use tracelift::span::KindSetting;
-use tracelift::stream::{Head, Stream};
-use tracelift::trace_context::{Extracted, SpanId, TraceId};
+use tracelift::trace_context::{SpanId, TraceId};
 
 /// Records that were taken, waiting to be decided. Holds about 80 bytes a record and 100 a trace.
 pub struct Replay<'p> {
     policy: &'p Policy,
+    judge: Judge,
     traces: HashMap<TraceId, Vec<Seen>>,
     services: Vec<String>,
     span_bytes: f64,
@@ -73,6 +72,7 @@ impl<'p> Replay<'p> {
     pub fn new(policy: &'p Policy) -> Self {
         Self {
             policy,
+            judge: Judge::new(policy),
             traces: HashMap::new(),
             services: Vec::new(),
             span_bytes: ordinary_span_bytes(policy),
@@ -93,7 +93,7 @@ impl<'p> Replay<'p> {
             self.first = self.first.min(record.started);
             self.last = self.last.max(ended);
         }
-        let (sampled, failed) = self.judge(record, trace_id);
+        let Judged { sampled, failed } = self.judge.judge(record, trace_id);
         let service = self.services.iter().position(|known| *known == record.service).unwrap_or_else(|| {
             self.services.push(record.service.clone());
             self.services.len() - 1
@@ -112,24 +112,6 @@ impl<'p> Replay<'p> {
             sampled,
             failed: failed && record.role == Role::Hop,
         });
-    }
-
-    /// What the filter's own code says of this request as a root, and of its end.
-    fn judge(&self, record: &Record, trace_id: TraceId) -> (bool, bool) {
-        let policy = self.policy;
-        let rules =
-            Rules { sampling: &policy.sampling, upgrade: &policy.upgrade, kind: policy.span_kind, edge: policy.edge };
-        let rule = record.request.with_facts(|facts| policy.sampling.first_match(facts));
-        let mut ids = Ids::of_trace(trace_id, 1);
-        let (mut stream, _) = Stream::begin(rules, rule, &Extracted::default(), Some(0), |_| None, |_| None, &mut ids);
-        let complete = record.is_whole;
-        if complete {
-            let head = Head { status: record.status, grpc_status: record.grpc_status, end_of_stream: true };
-            stream.response(rules, head, || record.flags, None, |_| true);
-        }
-        let ending = stream.ending(record.flags, complete, Some(record.took));
-        stream.end(rules, &ending, |_| true);
-        (stream.decision().sampled, stream.verdict().is_some())
     }
 
     /// Evenly spread over all randomness (by the golden ratio), so that a small log gives no lucky result.

@@ -145,3 +145,78 @@ fn each_command_tells_in_its_help_what_it_reads() {
         assert!(text.contains(told), "{command}: {text}");
     }
 }
+
+/// The value of each header that the answer gets; `None` for one that it loses.
+fn response(explained: &serde_json::Value) -> Vec<(&str, Option<&str>)> {
+    let headers = explained["response"].as_array().expect("a list").iter();
+    headers.map(|header| (header["name"].as_str().expect("a name"), header["value"].as_str())).collect()
+}
+
+fn explained(config: &str, arguments: &[&str]) -> serde_json::Value {
+    let ran = tracelift_with(&[&["explain", "--json", "--config", "-"], arguments].concat(), config, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    serde_json::from_str(&ran.out).expect("JSON")
+}
+
+fn said<'a>(explained: &'a serde_json::Value, topic: &str) -> Vec<&'a str> {
+    let steps = explained["steps"].as_array().expect("a list").iter().filter(|step| step["topic"] == topic);
+    steps.map(|step| step["said"].as_str().expect("text")).collect()
+}
+
+#[test]
+fn a_caller_that_asked_hears_what_was_known_when_the_answer_came() {
+    let config = r#"{"sampling": {"ratio": 0}, "propagators": ["xray"], "upgrade": {"latency_ms": 800}}"#;
+    let asks = "x-amzn-trace-id: Root=1-65a1b2c3-0af7651916cd43dd8448eb21;Sampled=?";
+    let slow = explained(config, &["-H", asks, "--duration-ms", "900"]);
+    let answer = "Root=1-65a1b2c3-0af7651916cd43dd8448eb21;Sampled=0";
+    assert_eq!(response(&slow), [("x-amzn-trace-id", Some(answer))], "its end came later than its head");
+    assert_eq!((&slow["kept"], &slow["trigger"]), (&true.into(), &"latency".into()));
+    assert_eq!(
+        said(&slow, "signal"),
+        [
+            "the trigger came after the answer's head: the caller is not told",
+            &format!("the caller asked by `Sampled=?` and hears x-amzn-trace-id: {answer}"),
+        ]
+    );
+    let failed = explained(config, &["-H", asks, "--status", "503"]);
+    assert!(response(&failed).contains(&("x-amzn-trace-id", Some(&answer.replace("=0", "=1")))), "{failed}");
+}
+
+#[test]
+fn at_the_edge_only_an_upstreams_signal_is_taken_off() {
+    let config = r#"{"sampling": {"ratio": 0}, "edge": true}"#;
+    let own = explained(config, &["--status", "503", "-H", "traceresponse: x", "-H", "server-timing: db;dur=1"]);
+    assert_eq!((response(&own), &own["kept"]), (vec![], &true.into()));
+    let written: Vec<_> = own["outgoing"].as_array().expect("a list").iter().map(|header| &header["name"]).collect();
+    assert!(!written.iter().any(|name| **name == "traceresponse" || **name == "server-timing"), "{own}");
+    assert_eq!(said(&own, "signal"), ["`edge` is true: no signal leaves the mesh"]);
+    let told = explained(config, &["--told", "upgraded"]);
+    assert_eq!(response(&told), [("server-timing", None), ("traceresponse", None)]);
+    assert_eq!(
+        said(&told, "signal"),
+        ["`edge` is true: no signal leaves the mesh: server-timing taken off; traceresponse taken off"]
+    );
+}
+
+#[test]
+fn a_budget_of_nothing_sheds_and_believes_no_signal() {
+    let config = r#"{"sampling": {"ratio": 0}, "upgrade": {"traces_per_second": 0}}"#;
+    let failed = explained(config, &["--status", "503"]);
+    assert_eq!((&failed["kept"], &failed["verdict"]), (&false.into(), &"shed".into()));
+    let told = explained(config, &["--told", "upgraded"]);
+    assert_eq!((&told["kept"], &told["verdict"]), (&false.into(), &serde_json::Value::Null));
+    let refused = "no: the upstream's word is beyond ten times the budget, so it is not believed";
+    assert_eq!(said(&told, "upgrade"), [refused]);
+}
+
+#[test]
+fn a_trace_that_the_head_had_sampled_says_whether_the_budget_was_spent() {
+    let config = r#"{"sampling": {"ratio": 1}}"#;
+    let upgrade = |arguments: &[&str]| said(&explained(config, arguments), "upgrade").join("; ");
+    let whole = "triggered (http_status): the head had sampled it; the span counts for itself (th:0)";
+    assert_eq!(upgrade(&["--status", "503"]), whole);
+    let spent = "triggered, and the budget was spent: it stays what the head had sampled";
+    assert_eq!(upgrade(&["--status", "503", "--budget-spent"]), spent);
+    let shed = "triggered, and whoever saw the failure first had shed it: it stays what the head had sampled";
+    assert_eq!(upgrade(&["--status", "503", "--told", "shed"]), shed);
+}

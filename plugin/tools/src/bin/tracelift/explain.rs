@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracelift::http::GrpcStatus;
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::Verdict;
-use tracelift_tools::explain::{Answer, Explanation, Hop, Ids, Request};
+use tracelift_tools::explain::{Answer, Explanation, Hop, Ids, Pod, Request};
 
 use crate::choice::{Choice, Chosen};
 use crate::{Outcome, file};
@@ -100,7 +100,7 @@ impl Explain {
         }
         let request =
             Request { method: self.method.clone(), path: self.path.clone(), host: self.host.clone(), headers };
-        let (explanation, _) = Hop::request(&policy, request, None, &mut ids).answer(&self.answer()?);
+        let explanation = Hop::request(&policy, request, &Pod::new(ids)).answer(&self.answer()?).explanation;
         if json {
             file::print_json(&Printed { configuration: &which, explanation: &explanation })?
         } else {
