@@ -1,0 +1,14 @@
+//! The protocol of a request, natively: the whole engine on a simulated host, in every order and with every failure.
+
+mod budget;
+mod central;
+mod endings;
+mod faults;
+mod kit;
+mod orders;
+mod properties;
+mod recall;
+mod shadow;
+mod shared;
+mod signal;
+mod updates;

@@ -1,0 +1,163 @@
+//! The upgrade signal: written for the caller, believed of the upstream, joined across the listeners of a pod.
+
+use tracelift::door::{Attribute, Side};
+
+use crate::kit::process::{Process, SECOND, Stream, get, status};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const UPGRADED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+const SHED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
+const OTHER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const DROPPED: (&str, &str) = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02");
+
+/// A dropped request of our trace, up to its answer.
+fn answered(process: &mut Process, (worker, root): (usize, u32), code: u16, more: &[(&str, &str)]) -> Stream {
+    let stream = process.stream(worker, root);
+    process.head(&stream, get(&[DROPPED]));
+    process.answer(&stream, status(code, more), true);
+    stream
+}
+
+fn ended(process: &mut Process, stream: &Stream) -> Option<String> {
+    process.log(stream);
+    stream.exchange.decision()
+}
+
+fn said(stream: &Stream) -> (Vec<String>, Vec<String>) {
+    let said = |name| stream.exchange.values(Side::Response, name);
+    (said("traceresponse"), said("server-timing"))
+}
+
+#[test]
+fn a_failure_is_announced_beside_what_the_application_wrote() {
+    let (mut process, root) = Process::with("{}");
+    let stream = answered(&mut process, (0, root), 500, &[("server-timing", "db;dur=5"), ("traceresponse", "mine")]);
+    let (context, timing) = said(&stream);
+    let parent = stream.exchange.values(Side::Request, "traceparent")[0][36..52].to_owned();
+    assert_eq!(context, [format!("00-{TRACE}-{parent}-03")]);
+    assert_eq!(timing, ["db;dur=5".to_owned(), format!("trace;desc=00-{TRACE}-{parent}-03")]);
+}
+
+#[test]
+fn an_upstream_is_believed_for_this_trace_alone() {
+    // traceresponse, the answer's status, and what the request is kept for.
+    let rows: [(&str, &str, u16, Option<&str>); 8] = [
+        ("an upgrade below", UPGRADED, 200, Some("upgraded.signal")),
+        ("an upgrade below, and a failure", UPGRADED, 500, Some("upgraded.http_status")),
+        ("shed below, and a failure", SHED, 500, None),
+        ("shed below, and all is fine", SHED, 200, None),
+        ("another trace", OTHER, 200, None),
+        ("another trace, and a failure", OTHER, 500, Some("upgraded.http_status")),
+        ("no context", "nonsense", 200, None),
+        ("of the future", "cc-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01-x", 200, Some("upgraded.signal")),
+    ];
+    for (what, context, code, kept) in rows {
+        let (mut process, root) = Process::with("{}");
+        let stream = answered(&mut process, (0, root), code, &[("traceresponse", context)]);
+        assert_eq!(ended(&mut process, &stream).as_deref(), kept, "{what}");
+    }
+}
+
+#[test]
+fn a_signal_that_is_passed_on_names_this_hop_and_is_announced_once() {
+    let (mut process, root) = Process::with("{}");
+    let timing = format!("trace;desc={UPGRADED}");
+    let stream = answered(&mut process, (0, root), 200, &[("traceresponse", UPGRADED), ("server-timing", &timing)]);
+    let (context, timings) = said(&stream);
+    assert_eq!(context.len(), 1);
+    assert_ne!(context[0], UPGRADED, "the caller called us");
+    assert_eq!(timings, [timing]);
+}
+
+#[test]
+fn what_is_switched_off_is_neither_said_nor_heard() {
+    let (mut process, root) = Process::with(r#"{"upgrade": {"signal": {"emit": false, "accept": false}}}"#);
+    let stream = answered(&mut process, (0, root), 200, &[("traceresponse", UPGRADED)]);
+    assert_eq!(ended(&mut process, &stream), None);
+    let stream = answered(&mut process, (0, root), 500, &[]);
+    assert_eq!(said(&stream), (Vec::new(), Vec::new()));
+    assert_eq!(ended(&mut process, &stream).as_deref(), Some("upgraded.http_status"));
+    assert!(process.state.shared.keys().iter().all(|key| key.starts_with(b"tracelift.budget.")));
+}
+
+#[test]
+fn the_listeners_of_a_pod_join_by_trace_whichever_worker_has_them() {
+    for workers in [(0, 0), (0, 1), (1, 0)] {
+        let mut process = Process::new(2);
+        let inbound = process.listener(workers.0, "inbound", "{}");
+        let outbound = process.listener(workers.1, "outbound", "{}");
+        let own = process.stream(workers.0, inbound);
+        process.head(&own, get(&[DROPPED]));
+        let call = process.stream(workers.1, outbound);
+        call.exchange.set_number(Attribute::ListenerDirection, 2);
+        process.head(&call, get(&[DROPPED]));
+        process.answer(&call, status(503, &[]), true);
+        assert_eq!(ended(&mut process, &call).as_deref(), Some("upgraded.http_status"));
+        // The application swallows the failure.
+        process.answer(&own, status(200, &[]), true);
+        let (context, timing) = said(&own);
+        assert_eq!((context.len(), timing.len()), (1, 1), "{workers:?}: the caller hears of it");
+        assert_eq!(ended(&mut process, &own).as_deref(), Some("upgraded.signal"), "{workers:?}");
+        // A minute later the trace is forgotten.
+        process.advance(61 * SECOND);
+        let late = answered(&mut process, (workers.0, inbound), 200, &[]);
+        assert_eq!(ended(&mut process, &late), None, "{workers:?}");
+    }
+}
+
+#[test]
+fn later_calls_of_an_upgraded_trace_leave_sampled_where_the_listener_is_a_client() {
+    let mut process = Process::new(2);
+    let first = process.listener(0, "outbound", r#"{"span_kind": "client"}"#);
+    let second = process.listener(1, "outbound", r#"{"span_kind": "client"}"#);
+    let failed = answered(&mut process, (0, first), 503, &[]);
+    process.log(&failed);
+    let stream = process.stream(1, second);
+    process.head(&stream, get(&[DROPPED]));
+    assert!(stream.exchange.values(Side::Request, "traceparent")[0].ends_with("-03"));
+    assert_eq!(ended(&mut process, &stream).as_deref(), Some("upgraded.reset"));
+    process.tick_all();
+    assert_eq!(process.metric("decisions.sampled.upgraded"), 1);
+}
+
+#[test]
+fn at_the_edge_no_signal_leaves_and_an_applications_own_entries_stay() {
+    let timing = format!("db;dur=5, trace;desc={UPGRADED}");
+    let (mut process, root) = Process::with(r#"{"edge": true}"#);
+    for code in [200, 500] {
+        let stream =
+            answered(&mut process, (0, root), code, &[("traceresponse", UPGRADED), ("server-timing", &timing)]);
+        assert_eq!(said(&stream), (Vec::new(), vec!["db;dur=5".to_owned()]));
+        process.log(&stream);
+    }
+    let alone = format!("trace;desc={UPGRADED}");
+    let stream = answered(&mut process, (0, root), 200, &[("traceresponse", UPGRADED), ("server-timing", &alone)]);
+    assert_eq!(said(&stream), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn signals_are_believed_up_to_ten_times_the_budget() {
+    let (mut process, root) = Process::with(r#"{"upgrade": {"traces_per_second": 1}}"#);
+    let mut kept = 0;
+    for trace in 1..=40 {
+        let context = |flags| format!("00-{trace:032x}-00f067aa0ba902b7-{flags}");
+        let stream = process.stream(0, root);
+        process.head(&stream, get(&[("traceparent", &context("02"))]));
+        process.answer(&stream, status(200, &[("traceresponse", &context("01"))]), true);
+        kept += usize::from(ended(&mut process, &stream).is_some());
+    }
+    process.tick_all();
+    assert_eq!(kept, 10);
+    assert_eq!(process.metric("upgrades.signals_refused"), 30);
+}
+
+#[test]
+fn a_caller_that_had_sampled_hears_that_this_hop_keeps_its_part() {
+    let (mut process, root) = Process::with("{}");
+    let stream = process.stream(0, root);
+    process.head(&stream, get(&[("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03")]));
+    process.answer(&stream, status(200, &[]), true);
+    let (context, timing) = said(&stream);
+    assert!(matches!(&context[..], [one] if one.ends_with("-03")), "{context:?}");
+    assert!(timing.is_empty(), "nothing was upgraded");
+}
