@@ -146,7 +146,6 @@ impl Recorder<'_> {
     fn value(&self, attribute: Attribute) -> Value<'_> {
         let Recording { surroundings: around, flags, started, .. } = self.recording;
         let bits = |bits: u64| Value::Number(i64::try_from(bits).unwrap_or(i64::MAX));
-        let text = |text: &'_ Option<String>| -> Value<'_> { Value::Text(bytes(text)) };
         match attribute {
             Attribute::ResponseFlags => bits(flags.bits()),
             Attribute::StartTime => bits(*started),
