@@ -36,6 +36,8 @@ async fn every_scalar_and_every_structure_means_to_envoy_what_check_says() {
             && text.starts_with("a: ")
             && row["envoy"]["a"] != Value::Null
             && !text.contains(['&', '*'])
+            // Envoy closes an open quote at the end of a file, not of a line.
+            && ['"', '\''].iter().all(|quote| text.matches(*quote).count().is_multiple_of(2))
     };
     // All scalars in one file, for the sake of time.
     let (scalars, structures): (Vec<_>, Vec<_>) = table.iter().partition(is_scalar);

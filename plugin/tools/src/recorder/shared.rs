@@ -6,7 +6,10 @@ use std::rc::Rc;
 
 /// The shared values of one process; clones are the same values.
 #[derive(Clone, Debug, Default)]
-pub struct SharedValues(Rc<RefCell<HashMap<Vec<u8>, (Vec<u8>, u32)>>>);
+pub struct SharedValues(Rc<RefCell<Values>>);
+
+/// Values by key, each with the mark that guards a change of it.
+type Values = HashMap<Vec<u8>, (Vec<u8>, u32)>;
 
 /// One look at a shared value, or a change of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
