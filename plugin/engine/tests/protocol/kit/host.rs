@@ -88,6 +88,9 @@ pub struct State {
     drawn: Cell<u64>,
 }
 
+/// A root, and the sets of attributes that its streams ask for together.
+type Prepared = (u32, Vec<Wanted>);
+
 /// One worker's host.
 #[derive(Clone, Debug)]
 pub struct SimHost {
@@ -101,7 +104,7 @@ pub struct SimHost {
     records: Rc<RefCell<BTreeMap<u32, Vec<u64>>>>,
     /// The answer that has just come.
     answer: Rc<RefCell<Reply>>,
-    prepared: Rc<RefCell<Vec<(u32, Vec<Wanted>)>>>,
+    prepared: Rc<RefCell<Vec<Prepared>>>,
     tick_ms: Rc<Cell<u32>>,
     done: Rc<Cell<u32>>,
     /// A count was not taken since the last tick.

@@ -3,15 +3,18 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+/// A value with its mark.
+type Marked = (Vec<u8>, u32);
+
 /// Shared values, as proxy-wasm's shared data behaves: no deletion, mark 0 writes whatever is there.
 #[derive(Debug, Default)]
 pub struct SharedData {
-    values: RefCell<BTreeMap<Vec<u8>, (Vec<u8>, u32)>>,
+    values: RefCell<BTreeMap<Vec<u8>, Marked>>,
 }
 
 impl SharedData {
     /// The value and its mark.
-    pub fn get(&self, key: &[u8]) -> Option<(Vec<u8>, u32)> {
+    pub fn get(&self, key: &[u8]) -> Option<Marked> {
         self.values.borrow().get(key).cloned()
     }
 
