@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything, in stages, each with its time.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,7 @@ use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, lint, playground, python};
 use crate::tools::registry::Registry;
-use crate::tools::{chromium, collector, envoy, kustomize, moto, rollout};
+use crate::tools::{chromium, collector, envoy, kustomize, miri, moto, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -34,6 +34,8 @@ enum Stage {
     Build,
     /// Tests of the engine and the tools, native
     Plugin,
+    /// Tests of the engine's pure parts in Miri, which finds undefined behaviour; only when asked for
+    Miri,
     /// Unit tests of xtask
     Xtask,
     /// The Python package: formatting, types, its tests, its services under `opentelemetry-instrument`
@@ -63,11 +65,17 @@ impl Stage {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Part of a run without `--only`. Miri takes minutes and a nightly Rust.
+    fn is_usual(self) -> bool {
+        self != Self::Miri
+    }
+
     fn needs(self) -> &'static [Self] {
         match self {
             Self::Lint
             | Self::Build
             | Self::Plugin
+            | Self::Miri
             | Self::Xtask
             | Self::Python
             | Self::Tools
@@ -154,10 +162,10 @@ impl Test {
     }
 }
 
-/// All stages in order, or those asked for after what they need.
+/// All usual stages in order, or those asked for after what they need.
 fn planned(only: &[Stage]) -> Vec<Stage> {
-    let wanted =
-        |stage: Stage| only.is_empty() || only.iter().any(|asked| *asked == stage || asked.needs().contains(&stage));
+    let asked_for = |stage| only.iter().any(|asked: &Stage| *asked == stage || asked.needs().contains(&stage));
+    let wanted = |stage: Stage| if only.is_empty() { stage.is_usual() } else { asked_for(stage) };
     Stage::value_variants().iter().copied().filter(|stage| wanted(*stage)).collect()
 }
 
@@ -214,6 +222,7 @@ impl Run {
                 let packages = ["--package", workspace::ENGINE, "--package", workspace::TOOLS];
                 self.cargo_test(&[&packages[..], &["--all-features"]].concat(), counts)
             }
+            Stage::Miri => count(&mut miri::tests()?, counts),
             Stage::Xtask => self.cargo_test(&["--package", "xtask"], counts),
             Stage::Python => python::execute(|line| {
                 if let Some(said) = Counts::parse_pytest(line) {
@@ -262,13 +271,18 @@ impl Run {
         if let Some(kustomize) = &self.kustomize {
             cargo.env(kustomize::VARIABLE, kustomize);
         }
-        let status = run::run_seen(&mut cargo, |line| {
-            if let Some(said) = Counts::parse(line) {
-                counts.add(said);
-            }
-        })?;
-        run::check(&cargo, status)
+        count(&mut cargo, counts)
     }
+}
+
+/// Runs tests and adds up what their binaries say.
+fn count(cargo: &mut Command, counts: &mut Counts) -> Result<()> {
+    let status = run::run_seen(cargo, |line| {
+        if let Some(said) = Counts::parse(line) {
+            counts.add(said);
+        }
+    })?;
+    run::check(cargo, status)
 }
 
 fn check_size(bytes: usize) -> Result<()> {
@@ -346,7 +360,9 @@ mod tests {
 
     #[test]
     fn a_stage_runs_after_everything_that_it_needs() {
-        assert_eq!(planned(&[]), Stage::value_variants());
+        let usual = Stage::value_variants().iter().copied().filter(|stage| *stage != Stage::Miri);
+        assert_eq!(planned(&[]), usual.collect::<Vec<_>>());
+        assert_eq!(planned(&[Stage::Miri]), [Stage::Miri]);
         assert_eq!(planned(&[Stage::Demo]), [Stage::Build, Stage::Tools, Stage::Demo]);
         assert_eq!(planned(&[Stage::Xtask, Stage::Host]), [Stage::Build, Stage::Xtask, Stage::Host]);
         for (position, stage) in Stage::value_variants().iter().enumerate() {

@@ -10,6 +10,7 @@ pub(crate) mod envoy;
 pub(crate) mod git;
 pub(crate) mod go;
 pub(crate) mod kustomize;
+pub(crate) mod miri;
 pub(crate) mod moto;
 pub(crate) mod python;
 pub(crate) mod registry;

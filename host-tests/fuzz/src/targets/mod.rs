@@ -5,6 +5,7 @@ mod central;
 mod config;
 mod context;
 mod exporter;
+mod protocol;
 mod signal;
 mod span;
 #[cfg(feature = "streams")]
@@ -35,6 +36,7 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "answers", run: answers::answers, max_len: HEADER },
     Target { name: "central", run: central::central, max_len: HEADER },
     Target { name: "central-shared", run: central::shared, max_len: 1_024 },
+    Target { name: "protocol", run: protocol::protocol, max_len: 2_048 },
     Target { name: "span", run: span::span, max_len: HEADER },
     Target { name: "check", run: tool::check, max_len: 8_192 },
     Target { name: "forecast", run: tool::forecast, max_len: 8_192 },

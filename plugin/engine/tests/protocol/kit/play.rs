@@ -270,7 +270,13 @@ fn with(mut headers: Lines, known: &[(&str, &str)], source: &mut impl Source) ->
     for _ in 0..source.below(5) {
         let (name, value) = known[source.below(known.len())];
         headers.retain(|(key, _)| !name.starts_with(':') || key != name.as_bytes());
-        headers.push((name.into(), if source.below(4) == 0 { source.bytes() } else { value.into() }));
+        headers.push((name.into(), if source.below(4) == 0 { header_value(source.bytes()) } else { value.into() }));
     }
     headers
+}
+
+/// Bytes as a codec lets them into a header: nothing that ends a value.
+fn header_value(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.retain(|byte| !matches!(byte, b'\0' | b'\r' | b'\n'));
+    bytes
 }
