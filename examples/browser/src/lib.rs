@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -85,14 +86,35 @@ impl Browser {
         self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"))
     }
 
+    /// Works on the first element that fits: on another, where the page has put one in its place meanwhile.
+    async fn on<T>(&self, css: &str, work: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
+        let started = Instant::now();
+        loop {
+            match work(self.find(css).await).await {
+                Err(error) if error.to_string().contains("stale element") && started.elapsed() < PATIENCE => {}
+                result => return result.unwrap_or_else(|error| panic!("{css}: {error}")),
+            }
+        }
+    }
+
     /// Clicks it.
     pub async fn click(&self, css: &str) {
-        self.find(css).await.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+        self.on(css, async |element| element.click().await).await;
     }
 
     /// Its visible text.
     pub async fn text(&self, css: &str) -> String {
-        self.find(css).await.text().await.expect("a text")
+        self.on(css, async |element| element.text().await).await
+    }
+
+    /// Whether it can be seen.
+    pub async fn is_shown(&self, css: &str) -> bool {
+        self.on(css, async |element| element.is_displayed().await).await
+    }
+
+    /// One of its attributes.
+    pub async fn attribute(&self, css: &str, name: &str) -> Option<String> {
+        self.on(css, async |element| element.attr(name).await).await
     }
 
     /// The visible texts of all that fit.
@@ -114,7 +136,7 @@ impl Browser {
 
     /// Presses these keys on it.
     pub async fn keys(&self, css: &str, keys: &str) {
-        self.find(css).await.send_keys(keys).await.expect("keys");
+        self.on(css, async |element| element.send_keys(keys).await).await;
     }
 
     /// Chooses an option by its value.

@@ -12,7 +12,7 @@ async fn texts(browser: &Browser, css: &str) -> Vec<String> {
 
 /// The trace in the pane.
 async fn opened(browser: &Browser) -> String {
-    browser.find("#detail").await.attr("data-trace").await.unwrap().unwrap_or_default()
+    browser.attribute("#detail", "data-trace").await.unwrap_or_default()
 }
 
 /// A script: whether that trace is in the pane.
@@ -71,7 +71,7 @@ async fn an_opened_trace_stays_and_has_a_link(demo: &Demo, browser: &Browser) {
     // Paused, the list stands still, so that what is clicked is what was looked at.
     browser.click("#pause").await;
     let link = "#list li:nth-child(2) a";
-    let wanted = browser.find(link).await.attr("href").await.unwrap().unwrap();
+    let wanted = browser.attribute(link, "href").await.unwrap();
     browser.click(link).await;
     browser.click("#pause").await;
     let id = wanted.strip_prefix("#trace=").unwrap().to_owned();
@@ -125,13 +125,7 @@ async fn chips_show_one_cause(browser: &Browser) {
     let listed = texts(browser, "#list .what").await;
     assert!(!listed.is_empty() && listed.iter().all(|what| *what == causes[2]), "{listed:?}");
     assert_eq!(
-        browser
-            .find(&format!(".chip[data-cause=\"{}\"]", causes[2]))
-            .await
-            .attr("aria-pressed")
-            .await
-            .unwrap()
-            .as_deref(),
+        browser.attribute(&format!(".chip[data-cause=\"{}\"]", causes[2]), "aria-pressed").await.as_deref(),
         Some("true")
     );
     picture(browser, "chips").await;
@@ -194,7 +188,7 @@ async fn a_phone_shows_everything_without_scrolling_sideways(demo: &Demo) {
     assert!(browser.fits_its_width().await, "with a hop open");
     for shown in ["#headline", ".claim .legend", "#live", "#ratio", "#list .status", "#detail .legend", "#detail .end"]
     {
-        assert!(browser.find(shown).await.is_displayed().await.unwrap(), "{shown}");
+        assert!(browser.is_shown(shown).await, "{shown}");
     }
     picture(&browser, "phone").await;
     browser.close().await;
