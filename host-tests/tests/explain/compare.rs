@@ -140,7 +140,6 @@ fn explained(case: &Case, policy: &Policy, request: Request, ids: Ids, headers: 
     let some = |text: &str| Some(text.to_owned());
     let around = Surroundings {
         direction: if case.outbound { ListenerDirection::Outbound } else { ListenerDirection::Inbound },
-        protocol: some("HTTP/1.1"),
         source: some("10.0.0.9:41234"),
         destination: some("10.0.0.1:8080"),
         upstream: some("10.0.0.2:8080"),

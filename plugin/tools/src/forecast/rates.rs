@@ -76,7 +76,6 @@ pub(super) fn ordinary_span_bytes(policy: &Policy) -> f64 {
     let policy = Policy { sampling, edge: false, ..policy.clone() };
     let some = |text: &str| Some(text.to_owned());
     let surroundings = Surroundings {
-        protocol: some("HTTP/1.1"),
         source: some("10.42.17.23:41234"),
         destination: some("10.42.17.99:8080"),
         upstream: some("10.42.17.99:8080"),

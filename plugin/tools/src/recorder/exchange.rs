@@ -10,8 +10,8 @@ use tracelift::span::ListenerDirection;
 
 use super::{HeaderList, RecorderHost};
 
-/// What only the proxy knows of a request; nothing, where only the request is known.
-#[derive(Clone, Debug, Default)]
+/// What only the proxy knows of a request.
+#[derive(Clone, Debug)]
 pub struct Surroundings {
     /// On which side of its application the listener is.
     pub direction: ListenerDirection,
@@ -29,6 +29,22 @@ pub struct Surroundings {
     pub cluster: Option<String>,
     /// `response.code_details`.
     pub code_details: Option<String>,
+}
+
+impl Default for Surroundings {
+    /// Where only the request is known: it came by HTTP/1.1.
+    fn default() -> Self {
+        Self {
+            direction: ListenerDirection::Unspecified,
+            protocol: Some("HTTP/1.1".to_owned()),
+            source: None,
+            destination: None,
+            upstream: None,
+            route: None,
+            cluster: None,
+            code_details: None,
+        }
+    }
 }
 
 /// What was done with headers of one name.
