@@ -16,7 +16,7 @@ const TEXTS: [Attribute; 7] = [
 ];
 
 /// Bytes of the texts of an ordinary stream.
-const ORDINARY_TEXTS: usize = 192;
+const ORDINARY_TEXTS: usize = 256;
 /// Texts of a stream: from the first of [`TEXTS`] to the one that is read apart.
 const PLACES: usize = Attribute::DestinationAddress as usize - Attribute::Protocol as usize + 1;
 

@@ -66,20 +66,20 @@ impl Facts {
         let request = Pairs::all(&self.request);
         let response = Pairs::all(&self.response);
         let settings = &policy.attributes;
-        let header = |name: &str| request.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| *value);
+        let said = Said::of(&request);
         let text = |text| self.attributes.text(text);
         let facts = HttpFacts {
-            method: header(":method"),
-            path: header(":path"),
-            scheme: header(":scheme"),
-            authority: header(":authority").or_else(|| header("host")),
-            user_agent: header("user-agent"),
+            method: said.method,
+            path: said.path,
+            scheme: said.scheme,
+            authority: said.authority.or(said.host),
+            user_agent: said.user_agent,
             protocol: text(Attribute::Protocol),
-            forwarded: header("forwarded"),
-            forwarded_proto: header("x-forwarded-proto"),
-            forwarded_host: header("x-forwarded-host"),
+            forwarded: said.forwarded,
+            forwarded_proto: said.forwarded_proto,
+            forwarded_host: said.forwarded_host,
             trust_forwarded: self.trust_forwarded,
-            content_type: header("content-type"),
+            content_type: said.content_type,
             grpc_status: keep.grpc_status,
             // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
             status_code: keep.status.or(self.status).filter(|code| *code != 0),
@@ -178,22 +178,10 @@ impl Facts {
 
     /// Leaves of the headers what a span says.
     pub fn compact(&mut self, policy: &Policy) {
-        const SAID: [&str; 10] = [
-            ":method",
-            ":path",
-            ":scheme",
-            ":authority",
-            "host",
-            "user-agent",
-            "forwarded",
-            "x-forwarded-proto",
-            "x-forwarded-host",
-            "content-type",
-        ];
         let listed = &policy.attributes.request_headers;
         let said = |key: &[u8]| {
             key == b"tracestate"
-                || SAID.iter().any(|name| name.as_bytes() == key)
+                || Said::default().place(key).is_some()
                 || listed.iter().any(|name| name.as_bytes() == key)
         };
         let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| said(key)).collect();
@@ -207,6 +195,50 @@ impl Facts {
         let blocks = [self.attributes.capacity(), self.request.capacity(), self.response.capacity()];
         let blocks = blocks.into_iter().filter(|capacity| 0 < *capacity);
         blocks.fold(0, |sum, capacity| sum.saturating_add(capacity).saturating_add(BLOCK))
+    }
+}
+
+/// The request headers that a span is made of, the first of each name. Found in one pass.
+#[derive(Default)]
+struct Said<'a> {
+    method: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    scheme: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    forwarded: Option<&'a [u8]>,
+    forwarded_proto: Option<&'a [u8]>,
+    forwarded_host: Option<&'a [u8]>,
+    content_type: Option<&'a [u8]>,
+}
+
+impl<'a> Said<'a> {
+    fn of(request: &[(&'a [u8], &'a [u8])]) -> Self {
+        let mut said = Self::default();
+        for (key, value) in request {
+            if let Some(place) = said.place(key) {
+                place.get_or_insert(value);
+            }
+        }
+        said
+    }
+
+    #[inline(always)] // Where only the name is asked for, nothing else is left of it.
+    fn place(&mut self, key: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        Some(match key {
+            b":method" => &mut self.method,
+            b":path" => &mut self.path,
+            b":scheme" => &mut self.scheme,
+            b":authority" => &mut self.authority,
+            b"host" => &mut self.host,
+            b"user-agent" => &mut self.user_agent,
+            b"forwarded" => &mut self.forwarded,
+            b"x-forwarded-proto" => &mut self.forwarded_proto,
+            b"x-forwarded-host" => &mut self.forwarded_host,
+            b"content-type" => &mut self.content_type,
+            _ => return None,
+        })
     }
 }
 
