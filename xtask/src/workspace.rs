@@ -49,6 +49,7 @@ pub(crate) fn built_program(messages: &str, name: &str) -> Result<PathBuf> {
         message["reason"] == "compiler-artifact"
             && message["target"]["name"] == name
             && message["target"]["kind"][0] == "bin"
+            && message["profile"]["test"] != true // Its own unit tests are a program of the same target.
     });
     let program =
         executables.filter_map(|message| Some(Path::new(message["executable"].as_str()?).to_owned())).next_back();
@@ -63,7 +64,8 @@ mod tests {
     fn a_program_is_where_cargo_says_and_a_test_of_the_same_name_is_not_taken_for_it() {
         let messages = r#"
             {"reason":"compiler-artifact","target":{"name":"page","kind":["lib"]},"executable":null}
-            {"reason":"compiler-artifact","target":{"name":"page","kind":["bin"]},"executable":"/elsewhere/debug/page"}
+            {"reason":"compiler-artifact","target":{"name":"page","kind":["bin"]},"profile":{"test":false},"executable":"/elsewhere/debug/page"}
+            {"reason":"compiler-artifact","target":{"name":"page","kind":["bin"]},"profile":{"test":true},"executable":"/elsewhere/debug/deps/page-2"}
             {"reason":"compiler-artifact","target":{"name":"page","kind":["test"]},"executable":"/elsewhere/debug/deps/page-1"}
             {"reason":"build-finished","success":true}"#;
         assert_eq!(built_program(messages, "page").unwrap(), Path::new("/elsewhere/debug/page"));

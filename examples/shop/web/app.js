@@ -147,7 +147,7 @@ async function open(id) {
 /** Opens what the address names, or the first trace that there is; late spans are asked for again. */
 async function follow() {
   const id = wanted() ?? opened?.trace_id ?? state?.failed[0]?.trace_id;
-  const settled = opened?.trace_id === id && YOUNG_MS < Date.now() - opened.at_unix_ms;
+  const settled = opened && opened.trace_id === id && YOUNG_MS < Date.now() - opened.at_unix_ms;
   if (id && !settled) await open(id);
 }
 

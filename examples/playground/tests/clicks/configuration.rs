@@ -51,9 +51,10 @@ async fn what_is_typed_is_checked_at_once_and_only_what_is_accepted_counts() {
 async fn a_whole_envoy_file_is_read_and_what_is_around_the_filter_is_warned_of() {
     let browser = open(1400, 1000).await;
     browser.click("[data-example=envoy]").await;
-    assert_eq!(browser.text("#verdict").await, "Accepted, with 2 warnings.");
+    assert_eq!(browser.text("#verdict").await, "Accepted, with 3 warnings.");
     let marked = browser.run("return [...document.querySelectorAll('.marks mark.warning')].length");
-    assert_eq!(marked.await, json!(2));
+    assert_eq!(marked.await, json!(3));
+    assert!(browser.text("#findings").await.contains("stats_tags"));
     assert!(browser.text("#findings").await.contains("no cluster of this file is named \"colector\""));
     assert_eq!(browser.text("output[for=ratio]").await, "1 %");
     browser.close().await;
