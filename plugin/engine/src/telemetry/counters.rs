@@ -35,11 +35,6 @@ impl Metrics {
         self.add(metric, i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// What was counted since the last flush.
-    pub fn pending(&self, metric: Metric) -> i64 {
-        self.pending.get(metric as usize).copied().unwrap_or_default()
-    }
-
     /// Records one value of a histogram, or sets a gauge, at once.
     pub fn record(&mut self, host: &impl Host, metric: Metric, value: u64) {
         self.define(host);
