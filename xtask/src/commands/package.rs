@@ -191,11 +191,20 @@ fn remove_others(top: &Path, folder: &Path, files: &HashSet<PathBuf>) -> Result<
 
 /// This program again, for the sources in another folder; what it said of its package.
 fn package_in(folder: &Path, options: &[&str]) -> Result<Value> {
-    let mut xtask = Command::new(std::env::current_exe()?);
+    let mut xtask = Command::new(own_program()?);
     // That is how this program knows its working tree.
     xtask.arg("package").args(options).env("CARGO_MANIFEST_DIR", folder.join("xtask")).stdout(Stdio::null());
     run::run(&mut xtask)?;
     read_summary(&folder.join("target").join("package"))
+}
+
+/// Where this program is. The tests' builds link it anew while it runs; Linux then says of the file that was started that it is
+/// deleted, and the new one has its name.
+fn own_program() -> Result<PathBuf> {
+    let started = std::env::current_exe()?;
+    let name = started.to_string_lossy();
+    let replaced = name.strip_suffix(" (deleted)").map(PathBuf::from).filter(|_| !started.exists());
+    Ok(replaced.unwrap_or(started))
 }
 
 fn compare(again: &Value) -> Result<()> {

@@ -138,6 +138,8 @@ struct Report {
     outcome: Outcome,
     counts: Counts,
     took: Duration,
+    /// What the stage failed with.
+    error: Option<String>,
 }
 
 impl Test {
@@ -149,6 +151,11 @@ impl Test {
         }
         let total = summarise(&run.reports);
         let not_passed = || run.reports.iter().filter(|report| report.outcome != Outcome::Passed);
+        for Report { stage, error, .. } in &run.reports {
+            if let Some(error) = error {
+                println!("\n{}: {error}", stage.name()); // Thousands of lines after it was first said.
+            }
+        }
         if let Some(first) = not_passed().next() {
             println!(
                 "\n{} of {} stages did not pass. To repeat the first of them:",
@@ -186,6 +193,7 @@ impl Run {
                 outcome: Outcome::Skipped,
                 counts: Counts::default(),
                 took: Duration::ZERO,
+                error: None,
             });
             return;
         }
@@ -194,13 +202,14 @@ impl Run {
         let mut counts = Counts::default();
         let result = self.run(stage, &mut counts);
         let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
-        if let Err(error) = result {
-            eprintln!("{}: {error:#}", stage.name());
+        let error = result.err().map(|error| format!("{error:#}"));
+        if let Some(error) = &error {
+            eprintln!("{}: {error}", stage.name());
             if counts.failed == 0 {
                 counts.failed = 1; // The last line must not read as if nothing had failed.
             }
         }
-        self.reports.push(Report { stage, outcome, counts, took: started.elapsed() });
+        self.reports.push(Report { stage, outcome, counts, took: started.elapsed(), error });
     }
 
     fn run(&mut self, stage: Stage, counts: &mut Counts) -> Result<()> {
@@ -296,7 +305,7 @@ fn check_size(bytes: usize) -> Result<()> {
 fn summarise(reports: &[Report]) -> Counts {
     let mut total = Counts::default();
     println!("\n{:<10} {:<10} {:>7} {:>7} {:>9}", "stage", "outcome", "passed", "failed", "seconds");
-    for Report { stage, outcome, counts, took } in reports {
+    for Report { stage, outcome, counts, took, .. } in reports {
         let outcome = match outcome {
             Outcome::Passed => "passed",
             Outcome::Failed => "FAILED",
@@ -380,6 +389,7 @@ mod tests {
             outcome: Outcome::Failed,
             counts: Counts { passed: 0, failed: 1 },
             took: Duration::ZERO,
+            error: Some("it does not compile".to_owned()),
         };
         let mut run = Run { reports: vec![report], envoy: None, kustomize: None };
         run.stage(Stage::Host);
