@@ -48,8 +48,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
     let grpc_status = if has_grpc_status { headers.first("grpc-status").map(GrpcStatus::from_header) } else { None };
     let head = Head { status, grpc_status, end_of_stream };
-    let known = signal::verdict(parts, stream, &head, Source { which, headers });
-    let verdict = known.map(|it| it.verdict);
+    let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
     let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
@@ -61,7 +60,8 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         signal::strip(parts, which.side(), headers);
     }
     if upgrade.is_some() {
-        signal::announce(parts, stream, Some(which.side()), known.is_some_and(|it| it.by_answer));
+        let shown = signal::is_shown(headers, stream);
+        signal::announce(parts, stream, Some(which.side()), shown);
     } else if which != Answered::Trailers {
         signal::answer_context(parts, stream);
     }
