@@ -82,6 +82,8 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "upgrades.shed",
             "upgrades.signal",
             "upgrades.signals_refused",
+            "joins.refused",
+            "joins.forgotten",
         ],
     ),
     (

@@ -42,6 +42,9 @@ pub fn ended<X: Exchange>(
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
         held = !is_recent(stream.trace_id());
+        if !held && !parts.joins() {
+            return Ended::Dropped;
+        }
         if !held {
             parts.count_upgrade(Some(Upgrade::Upgraded(Trigger::Recall)));
         }

@@ -1,7 +1,7 @@
 //! The head of a request: the caller's context is read, the trace decided, and the context written for the upstream.
 
 use super::headers::Lines;
-use super::{Parts, RequestContext, recall, shadow, signal};
+use super::{Parts, RequestContext, Scope, recall, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts};
@@ -9,6 +9,7 @@ use crate::shared::NewIds;
 use crate::stream::{Outgoing, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, extract, inject};
+use crate::upgrade::Verdict;
 
 /// The first rule that matches, of the live policy and of its shadow.
 #[derive(Clone, Copy, Default)]
@@ -98,7 +99,8 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     let timed = Stream::wants_clock(rules, matched.live)
         || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));
     let now = if timed { Some(host.now()) } else { None };
-    let (central, metrics) = (&mut parts.scope.central, &mut *parts.metrics);
+    let Scope { central, limits, .. } = &mut *parts.scope;
+    let metrics = &mut *parts.metrics;
     let mut asked = false;
     let mut xray_rule = None;
     let choose = |randomness: Randomness| {
@@ -109,11 +111,19 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         xray_rule = Some(choice.rule);
         Some(choice.chosen())
     };
-    let known = |trace_id| signal::forward(host, policy, trace_id);
+    let mut refused = false;
+    let known = |trace_id| {
+        let known = signal::forward(host, policy, trace_id)?;
+        refused = known == Verdict::Upgraded && !limits.joins.admit(&policy.upgrade.budget, host);
+        Some(known).filter(|_| !refused)
+    };
     let ids = &mut NewIds { entropy: parts.entropy, host, format: policy.trace_id_format };
     let (stream, outgoing) = Stream::begin(rules, matched.live, extracted, now, choose, known, ids);
     if let Some(central) = parts.scope.central.as_deref().filter(|_| !asked) {
         xray_rule = central.rule_of(extracted);
+    }
+    if refused {
+        parts.metrics.count(Metric::JoinsRefused);
     }
     context.xray_rule = xray_rule;
     count(parts, &stream, extracted);

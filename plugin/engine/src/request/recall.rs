@@ -1,7 +1,7 @@
 //! Recall requests of other instances, answered by the filter itself: the application never sees them.
 
 use super::{Parts, attributes};
-use crate::door::{Attribute, Exchange, Host, Side};
+use crate::door::{Attribute, Exchange, Side};
 use crate::shared::{upgrade_log, verdicts};
 use crate::telemetry::Metric;
 use crate::trace_context::TraceId;
@@ -59,10 +59,11 @@ fn upgrade<X: Exchange>(parts: &mut Parts<'_, X>, traces: &[TraceId]) -> Result<
         if verdicts::find(host, trace_id) == Some(Verdict::Upgraded) {
             continue;
         }
-        if !parts.scope.recalls.admit(&parts.policy.upgrade.budget, host.now()) {
+        if !parts.scope.limits.recalls.admit(&parts.policy.upgrade.budget, host) {
             return Err(Refusal::Busy);
         }
-        if verdicts::remember(host, trace_id, Verdict::Upgraded) && !upgrade_log::append(host, trace_id) {
+        if verdicts::remember(host, parts.metrics, trace_id, Verdict::Upgraded) && !upgrade_log::append(host, trace_id)
+        {
             parts.metrics.count(Metric::RecallMissed);
         }
     }

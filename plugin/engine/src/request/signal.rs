@@ -19,6 +19,13 @@ pub fn forward(host: &impl Host, policy: &Policy, trace_id: TraceId) -> Option<V
     (policy.upgrade.signal.accept && signs.forward).then(|| verdicts::find(host, trace_id)).flatten()
 }
 
+/// What this process already knows, at the answer. A trace-id is the caller's choice, and may be repeated for ever: what is upgraded
+/// already has a bound of its own. Beyond it a failure is shed like any other, and who passes it on is told so.
+fn join<X: Exchange>(parts: &mut Parts<'_, X>, trace_id: TraceId) -> Option<Verdict> {
+    let known = verdicts::find(parts.exchange.host(), trace_id)?;
+    Some(if known == Verdict::Upgraded && !parts.joins() { Verdict::Shed } else { known })
+}
+
 /// An answer's own words on the trace.
 #[derive(Clone, Copy)]
 pub struct Source<V> {
@@ -50,14 +57,13 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     if !wanted {
         return None;
     }
-    let host = parts.exchange.host();
     match said.and_then(Mark::verdict) {
-        Some(Verdict::Upgraded) if !parts.scope.signals.admit(&policy.upgrade.budget, host.now()) => {
+        Some(Verdict::Upgraded) if !parts.scope.limits.signals.admit(&policy.upgrade.budget, parts.exchange.host()) => {
             parts.metrics.count(Metric::SignalsRefused);
             None
         }
         Some(verdict) => Some(verdict),
-        None if is_head && Signs::of(policy.span_kind).join => verdicts::find(host, stream.trace_id()),
+        None if is_head && Signs::of(policy.span_kind).join => join(parts, stream.trace_id()),
         None => None,
     }
 }
@@ -101,7 +107,8 @@ pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Op
     let policy = parts.policy;
     let (signal, recall) = (&policy.upgrade.signal, policy.upgrade.recall.enabled);
     let exchange = parts.exchange;
-    let is_news = (signal.accept || recall) && verdicts::remember(exchange.host(), stream.trace_id(), verdict);
+    let is_news =
+        (signal.accept || recall) && verdicts::remember(exchange.host(), parts.metrics, stream.trace_id(), verdict);
     if is_news && recall && verdict == Verdict::Upgraded && !upgrade_log::append(exchange.host(), stream.trace_id()) {
         parts.metrics.count(Metric::RecallMissed);
     }

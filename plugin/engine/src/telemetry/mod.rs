@@ -52,6 +52,8 @@ metrics! {
     UpgradedByRecall Counter "upgrades.recall" "Dropped traces kept because an instance that had called or been called failed."
     UpgradesShed Counter "upgrades.shed" "Dropped traces with a trigger that the budget did not admit."
     SignalsRefused Counter "upgrades.signals_refused" "Upgrade signals of upstreams beyond ten times the budget; not believed."
+    JoinsRefused Counter "joins.refused" "Requests of traces that this Envoy had upgraded already, beyond ten times the budget; not kept for that reason."
+    JoinsForgotten Counter "joins.forgotten" "Verdicts on traces that this Envoy forgot before their time, to make room for others."
     RecallHeld Counter "recall.held" "Spans of dropped requests that were held for a recall."
     RecallEvicted Counter "recall.evicted" "Held spans that had to make room for newer ones; recall.max_bytes is too small for hold_ms."
     RecallExpired Counter "recall.expired" "Held spans that nobody recalled in time."

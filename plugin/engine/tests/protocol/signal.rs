@@ -238,21 +238,6 @@ fn at_the_edge_no_signal_leaves_and_an_applications_own_entries_stay() {
 }
 
 #[test]
-fn signals_are_believed_up_to_ten_times_the_budget() {
-    let (mut process, root) = Process::with(r#"{"upgrade": {"traces_per_second": 1}}"#);
-    let mut kept = 0;
-    for trace in 1..=40 {
-        let stream = process.stream(0, root);
-        process.head(&stream, get(&[("traceparent", &format!("00-{trace:032x}-00f067aa0ba902b7-02"))]));
-        process.answer(&stream, status(200, &[("x-tracelift-signal", &format!("2;upgraded;{trace:032x}"))]), true);
-        kept += usize::from(ended(&mut process, &stream).is_some());
-    }
-    process.tick_all();
-    assert_eq!(kept, 10);
-    assert_eq!(process.metric("upgrades.signals_refused"), 30);
-}
-
-#[test]
 fn a_caller_that_had_sampled_hears_that_this_hop_keeps_its_part() {
     let (mut process, root) = Process::with("{}");
     let stream = process.stream(0, root);
