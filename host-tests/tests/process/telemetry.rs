@@ -82,6 +82,7 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "upgrades.shed",
             "upgrades.signal",
             "upgrades.signals_refused",
+            "context.replaced",
             "joins.refused",
             "joins.forgotten",
         ],

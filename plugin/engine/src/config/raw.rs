@@ -43,7 +43,8 @@ keys! {
         pub upgrade: Upgrade = Upgrade::default(),
         /// A second policy that is evaluated on all traffic and exports nothing: `tracelift.shadow.*` tell what it would do.
         pub shadow: Option<Shadow> = None,
-        /// The outer listener of the mesh: no incoming `sampled` flag or upgrade signal is believed, and no signal leaves.
+        /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
+        /// leaves.
         pub edge: bool = false,
         /// Where spans go.
         pub export: Export = Export::default(),

@@ -28,13 +28,13 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     if context.stream.is_some() || context.is_recall {
         return context.is_recall;
     }
-    let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
     if extracted.recall && recall::answer(parts) {
         context.is_recall = true;
         return true;
     }
-    let outgoing = begin(parts, context, matched, &extracted, headers);
+    let outgoing = begin(parts, context, matched, &mut extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;
     let propagators = &parts.policy.propagators;
@@ -65,8 +65,8 @@ pub fn begin_late<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) {
-    let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
-    begin(parts, context, matched, &extracted, headers.unwrap_or(V::NONE));
+    let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    begin(parts, context, matched, &mut extracted, headers.unwrap_or(V::NONE));
 }
 
 /// Which rules match, and the caller's context.
@@ -90,10 +90,14 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,
     matched: Matched,
-    extracted: &Extracted,
+    extracted: &mut Extracted,
     headers: V,
 ) -> Outgoing {
     let policy = parts.policy;
+    if policy.edge && extracted.parent.is_some() && policy.restarts_traces() {
+        extracted.restart();
+        parts.metrics.count(Metric::Replaced);
+    }
     let rules = policy.rules();
     let host = parts.exchange.host();
     let timed = Stream::wants_clock(rules, matched.live)

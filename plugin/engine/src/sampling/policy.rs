@@ -53,6 +53,12 @@ impl Policy {
         u16::try_from(index).ok()
     }
 
+    /// Some ratio decides by the trace-id itself, whatever R is.
+    pub fn reads_trace_id(&self) -> bool {
+        let mut samplers = self.rules.iter().filter_map(|rule| rule.sampler);
+        self.fallback.reads_trace_id() || samplers.any(|sampler| sampler.reads_trace_id())
+    }
+
     /// The rule that [`Policy::first_match`] named.
     pub fn rule(&self, index: Option<u16>) -> Option<&Rule> {
         self.rules.get(usize::from(index?))

@@ -42,6 +42,7 @@ metrics! {
     DroppedByXRay Counter "decisions.dropped.xray" "Requests that a sampling rule of AWS X-Ray dropped."
     Inconsistent Counter "decisions.inconsistent" "Sampled callers whose th contradicts the trace's randomness; th was erased."
     Restarted Counter "context.restarted" "Requests with an invalid trace context header, which was ignored; without another one a new trace was started."
+    Replaced Counter "context.replaced" "Requests at the edge that started a new trace, since their caller's trace-id would have decided."
     TracestateDiscarded Counter "context.tracestate_discarded" "Requests with an invalid tracestate; only that header was discarded."
     UpgradedByHttpStatus Counter "upgrades.http_status" "Dropped traces kept for their HTTP status."
     UpgradedByGrpcStatus Counter "upgrades.grpc_status" "Dropped traces kept for their gRPC status."

@@ -2,6 +2,7 @@
 
 mod budget;
 mod central;
+mod edge;
 mod endings;
 mod faults;
 mod kit;

@@ -79,7 +79,7 @@ impl Facts {
         };
         Self {
             rule: request.with_facts(|facts| policy.sampling.first_match(facts)),
-            randomness: randomness(&came.trace_state(), trace_id),
+            randomness: randomness(&sent.trace_state(), trace_id),
             threshold: sent.trace_state().ot().th.and_then(Threshold::from_bits).filter(|_| sampled),
             inconsistent: host.count(Metric::Inconsistent) != 0,
             signal_refused: host.count(Metric::SignalsRefused) != 0,
