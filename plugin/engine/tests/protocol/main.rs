@@ -2,13 +2,16 @@
 
 mod budget;
 mod central;
+mod delays;
 mod endings;
 mod faults;
 mod kit;
 mod orders;
 mod properties;
 mod recall;
+mod several_lines;
 mod shadow;
 mod shared;
 mod signal;
 mod updates;
+mod ways;
