@@ -22,7 +22,7 @@ async fn a_failure_that_the_application_swallowed_is_kept_at_every_hop_and_told_
     let chain = Chain::start(|_, _| {}).await;
     let reply = chain.enter(&Client::new(), "/status/500").await;
     assert_eq!(reply.status, 200);
-    assert_eq!(reply.header("traceresponse"), None);
+    assert_eq!((reply.header("x-tracelift-signal"), reply.header("traceresponse")), (None, None));
     let timings: Vec<_> = reply.headers.get_all("server-timing").iter().collect();
     assert_eq!(timings, [r#"db;dur=53, cache;desc="hit, mostly""#], "the application's own entries stay");
 
@@ -55,6 +55,8 @@ async fn inside_the_mesh_the_answer_names_the_hop_that_kept_its_span() {
     let server = spans.iter().find(|span| span.service_name() == "cart" && span.kind() == SERVER).unwrap();
     let told = format!("00-{}-{}-03", server.trace_id(), server.span_id());
     assert_eq!((reply.status, reply.header("traceresponse")), (200, Some(told.as_str())));
+    let mark = format!("2;upgraded;{}", server.trace_id());
+    assert_eq!(reply.header("x-tracelift-signal"), Some(mark.as_str()));
     let timings: Vec<_> = reply.headers.get_all("server-timing").iter().collect();
     assert_eq!(timings, [r#"db;dur=53, cache;desc="hit, mostly""#, &format!("trace;desc={told}")]);
     chain.settle(3).await;
@@ -184,6 +186,7 @@ async fn a_grpc_failure_is_told_where_its_status_stands() {
         let in_trailers = path.contains("Trailers/");
         let (with, without) =
             if in_trailers { (&reply.trailers, &reply.headers) } else { (&reply.headers, &reply.trailers) };
+        assert_eq!(with["x-tracelift-signal"], format!("2;upgraded;{trace}"), "{path}");
         assert_eq!(with["traceresponse"], format!("00-{trace}-{}-03", caller.span_id()), "{path}");
         let timings: Vec<_> = with.get_all("server-timing").iter().collect();
         assert_eq!(timings, [&format!("trace;desc=00-{trace}-{}-03", callee.span_id())], "{path}: told once");

@@ -167,7 +167,7 @@ impl Mesh {
             }
         }
         if self.options.sabotage == Some(Sabotage::SignalEaten) && self.random.chance(0.1) {
-            passed.remove("traceresponse");
+            passed.remove("x-tracelift-signal");
         }
         let latency = self.send(request, Event::Head { call, attempt, headers: passed, ends });
         // The end follows the head over the same way.

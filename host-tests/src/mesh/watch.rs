@@ -79,7 +79,8 @@ impl Mesh {
             return;
         }
         let timing = headers.joined("server-timing").unwrap_or_default();
-        if headers.get("traceresponse").is_some() || timing.windows(6).any(|part| part == b"trace;") {
+        let marked = ["x-tracelift-signal", "traceresponse"].iter().any(|name| headers.get(name).is_some());
+        if marked || timing.windows(6).any(|part| part == b"trace;") {
             self.violations.add(self.now - self.started, "a signal left the mesh", format!("{headers:?}"));
         }
     }

@@ -27,6 +27,8 @@ pub struct Journey {
     pub duration_ms: u64,
     /// The upstream's `traceresponse`: its flag, and whether `server-timing` is there, too.
     pub told: Option<(bool, bool)>,
+    /// What its `x-tracelift-signal` says.
+    pub marked: Option<&'static str>,
     pub headers: Vec<(String, String)>,
 }
 
@@ -53,6 +55,7 @@ impl Default for Journey {
             complete: true,
             duration_ms: 0,
             told: None,
+            marked: None,
             headers: Vec::new(),
         }
     }
@@ -82,10 +85,11 @@ fn sampling() -> impl Strategy<Value = Value> {
 }
 
 fn upgrade() -> impl Strategy<Value = Value> {
-    (any::<[bool; 3]>(), option::of(select(vec![1, 800])), select(vec![0, 100])).prop_map(
-        |([emit, accept, flags], latency_ms, traces_per_second)| {
+    (any::<[bool; 4]>(), option::of(select(vec![1, 800])), select(vec![0, 100])).prop_map(
+        |([emit, accept, accept_previous, flags], latency_ms, traces_per_second)| {
             json!({
-                "signal": {"emit": emit, "accept": accept}, "response_flags": flags, "latency_ms": latency_ms,
+                "signal": {"emit": emit, "accept": accept, "accept_previous": accept_previous},
+                "response_flags": flags, "latency_ms": latency_ms,
                 "traces_per_second": traces_per_second,
             })
         },
@@ -141,15 +145,17 @@ fn journey() -> impl Strategy<Value = Journey> {
     let grpc_status = option::weighted(0.2, select(vec![0, 2, 14]));
     let flags = select(vec![0, 0, 0, 0x20 | 0x8000, 0x4000, 0x800]);
     let told = option::weighted(0.3, any::<(bool, bool)>());
+    let marked = option::weighted(0.4, select(vec!["upgraded", "shed", "kept", "here"]));
     let own = option::of(select(vec![("server-timing", "db;dur=53"), ("x-tenant", "gold")]));
-    (status, grpc_status, flags, prop::bool::weighted(0.9), select(vec![0, 3, 900]), told, own).prop_map(
-        |(status, grpc_status, flags, complete, duration_ms, told, own)| Journey {
+    (status, grpc_status, flags, prop::bool::weighted(0.9), select(vec![0, 3, 900]), told, marked, own).prop_map(
+        |(status, grpc_status, flags, complete, duration_ms, told, marked, own)| Journey {
             complete: complete && status.is_some(),
             status,
             grpc_status,
             flags,
             duration_ms,
             told,
+            marked,
             headers: own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         },
     )

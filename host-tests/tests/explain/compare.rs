@@ -59,6 +59,9 @@ fn answer_headers(case: &Case, trace_id: &str) -> Vec<(String, String)> {
         }
         headers.push(("traceresponse".to_owned(), context));
     }
+    if let Some(word) = case.journey.marked {
+        headers.push(("x-tracelift-signal".to_owned(), format!("2;{word};{trace_id}")));
+    }
     headers
 }
 

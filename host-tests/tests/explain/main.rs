@@ -48,7 +48,7 @@ fn the_edge_touches_only_an_upstreams_signal() {
     }
     assert_eq!(module, explained);
 
-    let told = Journey { told: Some((true, true)), ..failed };
+    let told = Journey { told: Some((true, true)), marked: Some("upgraded"), ..failed };
     let (module, explained) = compare::both(&case(configuration, &[], told));
     assert_eq!(explained.answered, [], "an upstream's signal is taken off");
     assert_eq!(module, explained);

@@ -58,6 +58,7 @@ fn only_a_caller_that_sampled_is_answered_with_a_context() {
     let mut mesh = Mesh::of(["cart"], &recalling());
     let told = mesh.serve("cart", &sampled(), &mut |_, _| 200);
     assert!(told.response_headers.get("traceresponse").is_some_and(|value| value.ends_with(b"-03")));
+    assert_eq!(told.response_headers.text("x-tracelift-signal"), Some(&*format!("2;kept;{TRACE}")));
     assert_eq!(told.response_headers.get("server-timing"), None, "nothing was upgraded");
     let dropped = mesh.serve("cart", &unsampled(), &mut |_, _| 200);
     assert_eq!(dropped.response_headers.get("traceresponse"), None);
@@ -93,8 +94,8 @@ fn a_call_of_a_gateway_is_on_its_client_span() {
     gateway["span_kind"] = "both".into();
     let mut mesh = Mesh::new([("gateway", gateway), ("web", recalling())]);
     let call = mesh.calls("gateway", "web", &unsampled());
-    let told = format!("00-{TRACE}-00f067aa0ba902b7-03");
-    call.respond(mesh.envoy("gateway"), Response::status(200).header("traceresponse", told));
+    let told = format!("2;upgraded;{TRACE}");
+    call.respond(mesh.envoy("gateway"), Response::status(200).header("x-tracelift-signal", told));
     let spans = mesh.spans();
     let [server, client] = [SpanKind::Server, SpanKind::Client]
         .map(|kind| spans.iter().find(|span| span.kind() == kind).expect("one of each"));

@@ -3,7 +3,7 @@
 use tracelift_host::testing::passed_on;
 use tracelift_host::{LocalReply, Response};
 
-use crate::pods::{Pod, drop_all, unsampled};
+use crate::pods::{Pod, SIGNAL, drop_all, mark, unsampled};
 
 #[test]
 fn a_failure_that_the_application_swallowed_keeps_its_inbound_hop_and_tells_the_caller() {
@@ -15,6 +15,7 @@ fn a_failure_that_the_application_swallowed_keeps_its_inbound_hop_and_tells_the_
     assert_eq!(answered.status, Some(200));
     let told = answered.response_headers.text("traceresponse").expect("a signal").to_owned();
     assert!(told.ends_with("-03"), "{told}");
+    assert_eq!(answered.response_headers.text(SIGNAL), Some(&*mark("upgraded")));
     assert_eq!(answered.response_headers.all("server-timing"), [format!("trace;desc={told}").into_bytes()]);
     let spans = pod.spans();
     assert_eq!(spans.len(), 2);
@@ -78,7 +79,7 @@ fn an_upgrade_is_forgotten_after_its_time() {
     pod.calls(&unsampled()).respond(&mut pod.0, 503);
     pod.0.advance(std::time::Duration::from_secs(61));
     let later = pod.called(&unsampled()).respond(&mut pod.0, 200);
-    assert_eq!(later.response_headers.get("traceresponse"), None);
+    assert_eq!(later.response_headers.get(SIGNAL), None);
     assert_eq!(pod.spans().len(), 1);
 }
 

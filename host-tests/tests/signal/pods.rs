@@ -46,5 +46,13 @@ pub fn unsampled() -> Headers {
 /// The same of another trace, and what its hops say of an upgrade.
 pub fn unsampled_trace(number: u32) -> (Headers, String) {
     let trace = format!("{:032x}", u128::from(number) + 1);
-    (testing::unsampled(&trace), format!("00-{trace}-00f067aa0ba902b7-03"))
+    (testing::unsampled(&trace), format!("2;upgraded;{trace}"))
+}
+
+/// The header by which hops, and applications, tell their callers.
+pub const SIGNAL: &str = "x-tracelift-signal";
+
+/// What a hop says of [`TRACE`].
+pub fn mark(word: &str) -> String {
+    format!("2;{word};{TRACE}")
 }

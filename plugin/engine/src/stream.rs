@@ -11,7 +11,7 @@ use crate::trace_context::{
     Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id, new_trace_id, xray,
 };
 use crate::upgrade::signal::Signal;
-use crate::upgrade::{Budget, Ending, Trigger, Verdict};
+use crate::upgrade::{Budget, Ending, Mark, Trigger, Verdict};
 
 /// One request between its first callback and its last.
 #[derive(Clone, Debug)]
@@ -257,9 +257,9 @@ impl Stream {
         self.rule
     }
 
-    /// What the caller hears of [`Self::verdict`]: from the span that it called.
-    pub fn signal(&self, verdict: Verdict) -> Signal {
-        Signal::new(self.trace_id, self.server_span_id.unwrap_or(self.span_id), self.flags.random(), verdict)
+    /// What the caller hears, from the span that it called.
+    pub fn signal(&self, mark: Mark) -> Signal {
+        Signal::new(self.trace_id, self.server_span_id.unwrap_or(self.span_id), self.flags.random(), mark)
     }
 
     /// The last byte of the answer's body has passed.

@@ -6,7 +6,7 @@ use tracelift::config::{Environment, load};
 use tracelift::telemetry::{Kind, TABLE};
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::signal::Signal;
-use tracelift::upgrade::{Verdict, signal, slots};
+use tracelift::upgrade::{Mark, Verdict, signal, slots};
 
 fn formats() -> Value {
     serde_json::from_str(include_str!("vectors/formats_a42f440.json")).expect("JSON")
@@ -52,20 +52,24 @@ fn an_earlier_signal_is_read_and_todays_is_written_so_that_an_earlier_one_reads_
     let formats = formats();
     let told = &formats["signal"];
     let trace_id = TraceId::parse(told["trace_id"].as_str().expect("an id").as_bytes()).expect("an id");
-    let expectations = [("upgraded", Some(Verdict::Upgraded)), ("shed", Some(Verdict::Shed)), ("unknown", None)];
+    let read = |text: &str| {
+        let timing = format!("trace;desc={text}");
+        signal::read_previous(text.as_bytes(), [timing.as_bytes()].into_iter(), trace_id)
+    };
+    let expectations = [("upgraded", Some(Mark::Upgraded)), ("shed", Some(Mark::Shed)), ("unknown", None)];
     for (list, expected) in expectations {
         for text in texts(&told[list]) {
-            assert_eq!(signal::read(text.as_bytes(), trace_id), expected, "{text}");
+            assert_eq!(read(text), expected, "{text}");
         }
     }
     for text in texts(&told["of_a_later_version"]) {
         // W3C: a later version of the format keeps the meaning of the first four fields.
-        assert_eq!(signal::read(text.as_bytes(), trace_id), Some(Verdict::Upgraded), "{text}");
+        assert_eq!(read(text), Some(Mark::Upgraded), "{text}");
     }
     let span_id = tracelift::trace_context::SpanId::parse(b"00f067aa0ba902b7").expect("an id");
-    for (verdict, list) in [(Verdict::Upgraded, "upgraded"), (Verdict::Shed, "shed")] {
+    for (mark, list) in [(Mark::Upgraded, "upgraded"), (Mark::Shed, "shed")] {
         for (random, text) in [false, true].into_iter().zip(texts(&told[list])) {
-            assert_eq!(Signal::new(trace_id, span_id, random, verdict).traceresponse, text.as_bytes());
+            assert_eq!(Signal::new(trace_id, span_id, random, mark).traceresponse, text.as_bytes());
         }
     }
 }

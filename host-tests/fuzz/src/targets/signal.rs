@@ -1,7 +1,7 @@
 //! The upgrade signal and the table that listeners share.
 
 use tracelift::http::GrpcStatus;
-use tracelift::trace_context::TraceId;
+use tracelift::trace_context::{HeaderEdit, TraceId};
 use tracelift::upgrade::recall::{log, wire};
 use tracelift::upgrade::{Verdict, signal, slots};
 
@@ -19,10 +19,11 @@ pub(super) fn signal(bytes: &[u8]) {
         let other = TraceId::from_u128(trace_id.get() ^ 1 | 2).expect("not zero");
         assert!(other == trace_id || signal::read(value, other).is_none(), "a signal is for one trace only");
     }
-    if let Some(kept) = signal::without_context(value) {
+    let _ = signal::read_previous(value, [value].into_iter(), trace_id);
+    if let HeaderEdit::Replace(kept) = signal::without_context([value].into_iter()) {
         assert!(kept.len() <= value.len() * 2);
         assert!(is_clean(&kept) || !is_clean(value), "nothing is added that ends a line");
-        assert_eq!(signal::without_context(&kept).as_deref(), Some(&kept[..]), "nothing of ours is left");
+        assert_eq!(signal::without_context([&kept[..]].into_iter()), HeaderEdit::Keep, "nothing of ours is left");
     }
     let _ = GrpcStatus::from_header(value).name();
 }

@@ -81,9 +81,11 @@ const CONTEXTS: [(&str, &str); 16] = [
     ("x-a", "aab"),
 ];
 
-const ANSWERS: [(&str, &str); 6] = [
+const ANSWERS: [(&str, &str); 8] = [
     ("traceresponse", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("traceresponse", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),
+    ("x-tracelift-signal", "2;upgraded;0af7651916cd43dd8448eb211c80319c"),
+    ("x-tracelift-signal", "2;shed;4bf92f3577b34da6a3ce929d0e0e4736,2;here;0af7651916cd43dd8448eb211c80319c"),
     ("server-timing", "db;dur=5, trace;desc=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("grpc-status", "14"),
     ("content-type", "application/grpc"),

@@ -141,7 +141,10 @@ impl<'a> Play<'a> {
         }
         for _ in 0..self.input.below(3) {
             let value = self.input.bytes();
-            response = response.trailer(self.input.one_of(&["grpc-status", "grpc-message", "traceresponse"]), value);
+            response = response.trailer(
+                self.input.one_of(&["grpc-status", "grpc-message", "traceresponse", "x-tracelift-signal"]),
+                value,
+            );
         }
         let finished = if self.input.below(4) == 0 {
             request.break_off(&mut self.envoy, response)

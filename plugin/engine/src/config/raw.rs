@@ -231,8 +231,11 @@ keys! {
     pub struct Signal {
         /// Tell the caller of an upgrade.
         pub emit: bool = true,
-        /// Believe an upstream that tells of one.
+        /// Believe an upstream that tells of one by `x-tracelift-signal`.
         pub accept: bool = true,
+        /// Believe the signal of the previous version, too: `traceresponse` beside `Server-Timing`, which an SDK may write as
+        /// well. For the time of a rollout from that version.
+        pub accept_previous: bool = false,
     }
 }
 

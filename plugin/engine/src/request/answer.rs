@@ -42,8 +42,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         return context.answered_early(read(which, headers, None));
     };
     let head = read(which, headers, stream.status());
-    let known = signal::verdict(parts, stream, &head, Source { which, headers });
-    let verdict = known.map(|it| it.verdict);
+    let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
     let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
@@ -55,7 +54,8 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         signal::strip(parts, which.side(), headers);
     }
     if upgrade.is_some() {
-        signal::announce(parts, stream, Some(which.side()), known.is_some_and(|it| it.by_answer));
+        let shown = signal::is_shown(headers, stream);
+        signal::announce(parts, stream, Some(which.side()), shown);
     } else if which != Answered::Trailers {
         signal::answer_context(parts, stream);
     }

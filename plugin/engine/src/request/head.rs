@@ -54,6 +54,9 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     if refused {
         parts.metrics.count(Metric::HeadersNotSet);
     }
+    if parts.policy.edge {
+        signal::strip_request(parts, headers);
+    }
     false
 }
 

@@ -12,9 +12,16 @@ impl<'a, V: HeaderView<'a>> Headers for Lines<V> {
     }
 
     fn read<T>(&mut self, name: &'static str, read: fn(&[u8]) -> T) -> Option<T> {
+        self.read_with(name, read)
+    }
+}
+
+impl<'a, V: HeaderView<'a>> Lines<V> {
+    /// Lets `read` look at all values of a name, joined; no copy is made of a single one.
+    pub fn read_with<T>(&self, name: &str, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let mut values = self.0.values(name);
         let first = values.next()?;
-        if values.next().is_none() { Some(read(first)) } else { join(self.0.values(name)).map(|joined| read(&joined)) }
+        Some(if values.next().is_none() { read(first) } else { read(&join(self.0.values(name))?) })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The upgrade signal on the wire: read from the upstream's answer, written for the caller, taken off at the edge.
 
-use super::headers::join;
+use super::headers::Lines;
 use super::signs::Signs;
 use super::{Answered, Parts};
 use crate::door::{Exchange, HeaderView, Host, Side};
@@ -9,9 +9,9 @@ use crate::shared::{upgrade_log, verdicts};
 use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
-use crate::trace_context::TraceId;
-use crate::upgrade::Verdict;
-use crate::upgrade::signal::{self, SERVER_TIMING, TRACERESPONSE};
+use crate::trace_context::{HeaderEdit, TraceId};
+use crate::upgrade::signal::{self, SERVER_TIMING, SIGNAL, TRACERESPONSE};
+use crate::upgrade::{Mark, Verdict};
 
 /// What this process already knows of a dropped trace, at the request of a later call.
 pub fn forward(host: &impl Host, policy: &Policy, trace_id: TraceId) -> Option<Verdict> {
@@ -28,21 +28,13 @@ pub struct Source<V> {
     pub headers: V,
 }
 
-/// A verdict from elsewhere.
-#[derive(Clone, Copy)]
-pub struct Known {
-    pub verdict: Verdict,
-    /// By the answer, which then has a `Server-Timing` entry already. An application that swallowed the failure wrote none.
-    pub by_answer: bool,
-}
-
 /// What the answer, or this process, says of the trace; asked only for streams to which it matters.
 pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     stream: &mut Stream,
     head: &Head,
     Source { which, headers }: Source<V>,
-) -> Option<Known> {
+) -> Option<Verdict> {
     let policy = parts.policy;
     let wanted = stream.wants_verdict(policy.rules(), head);
     // The answer to a call that left sampled names its context, for the ledger of the call.
@@ -51,33 +43,40 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
         return None;
     }
     let is_head = which != Answered::Trailers;
-    let mut said = headers.first(TRACERESPONSE).and_then(|value| signal::read(value, stream.trace_id()));
-    if said == Some(Verdict::Upgraded) {
+    let said = mark(headers, policy, stream.trace_id());
+    if said.is_some_and(Mark::is_kept) {
         stream.hears();
-        if stream.decision().sampled && wanted && is_head && !is_announced(headers, stream.trace_id()) {
-            said = None; // A context, and no upgrade.
-        }
     }
     if !wanted {
         return None;
     }
     let host = parts.exchange.host();
-    match said {
+    match said.and_then(Mark::verdict) {
         Some(Verdict::Upgraded) if !parts.scope.signals.admit(&policy.upgrade.budget, host.now()) => {
             parts.metrics.count(Metric::SignalsRefused);
             None
         }
-        Some(verdict) => Some(Known { verdict, by_answer: true }),
-        None if is_head && Signs::of(policy.span_kind).join => {
-            verdicts::find(host, stream.trace_id()).map(|verdict| Known { verdict, by_answer: false })
-        }
+        Some(verdict) => Some(verdict),
+        None if is_head && Signs::of(policy.span_kind).join => verdicts::find(host, stream.trace_id()),
         None => None,
     }
 }
 
-/// Whether the head of the answer tells of an upgrade, and not of a context alone.
-fn is_announced<'a, V: HeaderView<'a>>(headers: V, trace_id: TraceId) -> bool {
-    signal::announces(&join(headers.values(SERVER_TIMING)).unwrap_or_default(), trace_id)
+/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing: any SDK writes them.
+#[inline(always)] // It has one caller, and most answers have no mark.
+fn mark<'a, V: HeaderView<'a>>(headers: V, policy: &Policy, trace_id: TraceId) -> Option<Mark> {
+    let marked = Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten();
+    if marked.is_some() || !policy.upgrade.signal.accept_previous {
+        return marked;
+    }
+    let context = headers.first(TRACERESPONSE)?;
+    signal::read_previous(context, headers.values(SERVER_TIMING), trace_id)
+}
+
+/// Whether `Server-Timing` has the entry already that [`announce`] would add, as behind a hop that has said it.
+pub fn is_shown<'a, V: HeaderView<'a>>(headers: V, stream: &Stream) -> bool {
+    let sampled = stream.verdict().is_some_and(|verdict| Mark::from(verdict).is_kept());
+    signal::announces(headers.values(SERVER_TIMING), stream.trace_id(), sampled)
 }
 
 /// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
@@ -86,16 +85,18 @@ pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
     let policy = parts.policy;
     let emits = policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client;
     if emits && stream.owes_context() {
-        let context = stream.signal(Verdict::Upgraded).traceresponse;
-        if parts.exchange.replace(Side::Response, TRACERESPONSE, &context).is_err() {
+        let signal = stream.signal(Mark::Kept);
+        let exchange = parts.exchange;
+        let marked = exchange.replace(Side::Response, SIGNAL, &signal.mark);
+        if exchange.replace(Side::Response, TRACERESPONSE, &signal.traceresponse).and(marked).is_err() {
             parts.failed();
         }
     }
 }
 
 /// Tells the other streams of this process and, where there still is a head or a trailer to write to, the caller.
-/// `relayed` says that the upstream's answer had the signal, so that its `Server-Timing` entry is there already.
-pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Option<Side>, relayed: bool) {
+/// `shown` says that its `Server-Timing` entry is there already.
+pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Option<Side>, shown: bool) {
     let Some(verdict) = stream.verdict() else { return };
     let policy = parts.policy;
     let (signal, recall) = (&policy.upgrade.signal, policy.upgrade.recall.enabled);
@@ -105,26 +106,37 @@ pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Op
         parts.metrics.count(Metric::RecallMissed);
     }
     let Some(side) = side.filter(|_| signal.emit && !policy.edge) else { return };
-    let signal = stream.signal(verdict);
+    let signal = stream.signal(verdict.into());
+    let marked = exchange.replace(side, SIGNAL, &signal.mark);
     let context = exchange.replace(side, TRACERESPONSE, &signal.traceresponse);
-    let timing = if relayed { Ok(()) } else { exchange.add(side, SERVER_TIMING, &signal.server_timing) };
-    if context.and(timing).is_err() {
+    let timing = if shown { Ok(()) } else { exchange.add(side, SERVER_TIMING, &signal.server_timing) };
+    if marked.and(context).and(timing).is_err() {
         parts.failed();
     }
 }
 
-/// No signal leaves the mesh: ours was never written, an upstream's is taken off. An application's own entries stay.
-pub fn strip<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, side: Side, headers: V) {
-    if headers.first(TRACERESPONSE).is_none() {
-        return;
+/// Nobody reads a signal in a request, but an application may answer with what it was sent: none comes into the mesh.
+pub fn strip_request<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) {
+    if headers.first(SIGNAL).is_some() && parts.exchange.remove(Side::Request, SIGNAL).is_err() {
+        parts.failed();
     }
+}
+
+/// No signal leaves the mesh: ours was never written, an upstream's is taken off, each of its headers by itself. An
+/// application's own entries stay.
+pub fn strip<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, side: Side, headers: V) {
     let exchange = parts.exchange;
-    let stripped = match join(headers.values(SERVER_TIMING)).as_deref().map(signal::without_context) {
-        None => Ok(()),
-        Some(None) => exchange.remove(side, SERVER_TIMING),
-        Some(Some(kept)) => exchange.replace(side, SERVER_TIMING, &kept),
+    let mut stripped = match signal::without_context(headers.values(SERVER_TIMING)) {
+        HeaderEdit::Keep => Ok(()),
+        HeaderEdit::Remove => exchange.remove(side, SERVER_TIMING),
+        HeaderEdit::Replace(kept) => exchange.replace(side, SERVER_TIMING, &kept),
     };
-    if exchange.remove(side, TRACERESPONSE).and(stripped).is_err() {
+    for name in [SIGNAL, TRACERESPONSE] {
+        if headers.first(name).is_some() {
+            stripped = exchange.remove(side, name).and(stripped);
+        }
+    }
+    if stripped.is_err() {
         parts.failed();
     }
 }

@@ -14,5 +14,5 @@ mod trigger;
 pub use budget::{Budget, BudgetError};
 pub use ledger::{CallFacts, Calls};
 pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy};
-pub use signal::Verdict;
+pub use signal::{Mark, Verdict};
 pub use trigger::Trigger;

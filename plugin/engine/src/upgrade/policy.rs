@@ -29,6 +29,8 @@ pub struct SignalPolicy {
     pub emit: bool,
     /// Believe an upstream that tells of one.
     pub accept: bool,
+    /// Understand the signal of the previous version, too.
+    pub accept_previous: bool,
 }
 
 /// The checked `upgrade.recall` part of the configuration.
@@ -118,7 +120,7 @@ mod tests {
             response_flags: true,
             latency_ms: Some(800),
             budget: Budget::per_second(100.0).expect("a rate"),
-            signal: SignalPolicy { emit: true, accept: true },
+            signal: SignalPolicy { emit: true, accept: true, accept_previous: false },
             recall: RecallPolicy {
                 enabled: false,
                 cluster: String::new(),

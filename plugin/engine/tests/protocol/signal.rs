@@ -5,9 +5,12 @@ use tracelift::door::{Attribute, Side};
 use crate::kit::process::{Process, SECOND, Stream, get, status};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-const UPGRADED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
-const SHED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
-const OTHER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const UPGRADED: &str = "2;upgraded;0af7651916cd43dd8448eb211c80319c";
+const SHED: &str = "2;shed;0af7651916cd43dd8448eb211c80319c";
+const OTHER: &str = "2;upgraded;4bf92f3577b34da6a3ce929d0e0e4736";
+/// As any SDK answers a sampled and an unsampled request.
+const CONTEXT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
 const DROPPED: (&str, &str) = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02");
 
 /// A dropped request of our trace, up to its answer.
@@ -28,6 +31,10 @@ fn said(stream: &Stream) -> (Vec<String>, Vec<String>) {
     (said("traceresponse"), said("server-timing"))
 }
 
+fn marks(stream: &Stream) -> Vec<String> {
+    stream.exchange.values(Side::Response, "x-tracelift-signal")
+}
+
 #[test]
 fn a_failure_is_announced_beside_what_the_application_wrote() {
     let (mut process, root) = Process::with("{}");
@@ -36,46 +43,129 @@ fn a_failure_is_announced_beside_what_the_application_wrote() {
     let parent = stream.exchange.values(Side::Request, "traceparent")[0][36..52].to_owned();
     assert_eq!(context, [format!("00-{TRACE}-{parent}-03")]);
     assert_eq!(timing, ["db;dur=5".to_owned(), format!("trace;desc=00-{TRACE}-{parent}-03")]);
+    assert_eq!(marks(&stream), [UPGRADED]);
 }
 
 #[test]
 fn an_upstream_is_believed_for_this_trace_alone() {
-    // traceresponse, the answer's status, and what the request is kept for.
-    let rows: [(&str, &str, u16, Option<&str>); 8] = [
-        ("an upgrade below", UPGRADED, 200, Some("upgraded.signal")),
-        ("an upgrade below, and a failure", UPGRADED, 500, Some("upgraded.http_status")),
-        ("shed below, and a failure", SHED, 500, None),
-        ("shed below, and all is fine", SHED, 200, None),
-        ("another trace", OTHER, 200, None),
-        ("another trace, and a failure", OTHER, 500, Some("upgraded.http_status")),
-        ("no context", "nonsense", 200, None),
-        ("of the future", "cc-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01-x", 200, Some("upgraded.signal")),
+    // Our mark, the answer's status, what the request is kept for, and what the caller hears.
+    let rows: [(&str, &str, u16, Option<&str>, &[&str]); 10] = [
+        ("an upgrade below", UPGRADED, 200, Some("upgraded.signal"), &[UPGRADED]),
+        ("an upgrade below, and a failure", UPGRADED, 500, Some("upgraded.http_status"), &[UPGRADED]),
+        ("shed below, and a failure", SHED, 500, None, &[SHED]),
+        ("shed below, and all is fine", SHED, 200, None, &[SHED]),
+        (
+            "kept below",
+            "2;kept;0af7651916cd43dd8448eb211c80319c",
+            200,
+            None,
+            &["2;kept;0af7651916cd43dd8448eb211c80319c"],
+        ),
+        ("another trace", OTHER, 200, None, &[OTHER]),
+        ("another trace, and a failure", OTHER, 500, Some("upgraded.http_status"), &[UPGRADED]),
+        ("no mark", "nonsense", 200, None, &["nonsense"]),
+        (
+            "of the future",
+            "3;upgraded;0af7651916cd43dd8448eb211c80319c",
+            200,
+            None,
+            &["3;upgraded;0af7651916cd43dd8448eb211c80319c"],
+        ),
+        ("no mark, and a failure", "nonsense", 500, Some("upgraded.http_status"), &[UPGRADED]),
     ];
-    for (what, context, code, kept) in rows {
+    for (what, mark, code, kept, heard) in rows {
         let (mut process, root) = Process::with("{}");
-        let stream = answered(&mut process, (0, root), code, &[("traceresponse", context)]);
+        let stream = answered(&mut process, (0, root), code, &[("x-tracelift-signal", mark)]);
+        assert_eq!(marks(&stream), heard, "{what}");
         assert_eq!(ended(&mut process, &stream).as_deref(), kept, "{what}");
     }
 }
 
 #[test]
-fn a_signal_that_is_passed_on_names_this_hop_and_is_announced_once() {
+fn a_mark_in_several_lines_is_read_as_one() {
     let (mut process, root) = Process::with("{}");
-    let timing = format!("trace;desc={UPGRADED}");
-    let stream = answered(&mut process, (0, root), 200, &[("traceresponse", UPGRADED), ("server-timing", &timing)]);
+    let lines = [("x-tracelift-signal", OTHER), ("x-tracelift-signal", UPGRADED)];
+    let stream = answered(&mut process, (0, root), 200, &lines);
+    assert_eq!(marks(&stream), [UPGRADED]);
+    assert_eq!(ended(&mut process, &stream).as_deref(), Some("upgraded.signal"));
+}
+
+#[test]
+fn what_any_sdk_writes_neither_sheds_nor_upgrades() {
+    let timing = |context| format!("trace;desc={context}");
+    for (context, code, kept) in [
+        (UNSAMPLED, 500, Some("upgraded.http_status")),
+        (UNSAMPLED, 200, None),
+        (CONTEXT, 200, None),
+        (CONTEXT, 500, Some("upgraded.http_status")),
+    ] {
+        for more in
+            [vec![("traceresponse", context)], vec![("server-timing", &*timing(context)), ("traceresponse", context)]]
+        {
+            let (mut process, root) = Process::with("{}");
+            let stream = answered(&mut process, (0, root), code, &more);
+            assert_eq!(ended(&mut process, &stream).as_deref(), kept, "{code} {more:?}");
+            process.tick_all();
+            assert_eq!(process.metric("upgrades.shed"), 0);
+        }
+    }
+}
+
+#[test]
+fn the_previous_version_is_understood_where_the_configuration_says_so() {
+    let configuration = r#"{"upgrade": {"signal": {"accept_previous": true}}}"#;
+    let timing = |context| format!("db;dur=5, trace;desc={context}");
+    for (context, with_timing, code, kept) in [
+        (CONTEXT, true, 200, Some("upgraded.signal")),
+        (CONTEXT, false, 200, None),
+        (UNSAMPLED, true, 500, None),
+        (UNSAMPLED, false, 500, Some("upgraded.http_status")),
+    ] {
+        let (mut process, root) = Process::with(configuration);
+        let timing = timing(context);
+        let more = [("traceresponse", context), ("server-timing", &*timing)];
+        let more = if with_timing { &more[..] } else { &more[..1] };
+        let stream = answered(&mut process, (0, root), code, more);
+        assert_eq!(ended(&mut process, &stream).as_deref(), kept, "{code} {more:?}");
+    }
+    // Our own mark counts before it.
+    let (mut process, root) = Process::with(configuration);
+    let timing = timing(CONTEXT);
+    let more = [("traceresponse", CONTEXT), ("server-timing", &*timing), ("x-tracelift-signal", SHED)];
+    let stream = answered(&mut process, (0, root), 500, &more);
+    assert_eq!(ended(&mut process, &stream), None);
+}
+
+#[test]
+fn a_signal_that_is_passed_on_names_this_hop_and_is_shown_once() {
+    let (mut process, root) = Process::with("{}");
+    let timing = format!("trace;desc={CONTEXT}");
+    let stream = answered(
+        &mut process,
+        (0, root),
+        200,
+        &[("x-tracelift-signal", UPGRADED), ("traceresponse", CONTEXT), ("server-timing", &timing)],
+    );
     let (context, timings) = said(&stream);
     assert_eq!(context.len(), 1);
-    assert_ne!(context[0], UPGRADED, "the caller called us");
-    assert_eq!(timings, [timing]);
+    assert_ne!(context[0], CONTEXT, "the caller called us");
+    assert_eq!((timings, marks(&stream)), (vec![timing], vec![UPGRADED.to_owned()]));
+    // An application says it by the mark alone, or beside a context of its own that is not sampled.
+    for more in [vec![], vec![("server-timing", "trace;desc=00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00")]]
+    {
+        let headers = [&more[..], &[("x-tracelift-signal", UPGRADED)]].concat();
+        let stream = answered(&mut process, (0, root), 200, &headers);
+        assert_eq!(said(&stream).1.len(), more.len() + 1, "{more:?}");
+    }
 }
 
 #[test]
 fn what_is_switched_off_is_neither_said_nor_heard() {
     let (mut process, root) = Process::with(r#"{"upgrade": {"signal": {"emit": false, "accept": false}}}"#);
-    let stream = answered(&mut process, (0, root), 200, &[("traceresponse", UPGRADED)]);
+    let stream = answered(&mut process, (0, root), 200, &[("x-tracelift-signal", UPGRADED)]);
     assert_eq!(ended(&mut process, &stream), None);
     let stream = answered(&mut process, (0, root), 500, &[]);
-    assert_eq!(said(&stream), (Vec::new(), Vec::new()));
+    assert_eq!((said(&stream), marks(&stream)), ((Vec::new(), Vec::new()), Vec::new()));
     assert_eq!(ended(&mut process, &stream).as_deref(), Some("upgraded.http_status"));
     assert!(process.state.shared.keys().iter().all(|key| key.starts_with(b"tracelift.budget.")));
 }
@@ -122,17 +212,29 @@ fn later_calls_of_an_upgraded_trace_leave_sampled_where_the_listener_is_a_client
 
 #[test]
 fn at_the_edge_no_signal_leaves_and_an_applications_own_entries_stay() {
-    let timing = format!("db;dur=5, trace;desc={UPGRADED}");
+    let timing = format!("db;dur=5, trace;desc={CONTEXT}");
+    let alone = format!("trace;desc={CONTEXT}");
+    let all = [("x-tracelift-signal", UPGRADED), ("traceresponse", CONTEXT), ("server-timing", &*timing)];
     let (mut process, root) = Process::with(r#"{"edge": true}"#);
     for code in [200, 500] {
-        let stream =
-            answered(&mut process, (0, root), code, &[("traceresponse", UPGRADED), ("server-timing", &timing)]);
-        assert_eq!(said(&stream), (Vec::new(), vec!["db;dur=5".to_owned()]));
-        process.log(&stream);
+        // Each of them leaves by itself, whatever stands beside it.
+        for more in [&all[..], &all[1..], &all[2..], &[all[0], all[2]]] {
+            let stream = answered(&mut process, (0, root), code, more);
+            assert_eq!(said(&stream), (Vec::new(), vec!["db;dur=5".to_owned()]), "{more:?}");
+            assert!(marks(&stream).is_empty());
+            process.log(&stream);
+        }
+        for more in [[("server-timing", &*alone)], [all[0]], [all[1]]] {
+            let stream = answered(&mut process, (0, root), code, &more);
+            assert_eq!((said(&stream), marks(&stream)), ((Vec::new(), Vec::new()), Vec::new()), "{more:?}");
+        }
     }
-    let alone = format!("trace;desc={UPGRADED}");
-    let stream = answered(&mut process, (0, root), 200, &[("traceresponse", UPGRADED), ("server-timing", &alone)]);
-    assert_eq!(said(&stream), (Vec::new(), Vec::new()));
+    let stream = process.stream(0, root);
+    process.head(&stream, get(&[DROPPED, ("x-tracelift-signal", UPGRADED)]));
+    assert!(stream.exchange.values(Side::Request, "x-tracelift-signal").is_empty(), "none comes in by an echo");
+    let own = [("server-timing", "db;dur=5,cache"), ("server-timing", "traces")];
+    let stream = answered(&mut process, (0, root), 500, &own);
+    assert_eq!(said(&stream).1, ["db;dur=5,cache", "traces"], "nothing of ours, nothing is touched");
 }
 
 #[test]
@@ -140,10 +242,9 @@ fn signals_are_believed_up_to_ten_times_the_budget() {
     let (mut process, root) = Process::with(r#"{"upgrade": {"traces_per_second": 1}}"#);
     let mut kept = 0;
     for trace in 1..=40 {
-        let context = |flags| format!("00-{trace:032x}-00f067aa0ba902b7-{flags}");
         let stream = process.stream(0, root);
-        process.head(&stream, get(&[("traceparent", &context("02"))]));
-        process.answer(&stream, status(200, &[("traceresponse", &context("01"))]), true);
+        process.head(&stream, get(&[("traceparent", &format!("00-{trace:032x}-00f067aa0ba902b7-02"))]));
+        process.answer(&stream, status(200, &[("x-tracelift-signal", &format!("2;upgraded;{trace:032x}"))]), true);
         kept += usize::from(ended(&mut process, &stream).is_some());
     }
     process.tick_all();
@@ -160,4 +261,5 @@ fn a_caller_that_had_sampled_hears_that_this_hop_keeps_its_part() {
     let (context, timing) = said(&stream);
     assert!(matches!(&context[..], [one] if one.ends_with("-03")), "{context:?}");
     assert!(timing.is_empty(), "nothing was upgraded");
+    assert_eq!(marks(&stream), ["2;kept;0af7651916cd43dd8448eb211c80319c"]);
 }

@@ -16,7 +16,7 @@ pub struct Answer {
     pub complete: bool,
     /// From the request's headers to the end, in milliseconds.
     pub duration_ms: u64,
-    /// What the upstream's `traceresponse` says of the trace.
+    /// What the upstream's `x-tracelift-signal` says of the trace.
     pub told: Option<Verdict>,
     /// Further headers of the answer. Names in lower case.
     pub headers: Vec<(String, String)>,

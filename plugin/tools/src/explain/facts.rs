@@ -7,7 +7,7 @@ use tracelift::sampling::{Randomness, Threshold};
 use tracelift::shared::SharedBudget;
 use tracelift::telemetry::Metric;
 use tracelift::trace_context::{Extracted, TraceId, TraceState, extract};
-use tracelift::upgrade::{Trigger, Verdict, signal};
+use tracelift::upgrade::{Mark, Trigger, Verdict, signal};
 
 use super::Request;
 
@@ -111,9 +111,9 @@ fn budget(proxy: &Proxy) -> Option<bool> {
 }
 
 fn says_shed(writes: &[Write], trace_id: TraceId) -> bool {
-    let written = writes.iter().filter(|write| write.side != Side::Request && write.name == signal::TRACERESPONSE);
+    let written = writes.iter().filter(|write| write.side != Side::Request && write.name == signal::SIGNAL);
     let values = written.filter_map(|write| write.value.as_deref());
-    values.filter_map(|value| signal::read(value, trace_id)).any(|verdict| verdict == Verdict::Shed)
+    values.filter_map(|value| signal::read(value, trace_id)).any(|mark| mark == Mark::Shed)
 }
 
 fn randomness(tracestate: &TraceState<'_>, trace_id: Option<TraceId>) -> (Randomness, bool) {

@@ -11,7 +11,7 @@ use tracelift::policy::Policy;
 use tracelift::shared::SharedBudget;
 use tracelift::trace_context::{SpanId, extract};
 use tracelift::upgrade::Verdict;
-use tracelift::upgrade::signal::{SERVER_TIMING, Signal, TRACERESPONSE};
+use tracelift::upgrade::signal::{SERVER_TIMING, SIGNAL, Signal, TRACERESPONSE};
 
 /// One thing that happened, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -119,7 +119,8 @@ impl<'p> Hop<'p> {
         }
         let parent = extract(&self.policy.propagators, &mut &self.forwarded()).parent;
         if let (Some(verdict), Some(parent)) = (answer.told, parent) {
-            let signal = Signal::new(parent.trace_id, SpanId::MIN, parent.random, verdict);
+            let signal = Signal::new(parent.trace_id, SpanId::MIN, parent.random, verdict.into());
+            headers.add(SIGNAL, &signal.mark);
             headers.add(TRACERESPONSE, &signal.traceresponse);
             headers.add(SERVER_TIMING, &signal.server_timing);
         }

@@ -110,10 +110,10 @@ pub fn answered(answer: &Answer, facts: &Facts) -> String {
     if !answer.complete {
         said.push_str(", not whole");
     }
-    let header = answer.headers.iter().find(|(name, _)| name == signal::TRACERESPONSE);
+    let header = answer.headers.iter().find(|(name, _)| name == signal::SIGNAL);
     let of_header = || {
         let trace_id = facts.sent.parent.as_ref()?.trace_id;
-        header.and_then(|(_, value)| signal::read(value.as_bytes(), trace_id))
+        header.and_then(|(_, value)| signal::read(value.as_bytes(), trace_id))?.verdict()
     };
     // The hop charges nothing where somebody else had decided; who, only the answer can tell.
     let elsewhere = || facts.verdict.filter(|_| facts.budget.is_none());

@@ -29,7 +29,7 @@ decision    dropped: `sampling.ratio` decides: it keeps 5.0000 % of all traces, 
 outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-02
 answer      status 503 after 0 ms
 upgrade     upgraded (http_status): the budget had room
-signal      the caller is told to keep its span, too: traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03
+signal      the caller is told to keep its span, too: x-tracelift-signal: 2;upgraded;4bf92f3577b34da6a3ce929d0e0e4736; traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03
 span        exported: SERVER \"GET\", id 910a2dec89025cc1, tracestate ot=th:0, 532 bytes
 ";
     assert_eq!(ran.out, wanted);
@@ -128,7 +128,7 @@ fn a_caller_that_sampled_the_trace_hears_that_this_hop_keeps_its_part() {
     let sampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let ran = tracelift(&["explain", "--traceparent", sampled]);
     let signal = ran.out.lines().find(|line| line.starts_with("signal ")).unwrap_or_default();
-    assert!(signal.contains("hears that this hop keeps its part: traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+    assert!(signal.contains("hears that this hop keeps its part: x-tracelift-signal: 2;kept;4bf92f3577b34da6a3ce929d0e0e4736; traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-"));
     assert!(!ran.out.contains("tracestate taken off"), "none came: {}", ran.out);
 }
 
@@ -191,10 +191,12 @@ fn at_the_edge_only_an_upstreams_signal_is_taken_off() {
     assert!(!written.iter().any(|name| **name == "traceresponse" || **name == "server-timing"), "{own}");
     assert_eq!(said(&own, "signal"), ["`edge` is true: no signal leaves the mesh"]);
     let told = explained(config, &["--told", "upgraded"]);
-    assert_eq!(response(&told), [("server-timing", None), ("traceresponse", None)]);
+    assert_eq!(response(&told), [("server-timing", None), ("x-tracelift-signal", None), ("traceresponse", None)]);
     assert_eq!(
         said(&told, "signal"),
-        ["`edge` is true: no signal leaves the mesh: server-timing taken off; traceresponse taken off"]
+        [
+            "`edge` is true: no signal leaves the mesh: server-timing taken off; x-tracelift-signal taken off; traceresponse taken off"
+        ]
     );
 }
 

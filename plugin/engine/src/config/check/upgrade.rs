@@ -34,7 +34,11 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         response_flags: raw.response_flags,
         latency_ms: raw.latency_ms.map(|latency| latency.get()),
         budget,
-        signal: SignalPolicy { emit: raw.signal.emit, accept: raw.signal.accept },
+        signal: SignalPolicy {
+            emit: raw.signal.emit,
+            accept: raw.signal.accept,
+            accept_previous: raw.signal.accept_previous,
+        },
         recall: recall(raw.recall, findings),
     })
 }

@@ -26,7 +26,7 @@ const CONFIGURATIONS: [&str; 10] = [
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
     r#"{"sampling": {"ratio": 0.1, "rules": [{"name": "a", "match": {"path": {"prefix": "/a"}}, "ratio": 1, "latency_ms": 5}, {"name": "b", "match": {"method": ["POST"]}, "ratio": 0, "upgrade": false}]}}"#,
     r#"{"edge": true, "span_kind": "both", "sampling": {"mode": "independent", "ratio": 0.5}}"#,
-    r#"{"span_kind": "client", "sampling": {"ratio": 0}}"#,
+    r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"signal": {"accept_previous": true}}}"#,
     r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh"}}}"#,
     r#"{"sampling": {"ratio": 0.2}, "span_kind": "client", "upgrade": {"recall": {"enabled": true, "token": "secret-of-the-mesh", "hold_ms": 300, "max_bytes": 3000}}, "export": {"max_queue_bytes": 1024}}"#,
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
@@ -53,7 +53,10 @@ const REQUESTS: [(&str, &str); 12] = [
     (":method", "CONNECT"),
 ];
 
-const ANSWERS: [(&str, &str); 5] = [
+const ANSWERS: [(&str, &str); 8] = [
+    ("x-tracelift-signal", "2;upgraded;0af7651916cd43dd8448eb211c80319c"),
+    ("x-tracelift-signal", "2;shed;4bf92f3577b34da6a3ce929d0e0e4736"),
+    ("x-tracelift-signal", "2;kept;0af7651916cd43dd8448eb211c80319c,2;here;4bf92f3577b34da6a3ce929d0e0e4736"),
     ("traceresponse", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("traceresponse", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"),
     ("server-timing", "db;dur=5, trace;desc=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),

@@ -51,7 +51,7 @@ pub struct Explain {
     /// The answer broke off
     #[arg(long)]
     reset: bool,
-    /// What the upstream's `traceresponse` says: upgraded or shed
+    /// What the upstream's `x-tracelift-signal` says: upgraded or shed
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     told: Option<Verdict>,
     /// The budget of upgrades is spent
