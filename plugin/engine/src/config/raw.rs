@@ -237,6 +237,9 @@ keys! {
         /// Believe the signal of the previous version, too: `traceresponse` beside `Server-Timing`, which an SDK may write as
         /// well. For the time of a rollout from that version.
         pub accept_previous: bool = false,
+        /// Believe `Server-Timing: trace;desc=…` without `x-tracelift-signal`, as the W3C draft has it: flag 1 in the answer to a
+        /// call that was not sampled upgrades the trace. For services whose SDKs write it; any service behind could then.
+        pub accept_server_timing: bool = false,
     }
 }
 

@@ -75,11 +75,9 @@ impl Answer<'_> {
         match status {
             200..=299 if self.is_json() => accepted(&[]), // Lawful only for a JSON request, but a good status.
             200..=299 => accepted(self.body),
-            429 | 502 | 503 | 504 => Verdict::Retry {
-                problem,
-                detail: self.http_detail(),
-                asked_ms: find(self.headers, "retry-after").and_then(|value| retry_after_ms(value, unix_nanos)),
-            },
+            429 | 502 | 503 | 504 => {
+                Verdict::Retry { problem, detail: self.http_detail(), asked_ms: self.retry_after_ms(unix_nanos) }
+            }
             _ => Verdict::Discard {
                 problem,
                 detail: self.http_detail(),
@@ -89,6 +87,12 @@ impl Answer<'_> {
                 },
             },
         }
+    }
+
+    /// The longest wait of all lines: a proxy may have added one of its own.
+    fn retry_after_ms(&self, unix_nanos: u64) -> Option<u64> {
+        let lines = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(b"retry-after"));
+        lines.filter_map(|(_, value)| retry_after_ms(value, unix_nanos)).max()
     }
 
     fn grpc(&self, status: u16) -> Verdict {

@@ -52,6 +52,8 @@ pub struct Exporter {
     pub(super) envelope: Arc<Envelope>,
     pub(super) max_span_bytes: usize,
     clock: Clock,
+    /// When a call will surely come again.
+    next_look: u64,
     pub(super) queue: SpanQueue,
     /// Batches for another attempt, or of an earlier configuration.
     pub(super) waiting: VecDeque<Batch>,
@@ -79,6 +81,7 @@ impl Exporter {
             settings,
             envelope,
             clock: Clock::default(),
+            next_look: 0,
             queue: SpanQueue::default(),
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
@@ -107,7 +110,7 @@ impl Exporter {
     }
 
     /// Takes the span, or refuses it when a bound is met. Never evicts: a span that was taken will be sent.
-    /// Its `scheduled_delay` runs from the last time that a call named, so a batch is early by up to one tick, not late.
+    /// Its `scheduled_delay` runs from the last time that a call named, so a batch may be early by up to one tick.
     pub fn offer(&mut self, span: EncodedSpan) -> Result<(), DiscardReason> {
         self.counts.offered = self.counts.offered.saturating_add(1);
         let result = self.admit(span.len());
@@ -118,9 +121,9 @@ impl Exporter {
         result
     }
 
-    /// Says what time it is, Unix nanoseconds, where nothing is to be sent yet.
-    pub fn tell_time(&mut self, unix_nanos: u64) {
-        self.clock.advance(unix_nanos);
+    /// Says what time it is and when it will be said again, Unix nanoseconds: what would be late by then is due before.
+    pub fn look(&mut self, unix_nanos: u64, again_in_nanos: u64) {
+        self.next_look = self.clock.advance(unix_nanos).saturating_add(again_in_nanos);
     }
 
     /// Whether a batch need not wait for more spans.
@@ -128,10 +131,18 @@ impl Exporter {
         self.max_batch_size() <= self.queue.len() || self.max_span_bytes <= self.queue.bytes()
     }
 
-    /// Whether a full batch could leave at the last time that a call named. A request that asks this during an outage
-    /// then does nothing for the export.
+    /// Whether a batch could leave at the last time that a call named: a full one, or one that the next look would find late.
+    /// A request that asks this during an outage then does nothing for the export.
     pub fn batch_is_ready(&self) -> bool {
-        self.batch_is_full() && self.may_send(self.clock.now())
+        let now = self.clock.now();
+        (self.batch_is_full() || self.batch_is_due(now)) && self.may_send(now)
+    }
+
+    /// Whether the span that has waited longest would wait for too long, if it were to wait until the next look.
+    fn batch_is_due(&self, now: u64) -> bool {
+        let delay = self.settings.scheduled_delay_ms.saturating_mul(NANOS_PER_MILLI);
+        let due = self.queue.oldest().map(|oldest| oldest.saturating_add(delay));
+        due.is_some_and(|due| due <= now || due < self.next_look)
     }
 
     /// The next request to dispatch, if one is due: a retry, a full batch, or a partial one whose first span has waited
@@ -251,9 +262,7 @@ impl Exporter {
         if let Some(batch) = self.waiting.pop_front() {
             return Some(batch);
         }
-        let delay = self.settings.scheduled_delay_ms.saturating_mul(NANOS_PER_MILLI);
-        let due = self.queue.oldest()?.saturating_add(delay) <= now;
-        (due || self.batch_is_full()).then(|| self.new_batch())
+        (self.batch_is_due(now) || self.batch_is_full()).then(|| self.new_batch())
     }
 
     fn next_unflushed(&mut self) -> Option<Batch> {

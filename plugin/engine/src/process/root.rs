@@ -29,6 +29,8 @@ pub(super) struct Root {
     /// What the metrics have seen of the exporter.
     pub(super) published: Counts,
     pub(super) published_pending: i64,
+    /// Nanoseconds between its ticks.
+    pub(super) tick_nanos: u64,
     /// The host has asked for its end: nothing new is sent.
     ending: bool,
 }
@@ -64,6 +66,7 @@ impl Root {
             made: (0, 0),
             published: Counts::default(),
             published_pending: 0,
+            tick_nanos: 0,
             ending: false,
         }
     }
@@ -87,7 +90,15 @@ impl Root {
         }
     }
 
-    /// Enough is queued to send it now.
+    /// Sends what is due, and what would be late at the next tick.
+    pub(super) fn tick(&mut self, host: &impl Host, now: u64, entropy: &mut Entropy) {
+        if let Some(work) = &mut self.work {
+            work.exporter.look(now, self.tick_nanos);
+        }
+        self.send(host, now, false, entropy);
+    }
+
+    /// Enough is queued to send it now, or it cannot wait for the next tick.
     pub(super) fn batch_is_ready(&self) -> bool {
         self.work.as_ref().is_some_and(|work| work.exporter.batch_is_ready())
     }

@@ -77,7 +77,7 @@ impl Worker {
                 .tick(host, &policy.upgrade.recall, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
-            root.send(host, now, false, entropy);
+            root.tick(host, now, entropy);
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
@@ -199,7 +199,20 @@ impl Worker {
         if finished {
             self.forget(host, context);
         }
+        if self.roots.iter().all(Root::is_ending) {
+            self.close(host);
+        }
         finished
+    }
+
+    /// The last root ends, and with it the VM: Envoy waits for no answer, whatever [`Self::done`] says. What is on its way counts
+    /// as discarded while there still is a callback to say so in, and an answer that comes after all changes nothing.
+    fn close(&mut self, host: &impl Host) {
+        for root in &mut self.roots {
+            root.close();
+            root.publish(&mut self.metrics);
+        }
+        self.metrics.flush(host);
     }
 
     /// Moves what an ending root still has to where it can be exported; `true` when nothing is left to wait for.

@@ -1,5 +1,6 @@
 //! The head of a request: the caller's context is read, the trace decided, and the context written for the upstream.
 
+use super::asked::Asked;
 use super::headers::Lines;
 use super::{Parts, RequestContext, Scope, recall, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
@@ -34,6 +35,7 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
         context.is_recall = true;
         return true;
     }
+    context.asked = Asked::of(headers);
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;

@@ -11,7 +11,7 @@ use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{HeaderEdit, TraceId};
 use crate::upgrade::signal::{self, SERVER_TIMING, SIGNAL, TRACERESPONSE};
-use crate::upgrade::{Mark, Verdict};
+use crate::upgrade::{Mark, SignalPolicy, Verdict};
 
 /// What this process already knows of a dropped trace, at the request of a later call.
 pub fn forward(host: &impl Host, policy: &Policy, trace_id: TraceId) -> Option<Verdict> {
@@ -50,7 +50,7 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
         return None;
     }
     let is_head = which != Answered::Trailers;
-    let said = mark(headers, policy, stream.trace_id());
+    let said = mark(headers, policy, stream);
     if said.is_some_and(Mark::is_kept) {
         stream.hears();
     }
@@ -68,15 +68,28 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     }
 }
 
-/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing: any SDK writes them.
+/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing, unless the configuration has
+/// it otherwise: any SDK writes them.
 #[inline(always)] // It has one caller, and most answers have no mark.
-fn mark<'a, V: HeaderView<'a>>(headers: V, policy: &Policy, trace_id: TraceId) -> Option<Mark> {
+fn mark<'a, V: HeaderView<'a>>(headers: V, policy: &Policy, stream: &Stream) -> Option<Mark> {
+    let trace_id = stream.trace_id();
     let marked = Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten();
-    if marked.is_some() || !policy.upgrade.signal.accept_previous {
+    let settings = &policy.upgrade.signal;
+    if marked.is_some() || !(settings.accept_previous || settings.accept_server_timing) {
         return marked;
     }
-    let context = headers.first(TRACERESPONSE)?;
-    signal::read_previous(context, headers.values(SERVER_TIMING), trace_id)
+    marked_by_others(headers, settings, stream)
+}
+
+#[inline(never)] // Off by default.
+fn marked_by_others<'a, V: HeaderView<'a>>(headers: V, settings: &SignalPolicy, stream: &Stream) -> Option<Mark> {
+    let (trace_id, sampled) = (stream.trace_id(), stream.decision().sampled);
+    let timing = || headers.values(SERVER_TIMING);
+    let mut contexts = headers.values(TRACERESPONSE).filter(|_| settings.accept_previous);
+    let previous = contexts.find_map(|context| signal::read_previous(context, timing(), trace_id));
+    previous.or_else(|| {
+        settings.accept_server_timing.then(|| signal::read_server_timing(timing(), trace_id, sampled)).flatten()
+    })
 }
 
 /// Whether `Server-Timing` has the entry already that [`announce`] would add, as behind a hop that has said it.

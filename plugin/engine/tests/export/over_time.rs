@@ -35,7 +35,7 @@ fn a_full_batch_leaves_at_once_and_a_partial_one_when_its_first_span_has_waited(
 #[test]
 fn a_full_batch_is_ready_only_while_it_may_leave() {
     let mut bench = bench();
-    bench.exporter.tell_time(START);
+    bench.exporter.look(START, 0);
     bench.offer(4);
     assert!(bench.exporter.batch_is_ready());
     let first = bench.only_request(0);
