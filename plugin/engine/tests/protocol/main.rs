@@ -8,6 +8,7 @@ mod kit;
 mod orders;
 mod properties;
 mod recall;
+mod rules;
 mod shadow;
 mod shared;
 mod signal;
