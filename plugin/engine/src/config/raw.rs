@@ -166,9 +166,9 @@ pub enum StringMatch {
     Prefix(Text<1, 1024>),
     /// Its end.
     Suffix(Text<1, 1024>),
-    /// Anywhere in it.
+    /// Anywhere in its first 4096 bytes.
     Contains(Text<1, 1024>),
-    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes).
+    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes); false for more than 2048 bytes.
     Regex(Text<1, 1024>),
     /// Whether there is such a value at all.
     Present(bool),
@@ -286,9 +286,9 @@ keys! {
         pub timeout_ms: Whole<1, 600_000> = Whole::new(10_000),
         /// How bodies are compressed.
         pub compression: Compression = Compression::None,
-        /// Spans that wait for export, a worker.
+        /// Spans that wait for export, a worker; a quarter is reserved for those that an upgrade keeps.
         pub max_queue_size: Whole<1, 65_536> = Whole::new(2048),
-        /// Bytes of spans that wait or are on their way, a worker.
+        /// Bytes of spans that wait or are on their way, a worker; a quarter is reserved as above.
         pub max_queue_bytes: Whole<1, 67_108_864> = Whole::new(4_194_304),
         /// Spans in one request, not more than `max_queue_size`; left out, it follows a smaller queue.
         pub max_export_batch_size: Whole<1, 65_536> = Whole::new(512),

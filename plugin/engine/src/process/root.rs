@@ -13,8 +13,6 @@ use crate::telemetry::{Metric, Metrics};
 
 /// Bytes of the span of an ordinary request.
 const ORDINARY_SPAN_BYTES: u64 = 700;
-/// Larger answers say nothing that we need; OTLP answers are a few bytes.
-pub(super) const ANSWER_BYTES: usize = 64 * 1024;
 /// Requests sent off in one callback at most, should an exporter never be satisfied.
 const SENDS_AT_ONCE: usize = 64;
 
@@ -80,13 +78,13 @@ impl Root {
         self.work.as_ref().map(|work| &work.policy)
     }
 
-    /// Queues a span, or counts why not.
-    pub(super) fn offer(&mut self, span: &Span<'_>) {
+    /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it.
+    pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool) {
         if let Some(work) = &mut self.work {
             let encoded = encode_span(span, work.policy.export.tracestate);
             self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
             self.scope.mean_span_bytes = self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES);
-            let _ = work.exporter.offer(encoded); // Counted by the exporter.
+            let _ = work.exporter.offer(encoded.upgraded(upgraded)); // Counted by the exporter.
         }
     }
 

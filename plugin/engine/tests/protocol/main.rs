@@ -10,6 +10,7 @@ mod kit;
 mod orders;
 mod properties;
 mod recall;
+mod rules;
 mod several_lines;
 mod shadow;
 mod shared;
