@@ -92,9 +92,10 @@ impl Mesh {
                 self.violations.add(at, "spans that were kept did not arrive", details);
             }
             let unbelieved = self.unbelieved.get(&id).copied().unwrap_or(0);
-            let refused = envoy.counter("tracelift.upgrades.signals_refused");
+            let bounds = ["upgrades.signals_refused", "joins.refused", "joins.forgotten"];
+            let refused: u64 = bounds.iter().map(|name| envoy.counter(&format!("tracelift.{name}"))).sum();
             if refused < unbelieved {
-                let details = format!("{unbelieved} in pod {id}, which refused {refused} signals");
+                let details = format!("{unbelieved} in pod {id}, which refused or forgot {refused}");
                 self.violations.add(at, "hops above a failure were dropped although they were told", details);
             }
             for error in ["tracelift.errors.hostcall", "tracelift.errors.headers_not_set"] {

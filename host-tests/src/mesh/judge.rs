@@ -78,7 +78,8 @@ impl Mesh {
         let upgraded = if hop.lost { heard_saying == Some(true) } else { hop.is_upgraded() };
         if !hop.lost {
             if told == Some(true) && !upgraded {
-                // Beyond ten times the budget signals are not believed, and counted: the last reckoning compares.
+                // Beyond ten times the budget signals are not believed and traces not joined, and counted: the last reckoning
+                // compares.
                 *self.unbelieved.entry(hop.pod).or_default() += 1;
                 return;
             }

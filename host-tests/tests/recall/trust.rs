@@ -147,7 +147,8 @@ fn a_trace_that_nobody_knows_costs_next_to_nothing() {
     let open = mesh.envoy("cart").open(request);
     let finished = open.respond(mesh.envoy("cart"), 200);
     let each = finished.cost.hostcall_count() / 64;
-    assert!(each <= 7, "{each} hostcalls a trace-id: {:?}", finished.cost);
+    // Two of them are the bound that all workers and listeners of the process share.
+    assert!(each <= 9, "{each} hostcalls a trace-id: {:?}", finished.cost);
     assert_eq!(mesh.spans().len(), 0);
 }
 
