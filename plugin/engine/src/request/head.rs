@@ -29,10 +29,13 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     }
     let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
-    if extracted.recall && recall::answer(parts) {
+    if let Some(version) = extracted.recall
+        && recall::answer(parts, version, headers)
+    {
         context.is_recall = true;
         return true;
     }
+    recall::guard_edge(parts, headers);
     let outgoing = begin(parts, context, matched, &extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;
