@@ -71,6 +71,7 @@ impl Mesh {
             return Answer::connection_failure();
         }
         let spec = RequestSpec::new(Side::Inbound.listener(), callout.headers.clone()).worker(worker);
+        let spec = spec.property("destination.address", &*self.topology.pods[*to].address);
         let answer = match self.options.sabotage {
             Some(Sabotage::RecallIgnored) => Answer::status(200).header(HEADER, "1"),
             Some(Sabotage::RecallDisowned) => Answer::status(404),

@@ -76,7 +76,8 @@ impl Root {
         if policy.shadow.is_some() {
             self.scope.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }
-        host.prepare(self.id(), &[request::wanted(policy.span_kind, false), request::wanted(policy.span_kind, true)]);
+        let wanted = |failed| request::wanted(policy.span_kind, policy.upgrade.recall.enabled, failed);
+        host.prepare(self.id(), &[wanted(false), wanted(true)]);
         match &mut self.work {
             // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
             Some(work) => {

@@ -142,7 +142,7 @@ impl Worker {
     fn export(&mut self, host: &impl Host, (root, stream): (u32, u32), held: Box<Held>) {
         let Self { roots, metrics, entropy, recall, .. } = self;
         let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
-        recall.keep(host, held, &mut |held: &Held, calls| {
+        recall.keep(host, held, metrics, &mut |held: &Held, calls| {
             held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()))
         });
         // The answer must outlive this stream, so the request is the root's.

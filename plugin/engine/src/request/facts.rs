@@ -1,8 +1,6 @@
 //! What is known of a finished stream, read from the host only for a stream that is exported or held: in wasm each value costs
 //! about a microsecond.
 
-use std::sync::Arc;
-
 use super::asked::{Asked, Original, Target};
 use super::attributes::Attributes;
 use super::end::Finish;
@@ -42,7 +40,8 @@ impl Facts {
     ) -> Self {
         let ended = exchange.host().now();
         let Finish { flags, complete, lasting } = finish;
-        let mut attributes = Attributes::read(exchange, root, policy.span_kind, flags, complete);
+        let mut attributes =
+            Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
         let request = exchange.copied(Side::Request);
         let response =
             if policy.attributes.response_headers.is_empty() { Vec::new() } else { exchange.copied(Side::Response) };
@@ -175,10 +174,20 @@ impl Facts {
     }
 
     /// The instance that was called, if it can be asked.
-    pub fn destination(&self) -> Option<Arc<str>> {
+    pub fn destination(&self) -> Option<&str> {
         let address =
             self.attributes.text(Attribute::UpstreamAddress).filter(|address| wire::is_destination(address))?;
-        str::from_utf8(address).ok().map(Arc::from)
+        str::from_utf8(address).ok()
+    }
+
+    /// The call went over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.attributes.text(Attribute::UpstreamTls).is_some()
+    }
+
+    /// The cluster that was called.
+    pub fn cluster(&self) -> &[u8] {
+        self.attributes.text(Attribute::ClusterName).unwrap_or_default()
     }
 
     /// Unix nanoseconds.

@@ -33,11 +33,14 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     }
     let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
-    if extracted.recall && recall::answer(parts) {
+    if let Some(version) = extracted.recall
+        && recall::answer(parts, version, headers)
+    {
         context.is_recall = true;
         return true;
     }
     context.asked = Asked::of(headers);
+    recall::guard_edge(parts, headers);
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;

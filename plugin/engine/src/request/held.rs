@@ -42,8 +42,23 @@ impl Held {
     }
 
     /// The instance that was called, if it can be asked.
-    pub fn destination(&self) -> Option<Arc<str>> {
+    pub fn destination(&self) -> Option<&str> {
         self.facts.destination()
+    }
+
+    /// The call went over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.facts.is_tls()
+    }
+
+    /// The cluster that was called.
+    pub fn cluster(&self) -> &[u8] {
+        self.facts.cluster()
+    }
+
+    /// The answer bore our mark: there is a filter at the instance that was called.
+    pub fn is_marked(&self) -> bool {
+        self.keep.marked
     }
 
     /// Leaves of the headers what a span says.

@@ -46,11 +46,22 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     let wanted = stream.wants_verdict(policy.rules(), head);
     // The answer to a call that left sampled names its context, for the ledger of the call.
     let asks_context = stream.decision().sampled && policy.span_kind != KindSetting::Server;
-    if !policy.upgrade.signal.accept || !(wanted || asks_context) {
+    let (accepts, recalls) = (policy.upgrade.signal.accept, policy.upgrade.recall.enabled);
+    if !(accepts || recalls) || !(wanted || asks_context) {
         return None;
     }
     let is_head = which != Answered::Trailers;
-    let said = mark(headers, policy, stream);
+    let mut said = mark(headers, stream.trace_id());
+    if said.is_some() {
+        stream.is_answered_by_us();
+    }
+    if !accepts {
+        return None;
+    }
+    let settings = &policy.upgrade.signal;
+    if said.is_none() && (settings.accept_previous || settings.accept_server_timing) {
+        said = marked_by_others(headers, settings, stream);
+    }
     if said.is_some_and(Mark::is_kept) {
         stream.hears();
     }
@@ -71,14 +82,8 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
 /// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing, unless the configuration has
 /// it otherwise: any SDK writes them.
 #[inline(always)] // It has one caller, and most answers have no mark.
-fn mark<'a, V: HeaderView<'a>>(headers: V, policy: &Policy, stream: &Stream) -> Option<Mark> {
-    let trace_id = stream.trace_id();
-    let marked = Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten();
-    let settings = &policy.upgrade.signal;
-    if marked.is_some() || !(settings.accept_previous || settings.accept_server_timing) {
-        return marked;
-    }
-    marked_by_others(headers, settings, stream)
+fn mark<'a, V: HeaderView<'a>>(headers: V, trace_id: TraceId) -> Option<Mark> {
+    Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten()
 }
 
 #[inline(never)] // Off by default.
@@ -99,7 +104,8 @@ pub fn is_shown<'a, V: HeaderView<'a>>(headers: V, stream: &Stream) -> bool {
 }
 
 /// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
-/// upgraded, so `Server-Timing` says nothing.
+/// upgraded, so `Server-Timing` says nothing. With recall on, the caller of a dropped trace hears that a span of it is held
+/// here: it asks nobody who has not said so.
 pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
     let policy = parts.policy;
     let emits = policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client;
@@ -108,6 +114,11 @@ pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
         let exchange = parts.exchange;
         let marked = exchange.replace(Side::Response, SIGNAL, &signal.mark);
         if exchange.replace(Side::Response, TRACERESPONSE, &signal.traceresponse).and(marked).is_err() {
+            parts.failed();
+        }
+    } else if emits && policy.upgrade.recall.enabled && stream.may_be_held(policy.rules()) {
+        let marked = parts.exchange.replace(Side::Response, SIGNAL, &Mark::Here.write(stream.trace_id()));
+        if marked.is_err() {
             parts.failed();
         }
     }
