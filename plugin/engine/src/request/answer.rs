@@ -81,6 +81,16 @@ fn read<'a, V: HeaderView<'a>>(which: Answered, headers: V, known: Option<u16>) 
     Head { status, grpc_status, end_of_stream }
 }
 
+/// The whole answer, read at the end: Envoy makes no context for a request that a filter in front of ours answered until it logs
+/// it. Whether the answer was cut short is for its response flags to say.
+#[inline(never)] // A request that came here does not ask.
+pub fn as_logged(exchange: &impl Exchange) -> Option<Head> {
+    exchange.headers(Side::Response, |headers| {
+        let head = read(Answered::Head { end_of_stream: true }, headers.ok()?, None);
+        head.status.map(|_| head)
+    })
+}
+
 /// An answer whose request was read at the end only: its status counts as that of any other. Its caller has it already, so
 /// that nobody is told.
 pub fn answered_late<X: Exchange>(parts: &mut Parts<'_, X>, context: &mut RequestContext, head: Head) {

@@ -46,7 +46,7 @@ pub fn ended<X: Exchange>(
         }
         let exchange = parts.exchange;
         exchange.headers(Side::Request, |headers| head::begin_late(parts, context, headers));
-        if let Some(head) = context.early.take() {
+        if let Some(head) = context.early.take().or_else(|| answer::as_logged(exchange)) {
             answer::answered_late(parts, context, head);
         }
     }

@@ -269,7 +269,8 @@ mod tests {
                 (ResponseFlags::CONNECTION_TERMINATION, ""),
                 (ResponseFlags::STREAM_IDLE_TIMEOUT, "timeout"),
                 (ResponseFlags::MAX_STREAM_DURATION, "timeout"),
-                (ResponseFlags::UPSTREAM_PROTOCOL_ERROR, "protocol_error"),
+                (ResponseFlags::UPSTREAM_PROTOCOL_ERROR, ""),
+                (ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR, "protocol_error"),
             ] {
                 let outcome = told(kind, &HttpFacts { response_flags: flags, ..open });
                 assert_eq!(outcome.1, error_type, "{flags:?}");

@@ -61,6 +61,30 @@ fn a_refusal_by_a_filter_in_front_is_no_error_of_the_server_and_a_sampled_one_is
 }
 
 #[test]
+fn an_answer_of_a_filter_in_front_is_read_at_the_end_where_no_callback_told_of_it() {
+    const CLIENT_LEFT: i64 = 1 << 14;
+    for (code, more, flags, kept) in [
+        (200, None, 0, None),
+        (401, None, 0, None),
+        (403, None, EXTERNAL_AUTHORISATION, None),
+        (200, Some(("grpc-status", "7")), EXTERNAL_AUTHORISATION, None),
+        (200, Some(("grpc-status", "14")), 0, Some("upgraded.grpc_status")),
+        (500, None, 0, Some("upgraded.http_status")),
+        (403, None, CLIENT_LEFT, Some("upgraded.response_flags")),
+    ] {
+        let (mut process, root) = Process::with("{}");
+        let stream = process.stream(0, root);
+        stream.exchange.came(Side::Request, get(&[("traceparent", DROPPED)]));
+        stream.exchange.came(Side::Response, status(code, more.as_slice()));
+        stream.exchange.set_number(Attribute::ResponseFlags, flags);
+        process.log(&stream);
+        assert_eq!(stream.exchange.decision().as_deref(), kept, "{code} {more:?}");
+        let spans = process.export();
+        assert_eq!(spans.len(), usize::from(kept.is_some()));
+    }
+}
+
+#[test]
 fn an_answer_of_a_filter_in_front_that_breaks_off_is_a_reset() {
     let (mut process, root) = Process::with("{}");
     let stream = process.stream(0, root);
