@@ -29,6 +29,15 @@ impl Context {
     }
 }
 
+/// The randomness R of a trace, 56 bits: `rv` in `tracestate`, or the end of the trace-id.
+pub(crate) fn randomness_in(headers: &Headers, trace: u128) -> u128 {
+    let state = headers.text("tracestate").unwrap_or_default();
+    let ot = state.split(',').find_map(|member| member.trim().strip_prefix("ot="));
+    let rv = ot.into_iter().flat_map(|ot| ot.split(';')).find_map(|pair| pair.strip_prefix("rv:"));
+    let rv = rv.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+    rv.unwrap_or(trace & ((1 << 56) - 1))
+}
+
 /// What an answer's headers or trailers say of the trace in this hop's name: kept (`true`) or shed. What a hop only passes
 /// on has the name of another.
 pub(crate) fn verdict_in(headers: &Headers, span: u64) -> Option<bool> {

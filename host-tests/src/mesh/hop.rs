@@ -75,6 +75,8 @@ pub(crate) struct Hop {
     pub(crate) incoming: Option<bool>,
     /// The trace flag that went upstream.
     pub(crate) sampled: bool,
+    /// The randomness R that went upstream, 56 bits: of `tracestate`, or of the trace-id.
+    pub(crate) randomness: u128,
     /// When the head of its answer passed; `None` if none did.
     pub(crate) head: Option<(Step, Duration)>,
     pub(crate) ended: Option<(Step, Duration)>,

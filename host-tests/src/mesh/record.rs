@@ -2,7 +2,7 @@
 
 use super::call::trace_flag;
 use super::collector::id_of_hex;
-use super::context::{Context, verdict_in};
+use super::context::{Context, randomness_in, verdict_in};
 use super::hop::{Hop, HopId, Kept, Side, When};
 use super::simulation::{Mesh, RequestId};
 use super::topology::PodId;
@@ -44,6 +44,7 @@ impl Mesh {
             relayed: context.relays,
             incoming: trace_flag(&context.headers),
             sampled: traceparent.is_sampled(),
+            randomness: randomness_in(&forwarded, id_of_hex(&traceparent.trace_id)),
             head: None,
             ended: None,
             failed: None,

@@ -29,6 +29,9 @@ impl Mesh {
             if above.trace != hop.trace {
                 return self.violation(id, "the trace-id changed on its way");
             }
+            if above.randomness != hop.randomness {
+                return self.violation(id, "the randomness changed on its way");
+            }
             if hop.incoming == Some(true) && !above.sampled {
                 return self.violation(id, "a sampled flag came in that no hop had set");
             }
@@ -37,7 +40,7 @@ impl Mesh {
         let expected = match hop.incoming.filter(|_| hop.side != Side::Gateway) {
             None => {
                 let threshold = ((1.0 - self.options.ratio) * (1_u64 << 56) as f64) as u128;
-                let randomness = hop.trace & ((1 << 56) - 1);
+                let randomness = hop.randomness;
                 if randomness.abs_diff(threshold) < ROUNDING {
                     return;
                 }

@@ -120,10 +120,15 @@ fn request_of(request: &Request, headers: &Headers) -> Request {
 /// The ids that the module drew: of a trace that begins, of the span whose id went upstream, and of the SERVER span beside it.
 fn ids(policy: &Policy, request: &Request, module: &Seen, server: Option<u64>) -> Ids {
     let sent = Request { headers: module.forwarded.clone(), ..request.clone() };
-    let sent = extract(&policy.propagators, &mut &sent).parent.expect("a context went upstream");
-    let begins = extract(&policy.propagators, &mut &*request).parent.is_none();
-    let ids = if begins { Ids::of_trace(sent.trace_id, 1) } else { Ids::new(1) };
-    let span = sent.parent_id.map(|id| id.get()).expect("our span");
+    let sent = extract(&policy.propagators, &mut &sent);
+    let forwarded = sent.parent.expect("a context went upstream");
+    let begins =
+        extract(&policy.propagators, &mut &*request).parent.is_none() || policy.edge && policy.restarts_traces();
+    let ids = if begins { Ids::of_trace(forwarded.trace_id, 1) } else { Ids::new(1) };
+    let span = forwarded.parent_id.map(|id| id.get()).expect("our span");
+    let rv = sent.trace_state().ot().rv.filter(|_| policy.edge && !begins);
+    // R is the upper part of what was drawn.
+    let ids = rv.into_iter().fold(ids, |ids, rv| ids.then(&[rv << 8]));
     ids.then(&[span, server.unwrap_or(1)])
 }
 

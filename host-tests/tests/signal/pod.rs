@@ -1,5 +1,6 @@
 //! Across the application: the join of the two listeners, and calls that come after a failure.
 
+use serde_json::json;
 use tracelift_host::testing::passed_on;
 use tracelift_host::{LocalReply, Response};
 
@@ -95,6 +96,19 @@ fn twenty_thousand_failed_traces_fill_a_fixed_number_of_slots() {
     let slots: Vec<_> = shared.keys().filter(|key| key.starts_with(b"tracelift.verdicts.")).collect();
     assert!((3_000..=4_096).contains(&slots.len()), "{}", slots.len());
     assert!(slots.iter().all(|slot| shared.get(slot).is_some_and(|(value, _)| value.len() <= 84)));
+}
+
+#[test]
+fn one_trace_that_fails_for_ever_is_kept_within_a_bound_of_the_envoy() {
+    let mut pod = Pod::new("web", json!({"sampling": {"ratio": 0}, "upgrade": {"traces_per_second": 5}}));
+    for _ in 0..150 {
+        pod.called(&unsampled()).respond(&mut pod.0, 500);
+        pod.calls(&unsampled()).respond(&mut pod.0, 500);
+    }
+    // One by the budget, fifty behind it; calls that may not join are charged to the budget of their own listener.
+    let kept = pod.spans().len();
+    assert!((51..=56).contains(&kept), "{kept} of 300");
+    assert!(244 <= pod.0.counter("tracelift.joins.refused"));
 }
 
 #[test]

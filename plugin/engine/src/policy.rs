@@ -23,7 +23,8 @@ pub struct Policy {
     pub upgrade: upgrade::Policy,
     /// A shadow policy: evaluated on live traffic, never acted on.
     pub shadow: Option<Shadow>,
-    /// The outer listener of the mesh: no incoming `sampled` flag or upgrade signal is believed, and no signal leaves.
+    /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
+    /// leaves.
     pub edge: bool,
     /// Where spans go. A batch fits into the queue.
     pub export: otlp::Settings,
@@ -42,6 +43,14 @@ pub struct ResourceSources {
     pub environment_service_name: Option<String>,
     /// `OTEL_RESOURCE_ATTRIBUTES`, decoded; at most 128.
     pub environment_attributes: Vec<(String, String)>,
+}
+
+impl Policy {
+    /// At the edge a trace that came from outside gets a randomness of ours, in `tracestate`. `true`: nobody would read that, so
+    /// that a trace has to start anew.
+    pub fn restarts_traces(&self) -> bool {
+        !self.propagators.contains(&Propagator::TraceContext) || self.sampling.reads_trace_id()
+    }
 }
 
 impl ResourceSources {

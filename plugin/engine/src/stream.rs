@@ -17,6 +17,8 @@ use crate::upgrade::{Budget, Ending, Mark, Trigger, Verdict};
 #[derive(Clone, Debug)]
 pub struct Stream {
     trace_id: TraceId,
+    /// The randomness that the edge has chosen for a caller's trace.
+    rv: Option<u64>,
     /// The id that went upstream as parent-id.
     span_id: SpanId,
     /// The SERVER span's id where a stream becomes two spans, of which the CLIENT's went upstream.
@@ -129,7 +131,8 @@ impl Stream {
             None => (new_trace_id(ids), ids.are_random()),
         };
         let tracestate = extracted.trace_state();
-        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule };
+        let rv = if rules.edge && parent.is_some() { Some(ids.next() >> 8) } else { None };
+        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rv };
         let Decided { mut decision, has_caller, member } =
             decider.decide(extracted.decision, &tracestate, trace_id, central);
         if has_caller && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded) {
@@ -140,6 +143,7 @@ impl Stream {
         let server_span_id = matches!(rules.kind, KindSetting::Both).then(|| new_span_id(ids));
         let stream = Self {
             trace_id,
+            rv,
             span_id,
             server_span_id,
             parent_id: parent.and_then(|parent| parent.parent_id),
@@ -156,7 +160,8 @@ impl Stream {
             asked: extracted.xray_asks && !rules.edge,
             decision,
         };
-        let mut edit = tracestate.edit(stream.decision.th, None);
+        let th = stream.decision.th;
+        let mut edit = rv.map_or_else(|| tracestate.edit(th, None), |rv| tracestate.with_own(th, rv));
         if let Some((key, value)) = member {
             edit = tracestate.with_member(edit, key, &value);
         }
@@ -169,7 +174,7 @@ impl Stream {
     /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded
     /// stays sampled under both.
     pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
-        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule };
+        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rv: self.rv };
         let Decided { decision, .. } =
             decider.decide(extracted.decision, &extracted.trace_state(), self.trace_id, |_| None);
         let upgraded = self.decision.reason == sampling::Reason::Upgraded;

@@ -9,7 +9,7 @@ use prost_types::{ListValue, Struct, Value};
 use tracelift::config::{Environment, Loaded, VARIABLES, load};
 use tracelift::http::GrpcStatus;
 use tracelift::otlp::{Compression, Protocol};
-use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler, XRaySettings};
+use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler, Steps, XRaySettings};
 use tracelift::span::KindSetting;
 use tracelift::trace_context::{Propagator, TraceIdFormat};
 use tracelift::upgrade::Budget;
@@ -101,9 +101,9 @@ fn the_documented_example_means_what_it_says() {
     assert_eq!((payments.sampler, payments.upgrade, payments.latency_ms), (Some(consistent(1.0)), true, Some(800)));
     let headers = [(&b"x-tenant"[..], &b"gold"[..])];
     let pay = RequestFacts { path: b"/pay?x=1", method: b"POST", host: b"api.Shop.example:443", headers: &headers };
-    assert_eq!(policy.sampling.first_match(&pay), Some(1));
+    assert_eq!(policy.sampling.first_match(&pay, &mut Steps::default()), Some(1));
     let get = RequestFacts { method: b"GET", ..pay };
-    assert_eq!(policy.sampling.first_match(&get), None);
+    assert_eq!(policy.sampling.first_match(&get, &mut Steps::default()), None);
 }
 
 #[test]

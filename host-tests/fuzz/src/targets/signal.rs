@@ -41,8 +41,9 @@ pub(super) fn slots(bytes: &[u8]) {
     assert!(log::append(&log, trace_id).len() <= log::LOG_BYTES);
     let before = slots::find(slot, trace_id, || now);
     assert!(slots::slot_of(trace_id) < slots::SLOTS);
-    let Some(after) = slots::remember(slot, trace_id, verdict, now) else {
-        assert!(before.is_some(), "what is not written was known");
+    let remembered = slots::remember(slot, trace_id, verdict, now);
+    let Some(after) = remembered.slot else {
+        assert!(before.is_some() || remembered.forgot, "what is not written was known, or is counted");
         return;
     };
     assert!(after.len() <= slots::SLOT_BYTES, "{} bytes", after.len());

@@ -7,7 +7,7 @@ use super::check::{MAX_EXPORT_HEADERS, TOKEN_ALLOWED, header_value_fault, is_tok
 use super::error;
 use super::percent;
 use super::raw::Export;
-use crate::json::{Named, Tree};
+use crate::json::{Named, Tree, number};
 use crate::otlp::Settings;
 use crate::span::bounds;
 use crate::trace_context::Propagator;
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
     /// is the opposite of what whoever wrote 5 for 5 % meant, so the warning says what comes of it.
     fn sampler_argument(&mut self, name: &str) -> &'a str {
         let Some(text) = self.get(name) else { return "1" };
-        if text.parse().ok().and_then(Ratio::new).is_some() {
+        if number(text).and_then(Ratio::new).is_some() {
             return text;
         }
         let found = error::quoted(text);

@@ -47,7 +47,8 @@ keys! {
         pub upgrade: Upgrade = Upgrade::default(),
         /// A second policy that is evaluated on all traffic and exports nothing: `tracelift.shadow.*` tell what it would do.
         pub shadow: Option<Shadow> = None,
-        /// The outer listener of the mesh: no incoming `sampled` flag or upgrade signal is believed, and no signal leaves.
+        /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
+        /// leaves.
         pub edge: bool = false,
         /// Where spans go.
         pub export: Export = Export::default(),
@@ -169,9 +170,9 @@ pub enum StringMatch {
     Prefix(Text<1, 1024>),
     /// Its end.
     Suffix(Text<1, 1024>),
-    /// Anywhere in it.
+    /// Anywhere in its first 4096 bytes.
     Contains(Text<1, 1024>),
-    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes).
+    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes); false for more than 2048 bytes.
     Regex(Text<1, 1024>),
     /// Whether there is such a value at all.
     Present(bool),
@@ -240,6 +241,9 @@ keys! {
         /// Believe the signal of the previous version, too: `traceresponse` beside `Server-Timing`, which an SDK may write as
         /// well. For the time of a rollout from that version.
         pub accept_previous: bool = false,
+        /// Believe `Server-Timing: trace;desc=…` without `x-tracelift-signal`, as the W3C draft has it: flag 1 in the answer to a
+        /// call that was not sampled upgrades the trace. For services whose SDKs write it; any service behind could then.
+        pub accept_server_timing: bool = false,
     }
 }
 
@@ -303,9 +307,9 @@ keys! {
         pub timeout_ms: Whole<1, 600_000> = Whole::new(10_000),
         /// How bodies are compressed.
         pub compression: Compression = Compression::None,
-        /// Spans that wait for export, a worker.
+        /// Spans that wait for export, a worker; a quarter is reserved for those that an upgrade keeps.
         pub max_queue_size: Whole<1, 65_536> = Whole::new(2048),
-        /// Bytes of spans that wait or are on their way, a worker.
+        /// Bytes of spans that wait or are on their way, a worker; a quarter is reserved as above.
         pub max_queue_bytes: Whole<1, 67_108_864> = Whole::new(4_194_304),
         /// Spans in one request, not more than `max_queue_size`; left out, it follows a smaller queue.
         pub max_export_batch_size: Whole<1, 65_536> = Whole::new(512),

@@ -66,6 +66,13 @@ const NO_FAILURE: ResponseFlags = ResponseFlags::DELAY_INJECTED
     .or(ResponseFlags::FROM_CACHE);
 
 impl ResponseFlags {
+    /// One of the two sides closed its connection or its stream. RFC 6455, section 7.1.1, lets either end a WebSocket so, and
+    /// a tunnel has no other end.
+    pub const CLOSED: Self = Self::DOWNSTREAM_DISCONNECT
+        .or(Self::DOWNSTREAM_REMOTE_RESET)
+        .or(Self::UPSTREAM_REMOTE_RESET)
+        .or(Self::CONNECTION_TERMINATION);
+
     /// The bits of `response.flags`.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

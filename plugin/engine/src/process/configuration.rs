@@ -18,6 +18,8 @@ use crate::telemetry::{Metric, Metrics};
 /// Ticks are no rarer, because counters are shown on a tick, and no closer, because each enters every worker.
 const TICK_MS: std::ops::RangeInclusive<u64> = 100..=1000;
 
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
+
 /// What a host passes with a configuration.
 pub struct Setup {
     /// The bytes of the configuration, or the host's reason for having none.
@@ -83,10 +85,13 @@ impl Root {
                 work.policy = Arc::new(policy);
             }
             None => {
-                let mut exporter = Exporter::new(policy.export.clone(), &resource);
-                exporter.tell_time(host.now());
+                let exporter = Exporter::new(policy.export.clone(), &resource);
                 self.work = Some(Work::new(policy, exporter));
             }
+        }
+        self.tick_nanos = tick.saturating_mul(NANOS_PER_MILLISECOND);
+        if let Some(work) = &mut self.work {
+            work.exporter.look(host.now(), self.tick_nanos);
         }
         host.tick_every(u32::try_from(tick).unwrap_or(1000));
         host.log(Level::Debug, &["tracelift ", VERSION, ": configured"].concat());

@@ -159,7 +159,9 @@ impl Recall {
         }
         self.pending.expire(now);
         self.recent.expire(now);
-        self.asks.expire(now, &mut |held, fate| decided(held, fate, metrics, offer));
+        // What would be held for too long by the next tick is not held until then.
+        let next_tick = now.saturating_add(Self::tick_ms(policy).saturating_mul(MILLISECOND));
+        self.asks.expire(now, next_tick, &mut |held, fate| decided(held, fate, metrics, offer));
         if policy.enabled {
             self.ask(host, policy, now, metrics);
         }

@@ -1,20 +1,24 @@
 //! The head of a request: the caller's context is read, the trace decided, and the context written for the upstream.
 
+use super::asked::Asked;
 use super::headers::Lines;
-use super::{Parts, RequestContext, recall, shadow, signal};
+use super::{Parts, RequestContext, Scope, recall, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
-use crate::sampling::{Randomness, Reason, RequestFacts};
+use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
 use crate::shared::NewIds;
 use crate::stream::{Outgoing, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, extract, inject};
+use crate::upgrade::Verdict;
 
 /// The first rule that matches, of the live policy and of its shadow.
 #[derive(Clone, Copy, Default)]
 struct Matched {
     live: Option<u16>,
     shadow: Option<u16>,
+    /// What is left for rules of X-Ray.
+    steps: Steps,
 }
 
 /// The head of a request came. `true`: it was answered here and goes no further.
@@ -27,7 +31,7 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     if context.stream.is_some() || context.is_recall {
         return context.is_recall;
     }
-    let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
     if let Some(version) = extracted.recall
         && recall::answer(parts, version, headers)
@@ -36,7 +40,8 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
         return true;
     }
     recall::guard_edge(parts, headers);
-    let outgoing = begin(parts, context, matched, &extracted, headers);
+    context.asked = Asked::of(headers);
+    let outgoing = begin(parts, context, matched, &mut extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;
     let propagators = &parts.policy.propagators;
@@ -67,8 +72,8 @@ pub fn begin_late<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) {
-    let (matched, extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
-    begin(parts, context, matched, &extracted, headers.unwrap_or(V::NONE));
+    let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    begin(parts, context, matched, &mut extracted, headers.unwrap_or(V::NONE));
 }
 
 /// Which rules match, and the caller's context.
@@ -78,9 +83,10 @@ fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extract
     if sampling.needs_request() || shadow.is_some() {
         let entries = headers.entries();
         let facts = RequestFacts::of(&entries);
-        let shadow = shadow.and_then(|shadow| shadow.first_match(&facts));
-        let matched = Matched { live: sampling.first_match(&facts), shadow };
-        (matched, extract(&policy.propagators, &mut Lines(&entries[..])))
+        let mut steps = Steps::default();
+        let live = sampling.first_match(&facts, &mut steps);
+        let shadow = shadow.and_then(|shadow| steps.half(|steps| shadow.first_match(&facts, steps)));
+        (Matched { live, shadow, steps }, extract(&policy.propagators, &mut Lines(&entries[..])))
     } else {
         (Matched::default(), extract(&policy.propagators, &mut Lines(headers)))
     }
@@ -91,34 +97,50 @@ fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extract
 fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,
-    matched: Matched,
-    extracted: &Extracted,
+    mut matched: Matched,
+    extracted: &mut Extracted,
     headers: V,
 ) -> Outgoing {
     let policy = parts.policy;
+    if policy.edge && extracted.parent.is_some() && policy.restarts_traces() {
+        extracted.restart();
+        parts.metrics.count(Metric::Replaced);
+    }
     let rules = policy.rules();
     let host = parts.exchange.host();
     let timed = Stream::wants_clock(rules, matched.live)
         || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));
     let now = if timed { Some(host.now()) } else { None };
-    let (central, metrics) = (&mut parts.scope.central, &mut *parts.metrics);
+    let Scope { central, limits, .. } = &mut *parts.scope;
+    let metrics = &mut *parts.metrics;
     let mut asked = false;
     let mut xray_rule = None;
     let choose = |randomness: Randomness| {
         let central = central.as_deref_mut()?;
         asked = true;
         let entries = if central.has_rules() { headers.entries() } else { Vec::new() };
-        let choice = central.decide(host, &entries, randomness, metrics)?;
+        let choice = central.decide(host, &entries, randomness, &mut matched.steps, metrics)?;
         xray_rule = Some(choice.rule);
         Some(choice.chosen())
     };
-    let known = |trace_id| signal::forward(host, policy, trace_id);
+    let mut refused = false;
+    let known = |trace_id| {
+        let known = signal::forward(host, policy, trace_id)?;
+        refused = known == Verdict::Upgraded && !limits.joins.admit(&policy.upgrade.budget, host);
+        Some(known).filter(|_| !refused)
+    };
     let ids = &mut NewIds { entropy: parts.entropy, host, format: policy.trace_id_format };
     let (stream, outgoing) = Stream::begin(rules, matched.live, extracted, now, choose, known, ids);
     if let Some(central) = parts.scope.central.as_deref().filter(|_| !asked) {
         xray_rule = central.rule_of(extracted);
     }
+    if refused {
+        parts.metrics.count(Metric::JoinsRefused);
+    }
     context.xray_rule = xray_rule;
+    if matched.steps.is_over() {
+        parts.metrics.count(Metric::RulesOverBudget);
+    }
     count(parts, &stream, extracted);
     context.shadow = shadow::begin(parts, &stream, matched.shadow, extracted);
     context.stream = Some(stream);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use crate::policy::Policy;
+use crate::sampling::Reason;
 use crate::span::Span;
 use crate::stream::Keep;
 use crate::trace_context::TraceId;
@@ -23,6 +24,11 @@ impl Held {
     /// Its trace.
     pub fn trace_id(&self) -> TraceId {
         self.keep.trace_id
+    }
+
+    /// An upgrade keeps it: its own, or an earlier one of its trace.
+    pub fn is_upgraded(&self) -> bool {
+        self.keep.trigger.is_some() || self.keep.reason == Reason::Upgraded
     }
 
     /// When the stream ended, Unix nanoseconds.

@@ -4,6 +4,7 @@
 //! continue.
 
 mod answer;
+mod asked;
 mod attributes;
 mod context;
 mod end;
@@ -29,7 +30,7 @@ pub use shadow::Outcome;
 use crate::central::Central;
 use crate::door::Exchange;
 use crate::policy::Policy;
-use crate::shared::{Entropy, Limit, SharedBudget};
+use crate::shared::{Entropy, Limits, SharedBudget};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Budget;
@@ -45,10 +46,8 @@ pub struct Scope {
     pub shadow_budget: SharedBudget,
     /// X-Ray's sampling rules, where they are to decide.
     pub central: Option<Box<Central>>,
-    /// Upgrade signals of upstreams.
-    pub signals: Limit,
-    /// Traces that other instances recalled.
-    pub recalls: Limit,
+    /// What others may have kept beyond that.
+    pub limits: Limits,
     /// Mean size of the spans made so far, in bytes.
     pub mean_span_bytes: u64,
 }
@@ -71,6 +70,15 @@ impl<X: Exchange> Parts<'_, X> {
     /// A hostcall failed and cost at most a detail.
     fn failed(&mut self) {
         self.metrics.count(Metric::HostcallFailed);
+    }
+
+    /// Charges a request that is kept because its trace was upgraded here before; `false` refuses it.
+    fn joins(&mut self) -> bool {
+        let admitted = self.scope.limits.joins.admit(&self.policy.upgrade.budget, self.exchange.host());
+        if !admitted {
+            self.metrics.count(Metric::JoinsRefused);
+        }
+        admitted
     }
 
     fn count_upgrade(&mut self, upgrade: Option<Upgrade>) {

@@ -129,10 +129,11 @@ fn upgrade<X: Exchange>(parts: &mut Parts<'_, X>, traces: &[TraceId]) -> Result<
         if verdicts::find(host, trace_id) == Some(Verdict::Upgraded) {
             continue;
         }
-        if !parts.scope.recalls.admit(&parts.policy.upgrade.budget, host.now()) {
+        if !parts.scope.limits.recalls.admit(&parts.policy.upgrade.budget, host) {
             return Err(Refusal::Busy);
         }
-        if verdicts::remember(host, trace_id, Verdict::Upgraded) && !upgrade_log::append(host, trace_id) {
+        if verdicts::remember(host, parts.metrics, trace_id, Verdict::Upgraded) && !upgrade_log::append(host, trace_id)
+        {
             parts.metrics.count(Metric::RecallMissed);
         }
     }

@@ -11,12 +11,19 @@ use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{HeaderEdit, TraceId};
 use crate::upgrade::signal::{self, SERVER_TIMING, SIGNAL, TRACERESPONSE};
-use crate::upgrade::{Mark, Verdict};
+use crate::upgrade::{Mark, SignalPolicy, Verdict};
 
 /// What this process already knows of a dropped trace, at the request of a later call.
 pub fn forward(host: &impl Host, policy: &Policy, trace_id: TraceId) -> Option<Verdict> {
     let signs = Signs::of(policy.span_kind);
     (policy.upgrade.signal.accept && signs.forward).then(|| verdicts::find(host, trace_id)).flatten()
+}
+
+/// What this process already knows, at the answer. A trace-id is the caller's choice, and may be repeated for ever: what is upgraded
+/// already has a bound of its own. Beyond it a failure is shed like any other, and who passes it on is told so.
+fn join<X: Exchange>(parts: &mut Parts<'_, X>, trace_id: TraceId) -> Option<Verdict> {
+    let known = verdicts::find(parts.exchange.host(), trace_id)?;
+    Some(if known == Verdict::Upgraded && !parts.joins() { Verdict::Shed } else { known })
 }
 
 /// An answer's own words on the trace.
@@ -51,8 +58,8 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     if !accepts {
         return None;
     }
-    if said.is_none() && policy.upgrade.signal.accept_previous {
-        said = previous_mark(headers, stream.trace_id());
+    if said.is_none() && (policy.upgrade.signal.accept_previous || policy.upgrade.signal.accept_server_timing) {
+        said = marked_by_others(headers, &policy.upgrade.signal, stream);
     }
     if said.is_some_and(Mark::is_kept) {
         stream.hears();
@@ -60,29 +67,33 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     if !wanted {
         return None;
     }
-    let host = parts.exchange.host();
     match said.and_then(Mark::verdict) {
-        Some(Verdict::Upgraded) if !parts.scope.signals.admit(&policy.upgrade.budget, host.now()) => {
+        Some(Verdict::Upgraded) if !parts.scope.limits.signals.admit(&policy.upgrade.budget, parts.exchange.host()) => {
             parts.metrics.count(Metric::SignalsRefused);
             None
         }
         Some(verdict) => Some(verdict),
-        None if is_head && Signs::of(policy.span_kind).join => verdicts::find(host, stream.trace_id()),
+        None if is_head && Signs::of(policy.span_kind).join => join(parts, stream.trace_id()),
         None => None,
     }
 }
 
-/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing: any SDK writes them.
+/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing, unless the configuration has
+/// it otherwise: any SDK writes them.
 #[inline(always)] // It has one caller, and most answers have no mark.
 fn mark<'a, V: HeaderView<'a>>(headers: V, trace_id: TraceId) -> Option<Mark> {
     Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten()
 }
 
-/// What a hop of the previous version would have written, or an SDK.
-#[inline(never)]
-fn previous_mark<'a, V: HeaderView<'a>>(headers: V, trace_id: TraceId) -> Option<Mark> {
-    let context = headers.first(TRACERESPONSE)?;
-    signal::read_previous(context, headers.values(SERVER_TIMING), trace_id)
+#[inline(never)] // Off by default.
+fn marked_by_others<'a, V: HeaderView<'a>>(headers: V, settings: &SignalPolicy, stream: &Stream) -> Option<Mark> {
+    let (trace_id, sampled) = (stream.trace_id(), stream.decision().sampled);
+    let timing = || headers.values(SERVER_TIMING);
+    let mut contexts = headers.values(TRACERESPONSE).filter(|_| settings.accept_previous);
+    let previous = contexts.find_map(|context| signal::read_previous(context, timing(), trace_id));
+    previous.or_else(|| {
+        settings.accept_server_timing.then(|| signal::read_server_timing(timing(), trace_id, sampled)).flatten()
+    })
 }
 
 /// Whether `Server-Timing` has the entry already that [`announce`] would add, as behind a hop that has said it.
@@ -119,7 +130,8 @@ pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Op
     let policy = parts.policy;
     let (signal, recall) = (&policy.upgrade.signal, policy.upgrade.recall.enabled);
     let exchange = parts.exchange;
-    let is_news = (signal.accept || recall) && verdicts::remember(exchange.host(), stream.trace_id(), verdict);
+    let is_news =
+        (signal.accept || recall) && verdicts::remember(exchange.host(), parts.metrics, stream.trace_id(), verdict);
     if is_news && recall && verdict == Verdict::Upgraded && !upgrade_log::append(exchange.host(), stream.trace_id()) {
         parts.metrics.count(Metric::RecallMissed);
     }

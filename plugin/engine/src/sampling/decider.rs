@@ -14,6 +14,8 @@ pub struct Decider<'a> {
     pub rule: Option<u16>,
     /// This is the mesh's outer listener: a caller's decision is not believed.
     pub edge: bool,
+    /// The randomness that the edge has chosen for a caller's trace; it counts in place of the caller's.
+    pub rv: Option<u64>,
 }
 
 /// What rules from outside of the configuration say of one request.
@@ -50,8 +52,8 @@ impl Decider<'_> {
         central: impl FnOnce(Randomness) -> Option<Chosen>,
     ) -> Decided {
         // Half of all requests bring no tracestate: nothing is built to say that nothing is in it.
-        let (th, rv) = if tracestate.is_empty() {
-            (None, None)
+        let (th, rv) = if self.rv.is_some() || tracestate.is_empty() {
+            (None, self.rv)
         } else {
             let ot = tracestate.ot();
             (ot.th, ot.rv)

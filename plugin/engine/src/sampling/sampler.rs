@@ -75,6 +75,11 @@ impl Sampler {
         }
     }
 
+    /// It decides by the trace-id itself, whatever R is.
+    pub const fn reads_trace_id(&self) -> bool {
+        matches!(self.0, Rule::TraceIdRatio(_) | Rule::Modulo(_) | Rule::HashSeed(_))
+    }
+
     /// Decides one trace: the same answer for the same arguments, everywhere.
     pub fn sample(&self, trace_id: TraceId, randomness: Randomness) -> Verdict {
         let keep = match self.0 {

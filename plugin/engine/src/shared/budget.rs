@@ -1,5 +1,7 @@
 //! The upgrade budget of a process: one compare-and-swap slot that its workers share.
 
+use std::borrow::Cow;
+
 use crate::door::{Host, Update};
 use crate::upgrade::Budget;
 
@@ -9,7 +11,7 @@ const TRIES: usize = 8;
 /// Where the state of one budget is kept.
 #[derive(Default)]
 pub struct SharedBudget {
-    key: String,
+    key: Cow<'static, str>,
     /// The state as this worker last knew it; all there is where a host has no shared values.
     arrival: u64,
 }
@@ -22,7 +24,12 @@ impl SharedBudget {
     pub fn new(plugin: &str) -> Self {
         let mut key = String::from(Self::PREFIX);
         key.push_str(plugin);
-        Self { key, arrival: 0 }
+        Self { key: Cow::Owned(key), arrival: 0 }
+    }
+
+    /// All filters in this process share what is kept under this key.
+    pub const fn of_process(key: &'static str) -> Self {
+        Self { key: Cow::Borrowed(key), arrival: 0 }
     }
 
     /// Charges one trigger; `true` admits it.

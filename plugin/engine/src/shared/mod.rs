@@ -11,4 +11,4 @@ pub mod verdicts;
 pub use answer::{Arrival, CallAnswer, Extent, Tokens};
 pub use budget::SharedBudget;
 pub use entropy::{Entropy, NewIds};
-pub use limit::Limit;
+pub use limit::{Limit, Limits};

@@ -1,6 +1,7 @@
 //! What became of traces in this process: the shared slots behind [`crate::upgrade::slots`].
 
 use crate::door::{Host, Update};
+use crate::telemetry::{Metric, Metrics};
 use crate::trace_context::TraceId;
 use crate::upgrade::{Verdict, slots};
 
@@ -16,10 +17,18 @@ pub fn find(host: &impl Host, trace_id: TraceId) -> Option<Verdict> {
 }
 
 /// Tells the other streams of this process; `true` if that is news to them. A slot that cannot be written costs one hop of
-/// one trace.
-pub fn remember(host: &impl Host, trace_id: TraceId, verdict: Verdict) -> bool {
-    let change = |slot: Option<&[u8]>| slots::remember(slot.unwrap_or_default(), trace_id, verdict, seconds(host));
-    host.update(&key(trace_id), TRIES, change) == Update::Changed
+/// one trace. What had to make room in its time is counted.
+pub fn remember(host: &impl Host, metrics: &mut Metrics, trace_id: TraceId, verdict: Verdict) -> bool {
+    let mut forgot = false;
+    let update = host.update(&key(trace_id), TRIES, |slot| {
+        let remembered = slots::remember(slot.unwrap_or_default(), trace_id, verdict, seconds(host));
+        forgot = remembered.forgot;
+        remembered.slot
+    });
+    if forgot && update != Update::Failed {
+        metrics.count(Metric::JoinsForgotten);
+    }
+    update == Update::Changed
 }
 
 fn seconds(host: &impl Host) -> u32 {

@@ -1,13 +1,16 @@
 //! What is to become of a header, and of the threshold inside `tracestate`.
 
-use super::TraceState;
 use super::tracestate::{MAX_MEMBERS, Member};
+use super::{OtMember, TraceState};
 
 /// Bytes that a changed `tracestate` may have; W3C Trace Context asks everybody to propagate that many.
 pub const MAX_WRITTEN_LEN: usize = 512;
 
 /// List-members longer than this go first when a `tracestate` has to be shortened. W3C, "Tracestate Limits".
 const LONG_MEMBER_LEN: usize = 128;
+
+/// R has 56 bits.
+const RANDOMNESS: u64 = (1 << 56) - 1;
 
 /// What a sampling decision wants done with the `th` of the `ot` list-member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,19 @@ impl TraceState<'_> {
             header if header.is_empty() => HeaderEdit::Remove,
             header => HeaderEdit::Replace(header),
         }
+    }
+
+    /// The header with an `ot` list-member of our own in place of whatever came in it: this threshold and this randomness, and
+    /// nothing else. For an edge, where neither is the caller's to choose. Bounds as of [`Self::edit`].
+    pub fn with_own(&self, th: ThEdit, rv: u64) -> HeaderEdit {
+        let th = match th {
+            ThEdit::Set(threshold) if threshold >> 56 != 0 => ThEdit::Erase,
+            th => th,
+        };
+        let ot = OtMember::default().edited(th, Some(rv & RANDOMNESS)).unwrap_or_default();
+        let mut others = self.unique_members();
+        others.retain(|member| member.key != b"ot");
+        HeaderEdit::Replace(join(&ot, others))
     }
 
     /// What becomes of this header when, beside `edit`, a list-member of another key than `ot` stands right behind `ot`

@@ -50,6 +50,13 @@ impl Extracted {
         }
     }
 
+    /// Forgets the caller: the request starts a trace. Its headers are replaced, and removed where nothing is written in their
+    /// place.
+    pub fn restart(&mut self) {
+        let (traceparent_absent, tracestate_absent) = (self.traceparent_absent, self.tracestate_absent);
+        *self = Self { traceparent_absent, tracestate_absent, ..Self::default() };
+    }
+
     /// Whether a header that is about to be written is not there yet: adding it is cheaper than replacing it.
     pub fn lacks(&self, name: &str) -> bool {
         (self.traceparent_absent && name == names::TRACEPARENT) || (self.tracestate_absent && name == names::TRACESTATE)

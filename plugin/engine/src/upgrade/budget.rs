@@ -13,6 +13,8 @@ const SECOND: u64 = 1_000_000_000;
 pub struct Budget {
     /// Nanoseconds that one trace takes from the budget; `None` admits nothing.
     interval: Option<u64>,
+    /// Nanoseconds by which admitted traces may be ahead of the clock.
+    burst: u64,
 }
 
 /// Why a rate is none.
@@ -32,12 +34,21 @@ impl Budget {
             return Err(BudgetError { found: rate });
         }
         // A rate so small that one trace takes centuries saturates, which is as good as never.
-        Ok(Self { interval: (rate > 0.0).then(|| (SECOND as f64 / rate) as u64) })
+        Ok(Self::every((rate > 0.0).then(|| (SECOND as f64 / rate) as u64)))
+    }
+
+    fn every(interval: Option<u64>) -> Self {
+        Self { interval, burst: interval.unwrap_or_default().max(SECOND) }
     }
 
     /// A budget of `factor` times as many traces a second.
     pub fn times(&self, factor: u64) -> Self {
-        Self { interval: self.interval.map(|interval| interval.checked_div(factor).unwrap_or(interval)) }
+        Self::every(self.interval.map(|interval| interval.checked_div(factor).unwrap_or(interval)))
+    }
+
+    /// The same rate, with a burst of `count` at least.
+    pub fn with_burst(self, count: u64) -> Self {
+        Self { burst: self.burst.max(self.interval.unwrap_or_default().saturating_mul(count)), ..self }
     }
 
     /// The rate, in traces a second; 0 admits nothing.
@@ -49,7 +60,7 @@ impl Budget {
     /// `Some` is the new state of an admitted trigger; `None` says that it is shed and the state stays.
     pub fn charge(&self, arrival: u64, now: u64) -> Option<u64> {
         let interval = self.interval?;
-        let burst = SECOND.max(interval);
+        let burst = self.burst;
         // A state far ahead of the clock can only come from a clock that was set back: begin anew. A moment ahead is another
         // worker that has read its clock since; to begin anew then would admit a second burst.
         let arrival = if now.saturating_add(burst.saturating_mul(2)) < arrival { now } else { arrival };
@@ -96,6 +107,15 @@ mod tests {
     fn zero_switches_upgrades_off_and_a_fraction_admits_one_now_and_then() {
         assert_eq!(admitted(Budget::per_second(0.0).expect("a rate"), (1..=10).map(|i| i * SECOND)), 0);
         assert_eq!(admitted(Budget::per_second(0.1).expect("a rate"), (1..=100).map(|i| i * SECOND)), 10);
+    }
+
+    #[test]
+    fn a_small_rate_may_have_a_burst_of_more_than_a_second() {
+        let budget = Budget::per_second(1.0).expect("a rate").with_burst(32);
+        assert_eq!(admitted(budget, (0..100).map(|_| SECOND)), 32);
+        assert_eq!(admitted(budget, (1..=200).map(|i| i * SECOND / 2)), 131, "and no more than the rate afterwards");
+        let large = Budget::per_second(100.0).expect("a rate");
+        assert_eq!(large.with_burst(32), large);
     }
 
     #[test]

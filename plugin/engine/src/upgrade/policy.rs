@@ -31,6 +31,8 @@ pub struct SignalPolicy {
     pub accept: bool,
     /// Understand the signal of the previous version, too.
     pub accept_previous: bool,
+    /// Believe `Server-Timing` alone, which any SDK may write.
+    pub accept_server_timing: bool,
 }
 
 /// The checked `upgrade.recall` part of the configuration.
@@ -163,7 +165,7 @@ mod tests {
             response_flags: true,
             latency_ms: Some(800),
             budget: Budget::per_second(100.0).expect("a rate"),
-            signal: SignalPolicy { emit: true, accept: true, accept_previous: false },
+            signal: SignalPolicy { emit: true, accept: true, accept_previous: false, accept_server_timing: false },
             recall: RecallPolicy {
                 enabled: false,
                 through: Transports { plain: "plain".to_owned(), tls: String::new() },

@@ -52,20 +52,34 @@ pub fn find(slot: &[u8], trace_id: TraceId, now: impl FnOnce() -> u32) -> Option
     (now() < entry.expiry).then_some(entry.verdict)
 }
 
-/// The slot with this verdict in it, for [`HOLD_SECONDS`]; `None` when it says so already. A full slot forgets the trace
-/// that would be forgotten first. An upgrade stands against a later verdict that the trace be shed: what is kept stays
-/// whole.
-pub fn remember(slot: &[u8], trace_id: TraceId, verdict: Verdict, now: u32) -> Option<Vec<u8>> {
+/// What [`remember`] makes of a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// The slot as it should be now; `None`: as it is.
+    pub slot: Option<Vec<u8>>,
+    /// A verdict is not there although its time has not passed: one that made room, or this one.
+    pub forgot: bool,
+}
+
+/// The slot with this verdict in it, for [`HOLD_SECONDS`]; unchanged when it says so already. An upgrade stands against a later
+/// verdict that the trace be shed: what is kept stays whole. In a full slot the oldest shed trace makes room, and an upgraded one
+/// only for another that was upgraded: sheds are as many as failures are, and what they forget is charged anew.
+pub fn remember(slot: &[u8], trace_id: TraceId, verdict: Verdict, now: u32) -> Remembered {
     match find(slot, trace_id, || now) {
-        Some(Verdict::Upgraded) => return None,
-        Some(known) if known == verdict => return None,
+        Some(Verdict::Upgraded) => return Remembered::default(),
+        Some(known) if known == verdict => return Remembered::default(),
         _ => {}
     }
     let others = entries(slot).filter(|entry| entry.trace != trace_id.to_bytes() && now < entry.expiry);
     let mut kept: Vec<Entry> = others.collect();
-    if WAYS <= kept.len()
-        && let Some(first) = kept.iter().enumerate().min_by_key(|(_, entry)| entry.expiry).map(|(at, _)| at)
-    {
+    let forgot = WAYS <= kept.len();
+    if forgot {
+        let oldest = |verdict| {
+            let entries = kept.iter().enumerate().filter(|(_, entry)| entry.verdict == verdict);
+            entries.min_by_key(|(_, entry)| entry.expiry).map(|(at, _)| at)
+        };
+        let upgraded = || if verdict == Verdict::Upgraded { oldest(Verdict::Upgraded) } else { None };
+        let Some(first) = oldest(Verdict::Shed).or_else(upgraded) else { return Remembered { slot: None, forgot } };
         kept.remove(first);
     }
     kept.push(Entry { trace: trace_id.to_bytes(), expiry: now.saturating_add(HOLD_SECONDS), verdict });
@@ -75,7 +89,7 @@ pub fn remember(slot: &[u8], trace_id: TraceId, verdict: Verdict, now: u32) -> O
         bytes.extend_from_slice(&entry.expiry.to_be_bytes());
         bytes.push(u8::from(entry.verdict == Verdict::Upgraded));
     }
-    Some(bytes)
+    Remembered { slot: Some(bytes), forgot }
 }
 
 #[cfg(test)]
@@ -87,9 +101,15 @@ mod tests {
         TraceId::from_u128(id).expect("above zero")
     }
 
+    fn remembered(slot: &[u8], trace_id: TraceId, verdict: Verdict, now: u32) -> Option<Vec<u8>> {
+        let Remembered { slot, forgot } = remember(slot, trace_id, verdict, now);
+        assert!(!forgot, "nothing had to make room");
+        slot
+    }
+
     #[test]
     fn a_verdict_is_remembered_until_it_expires() {
-        let slot = remember(&[], trace(7), Verdict::Upgraded, 1000).expect("new");
+        let slot = remembered(&[], trace(7), Verdict::Upgraded, 1000).expect("new");
         assert_eq!(find(&slot, trace(7), || 1000 + HOLD_SECONDS - 1), Some(Verdict::Upgraded));
         assert_eq!(find(&slot, trace(7), || 1000 + HOLD_SECONDS), None);
         assert_eq!(find(&slot, trace(8), || 1000), None);
@@ -97,23 +117,48 @@ mod tests {
 
     #[test]
     fn what_is_kept_stays_whole_and_what_was_shed_may_still_be_kept() {
-        let kept = remember(&[], trace(7), Verdict::Upgraded, 1000).expect("new");
-        assert_eq!(remember(&kept, trace(7), Verdict::Shed, 1001), None);
-        assert_eq!(remember(&kept, trace(7), Verdict::Upgraded, 1001), None);
-        let shed = remember(&[], trace(7), Verdict::Shed, 1000).expect("new");
-        let kept = remember(&shed, trace(7), Verdict::Upgraded, 1001).expect("changed");
+        let kept = remembered(&[], trace(7), Verdict::Upgraded, 1000).expect("new");
+        assert_eq!(remembered(&kept, trace(7), Verdict::Shed, 1001), None);
+        assert_eq!(remembered(&kept, trace(7), Verdict::Upgraded, 1001), None);
+        let shed = remembered(&[], trace(7), Verdict::Shed, 1000).expect("new");
+        let kept = remembered(&shed, trace(7), Verdict::Upgraded, 1001).expect("changed");
         assert_eq!(find(&kept, trace(7), || 1002), Some(Verdict::Upgraded));
         assert_eq!(kept.len(), ENTRY_BYTES);
     }
 
     #[test]
-    fn a_full_slot_forgets_the_trace_that_was_to_go_first() {
+    fn a_full_slot_forgets_the_trace_that_was_to_go_first_and_says_so() {
         let mut slot = Vec::new();
         for id in 1..=5_u32 {
-            slot = remember(&slot, trace(id.into()), Verdict::Upgraded, 1000 + id).expect("new");
+            let Remembered { slot: next, forgot } = remember(&slot, trace(id.into()), Verdict::Upgraded, 1000 + id);
+            assert_eq!(forgot, id == 5);
+            slot = next.expect("new");
         }
         assert_eq!(find(&slot, trace(1), || 1010), None);
         assert!((2..=5).all(|id| find(&slot, trace(id), || 1010).is_some()));
+        // What has had its time makes room for nothing.
+        assert!(!remember(&slot, trace(6), Verdict::Upgraded, 1002 + HOLD_SECONDS).forgot);
+    }
+
+    #[test]
+    fn upgrades_survive_any_number_of_sheds() {
+        let mut slot = Vec::new();
+        for id in 1..=2_u32 {
+            slot = remembered(&slot, trace(id.into()), Verdict::Upgraded, 1000).expect("new");
+        }
+        for id in 10..=100_u32 {
+            let Remembered { slot: next, forgot } = remember(&slot, trace(id.into()), Verdict::Shed, 1000 + id / 10);
+            assert_eq!(forgot, 12 <= id, "sheds make room for sheds");
+            slot = next.expect("new");
+        }
+        assert!((1..=2).all(|id| find(&slot, trace(id), || 1011) == Some(Verdict::Upgraded)));
+        assert_eq!(find(&slot, trace(100), || 1011), Some(Verdict::Shed));
+        for id in 3..=4_u32 {
+            slot = remember(&slot, trace(id.into()), Verdict::Upgraded, 1011).slot.expect("new");
+        }
+        assert!((1..=4).all(|id| find(&slot, trace(id), || 1011) == Some(Verdict::Upgraded)));
+        let full = remember(&slot, trace(200), Verdict::Shed, 1012);
+        assert_eq!(full, Remembered { slot: None, forgot: true }, "a shed does not push out an upgrade");
     }
 
     #[test]
@@ -138,7 +183,7 @@ mod tests {
             let (mut slot, mut now) = (start, 1_000_000);
             for (id, gap) in ids.iter().zip(gaps) {
                 now += gap;
-                slot = remember(&slot, trace(*id), Verdict::Upgraded, now).unwrap_or(slot);
+                slot = remember(&slot, trace(*id), Verdict::Upgraded, now).slot.unwrap_or(slot);
                 prop_assert!(find(&slot, trace(*id), || now).is_some());
                 prop_assert!(slot.len() <= SLOT_BYTES.max(200));
             }

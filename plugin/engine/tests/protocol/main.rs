@@ -2,13 +2,18 @@
 
 mod budget;
 mod central;
+mod delays;
+mod edge;
 mod endings;
 mod faults;
 mod kit;
 mod orders;
 mod properties;
 mod recall;
+mod rules;
+mod several_lines;
 mod shadow;
 mod shared;
 mod signal;
 mod updates;
+mod ways;

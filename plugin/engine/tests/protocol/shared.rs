@@ -5,6 +5,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use tracelift::door::{Host, Update};
 use tracelift::shared::{Arrival, CallAnswer, Extent, SharedBudget, Tokens, upgrade_log, verdicts};
+use tracelift::telemetry::Metrics;
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::slots::HOLD_SECONDS;
 use tracelift::upgrade::{Budget, Verdict};
@@ -54,12 +55,12 @@ fn an_update_changes_leaves_or_fails_and_tries_again_when_another_was_faster() {
 
 #[test]
 fn a_verdict_is_news_once_and_forgotten_in_time() {
-    let hosts = hosts(2);
+    let (hosts, metrics) = (hosts(2), &mut Metrics::default());
     assert_eq!(verdicts::find(&hosts[0], trace(7)), None);
-    assert!(verdicts::remember(&hosts[0], trace(7), Verdict::Shed));
-    assert!(!verdicts::remember(&hosts[1], trace(7), Verdict::Shed));
-    assert!(verdicts::remember(&hosts[1], trace(7), Verdict::Upgraded), "what was shed may still be kept");
-    assert!(!verdicts::remember(&hosts[0], trace(7), Verdict::Shed), "and then stays whole");
+    assert!(verdicts::remember(&hosts[0], metrics, trace(7), Verdict::Shed));
+    assert!(!verdicts::remember(&hosts[1], metrics, trace(7), Verdict::Shed));
+    assert!(verdicts::remember(&hosts[1], metrics, trace(7), Verdict::Upgraded), "what was shed may still be kept");
+    assert!(!verdicts::remember(&hosts[0], metrics, trace(7), Verdict::Shed), "and then stays whole");
     assert_eq!(verdicts::find(&hosts[0], trace(7)), Some(Verdict::Upgraded));
     hosts[0].state.now.set(START + u64::from(HOLD_SECONDS) * SECOND);
     assert_eq!(verdicts::find(&hosts[0], trace(7)), None);
@@ -68,9 +69,9 @@ fn a_verdict_is_news_once_and_forgotten_in_time() {
 #[test]
 fn a_verdict_that_cannot_be_shared_is_no_news() {
     for operation in [Operation::Shared, Operation::Swap] {
-        let hosts = hosts(1);
+        let (hosts, metrics) = (hosts(1), &mut Metrics::default());
         hosts[0].state.faults.set(operation, 1);
-        assert!(!verdicts::remember(&hosts[0], trace(7), Verdict::Upgraded), "{operation:?}");
+        assert!(!verdicts::remember(&hosts[0], metrics, trace(7), Verdict::Upgraded), "{operation:?}");
         assert_eq!(verdicts::find(&hosts[0], trace(7)), None, "{operation:?}");
     }
 }

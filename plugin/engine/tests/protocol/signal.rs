@@ -137,6 +137,32 @@ fn the_previous_version_is_understood_where_the_configuration_says_so() {
 }
 
 #[test]
+fn server_timing_alone_is_believed_where_the_configuration_says_so() {
+    let believing = r#"{"upgrade": {"signal": {"accept_server_timing": true}}}"#;
+    let of = |context: &str| format!("db;dur=5, trace;desc=\"{context}\"");
+    for (configuration, context, code, kept) in [
+        (believing, CONTEXT, 200, Some("upgraded.signal")),
+        (believing, UNSAMPLED, 200, None),
+        (believing, UNSAMPLED, 500, Some("upgraded.http_status")),
+        (believing, "00-11f7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01", 200, None),
+        ("{}", CONTEXT, 200, None),
+        (r#"{"upgrade": {"signal": {"accept_server_timing": true, "accept": false}}}"#, CONTEXT, 200, None),
+    ] {
+        let timing = of(context);
+        for more in [&[("server-timing", &*timing)][..], &[("server-timing", "db"), ("server-timing", &timing)]] {
+            let (mut process, root) = Process::with(configuration);
+            let stream = answered(&mut process, (0, root), code, more);
+            assert_eq!(ended(&mut process, &stream).as_deref(), kept, "{configuration} {code} {more:?}");
+        }
+    }
+    // Our own mark counts before it.
+    let (mut process, root) = Process::with(believing);
+    let timing = of(CONTEXT);
+    let stream = answered(&mut process, (0, root), 500, &[("server-timing", &*timing), ("x-tracelift-signal", SHED)]);
+    assert_eq!(ended(&mut process, &stream), None);
+}
+
+#[test]
 fn a_signal_that_is_passed_on_names_this_hop_and_is_shown_once() {
     let (mut process, root) = Process::with("{}");
     let timing = format!("trace;desc={CONTEXT}");
@@ -235,21 +261,6 @@ fn at_the_edge_no_signal_leaves_and_an_applications_own_entries_stay() {
     let own = [("server-timing", "db;dur=5,cache"), ("server-timing", "traces")];
     let stream = answered(&mut process, (0, root), 500, &own);
     assert_eq!(said(&stream).1, ["db;dur=5,cache", "traces"], "nothing of ours, nothing is touched");
-}
-
-#[test]
-fn signals_are_believed_up_to_ten_times_the_budget() {
-    let (mut process, root) = Process::with(r#"{"upgrade": {"traces_per_second": 1}}"#);
-    let mut kept = 0;
-    for trace in 1..=40 {
-        let stream = process.stream(0, root);
-        process.head(&stream, get(&[("traceparent", &format!("00-{trace:032x}-00f067aa0ba902b7-02"))]));
-        process.answer(&stream, status(200, &[("x-tracelift-signal", &format!("2;upgraded;{trace:032x}"))]), true);
-        kept += usize::from(ended(&mut process, &stream).is_some());
-    }
-    process.tick_all();
-    assert_eq!(kept, 10);
-    assert_eq!(process.metric("upgrades.signals_refused"), 30);
 }
 
 #[test]

@@ -43,7 +43,10 @@ pub fn context(policy: &Policy, extracted: &Extracted) -> String {
         said.push_str("; its tracestate keeps to no grammar and is discarded");
     }
     if policy.edge && extracted.parent.is_some() {
-        said.push_str("; `edge` is true, so its word on sampling is not believed");
+        said.push_str(match policy.restarts_traces() {
+            true => "; `edge` is true, and no randomness can stand beside its trace-id, so a new trace begins",
+            false => "; `edge` is true, so its word on sampling is not believed, and the trace gets an `rv` of our own",
+        });
     }
     said
 }

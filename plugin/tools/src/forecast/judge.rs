@@ -7,6 +7,7 @@ use super::record::Record;
 use crate::recorder::{HeaderList, Ids, Proxy, Reply, SharedValues};
 use tracelift::door::Side;
 use tracelift::policy::Policy;
+use tracelift::sampling::Mode;
 use tracelift::trace_context::{Propagator, SpanId, TraceFlags, TraceId, TraceParent};
 use tracelift::upgrade::Budget;
 
@@ -32,7 +33,9 @@ impl Judge {
     /// hops, and budgets are left to the replay, which knows when what happened where.
     pub(super) fn new(policy: &Policy) -> Self {
         let mut policy = policy.clone();
-        policy.edge = true;
+        // By the trace's own randomness: a recorded trace is what an edge has passed on.
+        policy.edge = false;
+        policy.sampling.mode = Mode::Independent;
         policy.propagators = vec![Propagator::TraceContext];
         policy.upgrade.budget = Budget::per_second(Budget::MAX_PER_SECOND).unwrap_or(policy.upgrade.budget);
         policy.upgrade.signal.emit = false;

@@ -46,6 +46,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
             emit: raw.signal.emit,
             accept: raw.signal.accept,
             accept_previous: raw.signal.accept_previous,
+            accept_server_timing: raw.signal.accept_server_timing,
         },
         recall: recall(raw.recall, findings),
     })

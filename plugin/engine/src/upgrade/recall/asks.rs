@@ -155,12 +155,14 @@ impl<T> Asks<T> {
         self.decide(fate, &|entry| entry.request == Some(id), decided);
     }
 
-    /// Gives up what no answer can help any more, and requests that the host has forgotten.
-    pub fn expire(&mut self, now: u64, decided: &mut dyn FnMut(Option<T>, Fate)) {
+    /// Gives up what no answer can help any more, or not in time for the next look, and requests that the host has forgotten.
+    /// `next` is when that look will be; both are Unix nanoseconds.
+    pub fn expire(&mut self, now: u64, next: u64, decided: &mut dyn FnMut(Option<T>, Fate)) {
         while let Some((id, _)) = self.in_flight.iter().find(|(_, lost_at)| *lost_at <= now) {
             self.answered(*id, Reply::Again, now, decided);
         }
-        self.decide(Fate::Lost, &|entry| entry.request.is_none() && entry.ask.give_up_at <= now, decided);
+        let next = next.max(now.saturating_add(1));
+        self.decide(Fate::Lost, &|entry| entry.ask.give_up_at < next, decided);
     }
 
     /// The clock was set back, to `now`: what waits is asked for soon, and given up at `latest`.
@@ -276,7 +278,7 @@ mod tests {
         asks.add(ask(1, "a:1", 7)).expect("room");
         let (mut now, mut attempts, mut fates) = (0, Vec::new(), Vec::new());
         while !asks.is_empty() {
-            asks.expire(now, &mut |item, fate| fates.push((item, fate)));
+            asks.expire(now, now, &mut |item, fate| fates.push((item, fate)));
             if let Some(request) = asks.poll(now) {
                 attempts.push(now / MILLISECOND);
                 asks.answered(request.id, Reply::Again, now, &mut |_, _| unreachable!("not decided"));
@@ -292,7 +294,7 @@ mod tests {
         let mut asks = Asks::default();
         asks.add(ask(1, "a:1", 7)).expect("room");
         let forgotten = asks.poll(0).expect("one");
-        asks.expire(3 * SECOND, &mut |_, _| unreachable!("it is asked again"));
+        asks.expire(3 * SECOND, 0, &mut |_, _| unreachable!("it is asked again"));
         assert!(asks.poll(3 * SECOND + 250 * MILLISECOND).is_some());
         assert_eq!(decided(&mut asks, forgotten.id, Reply::Done, 4 * SECOND), []);
     }
@@ -322,7 +324,7 @@ mod tests {
                     added += 1;
                 }
                 open.extend(asks.poll(now).map(|request| request.id));
-                asks.expire(now, &mut |item, _| fates.push(item));
+                asks.expire(now, now, &mut |item, _| fates.push(item));
                 if let Some(id) = open.pop() {
                     let reply = [Reply::Done, Reply::Refused, Reply::NoFilter, Reply::Again, Reply::Again][step as usize];
                     asks.answered(id, reply, now, &mut |item, _| fates.push(item));
