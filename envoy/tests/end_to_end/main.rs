@@ -26,5 +26,6 @@ mod shadow;
 mod shutdown;
 mod telemetry;
 mod travel;
+mod ways;
 mod xray;
 mod yaml;

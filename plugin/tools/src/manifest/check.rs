@@ -194,6 +194,7 @@ impl<'t> Checking<'t> {
         }
         environment_around(found, self.variables, &environment, &source, findings);
         context::tracing(&document.root, found, findings);
+        context::grpc_web(found, findings);
         context::failures(found, findings);
         self.report.configurations.push(Checked {
             home: found.home,

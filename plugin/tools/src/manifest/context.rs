@@ -18,6 +18,23 @@ pub fn tracing(document: &Located, found: &Found<'_>, findings: &mut Vec<Finding
     }
 }
 
+/// Envoy's `grpc_web` behind our filter: answers come to us after it has put the status into the body.
+pub fn grpc_web(found: &Found<'_>, findings: &mut Vec<Finding>) {
+    let filters = found.around.connection_manager.and_then(|manager| manager.proto("http_filters"));
+    let is_grpc_web = |filter: &&Located| {
+        let kind = filter.proto("typed_config").and_then(|config| config.text_at(&["@type"]));
+        filter.text_at(&["name"]) == Some("envoy.filters.http.grpc_web")
+            || kind.is_some_and(|kind| kind.ends_with("envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"))
+    };
+    let behind = |filter: &&Located| found.plugin.at < filter.at;
+    let filters = filters.map(Located::elements).unwrap_or_default();
+    if let Some(filter) = filters.iter().filter(is_grpc_web).find(behind) {
+        let message = "grpc_web behind the filter hides the status of gRPC-Web calls from it: it is in the body by then, so that a \
+                       failure after the first message upgrades nothing. Put grpc_web in front of the filter.";
+        findings.push(Finding::warning(filter.at, "http_filters", message));
+    }
+}
+
 /// Clusters can be looked up only where all of them are in the file.
 pub fn clusters(document: &Located, found: &Found<'_>, policy: &Policy, findings: &mut Vec<Finding>) {
     let Some(resources) = document.proto("static_resources") else { return };
