@@ -25,7 +25,7 @@ pub(crate) const COLLECTOR: &str = "otel_collector";
 /// The cluster through which recall reaches any pod.
 pub(crate) const RECALL: &str = "tracelift_recall";
 /// Bytes of pending spans that a worker holds.
-pub(crate) const PENDING_BYTES: u64 = 512 * 1024;
+pub(crate) const PENDING_BYTES: u64 = 640 * 1024;
 /// How long a pending span is held.
 pub(crate) const HOLD: Duration = Duration::from_secs(5);
 /// Bounds of every worker's queue for each listener.

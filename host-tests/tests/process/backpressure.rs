@@ -38,6 +38,7 @@ fn ordinary_spans_leave_room_for_failures_whose_losses_are_counted_apart() {
     let export = json!({"max_queue_size": 20, "max_export_batch_size": 5, "timeout_ms": FOR_EVER});
     let mut envoy = started(process(keep_all(export)));
     serve(&mut envoy, 100, 200);
+    books(&mut envoy);
     assert_eq!(discarded(&envoy, "queue_full"), 65);
     serve(&mut envoy, 7, 503);
     let balance = books(&mut envoy);

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use std::time::Duration;
-use tracelift_host::{LocalReply, Response, testing};
+use tracelift_host::testing::{self, passed_on};
+use tracelift_host::{LocalReply, Response};
 
 use crate::mesh::{Mesh, assert_one_tree, recalling, service, told, unsampled};
 
@@ -105,7 +106,7 @@ fn what_is_still_going_on_when_the_recall_comes_is_kept_when_it_ends() {
     web.respond(mesh.envoy("web"), 200);
     let answer = cart.respond(mesh.envoy("cart"), 200);
     assert_eq!(answer.response_headers.get("traceresponse"), None, "cart has heard of nothing yet");
-    slow.respond(mesh.envoy("web"), 200);
+    slow.respond(mesh.envoy("web"), passed_on(&answer));
     let spans = mesh.spans();
     assert_eq!(spans.len(), 5, "{:?}", told(&spans));
     assert_one_tree(&spans);

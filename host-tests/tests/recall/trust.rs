@@ -90,6 +90,7 @@ fn a_recall_that_was_overheard_is_good_for_nobody_else_and_not_for_long() {
     assert_eq!(status(&ask(mesh.envoy("cart"), RequestSpec::new("inbound", others))), "403", "other traces");
     mesh.run(Duration::from_secs(61));
     assert_eq!(status(&ask(mesh.envoy("cart"), RequestSpec::new("inbound", overheard))), "403", "a minute later");
+    mesh.run(Duration::from_secs(1));
     assert_eq!(mesh.counter("recall.requests.denied"), 3);
     let fresh = recall(&mut mesh, TOKEN);
     assert_eq!(status(&ask(mesh.envoy("cart"), RequestSpec::new("inbound", fresh))), "200", "the honest twin");
