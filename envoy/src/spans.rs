@@ -66,7 +66,12 @@ impl ReceivedSpan {
 
     /// `service.name` of the resource; empty when it is missing.
     pub fn service_name(&self) -> &str {
-        find(&self.resource.attributes, "service.name").and_then(text_of).unwrap_or_default()
+        self.resource_text("service.name").unwrap_or_default()
+    }
+
+    /// A string attribute of the resource, such as `telemetry.sdk.name`.
+    pub fn resource_text(&self, key: &str) -> Option<&str> {
+        find(&self.resource.attributes, key).and_then(text_of)
     }
 
     /// An attribute as it came.

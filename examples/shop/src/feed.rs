@@ -6,7 +6,7 @@ use crate::load;
 use crate::mesh::{GATEWAY, Mesh};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
-use crate::services::Services;
+use crate::services::{Cart, Services};
 use crate::span::Kind;
 use crate::truth::Truth;
 use anyhow::{Context, Result, bail};
@@ -58,8 +58,8 @@ pub struct Stop {
 impl Feed {
     /// Starts services and Envoys, whose spans go to `collector` over OTLP/HTTP. `failures` and `ratio` are shares, 0 to 1.
     pub async fn open(collector: SocketAddr, seed: u64, failures: f64, ratio: f64) -> Result<Self> {
-        let (schedule, truth) = (Schedule::new(Plan { seed, failures }), Truth::default());
-        let services = Services::start(&schedule, &truth).await.context("cannot start the services")?;
+        let (schedule, truth) = (Schedule::new(Plan { seed, failures, applications: false }), Truth::default());
+        let services = Services::start(&schedule, &truth, Cart::Copying).await.context("cannot start the services")?;
         let mesh = Mesh::start(&services, collector, ratio, |_| Ok(())).await?;
         Ok(Self { mesh, _services: services, truth, schedule, ratio })
     }

@@ -40,7 +40,7 @@ pub enum Head {
     Sampled,
     /// The gateway had not, but this call began when its pod knew that the trace was upgraded.
     Later,
-    /// Below such a call.
+    /// Below such a call; or below an application that sampled it, since its trace had failed there before.
     BelowLater,
 }
 
@@ -61,7 +61,7 @@ pub enum Place {
         /// The span.
         span_id: u64,
     },
-    /// CLIENT span of a sidecar; its application knows the parent.
+    /// CLIENT span of a sidecar; its application knows the parent. One that is hung elsewhere still says which it was.
     Outbound {
         /// Whose sidecar.
         service: &'static str,
@@ -111,7 +111,8 @@ impl Hop {
 
     /// Whether a span is this hop's. The trace is compared, too.
     pub fn is(&self, span: &Span) -> bool {
-        self.trace_id == span.trace_id
+        !span.application
+            && self.trace_id == span.trace_id
             && match &self.place {
                 Place::Inbound { service, span_id } => {
                     span.kind == Kind::Server && span.service == *service && span.span_id == *span_id
@@ -119,7 +120,7 @@ impl Hop {
                 Place::Outbound { service, peer, parent_id } => {
                     span.kind == Kind::Client
                         && span.service == *service
-                        && span.parent_id == Some(*parent_id)
+                        && [span.parent_id, span.unrecorded_parent_id].contains(&Some(*parent_id))
                         && span.peer.as_deref() == Some(peer)
                 }
                 Place::Gateway(kind) => span.kind == *kind && span.service == GATEWAY,
@@ -159,9 +160,13 @@ mod tests {
             span("cart", Kind::Client, 1, 9, Some(7)).peer("bank").build(),
             span("cart", Kind::Server, 1, 9, Some(7)).peer("catalog").build(),
             span("catalog", Kind::Client, 1, 9, Some(7)).peer("catalog").build(),
+            span("cart", Kind::Client, 1, 9, Some(7)).peer("catalog").of_application("GET").build(),
         ] {
             assert!(!hop.is(&other), "{other:?}");
         }
+        let mut moved = span("cart", Kind::Client, 1, 9, Some(3)).peer("catalog").build();
+        moved.unrecorded_parent_id = Some(7);
+        assert!(hop.is(&moved));
     }
 
     #[test]

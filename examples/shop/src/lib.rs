@@ -1,7 +1,8 @@
-//! The demo: a shop of four services that know nothing of tracing, an Envoy with Tracelift beside each and one at the edge,
+//! The demo: a shop of four services, one of which has an OpenTelemetry SDK, an Envoy with Tracelift beside each and one at the edge,
 //! strangers who visit it, and a collector whose traces are shown, priced and, on request, checked.
 
 mod check;
+mod contract;
 pub mod feed;
 mod hops;
 mod load;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tracelift_envoy::client::{Client, Request};
+use tracelift_envoy::client::{Client, Reply, Request};
 
 /// Requests that may be open at a time; beyond it the generator waits rather than fall over.
 const OPEN: usize = 256;
@@ -29,7 +29,7 @@ pub async fn run(schedule: Schedule, entrance: SocketAddr, rate: f64, requests: 
         let (visit, client, truth) = (schedule.draw(), client.clone(), truth.clone());
         visitors.spawn(async move {
             let reply = client.send(request(entrance, &visit)).await;
-            let signal = reply.as_ref().ok().and_then(|reply| reply.header("traceresponse").map(str::to_owned));
+            let signal = reply.as_ref().ok().and_then(signal);
             let status = reply.map(|reply| reply.status).map_err(|error| error.to_string());
             truth.note(Event::Answered(Answered { visit, status, signal }));
             drop(permit);
@@ -37,6 +37,12 @@ pub async fn run(schedule: Schedule, entrance: SocketAddr, rate: f64, requests: 
         while visitors.try_join_next().is_some() {}
     }
     while visitors.join_next().await.is_some() {}
+}
+
+/// What the mesh and its applications tell each other of upgrades.
+fn signal(reply: &Reply) -> Option<String> {
+    let found = ["x-tracelift-signal", "traceresponse"].iter().find_map(|name| reply.header(name));
+    found.map(str::to_owned)
 }
 
 fn request(entrance: SocketAddr, visit: &Visit) -> Request {

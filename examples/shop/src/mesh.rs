@@ -1,6 +1,7 @@
 //! The Envoys: a sidecar for each service and a gateway, all from the shipped configurations.
 
-use crate::services::{BANK, MESHED, Services};
+use crate::contract::LISTS_UPGRADES;
+use crate::services::{BANK, CART, MESHED, Services};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ const BANK_TIMEOUT: &str = "1s";
 const EXPORT_DELAY_MS: u64 = 500;
 /// What the sidecars ask each other with. A mesh would draw its own and keep it in a secret.
 const RECALL_TOKEN: &str = "the-shop-of-tracelift";
+/// What the cart asks its sidecar with for the traces that were upgraded.
+pub const APPLICATION_TOKEN: &str = "the-cart-of-the-shop";
 /// Longer than any request here takes.
 const HOLD_MS: u64 = 4_000;
 
@@ -129,7 +132,13 @@ impl Mesh {
         for name in MESHED {
             let peers: Vec<_> = calls_of(name).iter().map(|peer| (*peer, address_of(peer))).collect();
             let bootstrap = sidecar(&module, name, address_of(name), services.address(name), &peers, collector, ratio);
-            bootstraps.push((name, bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?));
+            let mut bootstrap = bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?;
+            if LISTS_UPGRADES && name == CART && services.has_python() {
+                bootstrap.plugin(|json| {
+                    json["upgrade"]["applications"] = json!({ "enabled": true, "token": APPLICATION_TOKEN });
+                })?;
+            }
+            bootstraps.push((name, bootstrap));
         }
         let mut edge = gateway(&module, address_of("storefront"), collector, ratio)
             .context("the configuration of the gateway's Envoy")?;

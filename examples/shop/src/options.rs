@@ -25,6 +25,11 @@ pub struct Options {
     /// Port of the web page on 127.0.0.1; 0 takes a free one [default: 7878, or a free one when that is taken]
     #[arg(long)]
     pub port: Option<u16>,
+    /// No Python: the cart is a Rust service that copies headers, as the others do
+    ///
+    /// Otherwise it is a Flask application with an OpenTelemetry SDK, whose own spans appear between those of the proxies.
+    #[arg(long)]
+    pub without_python: bool,
     /// Chooses which request does what and which fails
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

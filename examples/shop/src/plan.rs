@@ -34,18 +34,31 @@ pub enum Fault {
     BankTimeout,
     /// The storefront gives up waiting for the payment and hangs up.
     Impatience,
+    /// An exception in the cart, caught and answered with 200: nobody but the application knows of it.
+    StalePrices,
     /// A health probe answers 503; the rule for probes says not to upgrade.
     ProbeUnready,
 }
 
 impl Fault {
-    const OF_SHOP: [Self; 6] = [
+    /// Those that a proxy can see.
+    const OF_PROXIES: [Self; 6] = [
         Self::CatalogCrash,
         Self::Swallowed,
         Self::WarehouseDown,
         Self::BankError,
         Self::BankTimeout,
         Self::Impatience,
+    ];
+    /// Those, and one that only an application which says so makes known.
+    const OF_APPLICATIONS: [Self; 7] = [
+        Self::CatalogCrash,
+        Self::Swallowed,
+        Self::WarehouseDown,
+        Self::BankError,
+        Self::BankTimeout,
+        Self::Impatience,
+        Self::StalePrices,
     ];
 
     /// One line for the views.
@@ -57,6 +70,7 @@ impl Fault {
             Self::BankError => "bank answers 500",
             Self::BankTimeout => "bank is too slow, Envoy times out",
             Self::Impatience => "storefront hangs up on a slow payment",
+            Self::StalePrices => "exception in the cart, swallowed",
             Self::ProbeUnready => "probe answers 503",
         }
     }
@@ -65,7 +79,9 @@ impl Fault {
         match self {
             Self::CatalogCrash => Operation::Cart,
             Self::WarehouseDown => Operation::Browse,
-            Self::Swallowed | Self::BankError | Self::BankTimeout | Self::Impatience => Operation::Checkout,
+            Self::Swallowed | Self::BankError | Self::BankTimeout | Self::Impatience | Self::StalePrices => {
+                Operation::Checkout
+            }
             Self::ProbeUnready => Operation::Probe,
         }
     }
@@ -110,14 +126,20 @@ pub struct Plan {
     pub seed: u64,
     /// Share of requests with a fault, probes aside.
     pub failures: f64,
+    /// The cart tells its sidecar of failures that nobody else can see.
+    pub applications: bool,
 }
 
 impl Plan {
+    fn faults(&self) -> &'static [Fault] {
+        if self.applications { &Fault::OF_APPLICATIONS } else { &Fault::OF_PROXIES }
+    }
+
     /// The request with that number.
     pub fn visit(&self, number: u64) -> Visit {
         let mut random = Random(self.seed ^ number.wrapping_mul(0xa076_1d64_78bd_642f));
         let fault = (random.unit() < self.failures).then(|| {
-            let all = Fault::OF_SHOP;
+            let all = self.faults();
             all[random.below(all.len() as u64) as usize]
         });
         let context = context(&mut random);
@@ -164,7 +186,7 @@ impl Visit {
         match (self.fault, self.operation) {
             (Some(Fault::ProbeUnready), _) => 503,
             (Some(Fault::Impatience), _) => 504,
-            (Some(Fault::Swallowed), _) => 200,
+            (Some(Fault::Swallowed | Fault::StalePrices), _) => 200,
             (Some(_), _) => 502,
             (None, Operation::Declined) => 402,
             (None, _) => 200,
@@ -195,7 +217,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const PLAN: Plan = Plan { seed: 1, failures: 0.05 };
+    const PLAN: Plan = Plan { seed: 1, failures: 0.05, applications: true };
 
     #[test]
     fn the_same_seed_and_number_give_the_same_visit() {
@@ -212,11 +234,19 @@ mod tests {
     fn two_thousand_requests_meet_every_fault_in_about_the_share_asked_for() {
         let visits: Vec<_> = (0..2000).map(|n| PLAN.visit(n)).collect();
         let faults: BTreeSet<_> = visits.iter().filter_map(|visit| visit.fault).collect();
-        assert_eq!(faults.len(), Fault::OF_SHOP.len() + 1);
+        assert_eq!(faults.len(), Fault::OF_APPLICATIONS.len() + 1);
         let shop = visits.iter().filter(|visit| visit.operation != Operation::Probe);
         let failing = shop.clone().filter(|visit| visit.fault.is_some()).count();
         assert_eq!(shop.count(), 1800);
         assert!((50..=130).contains(&failing), "{failing}"); // 90 expected, 4 standard deviations of 9.2.
+    }
+
+    #[test]
+    fn without_an_application_that_says_so_nothing_fails_that_a_proxy_cannot_see() {
+        let copying = Plan { applications: false, ..PLAN };
+        let faults: BTreeSet<_> = (0..2000).filter_map(|n| copying.visit(n).fault).collect();
+        assert_eq!(faults.len(), Fault::OF_PROXIES.len() + 1);
+        assert!(!faults.contains(&Fault::StalePrices));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::hops::{Failure, Head, Hop, Place};
 use crate::plan::{Fault, Operation};
-use crate::services::BANK;
+use crate::services::{BANK, CART};
 use crate::span::Kind;
 use crate::truth::{Answered, Arrival, Call, Outcome};
 
@@ -49,15 +49,26 @@ impl Request<'_> {
     /// An arrival and all below it; whether its caller is told of an upgrade.
     fn arrival(&self, arrival: &Arrival, head: Head, hops: &mut Vec<Hop>) -> bool {
         let Arrival { visit, service, context, outcome } = arrival;
-        let own = |call: &&Call| call.service == *service && call.parent_id == context.span_id;
+        // An SDK passes on a span-id of its own, so the calls are found by who made them.
+        let own = |call: &&Call| call.service == *service && call.trace_id == context.trace_id;
+        // An exception that only the application knows of: it tells so, and samples what it calls from then on.
+        let fault = self.answered.visit.fault;
+        let said = head == Head::Dropped && *service == CART && fault == Some(Fault::StalePrices);
         // When this pod learned of an upgrade; noted when the application had the answer, which is a little later.
         let mut known: Vec<u64> = Vec::new();
-        let mut told = false;
+        let mut told = said;
         let mut calls: Vec<&Call> = self.calls.iter().filter(own).collect();
         calls.sort_by_key(|call| call.began);
         for call in calls {
             let later = head == Head::Dropped && known.iter().any(|moment| *moment < call.began);
-            let upgraded = self.call(call, if later { Head::Later } else { head }, hops);
+            let head = if said {
+                Head::BelowLater
+            } else if later {
+                Head::Later
+            } else {
+                head
+            };
+            let upgraded = self.call(call, head, hops);
             if upgraded {
                 known.push(call.ended);
             }
@@ -173,6 +184,35 @@ mod tests {
                 "gateway CLIENT: Dropped signal",
             ]
         );
+    }
+
+    #[test]
+    fn of_an_exception_that_an_application_swallowed_all_above_are_told_and_what_it_called_is_sampled() {
+        let run = checkout(Fault::StalePrices, OK, OK, OK, 200);
+        assert_eq!(
+            outline(&run),
+            [
+                "> catalog: BelowLater -",
+                "cart > catalog: BelowLater -",
+                "> cart: Dropped signal",
+                "storefront > cart: Dropped signal",
+                "payment > bank: BelowLater -",
+                "> payment: BelowLater -",
+                "storefront > payment: Later -",
+                "> storefront: Dropped signal",
+                "gateway SERVER: Dropped signal",
+                "gateway CLIENT: Dropped signal",
+            ]
+        );
+    }
+
+    #[test]
+    fn calls_of_an_sdk_are_found_though_it_passes_on_span_ids_of_its_own() {
+        let mut run = checkout(Fault::BankError, OK, OK, Outcome::Status(502), 502);
+        for call in run.2.iter_mut().filter(|call| call.service == "cart") {
+            call.parent_id = 77;
+        }
+        assert!(outline(&run).contains(&"cart > catalog: Dropped recall".to_owned()), "{:?}", outline(&run));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! One run from start to end: applications, collector, Envoys, traffic, views or check.
 
 use crate::check::{self, Evidence};
+use crate::contract::READS_APPLICATIONS;
 use crate::load;
 use crate::mesh::Mesh;
 use crate::model::{Model, Settings};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::schedule::Schedule;
-use crate::services::Services;
+use crate::services::{Cart, Interpreter, Services};
 use crate::span::Span;
 use crate::truth::Truth;
 use crate::view::terminal::{self, Terminal};
@@ -33,7 +34,7 @@ struct Running {
     collector: Collector,
     truth: Truth,
     schedule: Schedule,
-    _services: Services,
+    services: Services,
 }
 
 /// Prints a line. A reader that left, as `head` does, is an error and no panic.
@@ -67,18 +68,27 @@ fn stopped(signal: &str) -> Result<ExitCode> {
 
 async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
-    let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures });
+    let cart = if options.without_python { Cart::Copying } else { Cart::Python(Interpreter::from_environment()?) };
+    let applications = READS_APPLICATIONS && !options.without_python;
+    let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures, applications });
     let truth = Truth::default();
     say(format_args!("Starting four services, a bank and an OTLP collector …"))?;
-    let services = Services::start(&schedule, &truth).await.context("cannot start the services")?;
+    if options.without_python {
+        say("  without Python: the cart is a service that copies headers, and no trace has spans of an application")?;
+    }
+    let mut services = Services::start(&schedule, &truth, cart).await.context("cannot start the services")?;
     let collector = Collector::start().await.context("cannot start the collector")?;
     say(format_args!("Starting 5 Envoys, each compiles the module for its two workers: half a minute …"))?;
     let mesh = Mesh::start(&services, collector.address(), options.ratio, |name| {
         say(format_args!("  {:>5.1} s  Envoy of {name}", began.elapsed().as_secs_f64()))
     })
     .await?;
+    if services.has_python() {
+        say("Starting the cart, a Flask application with an OpenTelemetry SDK …")?;
+        services.start_python(collector.address()).await.context("cannot start the cart")?;
+    }
     say(format_args!("  {:>5.1} s  all are ready", began.elapsed().as_secs_f64()))?;
-    Ok(Running { mesh, collector, truth, schedule, _services: services })
+    Ok(Running { mesh, collector, truth, schedule, services })
 }
 
 async fn watched(
@@ -87,7 +97,8 @@ async fn watched(
     ended: impl Future<Output = &'static str>,
 ) -> Result<ExitCode> {
     let (rate, requests) = (options.rate(), options.requests());
-    let settings = Settings { ratio: options.ratio, rate, failures: options.failures, seed: options.seed };
+    let python = running.services.has_python();
+    let settings = Settings { ratio: options.ratio, rate, failures: options.failures, seed: options.seed, python };
     let model = Model::new(settings, running.schedule.clone(), Instant::now());
     let model: Shared = Arc::new(Mutex::new(model));
     let mut page = Page::start(options.port, model.clone()).await.context("cannot serve the web page")?;
@@ -150,7 +161,7 @@ async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
         options.seed, options.failures, options.ratio
     ))?;
     let began = Instant::now();
-    let mut evidence = Evidence::new(options.ratio);
+    let mut evidence = Evidence { python: running.services.has_python(), ..Evidence::new(options.ratio) };
     let entrance = running.mesh.entrance()?;
     load::run(running.schedule.clone(), entrance, rate, Some(requests), running.truth.clone()).await;
     say(format_args!(
@@ -168,7 +179,7 @@ async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
         sleep(FETCH).await;
     }
     say(format_args!("  {:>5.1} s  checking\n", began.elapsed().as_secs_f64()))?;
-    evidence.complaints = running.mesh.complaints();
+    evidence.complaints = [running.mesh.complaints(), running.services.complaints()].concat();
     let checks = check::all(&evidence);
     say(format_args!("{}", check::table(&checks)))?;
     running.mesh.stop().await;

@@ -11,7 +11,8 @@ const REMEMBERED: usize = 1_000;
 /// Shared by the load generator, the services and the views.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    seed: u64,
+    /// As it began.
+    plan: Plan,
     drawn: Arc<Mutex<Drawn>>,
 }
 
@@ -27,7 +28,7 @@ impl Schedule {
     /// Begins with that plan.
     pub fn new(plan: Plan) -> Self {
         let drawn = Drawn { next: 0, shares: VecDeque::from([(0, plan.failures)]) };
-        Self { seed: plan.seed, drawn: Arc::new(Mutex::new(drawn)) }
+        Self { plan, drawn: Arc::new(Mutex::new(drawn)) }
     }
 
     /// The next request, which nobody else gets.
@@ -56,7 +57,7 @@ impl Schedule {
     fn plan(&self, drawn: &Drawn, number: u64) -> Plan {
         let holds = drawn.shares.iter().rev().find(|(from, _)| *from <= number);
         let failures = holds.or(drawn.shares.front()).map_or(0.0, |(_, failures)| *failures);
-        Plan { seed: self.seed, failures }
+        Plan { failures, ..self.plan }
     }
 
     fn lock(&self) -> MutexGuard<'_, Drawn> {
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_change_holds_for_what_is_drawn_after_it_and_for_nothing_that_was_drawn_before() {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.0 });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.0, applications: true });
         let calm: Vec<_> = (0..200).map(|_| schedule.draw()).collect();
         schedule.set_failures(1.0);
         let stormy: Vec<_> = (0..200).map(|_| schedule.draw()).collect();
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn changes_without_end_are_bounded_and_the_last_one_holds() {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 1.0 });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 1.0, applications: true });
         for _ in 0..REMEMBERED * 2 {
             schedule.draw();
             schedule.set_failures(0.0);

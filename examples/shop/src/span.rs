@@ -1,5 +1,6 @@
 //! A span as the demo looks at it: ids as numbers, and the few attributes that it shows or checks.
 
+use std::fmt;
 use tracelift_envoy::ReceivedSpan;
 
 /// Which side of a call.
@@ -9,7 +10,9 @@ pub enum Kind {
     Server,
     /// The call as it went on.
     Client,
-    /// Not one that a proxy makes.
+    /// A piece of an application's work.
+    Internal,
+    /// None of the demo's.
     Other,
 }
 
@@ -19,6 +22,7 @@ impl Kind {
         match self {
             Self::Server => "SERVER",
             Self::Client => "CLIENT",
+            Self::Internal => "INTERNAL",
             Self::Other => "OTHER",
         }
     }
@@ -33,8 +37,12 @@ pub struct Span {
     pub span_id: u64,
     /// Its parent; none for a root.
     pub parent_id: Option<u64>,
+    /// The parent that it had, where its proxy found out that this one was never recorded.
+    pub unrecorded_parent_id: Option<u64>,
     /// `service.name` of the resource.
     pub service: String,
+    /// Made by the service's own SDK; else by its proxy.
+    pub application: bool,
     /// The span's name.
     pub name: String,
     /// Which side of the call.
@@ -76,11 +84,16 @@ impl From<&ReceivedSpan> for Span {
             trace_id: span.trace_id.iter().fold(0, |id, byte| id << 8 | u128::from(*byte)),
             span_id: number(&span.span_id),
             parent_id: (parent_id != 0).then_some(parent_id),
+            unrecorded_parent_id: received
+                .text("tracelift.parent.unrecorded")
+                .and_then(|id| u64::from_str_radix(id, 16).ok()),
             service: received.service_name().to_owned(),
+            application: received.resource_text("telemetry.sdk.name") != Some("tracelift"),
             name: received.name().to_owned(),
             kind: match received.kind().as_str_name() {
                 "SPAN_KIND_SERVER" => Kind::Server,
                 "SPAN_KIND_CLIENT" => Kind::Client,
+                "SPAN_KIND_INTERNAL" => Kind::Internal,
                 _ => Kind::Other,
             },
             start: span.start_time_unix_nano,
@@ -97,6 +110,14 @@ impl From<&ReceivedSpan> for Span {
             sampled: span.flags & 1 == 1,
             attributes: received.attributes(),
         }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = if self.application { "application of " } else { "" };
+        let (service, kind) = (&self.service, self.kind.name());
+        write!(f, "trace {:032x}: {whose}{service} {kind} {:016x}", self.trace_id, self.span_id)
     }
 }
 

@@ -10,7 +10,9 @@ pub fn span(service: &str, kind: Kind, trace_id: u128, span_id: u64, parent_id: 
         trace_id,
         span_id,
         parent_id,
+        unrecorded_parent_id: None,
         service: service.to_owned(),
+        application: false,
         name: "GET".to_owned(),
         kind,
         start: 0,
@@ -59,6 +61,18 @@ impl SpanBuilder {
 
     pub fn recalled(mut self) -> Self {
         (self.0.trigger, self.0.priority) = (Some("recall".to_owned()), Some(1));
+        self
+    }
+
+    /// A span of the service's own SDK.
+    pub fn of_application(mut self, name: &str) -> Self {
+        (self.0.application, self.0.name) = (true, name.to_owned());
+        self
+    }
+
+    /// One that was released after all.
+    pub fn released(mut self, trigger: &str) -> Self {
+        (self.0.trigger, self.0.priority) = (Some(trigger.to_owned()), Some(1));
         self
     }
 

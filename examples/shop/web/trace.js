@@ -37,18 +37,19 @@ function hopDetails(row) {
   for (const [key, value] of row.attributes) list.append(make("dt", "", key), make("dd", "", value));
   if (!row.attributes.length) list.append(make("dd", "gone", "Its attributes are kept for the latest traces only."));
   const about = make("p", "why", make("b", "", "Why it was kept"), row.why);
-  return make("div", "hop", about, make("p", "ids", `${row.kind} ${row.name} · span ${row.span_id}`), list);
+  const whose = row.application ? "by the application's SDK" : "by its proxy";
+  return make("div", "hop", about, make("p", "ids", `${row.kind} ${row.name} · ${whose} · span ${row.span_id}`), list);
 }
 
 function bar(row, whole) {
-  const bar = make("i", row.kind.toLowerCase() + (row.error ? " failed" : ""));
+  const bar = make("i", (row.application ? "app" : row.kind.toLowerCase()) + (row.error ? " failed" : ""));
   bar.style.left = `${row.offset_ms / whole * 100}%`;
   bar.style.width = `${row.duration_ms / whole * 100}%`;
   return make("span", "lane", bar);
 }
 
 function hop(row, whole) {
-  const who = make("span", "who", make("b", "", row.service), make("span", "", row.peer ? `→ ${row.peer}` : row.name));
+  const who = make("span", row.application ? "who app" : "who", make("b", "", row.service), make("span", "", row.peer ? `→ ${row.peer}` : row.name));
   who.style.setProperty("--depth", row.depth);
   const reasons = [row.flags, row.trigger].filter(Boolean).join(", ") || (row.error ? "" : "ok");
   const end = make("span", "end", make("b", "", row.status == null ? "–" : String(row.status)), reasons);
@@ -75,8 +76,10 @@ function waterfall(trace) {
   const ticks = make("span", "ticks", ...[0, .5, 1].map((share) => make("span", "", ms(whole * share))));
   const scale = make("div", "scale", make("span", ""), ticks, make("span", ""), make("span", "", "status, flags, trigger"));
   const cut = trace.rows.some((row) => row.parent_dropped)
-    ? [make("p", "cut", "Spans of the callers are still on their way.")] : [];
-  const legend = make("p", "legend", ...[["server", "SERVER"], ["client", "CLIENT"], ["error", "failed"]].map(([kind, name]) =>
+    ? [make("p", "cut", "Spans of some callers are not here: on their way, or never recorded by their application.")] : [];
+  const kinds = [["server", "SERVER"], ["client", "CLIENT"], ["error", "failed"]];
+  if (trace.rows.some((row) => row.application)) kinds.splice(2, 0, ["app", "the application's own"]);
+  const legend = make("p", "legend", ...kinds.map(([kind, name]) =>
     make("span", "", make("i", kind), name)), make("span", "hint", "a hop opens with a click"));
   return make("div", "fall", scale, make("ol", "hops", ...trace.rows.map((row) => hop(row, whole))), ...cut, legend);
 }

@@ -4,13 +4,18 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::commands::{build, options};
 use crate::stage::Stages;
+use crate::tools::tracelift_otel::TraceliftOtel;
 use crate::tools::{collector, envoy, moto};
 use crate::{run, workspace};
+
+/// What to do where the packages cannot be had, as without a network.
+const WITHOUT_PYTHON: &str =
+    "the shop's Python service cannot be set up. To run the demo without it:\n  cargo xtask demo --without-python";
 
 /// The shop's own options go through as they are.
 #[derive(Args)]
@@ -47,13 +52,15 @@ impl Demo {
 
     /// Builds what it needs, then becomes the shop: a Ctrl-C is the shop's alone to handle.
     pub(crate) fn execute(&self) -> Result<()> {
-        if self.xray {
+        let python = if self.xray {
             options::read::<options::xray::Options>("cargo xtask demo --xray", &self.arguments());
+            false
         } else {
             let shop = options::read::<options::shop::Options>("cargo xtask demo", &self.arguments());
             shop.port.filter(|port| *port != 0).map_or(Ok(()), options::check_port)?;
-        }
-        let mut stages = Stages::new(if self.xray { 5 } else { 3 });
+            !shop.without_python
+        };
+        let mut stages = Stages::new(if self.xray { 5 } else { 3 + usize::from(python) });
         stages.begin("Building the module that Envoy loads", "about 2 minutes");
         build::execute()?;
         stages.begin("Looking for Envoy", "a download of 37 MB");
@@ -61,8 +68,14 @@ impl Demo {
         if self.xray {
             return self.execute_xray(&envoy, &mut stages);
         }
+        let package = if python {
+            stages.begin("Looking for OpenTelemetry for Python, which one service uses", "a download of 30 MB");
+            Some(TraceliftOtel::ensure().context(WITHOUT_PYTHON)?)
+        } else {
+            None
+        };
         stages.begin("Building and starting the shop", "a minute or two");
-        run::become_command(&mut self.command(&envoy))
+        run::become_command(&mut self.command(&envoy, package.as_ref()))
     }
 
     fn execute_xray(&self, envoy: &Path, stages: &mut Stages) -> Result<()> {
@@ -76,8 +89,10 @@ impl Demo {
     }
 
     /// The shop's command line. The dev profile: it compiles in a fraction of the time, and Envoy does the work.
-    pub(crate) fn command(&self, envoy: &Path) -> Command {
-        self.cargo_run("tracelift-shop", envoy)
+    pub(crate) fn command(&self, envoy: &Path, package: Option<&TraceliftOtel>) -> Command {
+        let mut shop = self.cargo_run("tracelift-shop", envoy);
+        shop.envs(package.into_iter().flat_map(TraceliftOtel::variables));
+        shop
     }
 
     fn cargo_run(&self, package: &str, envoy: &Path) -> Command {

@@ -12,6 +12,7 @@ use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, lint, playground, python};
 use crate::tools::registry::Registry;
+use crate::tools::tracelift_otel::TraceliftOtel;
 use crate::tools::{chromium, collector, envoy, kustomize, miri, moto, rollout};
 use crate::{run, workspace};
 
@@ -250,12 +251,14 @@ impl Run {
                 self.cargo_test_with(&["--package", workspace::PLAYGROUND], &variables, counts)
             }
             Stage::Shop => {
-                let variables = [(chromium::VARIABLE, chromium::ensure()?)];
+                let [python, package] = TraceliftOtel::ensure()?.variables();
+                let variables = [(chromium::VARIABLE, chromium::ensure()?), python, package];
                 self.cargo_test_with(&["--package", "tracelift-shop"], &variables, counts)
             }
             Stage::Demo => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
-                run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy))
+                let package = TraceliftOtel::ensure()?;
+                run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy, Some(&package)))
             }
             Stage::Xray => {
                 let collector = collector::ensure()?;

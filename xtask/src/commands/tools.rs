@@ -15,10 +15,12 @@ pub(crate) fn execute() -> Result<()> {
     let package = TraceliftOtel::ensure()?;
     println!("module built by  {}", toolchain.describe());
     println!("cache folder     {}", cache::dir().display());
-    println!("tracelift-otel   PYTHONPATH={} {}", package.path.display(), package.python.display());
     println!("export TRACELIFT_WASM={}", run::quote(workspace::module().as_os_str()));
     println!("export {}={}", envoy::VARIABLE, run::quote(envoy.as_os_str()));
     println!("export {}={}", moto::VARIABLE, run::quote(moto.as_os_str()));
     println!("export {}={}", collector::VARIABLE, run::quote(collector.as_os_str()));
+    for (name, path) in package.variables() {
+        println!("export {name}={}", run::quote(path.as_os_str()));
+    }
     Ok(())
 }

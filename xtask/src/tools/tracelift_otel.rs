@@ -13,8 +13,10 @@ use crate::cache::{self, Cache};
 use crate::tools::python;
 use crate::{run, workspace};
 
-/// Names a Python that has the packages of `examples/python/requirements.txt`.
+/// Names a Python that has the packages of `examples/python/requirements.txt`; also what the demo is given.
 const VARIABLE: &str = "TRACELIFT_OTEL_PYTHON";
+/// Names the folder with our own package to the demo.
+const PATH_VARIABLE: &str = "TRACELIFT_OTEL_PATH";
 
 /// A Python, and the package of this working tree as a user would have installed it.
 pub(crate) struct TraceliftOtel {
@@ -33,6 +35,11 @@ impl TraceliftOtel {
             pip.arg(&path).arg(folder());
         })?;
         Ok(Self { python, path })
+    }
+
+    /// What the demo's Python service is started with.
+    pub(crate) fn variables(&self) -> [(&'static str, PathBuf); 2] {
+        [(VARIABLE, self.python.clone()), (PATH_VARIABLE, self.path.clone())]
     }
 
     /// A command of that Python, in the package's folder, with the package to import.

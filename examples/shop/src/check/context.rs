@@ -22,10 +22,10 @@ pub fn silence(evidence: &Evidence) -> Check {
     let mut check = Check::new("no client sees the signal");
     for answered in &evidence.answered {
         let signal = &answered.signal;
-        check.case(signal.is_none(), || format!("request {}: traceresponse {signal:?}", answered.visit.number));
+        check.case(signal.is_none(), || format!("request {}: {signal:?}", answered.visit.number));
     }
     let cases = check.cases;
-    check.detail(format!("{cases} answers without traceresponse"))
+    check.detail(format!("{cases} answers without traceresponse and x-tracelift-signal"))
 }
 
 /// A request has one trace id wherever it goes, the client's if there was one; every hop has a span id of its own.

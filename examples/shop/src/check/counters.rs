@@ -67,7 +67,7 @@ pub fn ledgers(evidence: &Evidence) -> Check {
 pub fn losses(evidence: &Evidence) -> Check {
     let mut check = Check::new("nothing is lost or shed");
     for (name, counted) in &evidence.counted {
-        let received = evidence.spans.iter().filter(|span| span.service == *name).count() as u64;
+        let received = evidence.spans.iter().filter(|span| !span.application && span.service == *name).count() as u64;
         let exported = counted.ledger.exported;
         check.case(exported == received, || format!("{name}: {exported} exported, {received} received"));
         let ledger = counted.ledger;
@@ -81,7 +81,7 @@ pub fn losses(evidence: &Evidence) -> Check {
 
 /// No counter of problems and no error in a log.
 pub fn problems(evidence: &Evidence) -> Check {
-    let mut check = Check::new("no filter had a problem");
+    let mut check = Check::new("no filter and no application had a problem");
     for (name, counted) in &evidence.counted {
         check.case(counted.problems.is_empty(), || format!("{name}: {:?}", counted.problems));
     }

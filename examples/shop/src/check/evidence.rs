@@ -1,5 +1,6 @@
 //! All that is known after a run.
 
+use super::applications;
 use crate::hops::Hop;
 use crate::mesh::{Counted, GATEWAY};
 use crate::plan::{Operation, Visit};
@@ -24,8 +25,10 @@ pub struct Evidence {
     pub spans: Vec<Span>,
     /// What the Envoys counted.
     pub counted: BTreeMap<String, Counted>,
-    /// Errors in the Envoys' logs.
+    /// Errors in the Envoys' logs, and all that an application logged.
     pub complaints: Vec<String>,
+    /// The cart is an application with an SDK.
+    pub python: bool,
 }
 
 /// What the head made of a request, as the storefront saw it.
@@ -60,6 +63,7 @@ impl Evidence {
             spans: Vec::new(),
             counted: BTreeMap::new(),
             complaints: Vec::new(),
+            python: false,
         }
     }
 
@@ -76,7 +80,8 @@ impl Evidence {
 
     /// Every Envoy has counted every request, no span is on its way, and none can be recalled any more.
     pub fn is_settled(&self) -> bool {
-        self.is_exported() && self.exported() == self.spans.len() as u64
+        let received = self.spans.iter().filter(|span| !span.application).count();
+        self.is_exported() && self.exported() == received as u64 && applications::are_here(self)
     }
 
     /// Every Envoy has counted every request, and a collector has taken what it had to export.

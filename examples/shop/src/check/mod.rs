@@ -1,5 +1,6 @@
 //! The unattended verdict: what the collector and the Envoys say, against what services and clients saw themselves.
 
+mod applications;
 mod context;
 mod counters;
 mod decisions;
@@ -69,6 +70,12 @@ pub fn all(evidence: &Evidence) -> Vec<Check> {
         spans::thresholds(evidence),
         spans::links(evidence),
         spans::probes(evidence),
+        applications::parents(evidence),
+        applications::sampled(evidence),
+        applications::failed_here(evidence),
+        applications::failed_anywhere(evidence),
+        applications::swallowed(evidence),
+        applications::reasons(evidence),
         counters::requests(evidence),
         counters::upgrades(evidence),
         counters::later_calls(evidence),
@@ -172,7 +179,7 @@ mod tests {
             }),
             ("ledgers balance", |e| e.counted.get_mut("cart").unwrap().ledger.offered += 1),
             ("nothing is lost or shed", |e| e.counted.get_mut("cart").unwrap().shed = 1),
-            ("no filter had a problem", |e| e.complaints.push("gateway: trap".into())),
+            ("no filter and no application had a problem", |e| e.complaints.push("gateway: trap".into())),
         ];
         for (name, defect) in cases {
             let mut evidence = a_run();

@@ -1,8 +1,10 @@
 //! Exported spans: all that must be there, nothing else, and each with the right words.
 
+use super::applications::lacks_parent;
 use super::{Check, Evidence};
 use crate::hops::{Failure, Head, Hop};
 use crate::mesh::GATEWAY;
+use crate::services::CART;
 use crate::span::{Kind, Span};
 use std::collections::{HashMap, HashSet};
 
@@ -79,6 +81,10 @@ pub fn reasons(evidence: &Evidence) -> Check {
     let hops = by_trace(evidence.hops());
     let mut ids = HashSet::new();
     for span in &evidence.spans {
+        check.case(ids.insert(span.span_id), || format!("{span}: exported twice"));
+        if span.application {
+            continue; // Has a check of its own.
+        }
         let right = hop_of(&hops, span).is_some_and(|hop| {
             let later = span.reason.as_deref() == Some("upgraded");
             hop.must_be_kept() && span.trigger.as_deref() == hop.trigger() && later == (hop.head == Head::Later)
@@ -86,16 +92,10 @@ pub fn reasons(evidence: &Evidence) -> Check {
         check.case(right, || match hop_of(&hops, span) {
             Some(hop) => format!(
                 "{}: trigger {:?}, reason {:?}; failure {:?}, told {}, head {:?}",
-                describe(span),
-                span.trigger,
-                span.reason,
-                hop.failure,
-                hop.told,
-                hop.head
+                span, span.trigger, span.reason, hop.failure, hop.told, hop.head
             ),
-            None => format!("{}: nobody saw such a request", describe(span)),
+            None => format!("{span}: nobody saw such a request"),
         });
-        check.case(ids.insert(span.span_id), || format!("{}: exported twice", describe(span)));
     }
     check.detail(format!("{} spans", evidence.spans.len()))
 }
@@ -135,11 +135,7 @@ pub fn thresholds(evidence: &Evidence) -> Check {
         check.case((span.th, span.priority) == expected && span.sampled, || {
             format!(
                 "{}: trigger {:?}, tracestate {:?}, priority {:?}, sampled {}; expected {expected:?}",
-                describe(span),
-                span.trigger,
-                span.tracestate,
-                span.priority,
-                span.sampled
+                span, span.trigger, span.tracestate, span.priority, span.sampled
             )
         });
     }
@@ -147,7 +143,8 @@ pub fn thresholds(evidence: &Evidence) -> Check {
     check.detail(format!("{whole} spans with th:0, {rest} with the head's, {unknown} of unknown probability"))
 }
 
-/// A SERVER span hangs below its caller's CLIENT span, a CLIENT span below the SERVER span that its application was given.
+/// A SERVER span hangs below its caller's CLIENT span, a CLIENT span below the SERVER span that its application was given, and
+/// the spans of an application's SDK between the two.
 pub fn links(evidence: &Evidence) -> Check {
     let mut check = Check::new("parent ids link up");
     let traces = evidence.by_trace();
@@ -157,21 +154,30 @@ pub fn links(evidence: &Evidence) -> Check {
         .map(|arrival| (arrival.service, arrival.context.trace_id, arrival.context.span_id))
         .collect();
     for span in &evidence.spans {
-        let exported = |kind: Kind| {
-            spans_of(&traces, span.trace_id).find(|other| Some(other.span_id) == span.parent_id && other.kind == kind)
+        let parent = spans_of(&traces, span.trace_id).find(|other| Some(other.span_id) == span.parent_id);
+        let exported = |kind: Kind| parent.filter(|parent| parent.kind == kind && !parent.application);
+        let given_here = || {
+            exported(Kind::Server).is_some_and(|parent| {
+                let service = span.service.as_str();
+                parent.service == service && given.contains(&(service, span.trace_id, parent.span_id))
+            })
         };
+        let own = || parent.filter(|parent| parent.application && parent.service == span.service);
         let right = match (span.service.as_str(), span.kind) {
+            _ if span.application => own().is_some() || given_here(),
             (GATEWAY, Kind::Server) => heads
                 .get(&span.trace_id)
                 .is_some_and(|head| span.parent_id == head.visit.context.map(|client| client.span_id)),
             (GATEWAY, Kind::Client) => exported(Kind::Server).is_some_and(|parent| parent.service == GATEWAY),
             // Whoever is kept was answered up or called from above, so the caller's span is kept, too.
             (_, Kind::Server) => exported(Kind::Client).is_some_and(|parent| parent.service != span.service),
-            (service, _) => exported(Kind::Server).is_some_and(|parent| {
-                parent.service == service && given.contains(&(service, span.trace_id, parent.span_id))
-            }),
+            // Below the SDK's span of the call, unless that was never recorded.
+            (CART, _) if evidence.python && span.unrecorded_parent_id.is_none() => {
+                own().map_or_else(|| lacks_parent(span), |parent| parent.kind == Kind::Client)
+            }
+            _ => given_here(),
         };
-        check.case(right, || format!("{}: parent {:016x?}", describe(span), span.parent_id));
+        check.case(right, || format!("{span}: parent {:016x?}", span.parent_id));
     }
     check.detail(format!("{} spans in {} traces", evidence.spans.len(), traces.len()))
 }
@@ -204,8 +210,4 @@ fn hop_of<'a>(hops: &'a HashMap<u128, Vec<Hop>>, span: &Span) -> Option<&'a Hop>
 
 fn spans_of<'a>(traces: &'a HashMap<u128, Vec<&'a Span>>, trace_id: u128) -> impl Iterator<Item = &'a Span> {
     traces.get(&trace_id).into_iter().flatten().copied()
-}
-
-fn describe(span: &Span) -> String {
-    format!("trace {:032x}: {} {} {:016x}", span.trace_id, span.service, span.kind.name(), span.span_id)
 }

@@ -36,6 +36,8 @@ pub struct Settings {
     pub failures: f64,
     /// Of the plan.
     pub seed: u64,
+    /// The cart is a Python application with an SDK.
+    pub python: bool,
 }
 
 /// Answers, as the clients counted them.

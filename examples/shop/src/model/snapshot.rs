@@ -170,11 +170,11 @@ mod tests {
     use crate::truth::{Answered, Call, Event, Outcome};
     use std::time::Duration;
 
-    const SETTINGS: Settings = Settings { ratio: 0.01, rate: 30.0, failures: 1.0, seed: 1 };
+    const SETTINGS: Settings = Settings { ratio: 0.01, rate: 30.0, failures: 1.0, seed: 1, python: true };
 
     /// Two requests that failed in the catalog, and the spans of the first.
     fn a_model(start: Instant) -> Model {
-        let plan = Plan { seed: 1, failures: 1.0 };
+        let plan = Plan { seed: 1, failures: 1.0, applications: false };
         let mut model = Model::new(SETTINGS, Schedule::new(plan), start);
         let status = |number: u64| Ok(plan.visit(number).expected_status());
         let crashes = (0..).filter(|number| plan.visit(*number).fault == Some(Fault::CatalogCrash));
@@ -220,6 +220,7 @@ mod tests {
             "settings.ratio",
             "settings.rate",
             "settings.failures",
+            "settings.python",
             "uptime_s",
             "stretch_s",
             "requests.answered",
@@ -269,6 +270,7 @@ mod tests {
             "error",
             "trigger",
             "parent_dropped",
+            "application",
             "why",
             "attributes",
         ] {

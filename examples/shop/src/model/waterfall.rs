@@ -12,7 +12,9 @@ pub struct Row {
     pub depth: usize,
     /// Who.
     pub service: String,
-    /// `SERVER` or `CLIENT`.
+    /// Made by the service's own SDK; else by its proxy.
+    pub application: bool,
+    /// `SERVER` or `CLIENT`; of an application also `INTERNAL`.
     pub kind: &'static str,
     /// The span's name.
     pub name: String,
@@ -66,7 +68,9 @@ pub fn rows(spans: &[Span], client_span: Option<u64>, head_sampled: bool) -> Vec
                 continue;
             }
             let parent_dropped = known(span).is_none() && span.parent_id != client_span;
-            let failed_below = |span: &&Span| span.trigger.as_deref().is_some_and(|trigger| trigger != "recall");
+            // An application's own spans have triggers of their own.
+            let failed_below =
+                |span: &&Span| !span.application && span.trigger.as_deref().is_some_and(|trigger| trigger != "recall");
             let answer_told = children.get(&span.span_id).into_iter().flatten().any(failed_below);
             rows.push(row(span, depth, first, parent_dropped, why(span, head_sampled, answer_told)));
             let below = children.get(&span.span_id).into_iter().flatten().rev();
@@ -81,9 +85,11 @@ fn row(span: &Span, depth: usize, first: u64, parent_dropped: bool, why: String)
     Row {
         depth,
         service: span.service.clone(),
+        application: span.application,
         kind: span.kind.name(),
         name: span.name.clone(),
-        peer: span.peer.clone().filter(|_| span.kind == Kind::Client),
+        // An application only knows the address of its sidecar.
+        peer: span.peer.clone().filter(|_| span.kind == Kind::Client && !span.application),
         offset_ms: ms(span.start - first),
         duration_ms: ms(span.end.saturating_sub(span.start)),
         status: span.status,
@@ -149,6 +155,29 @@ mod tests {
             ]
         );
         assert_eq!(rows[0].attributes, [("http.request.method".to_owned(), "GET".to_owned())]);
+    }
+
+    #[test]
+    fn spans_of_an_application_stand_between_those_of_its_proxy_and_are_told_apart() {
+        let spans = [
+            span("cart", Kind::Client, 1, 9, Some(4)).upgraded(500).peer("catalog").ms(3, 8).build(),
+            span("cart", Kind::Client, 1, 4, Some(3)).of_application("GET").peer("127.0.0.1").ms(2, 9).build(),
+            span("cart", Kind::Internal, 1, 3, Some(2)).of_application("price cart").released("error").ms(1, 9).build(),
+            span("cart", Kind::Server, 1, 2, None).upgraded(502).ms(0, 9).build(),
+        ];
+        let rows = rows(&spans, None, false);
+        let seen: Vec<_> = rows.iter().map(|row| (row.depth, row.kind, row.application, row.peer.as_deref())).collect();
+        assert_eq!(
+            seen,
+            [
+                (0, "SERVER", false, None),
+                (1, "INTERNAL", true, None),
+                (2, "CLIENT", true, None),
+                (3, "CLIENT", false, Some("catalog")),
+            ]
+        );
+        assert_eq!(rows[0].why, "upgraded (http_status): the budget had room");
+        assert!(rows[1].why.starts_with("released (error): "), "{}", rows[1].why);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use crate::span::Span;
 /// What the filter did with the stream that became this span. `head_sampled` is of its trace; `answer_told` says that a hop
 /// below it had the same verdict and sent it up with the answer.
 pub fn why(span: &Span, head_sampled: bool, answer_told: bool) -> String {
+    if span.application {
+        return released(span.trigger.as_deref());
+    }
     let reason = span.reason.as_deref().unwrap_or_default();
     let sampled_on = head_sampled || reason == "upgraded";
     match span.trigger.as_deref() {
@@ -25,6 +28,18 @@ pub fn why(span: &Span, head_sampled: bool, answer_told: bool) -> String {
             other => format!("sampled: {other} decides"),
         },
     }
+}
+
+/// What an application's SDK did with a span that ended, as `docs/applications.md` has it.
+fn released(trigger: Option<&str>) -> String {
+    match trigger {
+        Some("error") => "released (error): a span of this trace failed in the application, which had held them all",
+        Some("signal") => "released (signal): the answer to its call said that the trace is kept",
+        Some("sidecar") => "released (sidecar): its sidecar listed the trace as upgraded",
+        Some(other) => return format!("released ({other})"),
+        None => "sampled: the caller's flag decides, or the application had released the trace before",
+    }
+    .to_owned()
 }
 
 #[cfg(test)]
@@ -68,6 +83,18 @@ mod tests {
                 "upgraded (recall): an instance that had called or been called failed",
             ),
             (plain().reason("ratio").build(), true, false, "sampled: `sampling.ratio` decides"),
+            (
+                plain().of_application("GET").released("sidecar").build(),
+                false,
+                true,
+                "released (sidecar): its sidecar listed the trace as upgraded",
+            ),
+            (
+                plain().of_application("GET").build(),
+                true,
+                false,
+                "sampled: the caller's flag decides, or the application had released the trace before",
+            ),
             (
                 plain().reason("parent").build(),
                 true,

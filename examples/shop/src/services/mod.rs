@@ -1,20 +1,23 @@
-//! The shop: applications without any tracing of their own. Like any application in a mesh they pass the trace headers
-//! on; beyond that they only note for [`Truth`] what happened to them.
+//! The shop: applications without any tracing of their own, but for the cart, which may have an SDK. Like any application in a
+//! mesh they pass the trace headers on; beyond that they only note for [`Truth`] what happened to them.
 
 mod bank;
 mod cart;
 mod catalog;
 mod payment;
+mod python;
 mod storefront;
 
 use crate::plan::Visit;
 use crate::schedule::Schedule;
 use crate::truth::{Arrival, Call, Event, Moment, Outcome, SeenContext, Truth};
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use python::Python;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,7 +26,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracelift_envoy::client::Reply;
 use tracelift_envoy::{Client, client};
+
+pub use python::Interpreter;
 
 /// What an application passes on from the request it serves to the calls it makes.
 const TRACE_HEADERS: [&str; 5] = ["traceparent", "tracestate", "b3", "x-amzn-trace-id", "x-request-id"];
@@ -32,12 +38,23 @@ pub const VISIT_HEADER: &str = "x-shop-visit";
 
 /// The services in the mesh, callees first.
 pub const MESHED: [&str; 4] = ["catalog", "payment", "cart", "storefront"];
+/// The service that may be a Python application.
+pub const CART: &str = "cart";
 /// The service that the mesh does not know from within.
 pub const BANK: &str = "bank";
+
+/// What the cart is.
+pub enum Cart {
+    /// A service that copies headers, as the others are.
+    Copying,
+    /// A Python application with an OpenTelemetry SDK.
+    Python(Interpreter),
+}
 
 /// All applications, running. Dropping it stops them.
 pub struct Services {
     apps: BTreeMap<&'static str, App>,
+    python: Option<Python>,
     _servers: JoinSet<()>,
 }
 
@@ -58,12 +75,18 @@ pub(crate) struct Service {
 }
 
 impl Services {
-    /// Starts all of them, each on a free port of the loopback interface.
-    pub async fn start(schedule: &Schedule, truth: &Truth) -> io::Result<Self> {
-        let mut services = Self { apps: BTreeMap::new(), _servers: JoinSet::new() };
+    /// Starts all of them, each on a free port of the loopback interface; a Python application only begins to answer when its
+    /// sidecar runs, see [`Self::start_python`].
+    pub async fn start(schedule: &Schedule, truth: &Truth, cart: Cart) -> io::Result<Self> {
+        let mut services = Self { apps: BTreeMap::new(), python: None, _servers: JoinSet::new() };
+        let application = Arc::new(OnceLock::new());
+        let routes_of_cart = match cart {
+            Cart::Copying => cart::routes(),
+            Cart::Python(_) => python::routes(application.clone()),
+        };
         for (name, routes) in [
             ("storefront", storefront::routes()),
-            ("cart", cart::routes()),
+            (CART, routes_of_cart),
             ("catalog", catalog::routes()),
             ("payment", payment::routes()),
             (BANK, bank::routes()),
@@ -71,15 +94,43 @@ impl Services {
             let sidecar = Arc::new(OnceLock::new());
             let (truth, client, schedule) = (truth.clone(), Client::new(), schedule.clone());
             let service = Service { name, schedule, truth, client, sidecar: sidecar.clone() };
+            if let (CART, Cart::Python(interpreter)) = (name, &cart) {
+                let outbound = services.serve(python::outbound(service.clone())).await?;
+                services.python = Some(Python::new(interpreter.clone(), application.clone(), outbound));
+            }
             let app = routes.layer(middleware::from_fn_with_state(service.clone(), note_arrival)).with_state(service);
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            services.apps.insert(name, App { address: listener.local_addr()?, sidecar });
-            services._servers.spawn(async move {
-                // Only ends with the listener, which is ours.
-                let _ = axum::serve(listener, app).await;
-            });
+            let address = services.serve(app).await?;
+            services.apps.insert(name, App { address, sidecar });
         }
         Ok(services)
+    }
+
+    async fn serve(&mut self, app: Router) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        self._servers.spawn(async move {
+            // Only ends with the listener, which is ours.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(address)
+    }
+
+    /// Starts the Python application, if there is one, when its sidecar is known.
+    pub async fn start_python(&mut self, collector: SocketAddr) -> Result<()> {
+        let Some(python) = &mut self.python else { return Ok(()) };
+        let sidecar = self.apps[CART].sidecar.get().copied();
+        python.start(sidecar.context("its sidecar does not run")?, collector).await
+    }
+
+    /// Whether the cart is a Python application.
+    pub fn has_python(&self) -> bool {
+        self.python.is_some()
+    }
+
+    /// What the Python application logged; it logs what is wrong alone.
+    pub fn complaints(&self) -> Vec<String> {
+        let logged = self.python.iter().flat_map(Python::complaints);
+        logged.map(|line| format!("{CART}, the application: {line}")).collect()
     }
 
     /// Where a service listens, behind its sidecar. Panics for a name that is none of ours.
@@ -117,16 +168,29 @@ impl Serving {
                 request = request.header(name, value.as_bytes());
             }
         }
+        match self.exchange(peer, request, patience).await {
+            Ok(reply) => StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY),
+            Err(status) => status,
+        }
+    }
+
+    /// Sends a call of this request, and notes it.
+    async fn exchange(
+        &self,
+        peer: &'static str,
+        request: client::Request,
+        patience: Duration,
+    ) -> Result<Reply, StatusCode> {
         let began = self.service.truth.moment();
         let mut note = CallNote { serving: self, peer, outcome: Outcome::Abandoned, began };
         // Dropping the call at the end of our patience closes its connection.
         match timeout(patience, self.service.client.send(request)).await {
             Ok(Ok(reply)) => {
                 note.outcome = Outcome::Status(reply.status);
-                StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY)
+                Ok(reply)
             }
-            Ok(Err(_)) => StatusCode::BAD_GATEWAY,
-            Err(_) => StatusCode::GATEWAY_TIMEOUT,
+            Ok(Err(_)) => Err(StatusCode::BAD_GATEWAY),
+            Err(_) => Err(StatusCode::GATEWAY_TIMEOUT),
         }
     }
 }

@@ -248,8 +248,8 @@ mod tests {
     #[test]
     fn a_run_that_has_just_begun_can_be_drawn() {
         let start = Instant::now();
-        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1 };
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05 });
+        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true };
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
         let snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(3));
         let screen = screen(&snapshot, "http://127.0.0.1:7878");
         assert!(screen.contains("http://127.0.0.1:7878") && screen.contains("samples 1 %"), "{screen}");
@@ -259,8 +259,8 @@ mod tests {
     #[test]
     fn the_end_says_what_the_run_came_to() {
         let start = Instant::now();
-        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1 };
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05 });
+        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true };
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
         let mut snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(60));
         assert!(sum(&snapshot).contains("No trace has failed yet."), "{}", sum(&snapshot));
         (snapshot.complete.failed, snapshot.complete.kept, snapshot.kept_by_head) = (1200, 1200, 12);

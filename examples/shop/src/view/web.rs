@@ -138,7 +138,7 @@ mod tests {
     use tracelift_envoy::client::{Client, Request};
 
     fn model() -> Shared {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05 });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
         Arc::new(Mutex::new(Model::new(Settings::default(), schedule, Instant::now())))
     }
 

@@ -29,6 +29,7 @@ async fn the_page_is_used_by_clicks_and_keys() {
     lost_traces_are_grey_among_the_others(&browser).await;
     an_opened_trace_stays_and_has_a_link(&demo, &browser).await;
     hops_show_their_attributes_and_why_they_were_kept(&browser).await;
+    spans_of_an_application_stand_between_those_of_its_proxy(&browser).await;
     the_whole_id_can_be_copied(&browser).await;
     chips_show_one_cause(&browser).await;
     nothing_needs_a_mouse_and_everything_has_a_name(&browser).await;
@@ -102,6 +103,33 @@ async fn hops_show_their_attributes_and_why_they_were_kept(browser: &Browser) {
     picture(browser, "hop").await;
     browser.click(".hops li:nth-child(1) .row").await;
     assert_eq!(browser.run("return document.querySelectorAll('.hop').length").await, json!(0));
+}
+
+async fn spans_of_an_application_stand_between_those_of_its_proxy(browser: &Browser) {
+    assert!(browser.text("#mesh").await.contains("one with an OpenTelemetry SDK"));
+    let chip = ".chip[data-cause^=\"catalog answers 500, cart\"]";
+    browser.wait_until("the cart swallowed a failure", &format!("return !!document.querySelector('{chip}')")).await;
+    browser.click(chip).await;
+    browser.click("#list li:nth-child(1) a").await;
+    let shown = "return [...document.querySelectorAll('.hops .row')].map(one =>
+        [one.querySelector('b').textContent, one.querySelector('.lane i').classList.contains('app')])
+        .filter(([service]) => service === 'cart').map(([, app]) => app)";
+    // Two of the gateway, three of the storefront, six of the cart, one of the catalog, two of the payment.
+    let all = "return document.querySelectorAll('.hops .row').length === 14";
+    browser.wait_until("all of its spans are there", all).await;
+    let rows: Vec<bool> = serde_json::from_value(browser.run(shown).await).unwrap();
+    assert!(!rows[0] && rows[1] && rows[2] && rows.iter().filter(|app| **app).count() == 4, "{rows:?}");
+    assert!(browser.text("#detail .legend").await.contains("the application's own"));
+    browser.run("document.querySelector('.hops .who.app').closest('button').id = 'own'").await;
+    browser.click("#own").await;
+    let hop = browser.text("#own + .hop").await;
+    for said in ["by the application's SDK", "http.route"] {
+        assert!(hop.contains(said), "{said}\n{hop}");
+    }
+    assert!(hop.contains("released (") || hop.contains("sampled: "), "{hop}");
+    picture(browser, "application").await;
+    browser.click("#own").await;
+    browser.click(".chip[data-cause=\"\"]").await;
 }
 
 async fn the_whole_id_can_be_copied(browser: &Browser) {
