@@ -3,7 +3,7 @@
 
 /// Filters take an application's word for an upgrade (`x-tracelift-signal`). Until then nobody above an application learns of an
 /// exception that it swallowed, so none is planned.
-pub const READS_APPLICATIONS: bool = false;
+pub const READS_APPLICATIONS: bool = true;
 
 /// Filters answer the list of upgrades (`GET /.well-known/tracelift/upgrades`). Until then the application is not told of
 /// failures elsewhere: of traces that a recall completes its own spans are missing. It does not ask, either: a filter without
