@@ -115,26 +115,19 @@ impl Facts {
             start_unix_nanos: self.attributes.started.unwrap_or(self.ended),
             end_unix_nanos: self.ended,
         };
-        let remote = keep.parent_id.is_some();
+        let below_caller = |span_id| identity(span_id, keep.parent_id, keep.parent_id.is_some());
         match (self.attributes.kinds(), keep.server_span_id) {
             (Kinds::ServerAndClient, Some(server)) => {
-                take(span::build(
-                    settings,
-                    SpanKind::Server,
-                    identity(server, keep.parent_id, remote),
-                    &on_server,
-                    &Provenance { calls: None, ..provenance },
-                ));
+                let of_both = Provenance { calls: None, ..provenance };
+                take(span::build(settings, SpanKind::Server, below_caller(server), &on_server, &of_both));
                 let client = identity(keep.span_id, Some(server), false);
                 take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
             (Kinds::One(SpanKind::Client), _) => {
-                let client = identity(keep.span_id, keep.parent_id, remote);
-                take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
+                take(span::build(settings, SpanKind::Client, below_caller(keep.span_id), &facts, &provenance));
             }
             (Kinds::One(SpanKind::Server), _) | (Kinds::ServerAndClient, None) => {
-                let server = identity(keep.span_id, keep.parent_id, remote);
-                take(span::build(settings, SpanKind::Server, server, &on_server, &provenance));
+                take(span::build(settings, SpanKind::Server, below_caller(keep.span_id), &on_server, &provenance));
             }
         }
     }
