@@ -1,8 +1,9 @@
 //! Recall requests on their way: sent by one Envoy, lost or answered by another.
 
+use super::bounds::Payer;
 use super::collector::id_of_hex;
 use super::hop::Side;
-use super::judge::Moment;
+use super::judge::{Moment, Teller, Told};
 use super::options::Sabotage;
 use super::simulation::{Event, Mesh};
 use super::topology::{PodId, WORKERS};
@@ -92,7 +93,10 @@ impl Mesh {
         let ids = text.split_once(';').map_or("", |(_, ids)| ids);
         for trace in ids.split(',').map(id_of_hex) {
             self.digest.add(trace as u64 ^ pod as u64);
-            self.upgraded.insert((pod, trace));
+            if self.upgraded.insert((pod, trace)) && !self.perhaps_upgraded.contains(&(pod, trace)) {
+                self.charge(pod, Payer::Recalls, self.now);
+            }
+            self.reasoned.insert((pod, trace));
             self.recalled.entry((pod, trace)).or_insert(self.step);
             let now = self.now;
             self.learned.entry((pod, trace)).or_insert(now);
@@ -100,9 +104,10 @@ impl Mesh {
     }
 
     /// What a recall had told the Envoy of an inbound hop before the head of its answer.
-    pub(crate) fn recalled_before(&self, moment: &Moment) -> Option<bool> {
+    pub(crate) fn recalled_before(&self, moment: &Moment) -> Option<Told> {
         let hop = &self.hops[moment.hop];
         let told = self.recalled.get(&(hop.pod, hop.trace)).is_some_and(|step| *step < moment.step);
-        (told && moment.head && hop.side == Side::Inbound).then_some(true)
+        let by_recall = Told { upgraded: true, by: Teller::Table, lied: false };
+        (told && moment.head && hop.side == Side::Inbound).then_some(by_recall)
     }
 }
