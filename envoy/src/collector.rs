@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -57,6 +57,11 @@ pub enum Answer {
     },
     /// Says 200 with a body that is no protobuf, and takes nothing.
     Garbage,
+    /// Says 200 with a body of so many bytes, at most 128 MiB, and takes nothing.
+    Flood {
+        /// Of the body.
+        bytes: usize,
+    },
     /// Never answers, and takes nothing.
     Silence,
 }
@@ -291,11 +296,15 @@ fn router(store: Store) -> Router {
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
 }
 
+/// Nothing but zeros, made once for all answers.
+static FLOOD: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; 128 << 20]));
+
 /// Answers that need no look at the spans; the others go on with what was chosen.
 async fn answer_as_told(State(store): State<Store>, mut request: Request, next: Next) -> Response {
     let answer = store.begin(request.uri().path(), request.headers());
     match &answer {
         Answer::Silence => return std::future::pending().await,
+        Answer::Flood { bytes } => return Response::new(Body::from(FLOOD.slice(..FLOOD.len().min(*bytes)))),
         Answer::Garbage => {
             let mut response = Response::new(Body::from(&b"\xff\xfenot protobuf"[..]));
             if let Some(kind) = request.headers().get(header::CONTENT_TYPE) {

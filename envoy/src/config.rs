@@ -196,6 +196,15 @@ impl Bootstrap {
         self.plugin(|json| json["upgrade"]["recall"] = json!({ "enabled": true, "token": token }))
     }
 
+    /// Adds the cluster for instances that were called over TLS, with this transport socket.
+    pub fn recall_over(&mut self, name: &str, transport_socket: Value) -> Patched {
+        let mut cluster = Self::from_yaml(RECALL_CLUSTER)?.0;
+        cluster["name"] = name.into();
+        cluster["transport_socket"] = transport_socket;
+        self.list_mut("clusters").push(cluster);
+        self.plugin(|json| json["upgrade"]["recall"]["tls_cluster"] = name.into())
+    }
+
     /// Has every listener load another module.
     pub fn set_module(&mut self, module: &Path) {
         for filter in self.plugins() {
@@ -214,6 +223,14 @@ impl Bootstrap {
     pub fn environment(&mut self, name: &str, value: &str) {
         for filter in self.plugins() {
             filter["typed_config"]["config"]["vm_config"]["environment_variables"]["key_values"][name] = value.into();
+        }
+    }
+
+    /// Hands the filter a variable of Envoy's own environment, on every listener.
+    pub fn host_environment(&mut self, name: &str) {
+        for filter in self.plugins() {
+            let variables = &mut filter["typed_config"]["config"]["vm_config"]["environment_variables"];
+            variables["host_env_keys"] = json!([name]);
         }
     }
 

@@ -1,8 +1,11 @@
 //! What happens while the traffic goes on.
 
 use crate::scene::{BoxError, Scene, TOKEN, trace};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::{sleep, sleep_until};
+use tracelift::trace_context::TraceId;
+use tracelift::upgrade::recall::wire;
 use tracelift_envoy::{Answer, Client, Request, flood};
 
 /// One kind of weather.
@@ -91,7 +94,10 @@ impl Phase {
                 sleep_until(until.into()).await;
             }
             Self::ManyOfEverything => scene.add(flood(scene.to, 4, 20_000, |number| head("/direct", number)).await?),
-            Self::RecallStorm => scene.add(flood(scene.to, 4, 20_000, recall).await?),
+            Self::RecallStorm => {
+                let to = scene.to;
+                scene.add(flood(to, 4, 20_000, move |number| recall(to, number)).await?);
+            }
         }
         sleep_until(until.into()).await;
         if self == Self::CollectorDown {
@@ -112,10 +118,11 @@ fn head(path: &str, number: u64) -> String {
 }
 
 /// A recall request for a trace of its own.
-fn recall(number: u64) -> String {
-    let trace = trace(number);
-    format!(
-        "GET /.well-known/tracelift/recall HTTP/1.1\r\nhost: pod\r\ntraceparent: ff-tracelift-recall-1\r\n\
-         x-tracelift-recall: 1;{trace}\r\nx-tracelift-token: {TOKEN}\r\n"
-    )
+fn recall(to: SocketAddr, number: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let traces: Vec<_> = TraceId::parse(trace(number).as_bytes()).into_iter().collect();
+    let headers = wire::request(&to.to_string(), TOKEN, &traces, now as u64);
+    let lines = headers.iter().filter(|(name, _)| !name.starts_with(':'));
+    let lines: String = lines.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("GET {} HTTP/1.1\r\nhost: {to}\r\n{lines}", wire::PATH)
 }

@@ -1,9 +1,9 @@
 //! Collectors that are down, refuse, hang, are slow, or answer what they should not.
 
-use crate::stage::{Memory, SOON, Stage, WORKERS};
+use crate::stage::{Memory, SOON, Stage, WORKERS, inbound};
 use serde_json::Value;
 use std::time::Duration;
-use tracelift_envoy::{Answer, Collector, Stats};
+use tracelift_envoy::{Answer, Client, Collector, Request, Stats};
 
 /// Most spans of a worker's queue, and of a request: small, so that an outage of a second is as long as one of minutes.
 const QUEUE: u64 = 128;
@@ -97,6 +97,66 @@ async fn what_a_partial_success_rejects_is_lost_and_counted_and_never_sent_again
     let partly = Answer::PartialSuccess { rejected: 5, message: "too many" };
     let (received, stats) =
         outage("partial success", partly, |stats| 0 < stats.tracelift("spans.discarded.rejected")).await;
+    assert_eq!(received, stats.ledger().exported);
+    assert_eq!(stats.tracelift("exports.retried"), 0);
+}
+
+/// What the queue of one worker has reserved, should all of them go to that one.
+const FAILURES: u64 = QUEUE / 4;
+
+#[tokio::test]
+async fn failures_are_kept_while_sampled_traffic_fills_the_queue_of_a_slow_collector() {
+    let stage = Stage::start(small_queue).await;
+    stage.collector.always(Answer::AcceptAfter(Duration::from_millis(300)));
+    let loads = stage.load("/status/200");
+    let full = |stats: &Stats| 0 < stats.tracelift("spans.discarded.queue_full");
+    stage.until("the queue is full", full).await;
+    let lost = stage.with.admin().stats().await.unwrap().tracelift("spans.discarded.queue_full");
+    for _ in 0..FAILURES {
+        let failed = Client::new().send(Request::get(inbound(&stage.with), "/status/503")).await.unwrap();
+        assert_eq!(failed.status, 503);
+    }
+    loads.go_on(100).await;
+    stage.until("others were lost meanwhile", |stats| lost < stats.tracelift("spans.discarded.queue_full")).await;
+    let served = loads.stop("failures first").await.served();
+    let stats = stage.closed(served + FAILURES).await;
+    println!("  {}", stats.ledger());
+    assert_eq!(stats.tracelift("spans.upgraded_discarded"), 0);
+    let kept = stage.collector.spans_with("http.response.status_code", "503").len() as u64;
+    assert_eq!(kept, FAILURES, "every failure arrived");
+}
+
+/// What Envoy may grow by beside answers of 100 MiB. With its default it keeps 32 MiB of each of eight at once.
+const ANSWERS: u64 = 32 << 20;
+
+#[tokio::test]
+async fn a_collector_that_answers_without_end_costs_little_memory_and_counts_as_one_that_does_not_answer() {
+    let stage = Stage::start(small_queue).await;
+    let loads = stage.load("/status/200");
+    loads.go_on(1_000).await;
+    stage.until("spans arrive before", |stats| 0 < stats.ledger().exported).await;
+    let before = stage.with.resident_bytes();
+    stage.collector.always(Answer::Flood { bytes: 100 << 20 });
+    let mut most = 0;
+    let retried = |stats: &Stats| {
+        most = most.max(stage.with.resident_bytes());
+        8 < stats.tracelift("exports.retried")
+    };
+    let stats = stage.until("answers are too large", retried).await;
+    println!("  resident memory: {} MiB before, {} MiB at most", before >> 20, most >> 20);
+    assert!(most < before + ANSWERS, "{} MiB became {} MiB", before >> 20, most >> 20);
+    assert_eq!(stats.tracelift("exports.failed"), 0);
+    stage.collector.always(Answer::Accept);
+    let served = loads.stop("answers without end").await.served();
+    let stats = stage.closed(served).await;
+    assert_eq!(stats.ledger().discarded, stats.tracelift("spans.discarded.queue_full"));
+}
+
+/// Below Envoy's bound and above ours: it is not read, and OTLP wants no second attempt.
+#[tokio::test]
+async fn an_answer_that_is_larger_than_any_of_otlp_is_a_failure_for_good() {
+    let lost = |stats: &Stats| 0 < stats.tracelift("spans.discarded.non_retryable");
+    let (received, stats) = outage("large answers", Answer::Flood { bytes: 200 << 10 }, lost).await;
     assert_eq!(received, stats.ledger().exported);
     assert_eq!(stats.tracelift("exports.retried"), 0);
 }

@@ -112,6 +112,18 @@ fn every_bootstrap_that_is_shipped_makes_the_label_reason() {
     assert_eq!(of(&merged[0]), expected, "Envoy Gateway");
 }
 
+#[test]
+fn every_bootstrap_that_is_shipped_bounds_what_envoy_keeps_of_an_answer() {
+    let bounded = |bootstrap: &Value| {
+        let layer = &bootstrap["layered_runtime"]["layers"][0];
+        assert_eq!(layer["static_layer"]["http.async_response_buffer_limit"], 1 << 20, "{layer}");
+    };
+    for shipped in Shipped::ALL {
+        bounded(&yaml(shipped.text())[0]);
+    }
+    bounded(&yaml(yaml(ENVOY_PROXY)[0]["spec"]["bootstrap"]["value"].as_str().unwrap())[0]);
+}
+
 /// The rules with the one figure changed that a person sets, against the same traffic.
 fn a_limit_that_somebody_set_is_watched() {
     let directory = tempfile::tempdir().unwrap();

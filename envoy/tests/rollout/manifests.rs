@@ -114,6 +114,40 @@ fn images_are_pinned_and_a_fault_of_ours_costs_no_request() {
     assert_eq!(wasm["failOpen"], true);
 }
 
+/// What Istio's gateways present, by the ways to install one.
+const GATEWAYS: [&str; 4] = [
+    "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account",
+    "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway-service-account",
+    "spiffe://cluster.local/ns/istio-ingress/sa/istio-ingress",
+    "spiffe://cluster.local/ns/istio-ingress/sa/public-istio",
+];
+
+#[test]
+fn recall_in_istio_trusts_workloads_and_no_gateway_and_goes_over_mtls() {
+    let documents = overlay("mesh-recall");
+    let clusters: Vec<_> = of_kind(&documents, "EnvoyFilter")
+        .iter()
+        .flat_map(|filter| filter["spec"]["configPatches"].as_array().unwrap().iter())
+        .map(|patch| patch["patch"]["value"].clone())
+        .collect();
+    for (plugin, wasm) in plugins(&documents) {
+        let name = &plugin["metadata"]["name"];
+        let recall = &wasm["pluginConfig"]["upgrade"]["recall"];
+        let peers: Vec<_> = recall["peers"].as_array().unwrap().iter().map(|peer| peer.as_str().unwrap()).collect();
+        assert!(!peers.is_empty(), "{name}");
+        for gateway in GATEWAYS {
+            assert!(!peers.iter().any(|peer| gateway.starts_with(peer)), "{name}: {gateway} is one of {peers:?}");
+        }
+        assert!(peers.iter().any(|peer| "spiffe://cluster.local/ns/shop/sa/cart".starts_with(peer)), "{name}");
+        assert_eq!(recall["cluster"], "", "{name}: nothing is asked without TLS");
+        let cluster = clusters.iter().find(|cluster| cluster["name"] == recall["tls_cluster"]).expect("its cluster");
+        assert_eq!(cluster["transport_socket"]["name"], "envoy.transport_sockets.tls", "{name}");
+        assert!(recall["token"].is_null(), "{name}: no secret in a manifest");
+        let from_host = json!({ "name": "TRACELIFT_RECALL_TOKEN", "valueFrom": "HOST" });
+        assert!(wasm["vmConfig"]["env"].as_array().unwrap().contains(&from_host), "{name}");
+    }
+}
+
 #[test]
 fn what_selectors_cannot_reach_is_attached_to_its_gateway_as_a_whole() {
     for (name, gateway) in [("waypoint", "waypoint"), ("gateway-api", "public")] {

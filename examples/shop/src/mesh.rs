@@ -83,7 +83,9 @@ impl From<&Stats> for Counted {
             "recall.evicted",
             "recall.missed",
             "recall.calls.lost",
+            "recall.calls.unasked",
             "recall.requests.denied",
+            "recall.requests.outside",
             "recall.requests.refused",
         ] {
             if 0 < stats.tracelift(name) {

@@ -48,12 +48,13 @@ fn lies(report: &Report) -> Vec<String> {
     if report.options.liars == 0.0 {
         return Vec::new();
     }
-    let Lies { pods, answers, believed, hidden, chosen, sampled, joins_refused } = report.figures.lies;
+    let Lies { pods, answers, believed, hidden, chosen, sampled, recalls, joins_refused } = report.figures.lies;
     vec![
         format!("\nLies (--liars {})", report.options.liars),
         line("pods whose application lies, answers in which it did", format!("{pods}, {answers}")),
         line("  healthy hops kept, failures shed: in the trace of the lie alone", format!("{believed}, {hidden}")),
         line("requests with ids or randomness of choice, sampled", format!("{chosen}, {sampled}")),
+        line("recalls that they made up or had stolen, none of them followed", recalls),
         line("requests of upgraded traces beyond their bound, refused", joins_refused),
     ]
 }

@@ -12,7 +12,8 @@ use crate::otlp::SpanKind;
 use crate::{SpanBalance, VmId};
 
 /// Counts of what an Envoy was told and did not believe.
-const REFUSED: [&str; 2] = ["tracelift.upgrades.signals_refused", "tracelift.joins.refused"];
+const REFUSED: [&str; 3] =
+    ["tracelift.upgrades.signals_refused", "tracelift.joins.refused", "tracelift.joins.forgotten"];
 
 impl Mesh {
     /// Checks what can be checked at the end only, and counts.
@@ -99,7 +100,7 @@ impl Mesh {
             let unbelieved = self.unbelieved.get(&id).copied().unwrap_or(0);
             let refused = REFUSED.iter().map(|counter| envoy.counter(counter)).sum::<u64>();
             if refused < unbelieved {
-                let details = format!("{unbelieved} in pod {id}, which refused {refused} signals and joins");
+                let details = format!("{unbelieved} in pod {id}, which refused or forgot {refused}");
                 self.violations.add(at, "hops above a failure were dropped although they were told", details);
             }
             for error in ["tracelift.errors.hostcall", "tracelift.errors.headers_not_set"] {

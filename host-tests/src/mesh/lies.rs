@@ -29,6 +29,8 @@ pub(crate) struct Liars {
     pods: BTreeSet<PodId>,
     repeated: Vec<u128>,
     seen: VecDeque<u128>,
+    /// Recalls that were sent to them.
+    pub(crate) captured: VecDeque<Headers>,
     pub(crate) figures: Lies,
 }
 
@@ -47,6 +49,8 @@ pub struct Lies {
     pub chosen: usize,
     /// Of these: the ones that the head sampled.
     pub sampled: usize,
+    /// Recalls that they made up or had stolen, and sent to others.
+    pub recalls: usize,
     /// Requests of traces that were upgraded already, and were not kept for that reason.
     pub joins_refused: u64,
 }
@@ -90,7 +94,7 @@ impl Liars {
         let pods: BTreeSet<PodId> = (1..=options.pods).filter(|_| random.chance(options.liars)).collect();
         let repeated = (0..REPEATED).map(|_| id(random.next(), random.next())).collect();
         let figures = Lies { pods: pods.len(), ..Lies::default() };
-        Self { share: options.liars, random, pods, repeated, seen: VecDeque::new(), figures }
+        Self { share: options.liars, random, pods, repeated, seen: VecDeque::new(), captured: VecDeque::new(), figures }
     }
 
     /// Whether a pod's application lies.
@@ -200,6 +204,7 @@ impl Mesh {
         if let Some(call) = self.waiting(call, attempt) {
             call.lied = true;
         }
+        self.forge_recall();
     }
 
     /// A hop hears an answer whose application has lied; `part` is 0 for headers and 1 for trailers.

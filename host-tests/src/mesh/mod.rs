@@ -41,6 +41,7 @@ mod collector;
 mod context;
 mod digest;
 mod finish;
+mod forgeries;
 mod hop;
 mod judge;
 mod lies;

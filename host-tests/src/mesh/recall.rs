@@ -35,6 +35,7 @@ impl Mesh {
     /// An Envoy has sent a request to an address.
     pub(crate) fn post(&mut self, from: PodId, callout: Callout) {
         self.messages.sent += 1;
+        self.check_secret("a recall", &callout.headers);
         let address = callout.headers.text("x-envoy-original-dst-host").unwrap_or_default();
         let Some(to) = self.topology.pod_at(address) else {
             let details = format!("{address:?}, by pod {from}");
@@ -51,7 +52,7 @@ impl Mesh {
 
     /// A request reaches a pod, and its answer goes back.
     pub(crate) fn deliver(&mut self, message: &Message) {
-        let answer = self.answer_of(message);
+        let Some(answer) = self.answer_of(message) else { return };
         if self.random.chance(self.odds.lost_messages / 2.0) {
             self.messages.lost += 1;
             return;
@@ -65,13 +66,17 @@ impl Mesh {
         });
     }
 
-    fn answer_of(&mut self, message: &Message) -> Answer {
+    fn answer_of(&mut self, message: &Message) -> Option<Answer> {
         let Message { to, callout, .. } = message;
+        if self.liars.has(*to) && self.liars.random.chance(0.5) {
+            return self.false_answer(callout);
+        }
         let worker = self.random.below(WORKERS);
         if self.topology.pods[*to].down[worker] {
-            return Answer::connection_failure();
+            return Some(Answer::connection_failure());
         }
         let spec = RequestSpec::new(Side::Inbound.listener(), callout.headers.clone()).worker(worker);
+        let spec = spec.property("destination.address", &*self.topology.pods[*to].address);
         let answer = match self.options.sabotage {
             Some(Sabotage::RecallIgnored) => Answer::status(200).header(HEADER, "1"),
             Some(Sabotage::RecallDisowned) => Answer::status(404),
@@ -84,7 +89,7 @@ impl Mesh {
             self.messages.followed += 1;
             self.learn(*to, callout);
         }
-        answer
+        Some(answer)
     }
 
     /// A pod's Envoy says that it knows these traces as kept from now on.

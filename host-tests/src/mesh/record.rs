@@ -65,6 +65,7 @@ impl Mesh {
         self.requests[request].hops.push(id);
         self.check_beginning(id, context);
         self.check_secret("a request", &forwarded);
+        self.check_request(side, &forwarded);
         Some((stream, id, Context::from_hop(id, &forwarded)))
     }
 

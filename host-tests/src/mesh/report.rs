@@ -127,10 +127,11 @@ impl fmt::Display for Report {
         line(f, "triggers shed, signals refused", format!("{}, {}", it.shed, it.refused))?;
         line(f, "spans discarded and counted", it.discarded.to_string())?;
         if 0.0 < self.options.liars {
-            let Lies { pods, answers, believed, hidden, chosen, sampled, joins_refused } = it.lies;
+            let Lies { pods, answers, believed, hidden, chosen, sampled, recalls, joins_refused } = it.lies;
             line(f, "pods that lie, in how many answers", format!("{pods}, {answers}"))?;
             line(f, "  hops kept, failures shed because of them", format!("{believed}, {hidden}"))?;
             line(f, "requests with ids of choice, sampled", format!("{chosen}, {sampled}"))?;
+            line(f, "recalls that they sent", recalls.to_string())?;
             line(f, "requests of upgraded traces beyond their bound", joins_refused.to_string())?;
         }
         if self.options.recall {

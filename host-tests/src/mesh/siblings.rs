@@ -47,7 +47,8 @@ impl Mesh {
             }
         }
         for (pod, missing) in unasked {
-            let counted = self.counted(pod, &["recall.calls.lost", "recall.missed"]);
+            let counted =
+                self.counted(pod, &["recall.calls.lost", "recall.calls.unasked", "recall.withheld", "recall.missed"]);
             if counted < missing {
                 let details = format!("{missing} calls of pod {pod}, which counts {counted}");
                 self.violations.add(at, "instances that were called were not asked", details);

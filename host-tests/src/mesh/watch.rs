@@ -97,6 +97,17 @@ impl Mesh {
         }
     }
 
+    /// Nothing that clients wrote in our name enters the mesh.
+    pub(crate) fn check_request(&mut self, side: Side, headers: &Headers) {
+        if side == Side::Gateway && headers.iter().any(|(name, _)| name.starts_with(b"x-tracelift-")) {
+            self.violations.add(
+                self.now - self.started,
+                "a header of ours came in from outside",
+                format!("{headers:?}"),
+            );
+        }
+    }
+
     fn charge_join(&mut self, id: HopId) {
         let (pod, now) = (self.hops[id].pod, self.now);
         self.charge(pod, Payer::Joins, now);

@@ -18,8 +18,8 @@ fn a_queue_that_is_full_by_number_refuses_spans_and_no_requests() {
     let mut envoy = started(process(keep_all(export)));
     serve(&mut envoy, 100, 200);
     let balance = books(&mut envoy);
-    assert_eq!((balance.in_flight, balance.queued), (20, 20), "four requests of five, and the queue");
-    assert_eq!(discarded(&envoy, "queue_full"), 60);
+    assert_eq!((balance.in_flight, balance.queued), (20, 15), "four requests of five, and three quarters of the queue");
+    assert_eq!(discarded(&envoy, "queue_full"), 65);
     let size = envoy.memory_size(VmId::Worker(0));
     serve(&mut envoy, 10_000, 200);
     assert_eq!(envoy.memory_size(VmId::Worker(0)), size, "a full queue does not grow");
@@ -30,7 +30,27 @@ fn a_queue_that_is_full_by_number_refuses_spans_and_no_requests() {
     }
     envoy.advance(BATCH_DUE);
     let balance = closed_books(&mut envoy);
-    assert_eq!((balance.offered, balance.exported), (10_100, 40));
+    assert_eq!((balance.offered, balance.exported), (10_100, 35));
+}
+
+#[test]
+fn ordinary_spans_leave_room_for_failures_whose_losses_are_counted_apart() {
+    let export = json!({"max_queue_size": 20, "max_export_batch_size": 5, "timeout_ms": FOR_EVER});
+    let mut envoy = started(process(keep_all(export)));
+    serve(&mut envoy, 100, 200);
+    assert_eq!(discarded(&envoy, "queue_full"), 65);
+    serve(&mut envoy, 7, 503);
+    let balance = books(&mut envoy);
+    assert_eq!((balance.in_flight, balance.queued), (20, 20));
+    assert_eq!(discarded(&envoy, "queue_full"), 67);
+    assert_eq!(envoy.counter("tracelift.spans.upgraded_discarded"), 2);
+
+    envoy.answer_with(|callout| Reply::accept(callout, Duration::from_millis(5)));
+    for id in waiting(&envoy) {
+        envoy.answer(id, 200);
+    }
+    envoy.advance(BATCH_DUE);
+    assert_eq!(closed_books(&mut envoy).exported, 40);
 }
 
 #[test]

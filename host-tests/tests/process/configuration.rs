@@ -233,6 +233,8 @@ fn a_secret_is_never_in_the_log() {
         json!({"export": {"headers": {"authorization": secret}}}),
         json!({"export": {"headers": {"authorization": {"wrong": secret}}}}),
         json!({"upgrade": {"recall": {"token": {"wrong": secret}}}}),
+        json!({"upgrade": {"recall": {"token": secret}}}),
+        json!({"upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef", "previous_token": secret}}}),
     ] {
         let refused = refused(configuration.to_string());
         assert!(!format!("{refused}").contains("s3cr3t"), "{refused}");

@@ -117,7 +117,7 @@ fn a_root_without_a_successor_sends_each_batch_once_more_and_ends() {
 fn a_smaller_queue_takes_over_what_fits() {
     let mut envoy = started(process(of_service("cart", json!({}))).collector(COLLECTOR, AT_ONCE));
     serve(&mut envoy, 30, 200);
-    update(&mut envoy, of_service("cart", json!({"max_queue_size": 12, "max_export_batch_size": 5})));
+    update(&mut envoy, of_service("cart", json!({"max_queue_size": 16, "max_export_batch_size": 5})));
     envoy.drain();
     books(&mut envoy);
     assert_eq!(discarded(&envoy, "queue_full"), 18);

@@ -31,7 +31,8 @@ fn the_last_spans_leave_over_a_warm_connection_and_stay_unanswered() {
     assert_eq!(flushed(&envoy), [true; 4]);
     assert_eq!(envoy.exports().spans().len(), 36, "the collector has them all");
     let balance = books(&mut envoy);
-    assert_eq!((balance.exported, balance.in_flight), (1, 35), "what nobody confirmed is not exported");
+    assert_eq!((balance.exported, balance.in_flight), (1, 0), "what nobody confirmed is not exported");
+    assert_eq!(discarded(&envoy, "shutdown"), 35, "and nobody can confirm it any more");
 }
 
 #[test]
@@ -42,7 +43,8 @@ fn without_a_warm_connection_nothing_gets_out_and_the_books_say_so() {
     assert_eq!(flushed(&envoy), [false]);
     assert!(envoy.exports().is_empty());
     let balance = books(&mut envoy);
-    assert_eq!((balance.exported, balance.in_flight), (0, 5));
+    assert_eq!((balance.exported, balance.in_flight), (0, 0));
+    assert_eq!(discarded(&envoy, "shutdown"), 5);
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn in_an_outage_the_flush_tries_each_batch_once() {
         .map(|callout| tracelift_host::otlp::decode(callout).expect("OTLP").spans().len())
         .sum();
     assert_eq!(spans as i64, 14 - on_their_way, "no span twice, none forgotten");
-    assert_eq!(books(&mut envoy).in_flight, 14);
+    assert_eq!((closed_books(&mut envoy).in_flight, discarded(&envoy, "shutdown")), (0, 14));
 }
 
 #[test]
@@ -91,7 +93,8 @@ fn every_listener_of_every_worker_flushes_its_own() {
     envoy.shutdown();
     assert_eq!(envoy.exports().spans().len(), 12);
     let balance = books(&mut envoy);
-    assert_eq!((balance.exported, balance.in_flight), (6, 6));
+    assert_eq!((balance.exported, balance.in_flight), (6, 0));
+    assert_eq!(discarded(&envoy, "shutdown"), 6);
 }
 
 #[test]

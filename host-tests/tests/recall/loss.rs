@@ -46,15 +46,35 @@ fn a_network_that_loses_everything_costs_a_bounded_number_of_messages_and_the_sp
 }
 
 #[test]
-fn a_pod_without_the_filter_or_with_recall_off_is_outside() {
-    for other in [Value::Null, recalling_with(json!({"enabled": false}))] {
-        let mut mesh = Mesh::new([("web", recalling()), ("cart", other)]);
-        fail_after_cart(&mut mesh);
+fn a_pod_that_has_not_shown_the_filter_is_asked_only_where_its_cluster_is_listed() {
+    let listed = recalling_with(json!({"clusters": ["*"]}));
+    for (web, asks) in [(recalling(), false), (listed, true)] {
+        for other in [Value::Null, recalling_with(json!({"enabled": false}))] {
+            let mut mesh = Mesh::new([("web", web.clone()), ("cart", other)]);
+            fail_after_cart(&mut mesh);
+            let spans = mesh.spans();
+            assert_eq!(told(&spans), ["web client recall", "web server http_status"]);
+            let client = spans.iter().find(|span| span.kind() == SpanKind::Client).expect("the call");
+            assert_eq!(calls(client), if asks { [1, 0, 1, 0] } else { [1, 0, 0, 1] });
+            let counted = ["calls.outside", "requests.sent", "withheld"];
+            let counted = counted.map(|name| mesh.counter(&format!("recall.{name}")));
+            assert_eq!(counted, if asks { [1, 1, 0] } else { [0, 0, 1] });
+        }
+    }
+}
+
+#[test]
+fn an_outsider_that_fails_hears_of_no_recall() {
+    for status in [500, 200] {
+        let mut mesh = Mesh::new([("web", recalling()), ("api", Value::Null)]);
+        mesh.serve("web", &unsampled(), &mut |mesh, context| {
+            mesh.simple_call("web", "api", context, status);
+            500
+        });
         let spans = mesh.spans();
-        assert_eq!(told(&spans), ["web client recall", "web server http_status"]);
-        let client = spans.iter().find(|span| span.kind() == SpanKind::Client).expect("the call");
-        assert_eq!(calls(client), [1, 0, 1, 0]);
-        assert_eq!((mesh.counter("recall.calls.outside"), mesh.counter("recall.requests.sent")), (1, 1));
+        assert_eq!(spans.len(), 2, "both are kept: {:?}", told(&spans));
+        assert!(mesh.asked.is_empty(), "{:?}", mesh.asked);
+        assert_eq!((mesh.counter("recall.requests.sent"), mesh.counter("recall.withheld")), (0, 1));
     }
 }
 

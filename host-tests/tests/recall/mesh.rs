@@ -137,6 +137,9 @@ impl Mesh {
     }
 
     fn arrive(&mut self, call: &Callout) -> Answer {
+        // Whoever stands there: none of them may read the secret, or have reason to answer with a body.
+        assert!(call.headers.iter().all(|(_, value)| !value.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes())));
+        assert_eq!(call.headers.text(":method"), Some("HEAD"));
         let destination = call.headers.text("x-envoy-original-dst-host").expect("a destination").to_owned();
         let ids = call.headers.text("x-tracelift-recall").expect("trace-ids").split(',').count();
         let name = self.pods.keys().copied().find(|name| self.address(name) == destination);
@@ -146,6 +149,7 @@ impl Mesh {
         match self.pods.get_mut(name).and_then(Option::as_mut) {
             Some(envoy) => {
                 let request = RequestSpec::new("inbound", call.headers.clone()).worker(worker);
+                let request = request.property("destination.address", destination);
                 envoy.receive(request, Response::status(404).body("no such page"))
             }
             None => Answer::status(404),

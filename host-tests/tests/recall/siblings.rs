@@ -112,20 +112,30 @@ fn what_is_still_going_on_when_the_recall_comes_is_kept_when_it_ends() {
 }
 
 #[test]
-fn an_instance_whose_answer_came_too_late_is_asked() {
-    let mut mesh = Mesh::of(["web", "cart"], &recalling());
-    let web = mesh.called("web", &unsampled());
-    let context = web.forwarded_headers(mesh.envoy("web"));
-    let outbound = mesh.calls("web", "cart", &context);
-    let sent = outbound.forwarded_headers(mesh.envoy("web"));
-    let cart = mesh.called("cart", &sent);
-    outbound.local_reply(mesh.envoy("web"), LocalReply::timeout());
-    web.respond(mesh.envoy("web"), 504);
-    mesh.run(SOON);
-    cart.respond(mesh.envoy("cart"), Response::status(200).body("late"));
-    let spans = mesh.spans();
-    assert_eq!(told(&spans), ["cart server signal", "web client response_flags", "web server http_status"]);
-    assert_one_tree(&spans);
+fn an_instance_whose_answer_came_too_late_is_asked_if_it_has_shown_the_filter_before() {
+    for seen in [true, false] {
+        let mut mesh = Mesh::of(["web", "cart"], &recalling());
+        // Two workers, and each remembers whom it has seen.
+        for number in (1..=4).filter(|_| seen) {
+            let earlier = testing::unsampled(&format!("{number:032x}"));
+            mesh.simple_call("web", "cart", &earlier, 200);
+            mesh.called("cart", &earlier).respond(mesh.envoy("cart"), 200);
+        }
+        let web = mesh.called("web", &unsampled());
+        let context = web.forwarded_headers(mesh.envoy("web"));
+        let outbound = mesh.calls("web", "cart", &context);
+        let sent = outbound.forwarded_headers(mesh.envoy("web"));
+        let cart = mesh.called("cart", &sent);
+        outbound.local_reply(mesh.envoy("web"), LocalReply::timeout());
+        web.respond(mesh.envoy("web"), 504);
+        mesh.run(SOON);
+        cart.respond(mesh.envoy("cart"), Response::status(200).body("late"));
+        let spans = mesh.spans();
+        let all = ["cart server signal", "web client response_flags", "web server http_status"];
+        assert_eq!(told(&spans), if seen { &all[..] } else { &all[1..] });
+        assert_eq!(mesh.counter("recall.withheld"), u64::from(!seen));
+        assert_one_tree(&spans);
+    }
 }
 
 #[test]

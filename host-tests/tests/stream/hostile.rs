@@ -1,5 +1,7 @@
 //! Any bytes in any header: no trap, no lost request, and nothing unfit sent on.
 
+use std::time::Instant;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -159,6 +161,42 @@ fn a_thousand_headers_and_a_header_of_64_kilobytes_cost_bounded_work_and_memory(
     assert_eq!(middle, end, "nothing of them is left behind");
     assert!(end < 4 << 20, "{end}");
 }
+
+/// Rules that are each allowed: the most patterns there may be, and each as dear as a client can make it.
+fn dear_rules() -> Value {
+    let regex =
+        |number: usize| json!({ "match": { "path": { "regex": format!("/.*(?:a|b|c){{{}}}.*[x-z]", 20 + number) } } });
+    let contains =
+        |number: usize| json!({ "match": { "path": { "contains": format!("{}{number}", "a".repeat(200)) } } });
+    (0..32).map(regex).chain((0..200).map(contains)).collect()
+}
+
+#[test]
+fn rules_cost_no_more_than_their_steps_whatever_a_client_sends() {
+    let with = |rules: Value| Story::new(json!({"sampling": {"ratio": 0, "rules": rules}}));
+    let (mut dear, mut none) = (with(dear_rules()), with(json!([{"match": {"path": {"exact": "/"}}}])));
+    for length in [100, 1_000, 2_040, 60_000] {
+        let path = plain("GET", &format!("/{}", "abc".repeat(length / 3)));
+        let [dear, none] = [&mut dear, &mut none].map(|story| {
+            let costs = (0..5).map(|_| {
+                let started = Instant::now();
+                let fuel = story.request("inbound", path.clone()).respond(story, 200).cost.fuel;
+                (fuel, started.elapsed())
+            });
+            costs.min().expect("five")
+        });
+        let (fuel, time) = (dear.0.saturating_sub(none.0), dear.1.saturating_sub(none.1));
+        println!("a path of {length} bytes: dear rules take {fuel} instructions and {time:?} more");
+        assert!(fuel < MOST, "{length}: {dear:?} and {none:?}");
+    }
+    assert!(0 < dear.count("rules.over_budget") && none.count("rules.over_budget") == 0);
+    let over = dear.count("rules.over_budget");
+    dear.request("inbound", plain("GET", "/x")).respond(&mut dear, 200);
+    assert_eq!(dear.count("rules.over_budget"), over, "an ordinary request has enough");
+}
+
+/// Instructions that 100,000 steps take, at most.
+const MOST: u64 = 10_000_000;
 
 #[test]
 fn line_breaks_and_nuls_in_a_context_are_never_sent_on() {

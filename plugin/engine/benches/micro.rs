@@ -9,8 +9,8 @@ use tracelift::config::{Environment, load};
 use tracelift::export::Exporter;
 use tracelift::otlp::encode_span;
 use tracelift::sampling::{
-    Algorithm, Mode, Parent, Policy, Randomness, RequestFacts, RequestMatcher, Rule, Sampler, StringMatcher, Threshold,
-    decide,
+    Algorithm, Mode, Parent, Policy, Randomness, RequestFacts, RequestMatcher, Rule, Sampler, Steps, StringMatcher,
+    Threshold, decide,
 };
 use tracelift::span::{AttributeSettings, HttpFacts, Identity, NodeMetadata, Provenance, Span, SpanKind, build};
 use tracelift::trace_context::{
@@ -88,7 +88,7 @@ fn sampling(criterion: &mut Criterion) {
         RequestFacts { path: b"/cart/items?page=2", method: b"GET", host: b"cart.shop.example", headers: &headers };
     for policy in &policies[1..] {
         group.bench_function(format!("match none of {} rules", policy.rules.len()), |b| {
-            b.iter(|| policy.first_match(black_box(&facts)));
+            b.iter(|| policy.first_match(black_box(&facts), &mut Steps::default()));
         });
     }
     group.finish();

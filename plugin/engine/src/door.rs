@@ -214,6 +214,8 @@ pub enum Attribute {
     CodeDetails,
     /// Text: why no connection to the upstream came about.
     TransportFailureReason,
+    /// Text: the version of TLS towards the host that the request went to.
+    UpstreamTls,
     /// Text, address: what the client connected to.
     DestinationAddress,
     /// Text: the first URI SAN of the client's certificate.

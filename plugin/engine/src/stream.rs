@@ -33,6 +33,7 @@ pub struct Stream {
     grpc_status: Option<GrpcStatus>,
     complete: bool,
     heard: bool,
+    marked: bool,
     trigger: Option<Triggered>,
     /// The caller wrote `Sampled=?` and is to hear our decision.
     asked: bool,
@@ -106,6 +107,8 @@ pub struct Keep {
     pub sent_sampled: bool,
     /// The answer said that the trace is kept there.
     pub heard: bool,
+    /// The answer bore our mark, whatever it said.
+    pub marked: bool,
 }
 
 impl Stream {
@@ -151,6 +154,7 @@ impl Stream {
             grpc_status: None,
             complete: false,
             heard: false,
+            marked: false,
             trigger: None,
             // A client outside the mesh does not hear what is recorded.
             asked: extracted.xray_asks && !rules.edge,
@@ -317,6 +321,16 @@ impl Stream {
         self.heard = true;
     }
 
+    /// The answer bore our mark for this trace.
+    pub fn is_answered_by_us(&mut self) {
+        self.marked = true;
+    }
+
+    /// Dropped so far, without a trigger: at its end its span is held, where recall is on.
+    pub fn may_be_held(&self, rules: Rules<'_>) -> bool {
+        self.trigger.is_none() && !self.decision.sampled && upgrades(rules, self.rule)
+    }
+
     /// Keeps a dropped stream because its trace was upgraded elsewhere, also one that the budget shed here. `false` where it
     /// is kept already, or where a rule switches upgrades off.
     pub fn release(&mut self, rules: Rules<'_>) -> bool {
@@ -371,6 +385,7 @@ impl Stream {
             grpc_status: self.grpc_status,
             sent_sampled: self.decision.sampled,
             heard: self.heard,
+            marked: self.marked,
         })
     }
 }

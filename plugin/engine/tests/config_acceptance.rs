@@ -9,7 +9,7 @@ use prost_types::{ListValue, Struct, Value};
 use tracelift::config::{Environment, Loaded, VARIABLES, load};
 use tracelift::http::GrpcStatus;
 use tracelift::otlp::{Compression, Protocol};
-use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler, XRaySettings};
+use tracelift::sampling::{Algorithm, Mode, RequestFacts, Sampler, Steps, XRaySettings};
 use tracelift::span::KindSetting;
 use tracelift::trace_context::{Propagator, TraceIdFormat};
 use tracelift::upgrade::Budget;
@@ -101,9 +101,9 @@ fn the_documented_example_means_what_it_says() {
     assert_eq!((payments.sampler, payments.upgrade, payments.latency_ms), (Some(consistent(1.0)), true, Some(800)));
     let headers = [(&b"x-tenant"[..], &b"gold"[..])];
     let pay = RequestFacts { path: b"/pay?x=1", method: b"POST", host: b"api.Shop.example:443", headers: &headers };
-    assert_eq!(policy.sampling.first_match(&pay), Some(1));
+    assert_eq!(policy.sampling.first_match(&pay, &mut Steps::default()), Some(1));
     let get = RequestFacts { method: b"GET", ..pay };
-    assert_eq!(policy.sampling.first_match(&get), None);
+    assert_eq!(policy.sampling.first_match(&get, &mut Steps::default()), None);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn what_is_odd_but_works_is_a_warning() {
         r#"{"sampling": {"algorithm": "hash_seed", "hash_seed": 7, "rules": [{"match": {"method": ["GET"]}}, {}]}}"#,
         r#"{"sampling": {"algorithm": "modulo", "xray": {"cluster": "xray"}}}"#,
         r#"{"export": {"protocol": "grpc"}, "upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef"}}}"#,
-        r#"{"upgrade": {"recall": {"enabled": true, "peers": ["spiffe://cluster.local/ns/shop/"]}}}"#,
+        r#"{"upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef", "peers": ["spiffe://cluster.local/ns/shop/"]}}}"#,
     ] {
         assert!(loaded(quiet.as_bytes()).warnings.is_empty(), "{quiet}");
     }
@@ -342,4 +342,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_tokens_of_recall_come_from_the_environment_where_the_configuration_has_none() {
+    let variables =
+        [("TRACELIFT_RECALL_TOKEN", "from-the-environment"), ("TRACELIFT_RECALL_PREVIOUS_TOKEN", "the-one-before-it")];
+    let environment: Environment =
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    for (configuration, tokens) in [
+        (r#"{"upgrade": {"recall": {"enabled": true}}}"#, ["from-the-environment", "the-one-before-it"]),
+        (
+            r#"{"upgrade": {"recall": {"enabled": true, "token": "from-the-configuration"}}}"#,
+            ["from-the-configuration", "the-one-before-it"],
+        ),
+    ] {
+        let loaded = load(configuration.as_bytes(), &environment).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.policy.upgrade.recall.tokens, tokens);
+        assert!(loaded.warnings.is_empty());
+    }
+    let bad = [("TRACELIFT_RECALL_TOKEN".to_owned(), "a secret with spaces".to_owned())].into_iter().collect();
+    let loaded = load(b"{}", &bad).unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        matches!(&loaded.warnings[..], [one] if one.contains("TRACELIFT_RECALL_TOKEN") && !one.contains("secret with"))
+    );
 }

@@ -373,7 +373,7 @@ proptest! {
             method: at(0), path: at(1), scheme: at(2), authority: at(3), user_agent: at(4), protocol: at(5),
             forwarded: at(6), forwarded_proto: at(7), forwarded_host: at(8), trust_forwarded, content_type: at(9),
             grpc_status: grpc.and_then(GrpcStatus::from_code), status_code: code,
-            response_flags: ResponseFlags::from_bits(flags), reset, code_details: at(10), source_address: at(11),
+            response_flags: ResponseFlags::from_bits(flags), reset, lasting: query, code_details: at(10), source_address: at(11),
             destination_address: at(12), upstream_address: at(13), route_name: at(14), cluster_name: at(15),
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };

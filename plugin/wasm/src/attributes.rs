@@ -25,13 +25,14 @@ fn paths(attribute: Attribute) -> (&'static str, Option<&'static str>) {
         Attribute::ClusterName => ("xds\0cluster_name", Some("cluster_name")),
         Attribute::CodeDetails => ("response\0code_details", None),
         Attribute::TransportFailureReason => ("upstream\0transport_failure_reason", None),
+        Attribute::UpstreamTls => ("upstream\0tls_version", None),
         Attribute::DestinationAddress => ("destination\0address", None),
         Attribute::PeerIdentity => ("connection\0uri_san_peer_certificate", None),
     }
 }
 
 /// The elements of a list, numbers first. One absent attribute would fail the whole list.
-const ELEMENTS: [(Attribute, &str); 10] = [
+const ELEMENTS: [(Attribute, &str); 11] = [
     (Attribute::ResponseFlags, "response.flags"),
     (Attribute::StartTime, "request.time"),
     (Attribute::ListenerDirection, "xds.listener_direction"),
@@ -42,6 +43,7 @@ const ELEMENTS: [(Attribute, &str); 10] = [
     (Attribute::ClusterName, "has(xds.cluster_name)?xds.cluster_name:''"),
     (Attribute::CodeDetails, "has(response.code_details)?response.code_details:''"),
     (Attribute::TransportFailureReason, "has(upstream.transport_failure_reason)?upstream.transport_failure_reason:''"),
+    (Attribute::UpstreamTls, "has(upstream.tls_version)?upstream.tls_version:''"),
 ];
 
 fn elements(wanted: Wanted) -> impl Iterator<Item = &'static (Attribute, &'static str)> {

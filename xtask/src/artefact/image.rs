@@ -1,7 +1,7 @@
 //! The container images that carry a module, in the forms that meshes fetch. Wasm Image Specification 0.0.0
 //! (solo-io/wasm, `spec.md` and `spec-compat.md`).
 //!
-//! Everything is made from the module's bytes and [`Identity`] alone: no clock, no host name, no user id, so that the same
+//! Everything is made from the module's bytes, [`Identity`] and [`Notices`] alone: no clock, no host name, no user id, so that the same
 //! module gives the same digest everywhere.
 
 use std::io::Write;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::artefact::digest;
 use crate::artefact::module::Identity;
+use crate::artefact::notices::Notices;
 
 /// The name that every fetcher looks for in the layer.
 const FILE: &str = "plugin.wasm";
@@ -21,7 +22,7 @@ const TITLE: &str = "tracelift";
 /// A form of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// One gzipped archive with `plugin.wasm` in it, media types of the Open Container Initiative: for Istio, Envoy
+    /// One gzipped archive with `plugin.wasm` and the licences in it, media types of the Open Container Initiative: for Istio, Envoy
     /// Gateway, and every registry and image tool.
     Compat,
     /// The same archive with Docker's media types, for registries and mirrors that know no other.
@@ -94,9 +95,9 @@ pub(crate) struct Image {
 
 impl Image {
     /// The module as an image of that form.
-    pub(crate) fn new(variant: Variant, module: &[u8], identity: &Identity) -> Result<Self> {
+    pub(crate) fn new(variant: Variant, module: &[u8], identity: &Identity, notices: &Notices) -> Result<Self> {
         let [manifest_type, config_type, layer_type] = variant.media_types();
-        let archive = archive(module)?;
+        let archive = archive(module, notices)?;
         let layers = match variant {
             Variant::Compat | Variant::Docker => {
                 vec![Blob { media_type: layer_type, content: gzip(&archive)? }]
@@ -159,16 +160,18 @@ fn runtime(identity: &Identity) -> Vec<u8> {
     runtime.to_string().into_bytes()
 }
 
-/// An archive with the module alone, of nobody and at no time.
-fn archive(module: &[u8]) -> Result<Vec<u8>> {
-    let mut header = tar::Header::new_ustar();
-    header.set_size(module.len() as u64);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
+/// An archive with the module, where fetchers stop reading, and the licences, of nobody and at no time.
+fn archive(module: &[u8], notices: &Notices) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
-    archive.append_data(&mut header, FILE, module)?;
+    for (name, content) in [(FILE, module)].into_iter().chain(notices.files()) {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        archive.append_data(&mut header, name, content)?;
+    }
     Ok(archive.into_inner()?)
 }
 
@@ -187,7 +190,7 @@ mod tests {
     fn images() -> Vec<Image> {
         let module = module::tests::module(false);
         let identity = Identity::of(&module).unwrap();
-        Variant::ALL.map(|variant| Image::new(variant, &module, &identity).unwrap()).to_vec()
+        Variant::ALL.map(|variant| Image::new(variant, &module, &identity, &Notices::short()).unwrap()).to_vec()
     }
 
     #[test]
@@ -201,18 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn the_layer_holds_one_file_of_that_name_and_no_trace_of_the_machine() {
+    fn the_layer_holds_the_module_then_the_licences_and_no_trace_of_the_machine() {
         for image in &images()[..2] {
             let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&image.blobs[1].content[..]));
-            let mut files = archive.entries().unwrap();
-            let mut file = files.next().unwrap().unwrap();
-            assert_eq!(file.path().unwrap().to_str(), Some("plugin.wasm"));
-            let header = file.header();
-            assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.mode().unwrap()), (0, 0, 0o644));
-            let mut content = Vec::new();
-            file.read_to_end(&mut content).unwrap();
-            assert_eq!(content, module::tests::module(false));
-            assert!(files.next().is_none());
+            let mut found = Vec::new();
+            for file in archive.entries().unwrap() {
+                let mut file = file.unwrap();
+                let header = file.header();
+                assert_eq!((header.mtime().unwrap(), header.uid().unwrap(), header.mode().unwrap()), (0, 0, 0o644));
+                let mut content = Vec::new();
+                file.read_to_end(&mut content).unwrap();
+                found.push((file.path().unwrap().to_str().unwrap().to_owned(), content));
+            }
+            let (names, contents): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+            assert_eq!(names, ["plugin.wasm", "LICENSE", "THIRD-PARTY-NOTICES.txt"]);
+            assert_eq!(contents, [module::tests::module(false), b"ours\n".to_vec(), b"theirs\n".to_vec()]);
         }
     }
 

@@ -4,5 +4,6 @@ pub(crate) mod digest;
 pub(crate) mod image;
 pub(crate) mod layout;
 pub(crate) mod module;
+pub(crate) mod notices;
 mod rooms;
 pub(crate) mod sizes;

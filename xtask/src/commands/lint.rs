@@ -4,7 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::commands::{deny, schema};
+use crate::commands::deny::{self, Advisories};
+use crate::commands::schema;
 use crate::tools::wasm_toolchain::WasmToolchain;
 use crate::tools::{cxx, rustup};
 use crate::{run, workspace};
@@ -24,7 +25,7 @@ pub(crate) fn execute() -> Result<()> {
         }),
         ("Clippy, the module", || run::run(&mut WasmToolchain::ensure()?.clippy()?)),
         ("configuration schema", || schema::execute(true)),
-        ("dependencies", deny::execute),
+        ("dependencies", || deny::execute(Advisories::IfThere)),
     ];
     let mut failed = Vec::new();
     for (name, check) in checks {

@@ -99,7 +99,7 @@ impl XtaskCommand {
             Self::Build(build) => build.execute(),
             Self::Test(test) => return Ok(test.execute()), // Has said itself what failed: its last line is for machines.
             Self::Lint => lint::execute(),
-            Self::Deny => deny::execute(),
+            Self::Deny => deny::execute(deny::Advisories::IfThere),
             Self::Fuzz(fuzz) => fuzz.execute(),
             Self::Soak(soak) => soak.execute(),
             Self::Demo(demo) => demo.execute(),

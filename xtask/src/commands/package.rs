@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use crate::artefact::image::{Image, Variant};
 use crate::artefact::layout;
 use crate::artefact::module::{self, Identity};
+use crate::artefact::notices::Notices;
 use crate::commands::build;
+use crate::commands::deny::{self, Advisories};
 use crate::tools::git::{self, Commit};
 use crate::tools::skopeo::Skopeo;
 use crate::{run, workspace};
@@ -22,8 +24,11 @@ use crate::{run, workspace};
 #[derive(Args, Default)]
 pub(crate) struct Package {
     /// Print what this module says of itself, and build nothing
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["push", "check_reproducible", "allow_dirty"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["push", "check_reproducible", "allow_dirty", "release"])]
     inspect: Option<PathBuf>,
+    /// Fail where the tree is not a commit as it is, or where known vulnerabilities of its crates cannot be looked up
+    #[arg(long, conflicts_with = "allow_dirty")]
+    release: bool,
     /// Package a tree with changes that are in no commit; the module then says so
     #[arg(long)]
     allow_dirty: bool,
@@ -65,6 +70,11 @@ impl Package {
                 commit.id
             );
         }
+        if self.release {
+            deny::execute(Advisories::Required)?;
+        } else {
+            println!("Not a release: known vulnerabilities are looked up with --release.");
+        }
         let started = Instant::now();
         let images = write(&dir(), &commit.describe())?;
         println!("packaged        in {:.1} s", started.elapsed().as_secs_f32());
@@ -104,7 +114,10 @@ fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
     write("tracelift.wasm.sha256", format!("{}  tracelift.wasm\n", identity.sha256).as_bytes())?;
     write("tracelift.debug.wasm", &named)?;
 
-    let images = Variant::ALL.map(|variant| Image::new(variant, &module, &identity));
+    let notices = Notices::of_module()?;
+    notices.files().iter().try_for_each(|(name, content)| write(name, content))?;
+
+    let images = Variant::ALL.map(|variant| Image::new(variant, &module, &identity, &notices));
     let images = images.into_iter().collect::<Result<Vec<_>>>()?;
     layout::write_oci(&dir.join("oci"), &images)?;
     for image in &images {

@@ -3,7 +3,7 @@
 use tracelift::central::{
     Answer, Counts, Glob, Lead, Poller, Progress, RuleId, RuleSet, Schedule, Service, Standing, Tally,
 };
-use tracelift::sampling::{Randomness, RequestFacts};
+use tracelift::sampling::{Randomness, RequestFacts, Steps};
 
 use crate::Input;
 
@@ -72,7 +72,7 @@ fn answer<'a>(input: &mut Input<'a>) -> Answer<'a> {
 fn decide(input: &mut Input<'_>, rules: &RuleSet, now: u64) {
     let facts = RequestFacts { path: input.bytes(), method: b"GET", host: input.bytes(), headers: &[] };
     let admits = input.any::<bool>();
-    let choice = rules.decide(&facts, Randomness::from_rv(input.any()), now, |_, quota| {
+    let choice = rules.decide(&facts, Randomness::from_rv(input.any()), now, &mut Steps::default(), |_, quota| {
         assert!(0 < quota, "asked for one of none");
         admits
     });
@@ -98,7 +98,7 @@ pub(super) fn shared(bytes: &[u8]) {
         assert_eq!(RuleId::parse(&id.to_member()), Some(id));
     }
     if let Ok(pattern) = std::str::from_utf8(pattern) {
-        let matches = Glob::new(pattern).matches(Some(text));
+        let matches = Glob::new(pattern).matches(Some(text), &mut Steps::default());
         assert!(matches || pattern != "*");
     }
 }

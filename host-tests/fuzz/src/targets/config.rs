@@ -1,7 +1,7 @@
 //! The configuration: any bytes are accepted whole or refused with a text that a person can read.
 
 use tracelift::config::{self, Environment, Loaded, VARIABLES};
-use tracelift::sampling::{Parent, Randomness, RequestFacts, decide};
+use tracelift::sampling::{Parent, Randomness, RequestFacts, Steps, decide};
 use tracelift::trace_context::TraceId;
 
 use crate::Input;
@@ -58,7 +58,7 @@ pub(super) fn rules(bytes: &[u8]) {
     let headers = input.pairs(6);
     let headers: Vec<(&[u8], &[u8])> = headers.iter().map(|(name, value)| (&name[..], &value[..])).collect();
     let facts = RequestFacts { path, method, host, headers: &headers };
-    let rule = policy.first_match(&facts);
+    let rule = policy.first_match(&facts, &mut Steps::default());
     assert!(rule.is_none_or(|index| policy.rule(Some(index)).is_some()));
     let trace_id = TraceId::from_u128(input.any::<u128>().max(1)).expect("not zero");
     let randomness = Randomness::from_trace_id(trace_id);

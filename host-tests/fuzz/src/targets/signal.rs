@@ -2,6 +2,7 @@
 
 use tracelift::http::GrpcStatus;
 use tracelift::trace_context::{HeaderEdit, TraceId};
+use tracelift::upgrade::mac;
 use tracelift::upgrade::recall::{log, wire};
 use tracelift::upgrade::{Verdict, signal, slots};
 
@@ -56,15 +57,17 @@ pub(super) fn slots(bytes: &[u8]) {
 pub(super) fn recall(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let (address, token) = (input.bytes(), input.bytes());
-    assert!(!wire::same_secret(token, &[]) && !wire::same_secret(&[], token), "an empty secret opens nothing");
-    assert_eq!(wire::same_secret(token, token), !token.is_empty());
+    assert!(!mac::same_secret(token, &[]) && !mac::same_secret(&[], token), "an empty secret opens nothing");
+    assert_eq!(mac::same_secret(token, token), !token.is_empty());
+    let asked = wire::statement(address, token);
+    assert!(!asked.is_signed([b"token", b""], input.rest(), 0), "nobody guesses a MAC");
     if wire::is_destination(address) {
         assert!(is_clean(address));
     }
-    let Ok(traces) = wire::read(input.rest()) else { return };
+    let Ok(traces) = wire::read(input.rest(), wire::VERSION) else { return };
     assert!((1..=wire::MAX_IDS).contains(&traces.len()), "{} traces", traces.len());
     let address = String::from_utf8_lossy(address);
-    let request = wire::request(&address, "token", &traces);
+    let request = wire::request(&address, "token", &traces, 0);
     let (_, header) = request.iter().find(|(name, _)| *name == wire::HEADER).expect("the traces are asked for");
-    assert_eq!(wire::read(header.as_bytes()), Ok(traces), "what is written means the same");
+    assert_eq!(wire::read(header.as_bytes(), wire::VERSION), Ok(traces), "what is written means the same");
 }

@@ -45,6 +45,7 @@ pub(super) fn span(bytes: &[u8]) {
         status_code: input.any(),
         response_flags: ResponseFlags::from_bits(input.any()),
         reset: input.any(),
+        lasting: input.any(),
         code_details: input.maybe_bytes(),
         source_address: input.maybe_bytes(),
         destination_address: input.maybe_bytes(),

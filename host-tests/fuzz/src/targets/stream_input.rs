@@ -12,7 +12,7 @@ pub(super) const CONFIGURATIONS: [&str; 12] = [
     r#"{"span_kind": "client", "sampling": {"ratio": 0, "algorithm": "hash_seed"}, "upgrade": {"response_flags": false, "grpc_status": []}}"#,
     r#"{"span_kind": "server", "sampling": {"ratio": 0.5, "algorithm": "traceidratio"}, "export": {"max_queue_bytes": 1024, "timeout_ms": 50, "tracestate": false}}"#,
     r#"{"sampling": {"ratio": 0.5, "algorithm": "modulo"}, "upgrade": {"signal": {"emit": false, "accept": true}}, "resource": {"a": "b"}}"#,
-    r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh"}}}"#,
+    r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh", "clusters": ["*"], "accept_previous": true}}}"#,
     r#"{"sampling": {"ratio": 0.2}, "span_kind": "server", "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh", "peers": ["spiffe://a/"], "hold_ms": 300, "max_bytes": 600}}}"#,
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5, "rules": [{"name": "a", "match": {"path": {"prefix": "/a"}}, "ratio": 0}]}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
@@ -62,7 +62,7 @@ pub(super) const PROPERTIES: [&str; 18] = [
 ];
 
 /// Two traces, so that streams meet in one.
-const CONTEXTS: [(&str, &str); 16] = [
+const CONTEXTS: [(&str, &str); 19] = [
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03"),
@@ -74,9 +74,12 @@ const CONTEXTS: [(&str, &str); 16] = [
     ("x-b3-traceid", "80f198ee56343ba864fe8b2a57d3eff7"),
     ("x-b3-spanid", "e457b5a2e4d86bd1"),
     ("traceparent", "ff-tracelift-recall-1"),
+    ("traceparent", "ff-tracelift-recall-2"),
     (":path", "/.well-known/tracelift/recall"),
     ("x-tracelift-recall", "1;0af7651916cd43dd8448eb211c80319c,4bf92f3577b34da6a3ce929d0e0e4736"),
     ("x-tracelift-token", "secret-of-the-mesh"),
+    ("x-tracelift-mac", "1;1795255200;6847dad0975839e8e31d5a58bbe1ad210d0fd6a6795a21f4439e80b250531b3d"),
+    ("x-forwarded-for", "203.0.113.9"),
     ("content-type", "application/grpc"),
     ("x-a", "aab"),
 ];

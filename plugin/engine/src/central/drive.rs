@@ -6,7 +6,7 @@ use super::{
     Answer, Choice, Counts, How, Lead, MEMBER, News, Poller, RuleId, RuleSet, Schedule, Service, Standing, Tally,
 };
 use crate::door::{Host, Level, Refused, Update};
-use crate::sampling::{Randomness, RequestFacts, XRaySettings};
+use crate::sampling::{Randomness, RequestFacts, Steps, XRaySettings};
 use crate::shared::{CallAnswer, Entropy};
 use crate::telemetry::{Metric, Metrics};
 use crate::trace_context::Extracted;
@@ -84,9 +84,10 @@ impl Central {
         host: &impl Host,
         entries: &[(&[u8], &[u8])],
         randomness: Randomness,
+        steps: &mut Steps,
         metrics: &mut Metrics,
     ) -> Option<Choice> {
-        let choice = self.choose(host, entries, randomness);
+        let choice = self.choose(host, entries, randomness, steps);
         let Some(choice) = &choice else {
             metrics.count(Metric::CentralFallback);
             return None;
@@ -107,7 +108,13 @@ impl Central {
         !self.set.rules().is_empty()
     }
 
-    fn choose(&mut self, host: &impl Host, entries: &[(&[u8], &[u8])], randomness: Randomness) -> Option<Choice> {
+    fn choose(
+        &mut self,
+        host: &impl Host,
+        entries: &[(&[u8], &[u8])],
+        randomness: Randomness,
+        steps: &mut Steps,
+    ) -> Option<Choice> {
         if !self.has_rules() {
             return None;
         }
@@ -115,7 +122,7 @@ impl Central {
         let now = host.now() / MILLISECOND;
         let second = u32::try_from(now / 1000).unwrap_or(u32::MAX);
         let (scope, spent) = (&self.scope, &mut self.spent);
-        self.set.decide(&facts, randomness, now, |rule, quota| take(host, scope, spent, rule, quota, second))
+        self.set.decide(&facts, randomness, now, steps, |rule, quota| take(host, scope, spent, rule, quota, second))
     }
 
     /// The rule by which a caller had the trace decided, if it is one of ours. Never inlined, as above.

@@ -1,6 +1,8 @@
 //! X-Ray's patterns: `*` is any run of characters, `?` one character, and the case of ASCII letters does not matter, as in
 //! X-Ray's own SDKs.
 
+use crate::sampling::Steps;
+
 /// Values longer than this, in bytes, match `*` alone. The time of a match grows with pattern times value, and clients
 /// choose the value.
 const MAX_VALUE: usize = 2048;
@@ -27,16 +29,20 @@ impl Glob {
         self.0.contains(&byte)
     }
 
-    /// Whether the whole value matches; an absent one is matched by `*` alone. `?` is one byte.
-    pub fn matches(&self, value: Option<&[u8]>) -> bool {
-        self.is_any() || value.is_some_and(|value| value.len() <= MAX_VALUE && self.matches_bytes(value))
+    /// Whether the whole value matches; an absent one is matched by `*` alone. `?` is one byte. What the steps do not suffice
+    /// for does not match.
+    pub fn matches(&self, value: Option<&[u8]>, steps: &mut Steps) -> bool {
+        self.is_any() || value.is_some_and(|value| value.len() <= MAX_VALUE && self.matches_bytes(value, steps))
     }
 
     /// Greedy with one place to come back to: the latest `*` takes one byte more each time.
-    fn matches_bytes(&self, value: &[u8]) -> bool {
+    fn matches_bytes(&self, value: &[u8], steps: &mut Steps) -> bool {
         let (mut at, mut pattern_at) = (0_usize, 0_usize);
         let mut retry: Option<(usize, usize)> = None;
         while let Some(byte) = value.get(at) {
+            if !steps.take(1) {
+                return false;
+            }
             match self.0.get(pattern_at) {
                 Some(b'*') => {
                     retry = Some((pattern_at.saturating_add(1), at));
@@ -95,7 +101,11 @@ mod tests {
             ("a.c", "abc", false),
         ];
         for (pattern, value, wanted) in cases {
-            assert_eq!(Glob::new(pattern).matches(Some(value.as_bytes())), wanted, "{pattern} on {value}");
+            assert_eq!(
+                Glob::new(pattern).matches(Some(value.as_bytes()), &mut Steps::default()),
+                wanted,
+                "{pattern} on {value}"
+            );
         }
     }
 
@@ -103,9 +113,18 @@ mod tests {
     fn an_absent_value_and_a_very_long_one_are_matched_by_the_star_alone() {
         let long = vec![b'a'; MAX_VALUE + 1];
         for (pattern, wanted) in [("*", true), ("**", true), ("", false), ("?", false), ("a*", false)] {
-            assert_eq!(Glob::new(pattern).matches(None), wanted, "{pattern}");
-            assert_eq!(Glob::new(pattern).matches(Some(&long)), wanted, "{pattern}");
+            assert_eq!(Glob::new(pattern).matches(None, &mut Steps::default()), wanted, "{pattern}");
+            assert_eq!(Glob::new(pattern).matches(Some(&long), &mut Steps::default()), wanted, "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_pattern_made_to_take_long_ends_with_its_steps() {
+        let nasty = Glob::new(&["*", &"a".repeat(250), "b"].concat());
+        let value = vec![b'a'; MAX_VALUE];
+        let mut steps = Steps::default();
+        assert!(!nasty.matches(Some(&value), &mut steps) && steps.is_over());
+        assert!(Glob::new("*").matches(Some(&value), &mut steps), "that costs nothing");
     }
 
     /// The definition, without a thought for time.
@@ -123,12 +142,12 @@ mod tests {
         #[test]
         fn it_says_what_the_definition_says(pattern in "[ab*?]{0,8}", value in "[ab]{0,10}") {
             let wanted = naive(pattern.as_bytes(), value.as_bytes());
-            prop_assert_eq!(Glob::new(&pattern).matches(Some(value.as_bytes())), wanted);
+            prop_assert_eq!(Glob::new(&pattern).matches(Some(value.as_bytes()), &mut Steps::default()), wanted);
         }
 
         #[test]
         fn any_bytes_are_matched_without_harm(pattern in ".{0,40}", value in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Glob::new(&pattern).matches(Some(&value));
+            let _ = Glob::new(&pattern).matches(Some(&value), &mut Steps::default());
         }
     }
 }

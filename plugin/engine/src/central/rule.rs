@@ -4,7 +4,7 @@ use super::RuleId;
 use super::glob::Glob;
 use super::target::{Rate, Target, rate, whole};
 use crate::json::Tree;
-use crate::sampling::RequestFacts;
+use crate::sampling::{RequestFacts, Steps};
 
 /// Longest name, in bytes; X-Ray allows 32 characters.
 const MAX_NAME: usize = 128;
@@ -82,14 +82,18 @@ impl Rule {
 
     /// Whether a request to this service matches; takes [`RequestFacts::bare`] ones, and what they were before. A `Host` with a
     /// port is compared with the whole authority, as AWS's SDKs do; one without a port with the host alone.
-    pub fn matches(&self, facts: &RequestFacts<'_>, whole: &RequestFacts<'_>) -> bool {
+    /// What the steps do not suffice for does not match.
+    pub fn matches(&self, facts: &RequestFacts<'_>, whole: &RequestFacts<'_>, steps: &mut Steps) -> bool {
         let host = if self.host.has(b':') { whole.host } else { facts.host };
-        self.method.matches(Some(facts.method))
-            && self.path.matches(Some(facts.path))
-            && self.host.matches(Some(host))
-            && self.attributes.iter().all(|(key, wanted)| match attribute(key, facts, whole.path) {
-                Some(value) => wanted.matches(Some(value)),
-                None => false, // An attribute must be there, whatever its pattern.
+        self.method.matches(Some(facts.method), steps)
+            && self.path.matches(Some(facts.path), steps)
+            && self.host.matches(Some(host), steps)
+            && self.attributes.iter().all(|(key, wanted)| {
+                steps.take(facts.headers.len())
+                    && match attribute(key, facts, whole.path) {
+                        Some(value) => wanted.matches(Some(value), steps),
+                        None => false, // An attribute must be there, whatever its pattern.
+                    }
             })
     }
 }

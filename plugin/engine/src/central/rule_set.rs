@@ -4,7 +4,7 @@ use super::rule::Rule;
 use super::target::{Rate, Target};
 use super::{MAX_RULES, MEMBER, RULES_LIVE_MS, RuleId, Service};
 use crate::json::{self, Tree};
-use crate::sampling::{Chosen, Decision, Randomness, Reason, RequestFacts, Threshold};
+use crate::sampling::{Chosen, Decision, Randomness, Reason, RequestFacts, Steps, Threshold};
 use crate::trace_context::ThEdit;
 
 /// Keys of the published form.
@@ -105,13 +105,14 @@ impl RuleSet {
         facts: &RequestFacts<'_>,
         randomness: Randomness,
         now: u64,
+        steps: &mut Steps,
         take: impl FnOnce(RuleId, u32) -> bool,
     ) -> Option<Choice> {
         if !self.is_live(now) {
             return None;
         }
         let bare = facts.bare();
-        let rule = self.rules.iter().find(|rule| rule.matches(&bare, facts))?;
+        let rule = self.rules.iter().find(|rule| rule.matches(&bare, facts, steps))?;
         let (quota, how) = match rule.target.quota.filter(|(_, until)| now < *until) {
             Some((quota, _)) => (quota, How::Reservoir),
             None => (u32::from(rule.has_reservoir), How::Borrowed),

@@ -1,6 +1,7 @@
 //! What rules can say of the service itself, which is the same for all of its requests.
 
 use super::rule::Rule;
+use crate::sampling::Steps;
 use crate::span::{Resource, Value};
 
 /// X-Ray's types of the platforms that OpenTelemetry names.
@@ -46,8 +47,9 @@ impl Service {
 
     /// Whether any request to this service can match the rule.
     pub fn is_meant_by(&self, rule: &Rule) -> bool {
-        rule.service_name.matches(Some(self.name.as_bytes()))
-            && rule.service_type.matches(self.kind.map(str::as_bytes))
-            && rule.resource_arn.matches(self.arn.as_deref().map(str::as_bytes))
+        let steps = &mut Steps::default();
+        rule.service_name.matches(Some(self.name.as_bytes()), steps)
+            && rule.service_type.matches(self.kind.map(str::as_bytes), steps)
+            && rule.resource_arn.matches(self.arn.as_deref().map(str::as_bytes), steps)
     }
 }

@@ -3,11 +3,11 @@
 //! OTel "Environment Variable Specification", "Batch Span Processor", "OpenTelemetry Protocol Exporter".
 
 use super::bounded::{HeaderName, Ratio, Whole, whole_allowed};
-use super::check::{MAX_EXPORT_HEADERS, header_value_fault};
+use super::check::{MAX_EXPORT_HEADERS, TOKEN_ALLOWED, header_value_fault, is_token};
 use super::error;
 use super::percent;
 use super::raw::Export;
-use crate::json::{Named, Tree};
+use crate::json::{Named, Tree, number};
 use crate::otlp::Settings;
 use crate::span::bounds;
 use crate::trace_context::Propagator;
@@ -35,7 +35,7 @@ const fn variable(name: &'static str, fills: &'static str, meaning: &'static str
 }
 
 /// Every variable that the filter reads. A table for tools and tests: the module, which does not look at it, is without it.
-pub const VARIABLES: [Variable; 18] = {
+pub const VARIABLES: [Variable; 20] = {
     const TRACES_WINS: &str = "The same, weaker than the one with TRACES in its name.";
     const fn weaker(name: &'static str, fills: &'static str, than: &'static str) -> Variable {
         Variable { name, fills: Some(fills), weaker_than: Some(than), meaning: TRACES_WINS }
@@ -74,6 +74,16 @@ pub const VARIABLES: [Variable; 18] = {
         variable("OTEL_BSP_SCHEDULE_DELAY", "export.scheduled_delay_ms", "Milliseconds that a span waits for company."),
         variable("OTEL_BSP_MAX_QUEUE_SIZE", "export.max_queue_size", "Spans that wait for export, a worker."),
         variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "export.max_export_batch_size", "Spans in one request."),
+        variable(
+            "TRACELIFT_RECALL_TOKEN",
+            "upgrade.recall.token",
+            "The secret that the mesh shares for recall; among host_env_keys it is in no /config_dump.",
+        ),
+        variable(
+            "TRACELIFT_RECALL_PREVIOUS_TOKEN",
+            "upgrade.recall.previous_token",
+            "The secret before it, while it is changed.",
+        ),
         Variable {
             name: ON_INVALID_CONFIG,
             fills: None,
@@ -140,6 +150,7 @@ pub fn fill(environment: &Environment, tree: &mut Tree, warnings: &mut Vec<Strin
     reader.propagators();
     reader.exporter();
     reader.batch();
+    reader.recall();
     reader.warnings.extend(environment.on_invalid_config().1);
     reader.resource()
 }
@@ -205,7 +216,7 @@ impl<'a> Reader<'a> {
     /// is the opposite of what whoever wrote 5 for 5 % meant, so the warning says what comes of it.
     fn sampler_argument(&mut self, name: &str) -> &'a str {
         let Some(text) = self.get(name) else { return "1" };
-        if text.parse().ok().and_then(Ratio::new).is_some() {
+        if number(text).and_then(Ratio::new).is_some() {
             return text;
         }
         let found = error::quoted(text);
@@ -347,6 +358,19 @@ impl<'a> Reader<'a> {
                 self.warn(BATCH, &size.to_string(), &allowed);
             } else {
                 self.tree.fill(&["export", "max_export_batch_size"], Tree::Number(size.to_string()));
+            }
+        }
+    }
+
+    /// `TRACELIFT_RECALL_*`. No warning shows a value.
+    fn recall(&mut self) {
+        for (variable, key) in
+            [("TRACELIFT_RECALL_TOKEN", "token"), ("TRACELIFT_RECALL_PREVIOUS_TOKEN", "previous_token")]
+        {
+            match self.get(variable) {
+                Some(secret) if is_token(secret) => self.text(&["upgrade", "recall", key], secret),
+                Some(_) => self.warn(variable, "a text that is longer or has other characters", TOKEN_ALLOWED),
+                None => {}
             }
         }
     }

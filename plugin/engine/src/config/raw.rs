@@ -20,6 +20,10 @@ use crate::trace_context::{Propagator, TraceIdFormat};
 pub const MAX_RULES: usize = 256;
 /// Kinds of mTLS peers that may recall.
 pub const MAX_PEERS: usize = 32;
+/// Clusters whose instances are asked unseen.
+pub const MAX_RECALL_CLUSTERS: usize = 64;
+/// Further addresses of an instance.
+pub const MAX_ADDRESSES: usize = 16;
 
 keys! {
     /// Configuration of the Tracelift filter. All keys may be left out.
@@ -166,9 +170,9 @@ pub enum StringMatch {
     Prefix(Text<1, 1024>),
     /// Its end.
     Suffix(Text<1, 1024>),
-    /// Anywhere in it.
+    /// Anywhere in its first 4096 bytes.
     Contains(Text<1, 1024>),
-    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes).
+    /// A regular expression for the whole value (syntax of Rust's regex crate, ASCII classes); false for more than 2048 bytes.
     Regex(Text<1, 1024>),
     /// Whether there is such a value at all.
     Present(bool),
@@ -237,6 +241,9 @@ keys! {
         /// Believe the signal of the previous version, too: `traceresponse` beside `Server-Timing`, which an SDK may write as
         /// well. For the time of a rollout from that version.
         pub accept_previous: bool = false,
+        /// Believe `Server-Timing: trace;desc=…` without `x-tracelift-signal`, as the W3C draft has it: flag 1 in the answer to a
+        /// call that was not sampled upgrades the trace. For services whose SDKs write it; any service behind could then.
+        pub accept_server_timing: bool = false,
     }
 }
 
@@ -244,17 +251,34 @@ keys! {
     /// Asking the instances already called for the spans that they dropped.
     #[cfg_attr(feature = "schema", schemars(inline))]
     pub struct Recall {
-        /// Recall at all; needs a token, or peers.
+        /// Enables recall. Requires `token`.
         pub enabled: bool = false,
-        /// The ORIGINAL_DST cluster that reads `x-envoy-original-dst-host`.
-        pub cluster: Text<1, 255> = Text("tracelift_recall".to_owned()),
-        /// The secret that the mesh shares: up to 256 visible ASCII characters, better 16 or more.
+        /// The ORIGINAL_DST cluster that reads `x-envoy-original-dst-host`, for instances that were called without TLS. Empty:
+        /// those are not asked.
+        pub cluster: Text<0, 255> = Text("tracelift_recall".to_owned()),
+        /// The same with the mesh's `transport_socket`, for instances that were called over TLS. Empty: those are not asked.
+        pub tls_cluster: Text<0, 255> = Text(String::new()),
+        /// Envoy clusters whose instances are asked although no answer of theirs has shown that they run the filter: whole
+        /// names, or beginnings with `*` behind them. At most 64.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_RECALL_CLUSTERS)))]
+        pub clusters: Vec<Text<1, 255>> = Vec::new(),
+        /// The secret that the mesh shares: up to 256 visible ASCII characters, better 16 or more. It signs requests and is
+        /// never sent. Left out, it is TRACELIFT_RECALL_TOKEN; among Envoy's `host_env_keys`, that is in no `/config_dump`.
         #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
         pub token: Secret = Secret::default(),
-        /// Who may recall: mTLS peers by the beginning of their URI SAN ("spiffe://cluster.local/ns/shop/"). Where a token is
-        /// set, too, both must hold. At most 32.
+        /// A second secret whose requests are answered as well, while the first one is changed.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
+        pub previous_token: Secret = Secret::default(),
+        /// Answer requests of version 1, which carry the secret itself, for the time of an upgrade. None is ever sent.
+        pub accept_previous: bool = false,
+        /// Who may recall: mTLS peers by the beginning of their URI SAN ("spiffe://cluster.local/ns/shop/"), besides the token.
+        /// Empty: whoever knows the token. At most 32.
         #[cfg_attr(feature = "schema", schemars(length(max = MAX_PEERS)))]
         pub peers: Vec<Text<1, 512>> = Vec::new(),
+        /// Addresses ("10.96.0.12:80") at which this instance is called, besides the one that its listener sees: behind a NAT, a
+        /// load balancer or a Service's virtual IP. At most 16.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_ADDRESSES)))]
+        pub addresses: Vec<Text<1, 64>> = Vec::new(),
         /// How many milliseconds a dropped span is remembered.
         pub hold_ms: Whole<1, 600_000> = Whole::new(5000),
         /// Bytes of dropped spans that a worker remembers.
@@ -283,9 +307,9 @@ keys! {
         pub timeout_ms: Whole<1, 600_000> = Whole::new(10_000),
         /// How bodies are compressed.
         pub compression: Compression = Compression::None,
-        /// Spans that wait for export, a worker.
+        /// Spans that wait for export, a worker; a quarter is reserved for those that an upgrade keeps.
         pub max_queue_size: Whole<1, 65_536> = Whole::new(2048),
-        /// Bytes of spans that wait or are on their way, a worker.
+        /// Bytes of spans that wait or are on their way, a worker; a quarter is reserved as above.
         pub max_queue_bytes: Whole<1, 67_108_864> = Whole::new(4_194_304),
         /// Spans in one request, not more than `max_queue_size`; left out, it follows a smaller queue.
         pub max_export_batch_size: Whole<1, 65_536> = Whole::new(512),

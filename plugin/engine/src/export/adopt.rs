@@ -32,12 +32,12 @@ impl Exporter {
     /// it is answered; what comes back for a retry is there for the next call.
     pub fn adopt(&mut self, other: &mut Self) {
         while let Some(batch) = other.waiting.pop_front() {
-            other.release(batch.len(), batch.bytes);
+            other.release(batch.len(), batch.bytes, batch.upgraded);
             let mut source = SpanQueue::default();
             batch.spans.into_iter().for_each(|span| source.push(span, 0));
             self.adopt_spans(&mut source, &batch.envelope);
         }
-        other.release(other.queue.len() as u64, other.queue.bytes());
+        other.release(other.queue.len() as u64, other.queue.bytes(), other.queue.upgraded());
         self.adopt_spans(&mut std::mem::take(&mut other.queue), &other.envelope);
         other.check();
         self.check();
@@ -47,15 +47,15 @@ impl Exporter {
         while source.oldest().is_some() {
             let mut spans = source.take(self.max_batch_size(), self.max_span_bytes);
             self.counts.adopted = self.counts.adopted.saturating_add(spans.len() as u64);
-            spans.retain(|span| self.admit(span.len()).is_ok());
+            spans.retain(|span| self.admit(span).is_ok());
             if !spans.is_empty() {
                 self.waiting.push_back(Batch::new(spans, envelope));
             }
         }
     }
 
-    fn release(&mut self, spans: u64, bytes: usize) {
-        self.count_unqueued(spans, bytes);
+    fn release(&mut self, spans: u64, bytes: usize, upgraded: u64) {
+        self.count_unqueued(spans, bytes, upgraded);
         self.counts.released = self.counts.released.saturating_add(spans);
     }
 }

@@ -1,17 +1,16 @@
 //! What an answer means: accepted, try again, or never again. OTLP specification, "Failures", for both protocols.
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
 use super::counts::DiscardReason;
 use super::event::{Problem, printable};
 use crate::http::{number, retry_after_ms};
 use crate::otlp::GRPC_PREFIX;
-use crate::otlp::Protocol;
+use crate::otlp::{ExportResponse, Protocol};
 use crate::otlp::{RpcStatus, retry_info_ms};
 
-/// Most bytes of an answer that a client may read. OTLP specification, 4 MiB.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// Most bytes of an answer that are read. OTLP, "Failures", allows a client at most 4 MiB; the messages it knows are a few bytes.
+pub const MAX_ANSWER: usize = 64 * 1024;
 /// gRPC `UNKNOWN`, also the meaning of an answer without a status.
 const GRPC_UNKNOWN: u32 = 2;
 
@@ -24,7 +23,7 @@ pub struct Answer<'a> {
     pub headers: &'a [(&'a [u8], &'a [u8])],
     /// Trailers as they came.
     pub trailers: &'a [(&'a [u8], &'a [u8])],
-    /// The body.
+    /// The body; one byte more than [`MAX_ANSWER`] is enough to tell that it is too large.
     pub body: &'a [u8],
 }
 
@@ -57,13 +56,6 @@ impl Answer<'_> {
         let Some(status) = self.status else {
             return Verdict::Retry { problem: Problem::NoAnswer, detail: String::new(), asked_ms: None };
         };
-        if MAX_ANSWER < self.body.len() {
-            return Verdict::Discard {
-                problem: Problem::AnswerTooLarge { bytes: self.body.len() },
-                detail: String::new(),
-                reason: DiscardReason::NonRetryable,
-            };
-        }
         match protocol {
             Protocol::HttpProtobuf => self.http(status, unix_nanos),
             Protocol::Grpc => self.grpc(status),
@@ -73,13 +65,12 @@ impl Answer<'_> {
     fn http(&self, status: u16, unix_nanos: u64) -> Verdict {
         let problem = Problem::Http { status };
         match status {
+            200..=299 if MAX_ANSWER < self.body.len() => too_large(),
             200..=299 if self.is_json() => accepted(&[]), // Lawful only for a JSON request, but a good status.
             200..=299 => accepted(self.body),
-            429 | 502 | 503 | 504 => Verdict::Retry {
-                problem,
-                detail: self.http_detail(),
-                asked_ms: find(self.headers, "retry-after").and_then(|value| retry_after_ms(value, unix_nanos)),
-            },
+            429 | 502 | 503 | 504 => {
+                Verdict::Retry { problem, detail: self.http_detail(), asked_ms: self.retry_after_ms(unix_nanos) }
+            }
             _ => Verdict::Discard {
                 problem,
                 detail: self.http_detail(),
@@ -89,6 +80,12 @@ impl Answer<'_> {
                 },
             },
         }
+    }
+
+    /// The longest wait of all lines: a proxy may have added one of its own.
+    fn retry_after_ms(&self, unix_nanos: u64) -> Option<u64> {
+        let lines = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(b"retry-after"));
+        lines.filter_map(|(_, value)| retry_after_ms(value, unix_nanos)).max()
     }
 
     fn grpc(&self, status: u16) -> Verdict {
@@ -104,6 +101,9 @@ impl Answer<'_> {
                 _ => GRPC_UNKNOWN,
             },
         };
+        if code == 0 && MAX_ANSWER < self.body.len() {
+            return too_large();
+        }
         if code == 0 {
             return match self.body.split_at_checked(GRPC_PREFIX) {
                 None => accepted(self.body), // Nothing, or not a message.
@@ -142,8 +142,13 @@ impl Answer<'_> {
     }
 }
 
+/// OTLP asks to treat it as a failure for good, whatever it would say.
+fn too_large() -> Verdict {
+    Verdict::Discard { problem: Problem::AnswerTooLarge, detail: String::new(), reason: DiscardReason::NonRetryable }
+}
+
 fn accepted(body: &[u8]) -> Verdict {
-    match ExportTraceServiceResponse::decode(body) {
+    match ExportResponse::decode(body) {
         Ok(response) => {
             let partial = response.partial_success.unwrap_or_default();
             Verdict::Accepted {

@@ -10,6 +10,8 @@ use crate::otlp::Envelope;
 pub(super) struct Batch {
     pub(super) spans: Vec<EncodedSpan>,
     pub(super) bytes: usize,
+    /// How many of the spans an upgrade keeps.
+    pub(super) upgraded: u64,
     pub(super) envelope: Arc<Envelope>,
     /// When retries end; `None` before the first attempt.
     pub(super) give_up_at: Option<u64>,
@@ -21,6 +23,7 @@ impl Batch {
     pub(super) fn new(spans: Vec<EncodedSpan>, envelope: &Arc<Envelope>) -> Self {
         Self {
             bytes: spans.iter().fold(0, |sum, span| sum.saturating_add(span.len())),
+            upgraded: spans.iter().filter(|span| span.is_upgraded()).count() as u64,
             spans,
             envelope: Arc::clone(envelope),
             give_up_at: None,

@@ -79,6 +79,8 @@ pub struct Counts {
     pub queued: u64,
     /// Their encoded bytes.
     pub queued_bytes: u64,
+    /// How many of them an upgrade keeps.
+    pub queued_upgraded: u64,
     /// Spans that are with the collector, unanswered.
     pub in_flight: u64,
     /// Their encoded bytes.
@@ -89,6 +91,9 @@ pub struct Counts {
     pub exports_retried: u64,
     /// Requests that failed for good.
     pub exports_failed: u64,
+    /// How many of the discarded spans an upgrade had kept, for whatever reason they are lost. A collector that rejects a part
+    /// of a batch does not say which, so that as many are counted as may be among them.
+    pub upgraded_discarded: u64,
     discarded: [u64; DiscardReason::ALL.len()],
 }
 
@@ -110,7 +115,9 @@ impl Counts {
         came == is.into_iter().fold(0, u64::saturating_add)
     }
 
-    pub(super) fn discard(&mut self, reason: DiscardReason, spans: u64) {
+    /// Counts so many spans as lost, of which an upgrade had kept some.
+    pub(super) fn discard(&mut self, reason: DiscardReason, spans: u64, upgraded: u64) {
+        self.upgraded_discarded = self.upgraded_discarded.saturating_add(upgraded.min(spans));
         if let Some(count) = self.discarded.get_mut(reason as usize) {
             *count = count.saturating_add(spans);
         }
@@ -126,13 +133,14 @@ mod tests {
         let mut counts = Counts::default();
         for (index, reason) in DiscardReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index);
-            counts.discard(reason, index as u64 + 1);
+            counts.discard(reason, index as u64 + 1, 1);
         }
         for (index, reason) in DiscardReason::ALL.into_iter().enumerate() {
             assert_eq!(counts.discarded(reason), index as u64 + 1, "{}", reason.as_str());
             assert!(DiscardReason::ALL.iter().all(|other| *other == reason || other.as_str() != reason.as_str()));
         }
         assert_eq!(counts.discarded_in_all(), 28);
+        assert_eq!(counts.upgraded_discarded, 7);
         assert!(!counts.balance());
         counts.offered = 28;
         assert!(counts.balance());

@@ -24,11 +24,8 @@ pub enum Problem {
         /// The status code; 2 also for an answer without one.
         code: u32,
     },
-    /// More than OTLP lets a client read.
-    AnswerTooLarge {
-        /// Bytes of the body.
-        bytes: usize,
-    },
+    /// A good status, and a body of more than [`super::MAX_ANSWER`] bytes.
+    AnswerTooLarge,
 }
 
 /// Something for the log.
@@ -117,7 +114,7 @@ impl fmt::Display for Problem {
             Self::NoCallback => f.write_str("no answer long after export.timeout_ms"),
             Self::Http { status } => write!(f, "HTTP {status}"),
             Self::Grpc { code } => write!(f, "gRPC status {code}"),
-            Self::AnswerTooLarge { bytes } => write!(f, "an answer of {bytes} bytes"),
+            Self::AnswerTooLarge => f.write_str("an answer of more than 64 KiB"),
         }
     }
 }
@@ -141,9 +138,8 @@ impl Problem {
                 "Check the credentials in export.headers."
             }
             Self::Http { status: 404 } => "Check export.path (usually /v1/traces) and the port (usually 4318).",
-            Self::Http { status: 413 } | Self::AnswerTooLarge { .. } => {
-                "Lower export.max_export_batch_size, or raise the collector's limit."
-            }
+            Self::AnswerTooLarge => "Check that export.cluster and export.path lead to an OTLP receiver.",
+            Self::Http { status: 413 } => "Lower export.max_export_batch_size, or raise the collector's limit.",
             Self::Http { status: 415 } => {
                 "The receiver does not take protobuf: check export.protocol and the port (4318 HTTP, 4317 gRPC)."
             }

@@ -52,6 +52,8 @@ pub struct Exporter {
     pub(super) envelope: Arc<Envelope>,
     pub(super) max_span_bytes: usize,
     clock: Clock,
+    /// When a call will surely come again.
+    next_look: u64,
     pub(super) queue: SpanQueue,
     /// Batches for another attempt, or of an earlier configuration.
     pub(super) waiting: VecDeque<Batch>,
@@ -61,7 +63,7 @@ pub struct Exporter {
     pub(super) episode: Episode,
     durations_ms: VecDeque<u64>,
     pub(super) counts: Counts,
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 impl Exporter {
@@ -79,6 +81,7 @@ impl Exporter {
             settings,
             envelope,
             clock: Clock::default(),
+            next_look: 0,
             queue: SpanQueue::default(),
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
@@ -106,11 +109,12 @@ impl Exporter {
         self.counts.queued == 0 && self.counts.in_flight == 0
     }
 
-    /// Takes the span, or refuses it when a bound is met. Never evicts: a span that was taken will be sent.
-    /// Its `scheduled_delay` runs from the last time that a call named, so a batch is early by up to one tick, not late.
+    /// Takes the span, or refuses it when a bound is met; ordinary spans leave a quarter of the room to those that an upgrade
+    /// keeps. Never evicts: a span that was taken will be sent.
+    /// Its `scheduled_delay` runs from the last time that a call named, so a batch may be early by up to one tick.
     pub fn offer(&mut self, span: EncodedSpan) -> Result<(), DiscardReason> {
         self.counts.offered = self.counts.offered.saturating_add(1);
-        let result = self.admit(span.len());
+        let result = self.admit(&span);
         if result.is_ok() {
             self.queue.push(span, self.clock.now());
         }
@@ -118,9 +122,9 @@ impl Exporter {
         result
     }
 
-    /// Says what time it is, Unix nanoseconds, where nothing is to be sent yet.
-    pub fn tell_time(&mut self, unix_nanos: u64) {
-        self.clock.advance(unix_nanos);
+    /// Says what time it is and when it will be said again, Unix nanoseconds: what would be late by then is due before.
+    pub fn look(&mut self, unix_nanos: u64, again_in_nanos: u64) {
+        self.next_look = self.clock.advance(unix_nanos).saturating_add(again_in_nanos);
     }
 
     /// Whether a batch need not wait for more spans.
@@ -128,10 +132,18 @@ impl Exporter {
         self.max_batch_size() <= self.queue.len() || self.max_span_bytes <= self.queue.bytes()
     }
 
-    /// Whether a full batch could leave at the last time that a call named. A request that asks this during an outage
-    /// then does nothing for the export.
+    /// Whether a batch could leave at the last time that a call named: a full one, or one that the next look would find late.
+    /// A request that asks this during an outage then does nothing for the export.
     pub fn batch_is_ready(&self) -> bool {
-        self.batch_is_full() && self.may_send(self.clock.now())
+        let now = self.clock.now();
+        (self.batch_is_full() || self.batch_is_due(now)) && self.may_send(now)
+    }
+
+    /// Whether the span that has waited longest would wait for too long, if it were to wait until the next look.
+    fn batch_is_due(&self, now: u64) -> bool {
+        let delay = self.settings.scheduled_delay_ms.saturating_mul(NANOS_PER_MILLI);
+        let due = self.queue.oldest().map(|oldest| oldest.saturating_add(delay));
+        due.is_some_and(|due| due <= now || due < self.next_look)
     }
 
     /// The next request to dispatch, if one is due: a retry, a full batch, or a partial one whose first span has waited
@@ -177,7 +189,7 @@ impl Exporter {
                     self.episode.fail(&problem, detail, false, self.counts.discarded_in_all(), self.next_id);
                     self.backoff.succeed(request.id); // It answers: no reason to spare it.
                     self.counts.exports_failed = self.counts.exports_failed.saturating_add(1);
-                    self.counts.discard(reason, request.batch.len());
+                    self.counts.discard(reason, request.batch.len(), request.batch.upgraded);
                 }
             }
         }
@@ -198,45 +210,19 @@ impl Exporter {
     /// offered from now on.
     pub fn close(&mut self) {
         let lost = self.counts.queued.saturating_add(self.counts.in_flight);
-        self.counts.discard(DiscardReason::Shutdown, lost);
+        let in_flight = self.in_flight.iter().fold(0_u64, |sum, request| sum.saturating_add(request.batch.upgraded));
+        let upgraded = self.counts.queued_upgraded.saturating_add(in_flight);
+        self.counts.discard(DiscardReason::Shutdown, lost, upgraded);
         self.queue = SpanQueue::default();
         self.waiting.clear();
         self.in_flight.clear();
         self.counts.queued = 0;
         self.counts.queued_bytes = 0;
+        self.counts.queued_upgraded = 0;
         self.counts.in_flight = 0;
         self.counts.in_flight_bytes = 0;
         self.closed = true;
         self.check();
-    }
-
-    /// Counts a span as queued, or as discarded when there is no room for it.
-    pub(super) fn admit(&mut self, bytes: usize) -> Result<(), DiscardReason> {
-        let room = self.room(bytes);
-        match room {
-            Ok(()) => self.count_queued(1, bytes),
-            Err(reason) => self.counts.discard(reason, 1),
-        }
-        room
-    }
-
-    fn room(&self, bytes: usize) -> Result<(), DiscardReason> {
-        let held = self.counts.queued_bytes.saturating_add(self.counts.in_flight_bytes);
-        if self.closed {
-            Err(DiscardReason::Shutdown)
-        } else if self.max_span_bytes < bytes {
-            Err(DiscardReason::TooLarge)
-        } else if self.settings.max_queue_size as u64 <= self.counts.queued {
-            Err(DiscardReason::QueueFull)
-        } else if (self.settings.max_queue_bytes as u64) < held.saturating_add(bytes as u64) {
-            Err(DiscardReason::QueueBytes)
-        } else {
-            Ok(())
-        }
-    }
-
-    pub(super) fn max_batch_size(&self) -> usize {
-        self.settings.max_export_batch_size.min(self.settings.max_queue_size).max(1)
     }
 
     fn may_send(&self, now: u64) -> bool {
@@ -251,9 +237,7 @@ impl Exporter {
         if let Some(batch) = self.waiting.pop_front() {
             return Some(batch);
         }
-        let delay = self.settings.scheduled_delay_ms.saturating_mul(NANOS_PER_MILLI);
-        let due = self.queue.oldest()?.saturating_add(delay) <= now;
-        (due || self.batch_is_full()).then(|| self.new_batch())
+        (self.batch_is_due(now) || self.batch_is_full()).then(|| self.new_batch())
     }
 
     fn next_unflushed(&mut self) -> Option<Batch> {
@@ -284,7 +268,7 @@ impl Exporter {
             timeout_ms,
         };
         let wait_ms = u64::from(timeout_ms).saturating_add(CALLBACK_SLACK_MS);
-        self.count_unqueued(batch.len(), batch.bytes);
+        self.count_unqueued(batch.len(), batch.bytes, batch.upgraded);
         self.counts.in_flight = self.counts.in_flight.saturating_add(batch.len());
         self.counts.in_flight_bytes = self.counts.in_flight_bytes.saturating_add(batch.bytes as u64);
         self.in_flight.push(InFlight {
@@ -311,7 +295,7 @@ impl Exporter {
         self.counts.exports_succeeded = self.counts.exports_succeeded.saturating_add(1);
         self.counts.exported = self.counts.exported.saturating_add(exported);
         self.episode.succeed(request.id, self.counts.discarded_in_all());
-        self.counts.discard(DiscardReason::Rejected, rejected);
+        self.counts.discard(DiscardReason::Rejected, rejected, request.batch.upgraded);
     }
 
     fn retry(
@@ -332,11 +316,11 @@ impl Exporter {
         if retried {
             batch.give_up_at = Some(give_up_at);
             self.counts.exports_retried = self.counts.exports_retried.saturating_add(1);
-            self.count_queued(batch.len(), batch.bytes);
+            self.count_queued(batch.len(), batch.bytes, batch.upgraded);
             self.waiting.push_back(batch);
         } else {
             self.counts.exports_failed = self.counts.exports_failed.saturating_add(1);
-            self.counts.discard(DiscardReason::RetriesExhausted, batch.len());
+            self.counts.discard(DiscardReason::RetriesExhausted, batch.len(), batch.upgraded);
         }
     }
 
@@ -353,19 +337,9 @@ impl Exporter {
         while let Some(index) = self.waiting.iter().position(is_old)
             && let Some(batch) = self.waiting.remove(index)
         {
-            self.count_unqueued(batch.len(), batch.bytes);
-            self.counts.discard(DiscardReason::RetriesExhausted, batch.len());
+            self.count_unqueued(batch.len(), batch.bytes, batch.upgraded);
+            self.counts.discard(DiscardReason::RetriesExhausted, batch.len(), batch.upgraded);
         }
-    }
-
-    fn count_queued(&mut self, spans: u64, bytes: usize) {
-        self.counts.queued = self.counts.queued.saturating_add(spans);
-        self.counts.queued_bytes = self.counts.queued_bytes.saturating_add(bytes as u64);
-    }
-
-    pub(super) fn count_unqueued(&mut self, spans: u64, bytes: usize) {
-        self.counts.queued = self.counts.queued.saturating_sub(spans);
-        self.counts.queued_bytes = self.counts.queued_bytes.saturating_sub(bytes as u64);
     }
 
     /// The counts balance, and they tell what is really held.
@@ -377,6 +351,10 @@ impl Exporter {
                 spans + batch.len(),
                 bytes + batch.bytes as u64
             ))
+        );
+        debug_assert_eq!(
+            self.counts.queued_upgraded,
+            self.waiting.iter().fold(self.queue.upgraded(), |spans, batch| spans + batch.upgraded)
         );
         debug_assert_eq!(
             (self.counts.in_flight, self.counts.in_flight_bytes),

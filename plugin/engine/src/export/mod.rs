@@ -10,8 +10,9 @@ mod episode;
 mod event;
 mod exporter;
 mod queue;
+mod room;
 
-pub use answer::Answer;
+pub use answer::{Answer, MAX_ANSWER};
 pub use counts::{Counts, DiscardReason};
 pub use event::{Event, Problem};
 pub use exporter::{ExportRequest, Exporter, RequestId};

@@ -10,11 +10,13 @@ pub(super) struct SpanQueue {
     /// Each with the time it came, in nanoseconds of the exporter's clock.
     spans: VecDeque<(EncodedSpan, u64)>,
     bytes: usize,
+    upgraded: u64,
 }
 
 impl SpanQueue {
     pub(super) fn push(&mut self, span: EncodedSpan, now: u64) {
         self.bytes = self.bytes.saturating_add(span.len());
+        self.upgraded = self.upgraded.saturating_add(u64::from(span.is_upgraded()));
         self.spans.push_back((span, now));
     }
 
@@ -24,6 +26,11 @@ impl SpanQueue {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many of them an upgrade keeps.
+    pub(super) fn upgraded(&self) -> u64 {
+        self.upgraded
     }
 
     /// When the span came that has waited longest.
@@ -42,6 +49,7 @@ impl SpanQueue {
             }
             if let Some((span, _)) = self.spans.pop_front() {
                 self.bytes = self.bytes.saturating_sub(span.len());
+                self.upgraded = self.upgraded.saturating_sub(u64::from(span.is_upgraded()));
                 taken.push(span);
             }
         }
@@ -71,11 +79,12 @@ mod tests {
         for (lengths, max_spans, max_bytes, taken) in table {
             let mut queue = SpanQueue::default();
             for (came, len) in lengths.iter().enumerate() {
-                queue.push(span(*len), came as u64);
+                queue.push(span(*len).upgraded(came == 1), came as u64);
             }
             assert_eq!(queue.take(max_spans, max_bytes).len(), taken, "{lengths:?}");
             assert_eq!(queue.bytes(), lengths[taken..].iter().sum::<usize>());
             assert_eq!(queue.len(), lengths.len() - taken);
+            assert_eq!(queue.upgraded(), u64::from(1 < lengths.len() && taken < 2));
             let oldest = (taken < lengths.len()).then_some(taken as u64);
             assert_eq!(queue.oldest(), oldest);
         }

@@ -66,6 +66,15 @@ const NO_FAILURE: ResponseFlags = ResponseFlags::DELAY_INJECTED
     .or(ResponseFlags::FROM_CACHE);
 
 impl ResponseFlags {
+    /// One of the two sides closed its connection or its stream. RFC 6455, section 7.1.1, lets either end a WebSocket so, a tunnel
+    /// has no other end, and a client of server-sent events takes any end for a reason to connect again. An HTTP/1.1 upstream that
+    /// closes between two chunks of events broke the protocol in Envoy's eyes (UPE).
+    pub const CLOSED: Self = Self::DOWNSTREAM_DISCONNECT
+        .or(Self::DOWNSTREAM_REMOTE_RESET)
+        .or(Self::UPSTREAM_REMOTE_RESET)
+        .or(Self::CONNECTION_TERMINATION)
+        .or(Self::UPSTREAM_PROTOCOL_ERROR);
+
     /// The bits of `response.flags`.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

@@ -45,6 +45,14 @@ impl GrpcStatus {
         Self::from_code(code).unwrap_or(Self::UNKNOWN)
     }
 
+    /// Reads every line of `grpc-status`, of which there should be one. Lines that disagree are no status that anyone sent:
+    /// `UNKNOWN`. `None` where there is no line.
+    pub fn from_headers<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut statuses = lines.into_iter().map(Self::from_header);
+        let first = statuses.next()?;
+        Some(if statuses.all(|other| other == first) { first } else { Self::UNKNOWN })
+    }
+
     /// The status of that name, in capitals with underscores.
     pub fn from_name(name: &str) -> Option<Self> {
         let code = NAMES.iter().position(|&known| known == name)?;
@@ -101,6 +109,20 @@ mod tests {
     fn a_header_that_is_no_code_is_unknown() {
         for value in ["", "17", "99", "-1", "+1", "01", "1 ", "ok", "\u{ff}", "100000000000000000000"] {
             assert_eq!(GrpcStatus::from_header(value.as_bytes()), GrpcStatus::UNKNOWN, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_disagree_are_unknown() {
+        for (lines, expected) in [
+            (&[][..], None),
+            (&["0"], GrpcStatus::from_code(0)),
+            (&["14", "14"], GrpcStatus::from_code(14)),
+            (&["0", "14"], Some(GrpcStatus::UNKNOWN)),
+            (&["14", "0", "14"], Some(GrpcStatus::UNKNOWN)),
+            (&["0", ""], Some(GrpcStatus::UNKNOWN)),
+        ] {
+            assert_eq!(GrpcStatus::from_headers(lines.iter().map(|line| line.as_bytes())), expected, "{lines:?}");
         }
     }
 

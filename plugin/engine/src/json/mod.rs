@@ -8,4 +8,4 @@ mod tree;
 pub use names::Named;
 pub(crate) use names::names;
 pub use text::{read, write, write_text};
-pub use tree::{MAX_DEPTH, MAX_KEYS, Step, Tree, path_text, quoted};
+pub use tree::{MAX_DEPTH, MAX_KEYS, Step, Tree, number, path_text, quoted};

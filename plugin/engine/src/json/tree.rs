@@ -109,10 +109,19 @@ impl Tree {
     /// The number that this is, to the last bit.
     pub fn number(&self) -> Option<f64> {
         match self {
-            Self::Number(text) | Self::Numeral(text) => text.parse().ok(),
+            Self::Number(text) | Self::Numeral(text) => number(text),
             _ => None,
         }
     }
+}
+
+/// The number that a decimal text says, to the last bit of a double. One beyond all doubles is infinite; one that is too small for
+/// any is none, since 0 is what switches things off.
+pub fn number(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let mut digits = text.bytes().take_while(|byte| !byte.eq_ignore_ascii_case(&b'e'));
+    let vanished = value == 0.0 && digits.any(|digit| matches!(digit, b'1'..=b'9'));
+    (!vanished).then_some(value)
 }
 
 /// A path as it stands in a message: `sampling.rules[2].ratio`, `resource["cloud.region"]`.
@@ -196,6 +205,18 @@ mod tests {
         ] {
             let tree = parse(text);
             assert_eq!((tree.number(), tree.whole()), (Some(number), whole), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_small_for_a_double_is_not_zero() {
+        for text in ["1e-400", "-1e-400", "0.1E-330", "0.00010e-9999999"] {
+            for tree in [parse(text), Tree::Numeral(text.to_owned())] {
+                assert_eq!((tree.number(), tree.whole()), (None, None), "{text}");
+            }
+        }
+        for text in ["0", "0.0", "-0", "0e-400", "0.000e5", "5e-324"] {
+            assert!(parse(text).number().is_some(), "{text}");
         }
     }
 

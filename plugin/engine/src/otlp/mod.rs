@@ -3,11 +3,13 @@
 mod framing;
 mod gzip;
 mod protobuf;
+mod response;
 mod rpc_status;
 mod settings;
 mod span;
 
 pub use framing::{GRPC_PREFIX, body, headers, path};
+pub use response::ExportResponse;
 pub use rpc_status::{RpcStatus, retry_info_ms};
 pub use settings::{Compression, Protocol, Settings};
 pub use span::{EncodedSpan, Envelope, encode_span};

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::protobuf::Writer;
 use crate::identity;
 use crate::span::{Resource, Span, SpanKind, Status, Value};
-use opentelemetry_proto::tonic::trace::v1::span;
 
 /// `ExportTraceServiceRequest.resource_spans`.
 const RESOURCE_SPANS: u32 = 1;
@@ -28,23 +27,36 @@ const ATTRIBUTE_HEADROOM: usize = 16;
 /// One span in wire form: the `spans` field of an OTLP `ScopeSpans`, key and length included, so that a batch is
 /// made by concatenation and its size is known beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedSpan(Box<[u8]>);
+pub struct EncodedSpan {
+    field: Box<[u8]>,
+    upgraded: bool,
+}
 
 impl EncodedSpan {
-    /// `field` is a whole `ScopeSpans.spans` field.
+    /// `field` is a whole `ScopeSpans.spans` field, of an ordinary span.
     pub fn from_field(field: Vec<u8>) -> Self {
-        Self(field.into_boxed_slice())
+        Self { field: field.into_boxed_slice(), upgraded: false }
+    }
+
+    /// Says whether an upgrade keeps the span, so that room is reserved for it.
+    pub fn upgraded(self, upgraded: bool) -> Self {
+        Self { upgraded, ..self }
+    }
+
+    /// Whether an upgrade keeps the span.
+    pub fn is_upgraded(&self) -> bool {
+        self.upgraded
     }
 
     /// Bytes that this span adds to a request and to the queue.
     #[allow(clippy::len_without_is_empty, reason = "a field has at least its key")]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.field.len()
     }
 
     /// The field.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.field
     }
 }
 
@@ -65,10 +77,10 @@ pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
     }
     message.bytes(5, span.name.as_bytes()); // name
     let kind = match span.kind {
-        SpanKind::Server => span::SpanKind::Server,
-        SpanKind::Client => span::SpanKind::Client,
+        SpanKind::Server => 2, // SPAN_KIND_SERVER
+        SpanKind::Client => 3, // SPAN_KIND_CLIENT
     };
-    message.varint(6, kind as u64); // kind
+    message.varint(6, kind); // kind
     message.fixed64(7, span.start_unix_nanos); // start_time_unix_nano
     message.fixed64(8, span.end_unix_nanos); // end_time_unix_nano
     for (key, value) in &span.attributes {

@@ -18,6 +18,8 @@ use crate::telemetry::{Metric, Metrics};
 /// Ticks are no rarer, because counters are shown on a tick, and no closer, because each enters every worker.
 const TICK_MS: std::ops::RangeInclusive<u64> = 100..=1000;
 
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
+
 /// What a host passes with a configuration.
 pub struct Setup {
     /// The bytes of the configuration, or the host's reason for having none.
@@ -74,7 +76,8 @@ impl Root {
         if policy.shadow.is_some() {
             self.scope.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }
-        host.prepare(self.id(), &[request::wanted(policy.span_kind, false), request::wanted(policy.span_kind, true)]);
+        let wanted = |failed| request::wanted(policy.span_kind, policy.upgrade.recall.enabled, failed);
+        host.prepare(self.id(), &[wanted(false), wanted(true)]);
         match &mut self.work {
             // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
             Some(work) => {
@@ -82,10 +85,13 @@ impl Root {
                 work.policy = Arc::new(policy);
             }
             None => {
-                let mut exporter = Exporter::new(policy.export.clone(), &resource);
-                exporter.tell_time(host.now());
+                let exporter = Exporter::new(policy.export.clone(), &resource);
                 self.work = Some(Work::new(policy, exporter));
             }
+        }
+        self.tick_nanos = tick.saturating_mul(NANOS_PER_MILLISECOND);
+        if let Some(work) = &mut self.work {
+            work.exporter.look(host.now(), self.tick_nanos);
         }
         host.tick_every(u32::try_from(tick).unwrap_or(1000));
         host.log(Level::Debug, &["tracelift ", VERSION, ": configured"].concat());

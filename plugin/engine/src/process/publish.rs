@@ -22,6 +22,7 @@ impl Root {
         add(Metric::QueueSpans, counts.queued, before.queued);
         add(Metric::QueueBytes, counts.queued_bytes, before.queued_bytes);
         add(Metric::InFlightSpans, counts.in_flight, before.in_flight);
+        add(Metric::UpgradedDiscarded, counts.upgraded_discarded, before.upgraded_discarded);
         for reason in DiscardReason::ALL {
             add(reason.metric(), counts.discarded(reason), before.discarded(reason));
         }

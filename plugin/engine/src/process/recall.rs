@@ -11,7 +11,7 @@ use crate::telemetry::{Metric, Metrics};
 use crate::trace_context::TraceId;
 use crate::upgrade::recall::log::Reader;
 use crate::upgrade::recall::wire::{self, Reply};
-use crate::upgrade::recall::{Ask, Asks, Fate, Pending, PendingCounts, RecentTraces};
+use crate::upgrade::recall::{Ask, Asks, Fate, Pending, PendingCounts, RecentTraces, Shown};
 use crate::upgrade::{Calls, RecallPolicy, Trigger};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -25,8 +25,11 @@ const TICK_MS: std::ops::RangeInclusive<u64> = 100..=250;
 pub(super) struct Recall {
     pending: Pending<Box<Held>>,
     recent: RecentTraces,
+    shown: Shown,
     reader: Option<Reader>,
     looked_at: u64,
+    /// The clock at the last tick.
+    ticked_at: u64,
     asks: Asks<Box<Held>>,
     /// Requests whose answer is awaited.
     calls: Tokens<u64>,
@@ -61,6 +64,7 @@ impl Recall {
     /// Holds a dropped stream.
     pub(super) fn hold(&mut self, mut held: Box<Held>) {
         held.compact();
+        self.learn(&held);
         let policy = &held.policy.upgrade.recall;
         let expires = held.ended().saturating_add(policy.hold_ms.saturating_mul(MILLISECOND));
         let room = policy.max_bytes.saturating_sub(self.asks.bytes());
@@ -68,17 +72,48 @@ impl Recall {
         self.pending.hold(held.trace_id(), held, bytes, expires, room);
     }
 
+    /// Remembers the instance of a call whose answer bore our mark.
+    fn learn(&mut self, held: &Held) {
+        if held.is_marked()
+            && held.policy.upgrade.recall.enabled
+            && let Some(address) = held.destination()
+        {
+            self.shown.insert(address, held.ended());
+        }
+    }
+
+    /// The instance of a call, if it may be asked: it has shown the filter or its cluster is listed, and there is a cluster to
+    /// ask through over the transport that the call used. What is not asked is counted.
+    fn whom_to_ask(&self, held: &Held, now: u64, metrics: &mut Metrics) -> Option<Arc<str>> {
+        let policy = &held.policy.upgrade.recall;
+        if !policy.enabled {
+            return None;
+        }
+        let Some(address) = held.destination() else {
+            metrics.count(Metric::CallsUnasked);
+            return None;
+        };
+        let known = self.shown.contains(address, now) || policy.lists(held.cluster());
+        if !known || policy.through.cluster(held.is_tls()).is_none() {
+            metrics.count(Metric::RecallWithheld);
+            return None;
+        }
+        Some(Arc::from(address))
+    }
+
     /// Exports a kept stream: at once, or, where only recall can tell what became of its call, when that is known.
-    pub(super) fn keep(&mut self, host: &impl Host, mut held: Box<Held>, offer: &mut Offer<'_>) {
+    pub(super) fn keep(&mut self, host: &impl Host, mut held: Box<Held>, metrics: &mut Metrics, offer: &mut Offer<'_>) {
         let Some(call) = held.call() else { return offer(&held, None) };
+        self.learn(&held);
         if let Some(calls) = Calls::of_call(call) {
             return offer(&held, Some(calls));
         }
-        let policy = Arc::clone(&held.policy);
-        let policy = &policy.upgrade.recall;
-        let Some(destination) = held.destination().filter(|_| policy.enabled) else {
+        let now = host.now();
+        let Some(destination) = self.whom_to_ask(&held, now, metrics) else {
             return offer(&held, Some(Calls::decided(Fate::Lost)));
         };
+        let policy = Arc::clone(&held.policy);
+        let policy = &policy.upgrade.recall;
         held.compact();
         let bytes = held.bytes();
         let room = policy.max_bytes.saturating_sub(self.asks.bytes());
@@ -92,12 +127,16 @@ impl Recall {
         let ask = Ask {
             trace_id: held.trace_id(),
             destination,
-            give_up_at: host.now().saturating_add(hold),
+            tls: held.is_tls(),
+            give_up_at: now.saturating_add(hold),
             bytes: if fits { bytes } else { 0 },
             item: fits.then_some(held),
         };
-        if let Err(Ask { item: Some(held), .. }) = self.asks.add(ask) {
-            offer(&held, Some(Calls::decided(Fate::Lost)));
+        if let Err(Ask { item, .. }) = self.asks.add(ask) {
+            metrics.count(Metric::CallsUnasked);
+            if let Some(held) = item {
+                offer(&held, Some(Calls::decided(Fate::Lost)));
+            }
         }
     }
 
@@ -113,17 +152,35 @@ impl Recall {
         if !policy.enabled && self.published_bytes == 0 {
             return; // Nothing is held, and nothing will be.
         }
+        self.follow_clock(policy, now, metrics);
         if policy.enabled && LOOK_APART_NANOS <= now.saturating_sub(self.looked_at) {
             self.looked_at = now;
             self.look(host, policy, now, metrics, offer);
         }
         self.pending.expire(now);
         self.recent.expire(now);
-        self.asks.expire(now, &mut |held, fate| decided(held, fate, metrics, offer));
+        // What would be held for too long by the next tick is not held until then.
+        let next_tick = now.saturating_add(Self::tick_ms(policy).saturating_mul(MILLISECOND));
+        self.asks.expire(now, next_tick, &mut |held, fate| decided(held, fate, metrics, offer));
         if policy.enabled {
             self.ask(host, policy, now, metrics);
         }
         self.publish(metrics);
+    }
+
+    /// Nothing waits for a time of before the clock was set back.
+    fn follow_clock(&mut self, policy: &RecallPolicy, now: u64, metrics: &mut Metrics) {
+        let before = std::mem::replace(&mut self.ticked_at, now);
+        if before <= now {
+            return;
+        }
+        metrics.count(Metric::RecallClockSetBack);
+        let latest = now.saturating_add(policy.hold_ms.saturating_mul(MILLISECOND));
+        self.looked_at = 0;
+        self.pending.set_back(latest);
+        self.recent.set_back(latest);
+        self.shown.set_back(now);
+        self.asks.set_back(now, latest);
     }
 
     fn look(
@@ -146,23 +203,28 @@ impl Recall {
         let recent = &self.recent;
         for held in self.pending.take(|trace_id| recent.contains(trace_id)) {
             metrics.count(Trigger::Recall.metric());
-            self.keep(host, held, offer);
+            self.keep(host, held, metrics, offer);
         }
     }
 
     fn ask(&mut self, host: &impl Host, policy: &RecallPolicy, now: u64, metrics: &mut Metrics) {
         while let Some(request) = self.asks.poll(now) {
-            let headers = wire::request(&request.destination, &policy.token, &request.traces);
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            // The root that ticks may have another configuration than the one that the call was made under.
+            let Some(cluster) = policy.through.cluster(request.tls) else {
+                self.asks.answered(request.id, Reply::Again, now, &mut |_, _| {});
+                continue;
+            };
+            let headers = wire::request(&request.destination, policy.token(), &request.traces, now);
+            let headers = headers.each_ref().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
             metrics.count(Metric::RecallSent);
-            match host.call(&policy.cluster, &headers, &[], request.timeout_ms) {
+            match host.call(cluster, &headers, &[], request.timeout_ms) {
                 Ok(token) => self.calls.add(token, request.id),
                 Err(Refused(status)) => {
                     // Nothing is decided by a request that is to be repeated.
                     self.asks.answered(request.id, Reply::Again, now, &mut |_, _| {});
                     let problem = format!(
-                        "Envoy did not send it, status {status}. Check that it has an ORIGINAL_DST cluster of the name in \
-                         upgrade.recall.cluster."
+                        "Envoy did not send it, status {status}. Check that it has an ORIGINAL_DST cluster named {cluster}, as \
+                         upgrade.recall.cluster or .tls_cluster says."
                     );
                     self.complain(host, &problem);
                 }
@@ -189,7 +251,10 @@ impl Recall {
         match reply {
             Reply::Refused => {
                 let problem = match answer.status {
-                    Some(403) => "the instance denies it. Check upgrade.recall.token and .peers on both sides.",
+                    Some(403) => {
+                        "the instance denies it. Check upgrade.recall.token, .peers and .addresses on both sides, and that \
+                         their clocks are less than a minute apart."
+                    }
                     _ => {
                         "the instance speaks another version of recall. Spans there are lost until both are of one \
                          version."

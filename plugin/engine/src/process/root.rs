@@ -13,8 +13,6 @@ use crate::telemetry::{Metric, Metrics};
 
 /// Bytes of the span of an ordinary request.
 const ORDINARY_SPAN_BYTES: u64 = 700;
-/// Larger answers say nothing that we need; OTLP answers are a few bytes.
-pub(super) const ANSWER_BYTES: usize = 64 * 1024;
 /// Requests sent off in one callback at most, should an exporter never be satisfied.
 const SENDS_AT_ONCE: usize = 64;
 
@@ -29,6 +27,8 @@ pub(super) struct Root {
     /// What the metrics have seen of the exporter.
     pub(super) published: Counts,
     pub(super) published_pending: i64,
+    /// Nanoseconds between its ticks.
+    pub(super) tick_nanos: u64,
     /// The host has asked for its end: nothing new is sent.
     ending: bool,
 }
@@ -64,6 +64,7 @@ impl Root {
             made: (0, 0),
             published: Counts::default(),
             published_pending: 0,
+            tick_nanos: 0,
             ending: false,
         }
     }
@@ -77,17 +78,25 @@ impl Root {
         self.work.as_ref().map(|work| &work.policy)
     }
 
-    /// Queues a span, or counts why not.
-    pub(super) fn offer(&mut self, span: &Span<'_>) {
+    /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it.
+    pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool) {
         if let Some(work) = &mut self.work {
             let encoded = encode_span(span, work.policy.export.tracestate);
             self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
             self.scope.mean_span_bytes = self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES);
-            let _ = work.exporter.offer(encoded); // Counted by the exporter.
+            let _ = work.exporter.offer(encoded.upgraded(upgraded)); // Counted by the exporter.
         }
     }
 
-    /// Enough is queued to send it now.
+    /// Sends what is due, and what would be late at the next tick.
+    pub(super) fn tick(&mut self, host: &impl Host, now: u64, entropy: &mut Entropy) {
+        if let Some(work) = &mut self.work {
+            work.exporter.look(now, self.tick_nanos);
+        }
+        self.send(host, now, false, entropy);
+    }
+
+    /// Enough is queued to send it now, or it cannot wait for the next tick.
     pub(super) fn batch_is_ready(&self) -> bool {
         self.work.as_ref().is_some_and(|work| work.exporter.batch_is_ready())
     }

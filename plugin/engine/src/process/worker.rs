@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::configuration::Setup;
 use super::recall::Recall;
-use super::root::{self, Root};
+use super::root::Root;
 use crate::central;
 use crate::door::{Exchange, Host, Side};
+use crate::export::MAX_ANSWER;
 use crate::policy::Policy;
 use crate::request::{self, Answered, Ended, Held, Parts, RequestContext};
 use crate::shared::{Arrival, CallAnswer, Entropy, Extent};
@@ -77,7 +78,7 @@ impl Worker {
                 .tick(host, &policy.upgrade.recall, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
-            root.send(host, now, false, entropy);
+            root.tick(host, now, entropy);
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
@@ -141,7 +142,9 @@ impl Worker {
     fn export(&mut self, host: &impl Host, (root, stream): (u32, u32), held: Box<Held>) {
         let Self { roots, metrics, entropy, recall, .. } = self;
         let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
-        recall.keep(host, held, &mut |held: &Held, calls| held.spans(calls, &mut |span| root.offer(&span)));
+        recall.keep(host, held, metrics, &mut |held: &Held, calls| {
+            held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()))
+        });
         // The answer must outlive this stream, so the request is the root's.
         if root.batch_is_ready()
             && host.as_root(root.id(), stream, || root.send(host, host.now(), false, entropy)).is_err()
@@ -165,7 +168,7 @@ impl Worker {
         }
         // Tokens are the worker's, not the root's; one that is not awaited was not ours.
         let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
-        let extent = Extent { trailers: true, body: root::ANSWER_BYTES };
+        let extent = Extent { trailers: true, body: MAX_ANSWER.saturating_add(1) };
         root.answered(host, token, &CallAnswer::read(host, arrival, extent), metrics, entropy);
         if root.is_ending() {
             let id = root.id();
@@ -199,7 +202,20 @@ impl Worker {
         if finished {
             self.forget(host, context);
         }
+        if self.roots.iter().all(Root::is_ending) {
+            self.close(host);
+        }
         finished
+    }
+
+    /// The last root ends, and with it the VM: Envoy waits for no answer, whatever [`Self::done`] says. What is on its way counts
+    /// as discarded while there still is a callback to say so in, and an answer that comes after all changes nothing.
+    fn close(&mut self, host: &impl Host) {
+        for root in &mut self.roots {
+            root.close();
+            root.publish(&mut self.metrics);
+        }
+        self.metrics.flush(host);
     }
 
     /// Moves what an ending root still has to where it can be exported; `true` when nothing is left to wait for.
@@ -266,7 +282,7 @@ fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
     let own = roots.iter().position(|root| root.id() == held.root && !root.is_ending());
     let at = own.or_else(|| roots.iter().position(|root| root.work.is_some() && !root.is_ending()));
     if let Some(root) = at.and_then(|at| roots.get_mut(at)) {
-        held.spans(calls, &mut |span| root.offer(&span));
+        held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
     }
 }
 

@@ -38,16 +38,10 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     headers: Result<V, Refused>,
 ) {
     let headers = parts.known(headers);
-    let Some(stream) = &mut context.stream else { return };
-    let status = match which {
-        Answered::Head { .. } => headers.first(":status").and_then(decimal),
-        Answered::Trailers => stream.status(),
+    let Some(stream) = &mut context.stream else {
+        return context.answered_early(read(which, headers, None));
     };
-    let end_of_stream = which != Answered::Head { end_of_stream: false };
-    // gRPC has its status in the head only where that is all there is (trailers-only), always with HTTP 200.
-    let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
-    let grpc_status = if has_grpc_status { headers.first("grpc-status").map(GrpcStatus::from_header) } else { None };
-    let head = Head { status, grpc_status, end_of_stream };
+    let head = read(which, headers, stream.status());
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
@@ -70,5 +64,45 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         && exchange.replace(Side::Response, XRAY, &answer).is_err()
     {
         parts.failed();
+    }
+}
+
+/// What a part of an answer says; `known` is the status of the head before it.
+#[inline(always)] // Once for a request and once for an answer that came before any.
+fn read<'a, V: HeaderView<'a>>(which: Answered, headers: V, known: Option<u16>) -> Head {
+    let status = match which {
+        Answered::Head { .. } => headers.first(":status").and_then(decimal),
+        Answered::Trailers => known,
+    };
+    let end_of_stream = which != Answered::Head { end_of_stream: false };
+    // gRPC has its status in the head only where that is all there is (trailers-only), always with HTTP 200.
+    let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
+    let grpc_status = if has_grpc_status { GrpcStatus::from_headers(headers.values("grpc-status")) } else { None };
+    Head { status, grpc_status, end_of_stream }
+}
+
+/// The whole answer, read at the end: Envoy makes no context for a request that a filter in front of ours answered until it logs
+/// it. Whether the answer was cut short is for its response flags to say.
+#[inline(never)] // A request that came here does not ask.
+pub fn as_logged(exchange: &impl Exchange) -> Option<Head> {
+    exchange.headers(Side::Response, |headers| {
+        let head = read(Answered::Head { end_of_stream: true }, headers.ok()?, None);
+        head.status.map(|_| head)
+    })
+}
+
+/// An answer whose request was read at the end only: its status counts as that of any other. Its caller has it already, so
+/// that nobody is told.
+pub fn answered_late<X: Exchange>(parts: &mut Parts<'_, X>, context: &mut RequestContext, head: Head) {
+    let Some(stream) = &mut context.stream else { return };
+    let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
+    let flags = || attributes::response_flags(exchange);
+    let upgrade = stream.response(rules, head, flags, None, |limit| admit(exchange, budget, limit));
+    if let Some(shadow) = &mut context.shadow {
+        shadow::answered(parts, shadow, head, None);
+    }
+    parts.count_upgrade(upgrade);
+    if upgrade.is_some() {
+        signal::announce(parts, stream, None, false);
     }
 }

@@ -5,7 +5,7 @@ use crate::door::{Attribute, Exchange, Value, Wanted};
 use crate::http::ResponseFlags;
 use crate::span::{KindSetting, Kinds, ListenerDirection, SpanKind};
 
-const TEXTS: [Attribute; 7] = [
+const TEXTS: [Attribute; 8] = [
     Attribute::Protocol,
     Attribute::SourceAddress,
     Attribute::UpstreamAddress,
@@ -13,6 +13,7 @@ const TEXTS: [Attribute; 7] = [
     Attribute::ClusterName,
     Attribute::CodeDetails,
     Attribute::TransportFailureReason,
+    Attribute::UpstreamTls,
 ];
 
 /// Bytes of the texts of an ordinary stream.
@@ -20,9 +21,9 @@ const ORDINARY_TEXTS: usize = 256;
 /// Texts of a stream: from the first of [`TEXTS`] to the one that is read apart.
 const PLACES: usize = Attribute::DestinationAddress as usize - Attribute::Protocol as usize + 1;
 
-/// What can matter under this setting; more of it for a stream that has failed. What a host may be asked for together:
+/// What can matter under this setting, and with recall on; more of it for a stream that has failed. What a host may be asked for together:
 /// see [`crate::door::Host::prepare`].
-pub fn wanted(kind: KindSetting, failed: bool) -> Wanted {
+pub fn wanted(kind: KindSetting, recall: bool, failed: bool) -> Wanted {
     let mut wanted = Wanted::default().with(Attribute::ResponseFlags).with(Attribute::StartTime);
     wanted = wanted.with(Attribute::RouteName).with(Attribute::ClusterName);
     if kind == KindSetting::Auto {
@@ -33,6 +34,9 @@ pub fn wanted(kind: KindSetting, failed: bool) -> Wanted {
     }
     if kind != KindSetting::Server {
         wanted = wanted.with(Attribute::UpstreamAddress);
+        if recall {
+            wanted = wanted.with(Attribute::UpstreamTls);
+        }
     }
     if failed {
         wanted = wanted.with(Attribute::CodeDetails).with(Attribute::TransportFailureReason);
@@ -53,6 +57,7 @@ pub struct Attributes {
     kind: KindSetting,
     direction: ListenerDirection,
     complete: bool,
+    recall: bool,
     /// One text behind the other, in one allocation.
     bytes: Vec<u8>,
     /// Where each begins and ends.
@@ -64,15 +69,17 @@ impl Attributes {
     pub fn read(
         exchange: &impl Exchange,
         root: u32,
-        kind: KindSetting,
+        (kind, recall): (KindSetting, bool),
         flags: Option<ResponseFlags>,
         complete: bool,
     ) -> Self {
         let failed = !complete || flags.is_some_and(|flags| !flags.is_empty());
-        let mut read = Self { kind, complete, ..Self::default() };
-        let together = exchange.attributes(root, wanted(kind, failed), |attribute, value| read.take(attribute, value));
+        let mut read = Self { kind, recall, complete, ..Self::default() };
+        let together =
+            exchange.attributes(root, wanted(kind, recall, failed), |attribute, value| read.take(attribute, value));
         if !together {
-            read = Self { kind, complete, flags: flags.unwrap_or_else(|| response_flags(exchange)), ..Self::default() };
+            let flags = flags.unwrap_or_else(|| response_flags(exchange));
+            read = Self { kind, recall, complete, flags, ..Self::default() };
             read.started = exchange.number(Attribute::StartTime).and_then(|time| u64::try_from(time).ok());
             if kind == KindSetting::Auto {
                 read.direction = direction(exchange);
@@ -114,6 +121,7 @@ impl Attributes {
                 self.kinds() != Kinds::One(SpanKind::Client)
             }
             Attribute::UpstreamAddress => self.kinds() != Kinds::One(SpanKind::Server),
+            Attribute::UpstreamTls => self.recall && self.kinds() != Kinds::One(SpanKind::Server),
             Attribute::RouteName | Attribute::ClusterName => true,
             Attribute::CodeDetails => !self.complete || !self.flags.is_empty(),
             Attribute::TransportFailureReason => !self.flags.is_empty(),

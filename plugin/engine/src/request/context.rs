@@ -1,7 +1,8 @@
 //! One request between its callbacks.
 
+use super::asked::Asked;
 use crate::central::RuleId;
-use crate::stream::Stream;
+use crate::stream::{Head, Stream};
 
 /// A request of a root. `stream` is empty until its headers came.
 pub struct RequestContext {
@@ -11,6 +12,10 @@ pub struct RequestContext {
     pub(super) shadow: Option<Box<Stream>>,
     /// A recall that was answered here: not a request of the mesh's applications.
     pub(super) is_recall: bool,
+    /// What was asked for, before a route could rewrite it.
+    pub(super) asked: Asked,
+    /// What came of an answer before any request: a filter in front of ours gave it.
+    pub(super) early: Option<Head>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -18,7 +23,15 @@ pub struct RequestContext {
 impl RequestContext {
     /// A request that runs under this root.
     pub fn new(root: u32) -> Self {
-        Self { root, stream: None, shadow: None, is_recall: false, xray_rule: None }
+        Self {
+            root,
+            stream: None,
+            shadow: None,
+            is_recall: false,
+            asked: Asked::default(),
+            early: None,
+            xray_rule: None,
+        }
     }
 
     /// The root that it runs under.
@@ -31,10 +44,21 @@ impl RequestContext {
         self.stream.as_ref().is_some_and(|stream| stream.keep().is_none())
     }
 
+    /// A part of an answer came whose request did not: it is judged when the stream ends.
+    #[inline(never)]
+    pub(super) fn answered_early(&mut self, head: Head) {
+        let early = self.early.get_or_insert_default();
+        early.status = head.status.or(early.status);
+        early.grpc_status = head.grpc_status.or(early.grpc_status);
+        early.end_of_stream |= head.end_of_stream;
+    }
+
     /// The last byte of the answer's body has passed.
     pub fn body_ended(&mut self) {
         if let Some(stream) = &mut self.stream {
             stream.body_ended();
+        } else if let Some(early) = &mut self.early {
+            early.end_of_stream = true;
         }
         if let Some(shadow) = &mut self.shadow {
             shadow.body_ended();

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::facts::Facts;
-use super::{Held, Parts, RequestContext, admit, attributes, head, shadow, signal};
+use super::{Held, Parts, RequestContext, admit, answer, attributes, head, shadow, signal};
 use crate::central::RuleId;
-use crate::door::{Exchange, Host, Side};
+use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
 use crate::span::KindSetting;
 use crate::stream::{Stream, Upgrade};
@@ -23,6 +23,17 @@ pub enum Ended {
     Held(Box<Held>),
 }
 
+/// How a stream came to its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Finish {
+    /// Envoy's response flags, where they were read.
+    pub flags: Option<ResponseFlags>,
+    /// The answer was whole, or of a kind that has no other end than this.
+    pub complete: bool,
+    /// The answer is a switched protocol, a tunnel or a stream of events: it lasts until one side closes it.
+    pub lasting: bool,
+}
+
 /// The stream has ended. `is_recent` says whether a trace was upgraded in this process a moment ago.
 pub fn ended<X: Exchange>(
     parts: &mut Parts<'_, X>,
@@ -35,9 +46,14 @@ pub fn ended<X: Exchange>(
         }
         let exchange = parts.exchange;
         exchange.headers(Side::Request, |headers| head::begin_late(parts, context, headers));
+        if let Some(head) = context.early.take().or_else(|| answer::as_logged(exchange)) {
+            answer::answered_late(parts, context, head);
+        }
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, .. } = context else { return Ended::Dropped };
-    let (read, complete) = finish(parts, (stream, shadow.take(), *xray_rule));
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, .. } = context else {
+        return Ended::Dropped;
+    };
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule));
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
@@ -53,7 +69,7 @@ pub fn ended<X: Exchange>(
     let central = parts.scope.central.as_ref().zip(*xray_rule);
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
     let root = *root;
-    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, read, complete, xray_rule);
+    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, *asked), xray_rule);
     let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts });
     if held {
         return Ended::Held(span);
@@ -62,21 +78,21 @@ pub fn ended<X: Exchange>(
     Ended::Kept(span)
 }
 
-/// Judges the end. Returns the response flags, where they were read, and whether the answer was whole.
+/// Judges the end.
 #[inline(always)] // It is called once for a request, and has much to pass and return.
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
     (stream, mut shadow, xray_rule): (&mut Stream, Option<Box<Stream>>, Option<RuleId>),
-) -> (Option<ResponseFlags>, bool) {
+) -> Finish {
     let exchange = parts.exchange;
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
-    let tunnel = wants_flags && !stream.is_complete() && is_tunnel(exchange);
+    let lasting = is_lasting(exchange, stream);
     let read = wants_flags.then(|| attributes::response_flags(exchange));
-    // One side has to hang up first: that is how a tunnel ends.
-    let ended = |flags: &ResponseFlags| tunnel && *flags == ResponseFlags::DOWNSTREAM_DISCONNECT;
-    let flags = read.filter(|flags| !ended(flags)).unwrap_or_default();
-    let ending = stream.ending(flags, tunnel, now);
+    let closed = if lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
+    let flags = read.unwrap_or_default().without(closed);
+    let complete = lasting || flags.is_empty() && is_redirected(exchange, stream);
+    let ending = stream.ending(flags, complete, now);
     let (budget, rules) = (&mut parts.scope.budget, parts.policy.rules());
     let upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));
     if let Some(shadow) = &mut shadow {
@@ -89,7 +105,7 @@ fn finish<X: Exchange>(
     if parts.scope.central.is_some() {
         count_for_rule(parts, xray_rule, stream, parts.policy.span_kind);
     }
-    (read, ending.complete)
+    Finish { flags: read, complete: ending.complete, lasting }
 }
 
 /// Counts the end of a request whose trace was decided by an X-Ray rule that wants to know of failures.
@@ -102,9 +118,34 @@ fn count_for_rule<X: Exchange>(parts: &mut Parts<'_, X>, rule: Option<RuleId>, s
     }
 }
 
-/// A CONNECT request: a tunnel has no end of stream that would say whether it was whole.
-fn is_tunnel(exchange: &impl Exchange) -> bool {
+/// An answer that began well and has no end of stream that would say whether it was whole: whoever closes it first ends it. A
+/// switched protocol, a tunnel (CONNECT), server-sent events. Asked of the host only for what did not end otherwise.
+#[inline(always)] // A dropped request that was answered pays for two comparisons.
+fn is_lasting(exchange: &impl Exchange, stream: &Stream) -> bool {
+    match stream.status() {
+        Some(101) => true,
+        Some(200..=299) if !stream.is_complete() => is_tunnel_or_events(exchange),
+        _ => false,
+    }
+}
+
+#[inline(never)]
+fn is_tunnel_or_events(exchange: &impl Exchange) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    let is_events = |value: &[u8]| {
+        let kind = value.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or(value);
+        kind.trim_ascii().eq_ignore_ascii_case(EVENTS)
+    };
     exchange.header(Side::Request, ":method", |method| method == Some(b"CONNECT"))
+        || exchange.header(Side::Response, "content-type", |value| value.is_some_and(is_events))
+}
+
+/// Envoy followed a redirect of the upstream's: the request goes on as another stream, and this one had no answer to pass on.
+#[inline(always)] // A dropped request that was answered pays for a comparison.
+fn is_redirected(exchange: &impl Exchange, stream: &Stream) -> bool {
+    stream.status().is_none()
+        && !stream.is_complete()
+        && exchange.text(Attribute::CodeDetails, |details| details == b"internal_redirect")
 }
 
 /// For access logs: `%FILTER_STATE(wasm.tracelift.decision:PLAIN)%`. A dropped request has none and prints `-`.

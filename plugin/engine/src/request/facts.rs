@@ -1,9 +1,9 @@
 //! What is known of a finished stream, read from the host only for a stream that is exported or held: in wasm each value costs
 //! about a microsecond.
 
-use std::sync::Arc;
-
+use super::asked::{Asked, Original, Target};
 use super::attributes::Attributes;
+use super::end::Finish;
 use super::headers::join;
 use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
@@ -22,6 +22,8 @@ pub struct Facts {
     attributes: Attributes,
     status: Option<u16>,
     complete: bool,
+    lasting: bool,
+    asked: Asked,
     trust_forwarded: bool,
     xray_rule: Option<String>,
     ended: u64,
@@ -29,17 +31,17 @@ pub struct Facts {
 
 impl Facts {
     /// Reads what the spans of this stream say, and nothing else. What is not there, or not in this host, is left out of them.
-    /// `flags` are its response flags, if they were read already.
     pub fn read(
         exchange: &impl Exchange,
         (root, policy): (u32, &Policy),
         keep: &Keep,
-        flags: Option<ResponseFlags>,
-        complete: bool,
+        (finish, asked): (Finish, Asked),
         xray_rule: Option<String>,
     ) -> Self {
         let ended = exchange.host().now();
-        let mut attributes = Attributes::read(exchange, root, policy.span_kind, flags, complete);
+        let Finish { flags, complete, lasting } = finish;
+        let mut attributes =
+            Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
         let request = exchange.copied(Side::Request);
         let response =
             if policy.attributes.response_headers.is_empty() { Vec::new() } else { exchange.copied(Side::Response) };
@@ -56,6 +58,8 @@ impl Facts {
             response,
             xray_rule,
             complete,
+            lasting,
+            asked,
             ended,
         }
     }
@@ -67,12 +71,14 @@ impl Facts {
         let response = Pairs::all(&self.response);
         let settings = &policy.attributes;
         let said = Said::of(&request);
+        let sent = Target { path: said.path, authority: said.authority.or(said.host) };
+        let (asked, sent) = (self.asked.server(sent, &said.original), self.asked.client(sent, &said.original));
         let text = |text| self.attributes.text(text);
         let facts = HttpFacts {
             method: said.method,
-            path: said.path,
+            path: sent.path,
             scheme: said.scheme,
-            authority: said.authority.or(said.host),
+            authority: sent.authority,
             user_agent: said.user_agent,
             protocol: text(Attribute::Protocol),
             forwarded: said.forwarded,
@@ -85,6 +91,7 @@ impl Facts {
             status_code: keep.status.or(self.status).filter(|code| *code != 0),
             response_flags: self.attributes.flags,
             reset: !self.complete,
+            lasting: self.lasting,
             code_details: text(Attribute::CodeDetails),
             source_address: text(Attribute::SourceAddress),
             destination_address: text(Attribute::DestinationAddress),
@@ -95,6 +102,7 @@ impl Facts {
             request_headers: &listed(&settings.request_headers, &request),
             response_headers: &listed(&settings.response_headers, &response),
         };
+        let on_server = HttpFacts { path: asked.path, authority: asked.authority, ..facts };
         let provenance = self.provenance(keep, policy, calls);
         let tracestate = exported_tracestate(&request, keep);
         let identity = |span_id, parent_id, parent_remote| Identity {
@@ -114,18 +122,19 @@ impl Facts {
                     settings,
                     SpanKind::Server,
                     identity(server, keep.parent_id, remote),
-                    &facts,
+                    &on_server,
                     &Provenance { calls: None, ..provenance },
                 ));
                 let client = identity(keep.span_id, Some(server), false);
                 take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
-            (Kinds::One(kind), _) => {
-                take(span::build(settings, kind, identity(keep.span_id, keep.parent_id, remote), &facts, &provenance));
+            (Kinds::One(SpanKind::Client), _) => {
+                let client = identity(keep.span_id, keep.parent_id, remote);
+                take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
-            (Kinds::ServerAndClient, None) => {
+            (Kinds::One(SpanKind::Server), _) | (Kinds::ServerAndClient, None) => {
                 let server = identity(keep.span_id, keep.parent_id, remote);
-                take(span::build(settings, SpanKind::Server, server, &facts, &provenance));
+                take(span::build(settings, SpanKind::Server, server, &on_server, &provenance));
             }
         }
     }
@@ -165,10 +174,20 @@ impl Facts {
     }
 
     /// The instance that was called, if it can be asked.
-    pub fn destination(&self) -> Option<Arc<str>> {
+    pub fn destination(&self) -> Option<&str> {
         let address =
             self.attributes.text(Attribute::UpstreamAddress).filter(|address| wire::is_destination(address))?;
-        str::from_utf8(address).ok().map(Arc::from)
+        str::from_utf8(address).ok()
+    }
+
+    /// The call went over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.attributes.text(Attribute::UpstreamTls).is_some()
+    }
+
+    /// The cluster that was called.
+    pub fn cluster(&self) -> &[u8] {
+        self.attributes.text(Attribute::ClusterName).unwrap_or_default()
     }
 
     /// Unix nanoseconds.
@@ -211,6 +230,7 @@ struct Said<'a> {
     forwarded_proto: Option<&'a [u8]>,
     forwarded_host: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
+    original: Original<'a>,
 }
 
 impl<'a> Said<'a> {
@@ -219,6 +239,10 @@ impl<'a> Said<'a> {
         for (key, value) in request {
             if let Some(place) = said.place(key) {
                 place.get_or_insert(value);
+            }
+            // There is one type of a body or none that anyone would know.
+            if *key == b"content-type" && said.content_type != Some(value) {
+                said.content_type = Some(b"");
             }
         }
         said
@@ -237,6 +261,9 @@ impl<'a> Said<'a> {
             b"x-forwarded-proto" => &mut self.forwarded_proto,
             b"x-forwarded-host" => &mut self.forwarded_host,
             b"content-type" => &mut self.content_type,
+            b"x-envoy-original-path" => &mut self.original.path,
+            b"x-envoy-original-host" => &mut self.original.host,
+            b"x-envoy-original-url" => &mut self.original.url,
             _ => return None,
         })
     }

@@ -1,10 +1,11 @@
 //! The head of a request: the caller's context is read, the trace decided, and the context written for the upstream.
 
+use super::asked::Asked;
 use super::headers::Lines;
 use super::{Parts, RequestContext, Scope, recall, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
-use crate::sampling::{Randomness, Reason, RequestFacts};
+use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
 use crate::shared::NewIds;
 use crate::stream::{Outgoing, Stream};
 use crate::telemetry::Metric;
@@ -16,6 +17,8 @@ use crate::upgrade::Verdict;
 struct Matched {
     live: Option<u16>,
     shadow: Option<u16>,
+    /// What is left for rules of X-Ray.
+    steps: Steps,
 }
 
 /// The head of a request came. `true`: it was answered here and goes no further.
@@ -30,10 +33,14 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     }
     let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
-    if extracted.recall && recall::answer(parts) {
+    if let Some(version) = extracted.recall
+        && recall::answer(parts, version, headers)
+    {
         context.is_recall = true;
         return true;
     }
+    context.asked = Asked::of(headers);
+    recall::guard_edge(parts, headers);
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;
@@ -76,9 +83,10 @@ fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extract
     if sampling.needs_request() || shadow.is_some() {
         let entries = headers.entries();
         let facts = RequestFacts::of(&entries);
-        let shadow = shadow.and_then(|shadow| shadow.first_match(&facts));
-        let matched = Matched { live: sampling.first_match(&facts), shadow };
-        (matched, extract(&policy.propagators, &mut Lines(&entries[..])))
+        let mut steps = Steps::default();
+        let live = sampling.first_match(&facts, &mut steps);
+        let shadow = shadow.and_then(|shadow| steps.half(|steps| shadow.first_match(&facts, steps)));
+        (Matched { live, shadow, steps }, extract(&policy.propagators, &mut Lines(&entries[..])))
     } else {
         (Matched::default(), extract(&policy.propagators, &mut Lines(headers)))
     }
@@ -89,7 +97,7 @@ fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extract
 fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,
-    matched: Matched,
+    mut matched: Matched,
     extracted: &mut Extracted,
     headers: V,
 ) -> Outgoing {
@@ -111,7 +119,7 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         let central = central.as_deref_mut()?;
         asked = true;
         let entries = if central.has_rules() { headers.entries() } else { Vec::new() };
-        let choice = central.decide(host, &entries, randomness, metrics)?;
+        let choice = central.decide(host, &entries, randomness, &mut matched.steps, metrics)?;
         xray_rule = Some(choice.rule);
         Some(choice.chosen())
     };
@@ -130,6 +138,9 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         parts.metrics.count(Metric::JoinsRefused);
     }
     context.xray_rule = xray_rule;
+    if matched.steps.is_over() {
+        parts.metrics.count(Metric::RulesOverBudget);
+    }
     count(parts, &stream, extracted);
     context.shadow = shadow::begin(parts, &stream, matched.shadow, extracted);
     context.stream = Some(stream);

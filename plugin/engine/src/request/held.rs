@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use crate::policy::Policy;
+use crate::sampling::Reason;
 use crate::span::Span;
 use crate::stream::Keep;
 use crate::trace_context::TraceId;
@@ -25,6 +26,11 @@ impl Held {
         self.keep.trace_id
     }
 
+    /// An upgrade keeps it: its own, or an earlier one of its trace.
+    pub fn is_upgraded(&self) -> bool {
+        self.keep.trigger.is_some() || self.keep.reason == Reason::Upgraded
+    }
+
     /// When the stream ended, Unix nanoseconds.
     pub fn ended(&self) -> u64 {
         self.facts.ended()
@@ -36,8 +42,23 @@ impl Held {
     }
 
     /// The instance that was called, if it can be asked.
-    pub fn destination(&self) -> Option<Arc<str>> {
+    pub fn destination(&self) -> Option<&str> {
         self.facts.destination()
+    }
+
+    /// The call went over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.facts.is_tls()
+    }
+
+    /// The cluster that was called.
+    pub fn cluster(&self) -> &[u8] {
+        self.facts.cluster()
+    }
+
+    /// The answer bore our mark: there is a filter at the instance that was called.
+    pub fn is_marked(&self) -> bool {
+        self.keep.marked
     }
 
     /// Leaves of the headers what a span says.

@@ -4,6 +4,7 @@
 //! continue.
 
 mod answer;
+mod asked;
 mod attributes;
 mod context;
 mod end;

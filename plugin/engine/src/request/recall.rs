@@ -1,24 +1,45 @@
 //! Recall requests of other instances, answered by the filter itself: the application never sees them.
 
 use super::{Parts, attributes};
-use crate::door::{Attribute, Exchange, Side};
+use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
 use crate::shared::{upgrade_log, verdicts};
 use crate::telemetry::Metric;
-use crate::trace_context::TraceId;
+use crate::trace_context::{Propagator, TRACEPARENT, TraceId, recall_version};
+use crate::upgrade::mac::{self, same_secret};
 use crate::upgrade::recall::wire::{self, Refusal};
 use crate::upgrade::{RecallPolicy, Verdict};
 
 /// What the access log shows as the reason of our answer.
 const DETAILS: &str = "tracelift_recall";
+/// What shows that a request came from outside the mesh: a proxy at its edge wrote it.
+const FROM_OUTSIDE: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 
-/// Answers the request at hand, if this listener answers such requests; with `false` it continues like any other. Recall must
-/// be on, and the request must have come from another instance: not from outside the mesh, and not from our own application.
-pub fn answer<X: Exchange>(parts: &mut Parts<'_, X>) -> bool {
-    let policy = &parts.policy.upgrade.recall;
-    if !policy.enabled || parts.policy.edge || attributes::is_client(parts.exchange, parts.policy.span_kind) {
+/// Answers the request at hand, which bears the mark of a recall, if this listener answers such requests; with `false` it
+/// continues like any other, without our headers. Recall must be on, and the request must have come from another instance:
+/// not from outside the mesh, and not from our own application.
+pub fn answer<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: u8, headers: V) -> bool {
+    let answered = is_for_us(parts, headers) && reply(parts, version, headers);
+    if !answered {
+        take_off(parts, headers);
+    }
+    answered
+}
+
+fn is_for_us<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> bool {
+    let policy = parts.policy;
+    if !policy.upgrade.recall.enabled || policy.edge || attributes::is_client(parts.exchange, policy.span_kind) {
         return false;
     }
-    let result = traces(parts.exchange, policy).and_then(|traces| upgrade(parts, &traces));
+    let outside = FROM_OUTSIDE.iter().any(|name| headers.first(name).is_some());
+    if outside {
+        parts.metrics.count(Metric::RecallOutside);
+    }
+    !outside
+}
+
+fn reply<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: u8, headers: V) -> bool {
+    let policy = &parts.policy.upgrade.recall;
+    let result = traces(parts.exchange, policy, version, headers).and_then(|traces| upgrade(parts, &traces));
     parts.metrics.count(match result {
         Ok(()) => Metric::RecallAnswered,
         Err(Refusal::NotUnderstood) => Metric::RecallRefused,
@@ -34,16 +55,65 @@ pub fn answer<X: Exchange>(parts: &mut Parts<'_, X>) -> bool {
     true
 }
 
+/// No header of ours goes on with a request that is not answered here.
+fn take_off<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) {
+    for (name, _) in headers.entries() {
+        if name.starts_with(wire::OURS)
+            && str::from_utf8(name).is_ok_and(|name| parts.exchange.remove(Side::Request, name).is_err())
+        {
+            parts.failed();
+        }
+    }
+}
+
+/// The mark does not pass an edge whose propagators do not read `traceparent`: behind it, it would have the edge's own
+/// identity. Where they do, it is read as a recall and replaced by a context.
+pub fn guard_edge<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) {
+    let policy = parts.policy;
+    if !policy.edge || policy.propagators.contains(&Propagator::TraceContext) {
+        return;
+    }
+    if headers.values(TRACEPARENT).any(|value| recall_version(value.trim_ascii()).is_some()) {
+        if parts.exchange.remove(Side::Request, TRACEPARENT).is_err() {
+            parts.failed();
+        }
+        take_off(parts, headers);
+    }
+}
+
 /// What an authenticated request asks for.
-fn traces(exchange: &impl Exchange, policy: &RecallPolicy) -> Result<Vec<TraceId>, Refusal> {
-    let knows_token = policy.token.is_empty()
-        || exchange.header(Side::Request, wire::TOKEN, |token| {
-            wire::same_secret(policy.token.as_bytes(), token.unwrap_or_default())
-        });
-    if !knows_token || !is_peer(exchange, &policy.peers) {
+fn traces<'a, V: HeaderView<'a>>(
+    exchange: &impl Exchange,
+    policy: &RecallPolicy,
+    version: u8,
+    headers: V,
+) -> Result<Vec<TraceId>, Refusal> {
+    let value = |name| headers.first(name).unwrap_or_default();
+    let ids = value(wire::HEADER);
+    let (knows_secret, version) = match version {
+        2 => {
+            let asked = headers.first(wire::DESTINATION).unwrap_or_else(|| value(":authority"));
+            let signed =
+                wire::statement(asked, ids).is_signed(policy.keys(), value(mac::HEADER), exchange.host().now());
+            (signed && is_our_address(exchange, policy, asked), wire::VERSION)
+        }
+        1 if policy.accept_previous => {
+            (policy.keys().iter().any(|key| same_secret(key, value(wire::TOKEN))), wire::PREVIOUS)
+        }
+        _ => return Err(Refusal::NotUnderstood),
+    };
+    if !knows_secret || !is_peer(exchange, &policy.peers) {
         return Err(Refusal::Denied);
     }
-    exchange.header(Side::Request, wire::HEADER, |traces| wire::read(traces.unwrap_or_default()))
+    wire::read(ids, version)
+}
+
+/// A request for another instance is not good here, within its minute either. Where redirection brought it (iptables in
+/// Istio), Envoy shows the address that was connected to; a listener without an IP address shows none, and believes what was
+/// signed.
+fn is_our_address(exchange: &impl Exchange, policy: &RecallPolicy, asked: &[u8]) -> bool {
+    policy.addresses.iter().any(|address| address.as_bytes() == asked)
+        || exchange.text(Attribute::DestinationAddress, |own| !wire::is_destination(own) || own == asked)
 }
 
 fn is_peer(exchange: &impl Exchange, peers: &[String]) -> bool {

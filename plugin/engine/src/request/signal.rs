@@ -11,7 +11,7 @@ use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{HeaderEdit, TraceId};
 use crate::upgrade::signal::{self, SERVER_TIMING, SIGNAL, TRACERESPONSE};
-use crate::upgrade::{Mark, Verdict};
+use crate::upgrade::{Mark, SignalPolicy, Verdict};
 
 /// What this process already knows of a dropped trace, at the request of a later call.
 pub fn forward(host: &impl Host, policy: &Policy, trace_id: TraceId) -> Option<Verdict> {
@@ -46,11 +46,22 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     let wanted = stream.wants_verdict(policy.rules(), head);
     // The answer to a call that left sampled names its context, for the ledger of the call.
     let asks_context = stream.decision().sampled && policy.span_kind != KindSetting::Server;
-    if !policy.upgrade.signal.accept || !(wanted || asks_context) {
+    let (accepts, recalls) = (policy.upgrade.signal.accept, policy.upgrade.recall.enabled);
+    if !(accepts || recalls) || !(wanted || asks_context) {
         return None;
     }
     let is_head = which != Answered::Trailers;
-    let said = mark(headers, policy, stream.trace_id());
+    let mut said = mark(headers, stream.trace_id());
+    if said.is_some() {
+        stream.is_answered_by_us();
+    }
+    if !accepts {
+        return None;
+    }
+    let settings = &policy.upgrade.signal;
+    if said.is_none() && (settings.accept_previous || settings.accept_server_timing) {
+        said = marked_by_others(headers, settings, stream);
+    }
     if said.is_some_and(Mark::is_kept) {
         stream.hears();
     }
@@ -68,15 +79,22 @@ pub fn verdict<'a, X: Exchange, V: HeaderView<'a>>(
     }
 }
 
-/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing: any SDK writes them.
+/// Our mark in an answer, for this trace. `traceresponse` and `Server-Timing` alone say nothing, unless the configuration has
+/// it otherwise: any SDK writes them.
 #[inline(always)] // It has one caller, and most answers have no mark.
-fn mark<'a, V: HeaderView<'a>>(headers: V, policy: &Policy, trace_id: TraceId) -> Option<Mark> {
-    let marked = Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten();
-    if marked.is_some() || !policy.upgrade.signal.accept_previous {
-        return marked;
-    }
-    let context = headers.first(TRACERESPONSE)?;
-    signal::read_previous(context, headers.values(SERVER_TIMING), trace_id)
+fn mark<'a, V: HeaderView<'a>>(headers: V, trace_id: TraceId) -> Option<Mark> {
+    Lines(headers).read_with(SIGNAL, |value| signal::read(value, trace_id)).flatten()
+}
+
+#[inline(never)] // Off by default.
+fn marked_by_others<'a, V: HeaderView<'a>>(headers: V, settings: &SignalPolicy, stream: &Stream) -> Option<Mark> {
+    let (trace_id, sampled) = (stream.trace_id(), stream.decision().sampled);
+    let timing = || headers.values(SERVER_TIMING);
+    let mut contexts = headers.values(TRACERESPONSE).filter(|_| settings.accept_previous);
+    let previous = contexts.find_map(|context| signal::read_previous(context, timing(), trace_id));
+    previous.or_else(|| {
+        settings.accept_server_timing.then(|| signal::read_server_timing(timing(), trace_id, sampled)).flatten()
+    })
 }
 
 /// Whether `Server-Timing` has the entry already that [`announce`] would add, as behind a hop that has said it.
@@ -86,7 +104,8 @@ pub fn is_shown<'a, V: HeaderView<'a>>(headers: V, stream: &Stream) -> bool {
 }
 
 /// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
-/// upgraded, so `Server-Timing` says nothing.
+/// upgraded, so `Server-Timing` says nothing. With recall on, the caller of a dropped trace hears that a span of it is held
+/// here: it asks nobody who has not said so.
 pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
     let policy = parts.policy;
     let emits = policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client;
@@ -95,6 +114,11 @@ pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
         let exchange = parts.exchange;
         let marked = exchange.replace(Side::Response, SIGNAL, &signal.mark);
         if exchange.replace(Side::Response, TRACERESPONSE, &signal.traceresponse).and(marked).is_err() {
+            parts.failed();
+        }
+    } else if emits && policy.upgrade.recall.enabled && stream.may_be_held(policy.rules()) {
+        let marked = parts.exchange.replace(Side::Response, SIGNAL, &Mark::Here.write(stream.trace_id()));
+        if marked.is_err() {
             parts.failed();
         }
     }

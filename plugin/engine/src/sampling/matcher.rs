@@ -2,16 +2,13 @@
 //! asked for by a rule, is joined first.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use regex_lite::{Regex, RegexBuilder};
+use super::facts::RequestFacts;
+use super::pattern::{Pattern, PatternError};
+use super::steps::Steps;
 
-/// Longest pattern, in bytes.
-const MAX_PATTERN: usize = 1024;
-/// Largest compiled pattern, in bytes: `(a{99}){99}` is short and not small.
-const MAX_COMPILED: usize = 64 * 1024;
-/// Longest value that is shown to a regex, in bytes. Its time grows with pattern times value, and clients choose the value.
-const MAX_REGEX_VALUE: usize = 2048;
+/// What `contains` looks at of a value, bytes from its beginning.
+pub const MAX_SEARCHED: usize = 4096;
 
 /// One test of one string; the empty value of a path or host counts as absent.
 #[derive(Clone, Debug)]
@@ -22,11 +19,11 @@ pub enum StringMatcher {
     Prefix(String),
     /// Its end.
     Suffix(String),
-    /// Anywhere in it.
+    /// Anywhere in its first 4096 bytes.
     Contains(String),
     /// The whole value, as Envoy's `safe_regex` reads a pattern. Never true for a value that is not UTF-8 or is longer than
     /// 2048 bytes. Made by [`StringMatcher::regex`] or [`StringMatcher::regex_ignoring_case`], which anchor and bound it.
-    Regex(Regex),
+    Regex(Pattern),
     /// There is such a value (true) or there is none (false).
     Present(bool),
 }
@@ -34,81 +31,70 @@ pub enum StringMatcher {
 impl StringMatcher {
     /// A pattern for the whole value, in the syntax of the regex crate without Unicode classes.
     pub fn regex(pattern: &str) -> Result<Self, PatternError> {
-        compile(pattern, false).map(Self::Regex)
+        Pattern::new(pattern, false).map(Self::Regex)
     }
 
     /// The same without regard to the case of ASCII letters: what a host wants.
     pub fn regex_ignoring_case(pattern: &str) -> Result<Self, PatternError> {
-        compile(pattern, true).map(Self::Regex)
+        Pattern::new(pattern, true).map(Self::Regex)
+    }
+
+    /// Compared with what stands at one place, in about the time of a copy: asked before those that search.
+    fn is_cheap(&self) -> bool {
+        !matches!(self, Self::Contains(_) | Self::Regex(_))
     }
 
     /// `None` is an absent value, which only `Present(false)` matches.
-    fn matches(&self, value: Option<&[u8]>) -> bool {
-        self.test(value, <[u8]>::eq)
+    fn matches(&self, value: Option<&[u8]>, steps: &mut Steps) -> bool {
+        self.test(value, <[u8]>::eq, steps)
     }
 
     /// Like `matches`, with ASCII letters alike; a regex has its own setting.
-    fn matches_ignoring_case(&self, value: Option<&[u8]>) -> bool {
-        self.test(value, <[u8]>::eq_ignore_ascii_case)
+    fn matches_ignoring_case(&self, value: Option<&[u8]>, steps: &mut Steps) -> bool {
+        self.test(value, <[u8]>::eq_ignore_ascii_case, steps)
     }
 
-    fn test(&self, value: Option<&[u8]>, equal: fn(&[u8], &[u8]) -> bool) -> bool {
+    fn test(&self, value: Option<&[u8]>, equal: fn(&[u8], &[u8]) -> bool, steps: &mut Steps) -> bool {
         let Some(value) = value else {
             return matches!(self, Self::Present(false));
         };
         match self {
-            Self::Exact(wanted) => equal(value, wanted.as_bytes()),
-            Self::Prefix(wanted) => value.get(..wanted.len()).is_some_and(|start| equal(start, wanted.as_bytes())),
+            Self::Exact(wanted) => {
+                value.len() == wanted.len() && steps.take(compared(wanted.len())) && equal(value, wanted.as_bytes())
+            }
+            Self::Prefix(wanted) => value
+                .get(..wanted.len())
+                .is_some_and(|start| steps.take(compared(wanted.len())) && equal(start, wanted.as_bytes())),
             Self::Suffix(wanted) => {
                 let start = value.len().checked_sub(wanted.len());
-                start.and_then(|start| value.get(start..)).is_some_and(|end| equal(end, wanted.as_bytes()))
+                let end = start.and_then(|start| value.get(start..));
+                end.is_some_and(|end| steps.take(compared(wanted.len())) && equal(end, wanted.as_bytes()))
             }
-            Self::Contains(wanted) => {
-                wanted.is_empty() || value.windows(wanted.len()).any(|part| equal(part, wanted.as_bytes()))
-            }
-            Self::Regex(regex) => {
-                value.len() <= MAX_REGEX_VALUE && str::from_utf8(value).is_ok_and(|text| regex.is_match(text))
-            }
+            Self::Contains(wanted) => contains(value, wanted.as_bytes(), equal, steps),
+            Self::Regex(pattern) => pattern.matches(value, steps),
             Self::Present(wanted) => *wanted,
         }
     }
 }
 
-/// Compiles `pattern` for whole values.
-fn compile(pattern: &str, ignore_case: bool) -> Result<Regex, PatternError> {
-    if MAX_PATTERN < pattern.len() {
-        return Err(PatternError::TooLong { found: pattern.len() });
+/// Steps of a comparison of so many bytes: eight at a time.
+pub const fn compared(bytes: usize) -> usize {
+    (bytes / 8).saturating_add(1)
+}
+
+/// Looks at each place once, and at the whole of it only where the first byte is right.
+fn contains(value: &[u8], wanted: &[u8], equal: fn(&[u8], &[u8]) -> bool, steps: &mut Steps) -> bool {
+    let value = value.get(..MAX_SEARCHED).unwrap_or(value);
+    let Some(first) = wanted.get(..1) else { return true };
+    if !steps.take(value.len()) {
+        return false;
     }
-    let build = |text: &str| {
-        let built = RegexBuilder::new(text).case_insensitive(ignore_case).size_limit(MAX_COMPILED).build();
-        built.map_err(|error| PatternError::Syntax(error.to_string()))
-    };
-    build(pattern)?; // Alone first: `a)|(b` is no pattern, yet would be one between our anchors.
-    build(&format!("^(?:{pattern})$"))
+    value.windows(wanted.len()).any(|part| {
+        part.get(..1).is_some_and(|start| equal(start, first))
+            && steps.take(compared(wanted.len()))
+            && equal(part, wanted)
+    })
 }
-
-/// Why a pattern was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PatternError {
-    /// More than 1024 bytes.
-    TooLong {
-        /// Bytes found.
-        found: usize,
-    },
-    /// Not a pattern, or one that compiles to more than 64 KiB; in the words of the regex compiler.
-    Syntax(String),
-}
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { found } => write!(f, "has {found} bytes, more than {MAX_PATTERN}"),
-            Self::Syntax(problem) => f.write_str(problem),
-        }
-    }
-}
-
-impl std::error::Error for PatternError {}
 
 /// Which requests a rule is for. All that is set must match; nothing set matches every request.
 #[derive(Clone, Debug, Default)]
@@ -124,33 +110,6 @@ pub struct RequestMatcher {
     pub headers: Vec<(String, StringMatcher)>,
 }
 
-/// What is known of a request when its rule is looked up. A part that no rule asks for may be left empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RequestFacts<'a> {
-    /// `:path`, query included.
-    pub path: &'a [u8],
-    /// `:method`.
-    pub method: &'a [u8],
-    /// `:authority`, port included.
-    pub host: &'a [u8],
-    /// Names in lower case, in order of arrival, each line for itself.
-    pub headers: &'a [(&'a [u8], &'a [u8])],
-}
-
-impl<'a> RequestFacts<'a> {
-    /// What rules are matched against, out of all headers of a request.
-    pub fn of(headers: &'a [(&'a [u8], &'a [u8])]) -> Self {
-        let first =
-            |name: &[u8]| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap_or_default();
-        Self { path: first(b":path"), method: first(b":method"), host: first(b":authority"), headers }
-    }
-
-    /// The parts that matchers compare: the path without its query and the host without its port. Once for all rules.
-    pub(crate) fn bare(&self) -> Self {
-        Self { path: without_query(self.path), host: without_port(self.host), ..*self }
-    }
-}
-
 impl RequestMatcher {
     /// Nothing is set, so that every request matches.
     pub fn is_everything(&self) -> bool {
@@ -158,11 +117,25 @@ impl RequestMatcher {
     }
 
     /// Takes [`RequestFacts::bare`] ones. Cheapest tests first; allocates only to join a header that came in several lines.
-    pub(super) fn matches(&self, facts: &RequestFacts<'_>) -> bool {
+    /// What the steps do not suffice for does not match.
+    pub(super) fn matches(&self, facts: &RequestFacts<'_>, steps: &mut Steps) -> bool {
         (self.method.is_empty() || self.method.iter().any(|method| method.as_bytes() == facts.method))
-            && self.path.as_ref().is_none_or(|path| path.matches(present(facts.path)))
-            && self.host.as_ref().is_none_or(|host| host.matches_ignoring_case(present(facts.host)))
-            && self.headers.iter().all(|(name, wanted)| wanted.matches(header(facts.headers, name).as_deref()))
+            && self.match_those(true, facts, steps)
+            && self.match_those(false, facts, steps)
+    }
+
+    /// Whether all tests match that are cheap, or all that are not.
+    fn match_those(&self, cheap: bool, facts: &RequestFacts<'_>, steps: &mut Steps) -> bool {
+        let now = |matcher: &&StringMatcher| matcher.is_cheap() == cheap;
+        self.path.as_ref().filter(now).is_none_or(|path| path.matches(present(facts.path), steps))
+            && self.host.as_ref().filter(now).is_none_or(|host| host.matches_ignoring_case(present(facts.host), steps))
+            && self.headers.iter().filter(|(_, wanted)| now(&wanted)).all(|(name, wanted)| {
+                steps.take(facts.headers.len())
+                    && match header(facts.headers, name, steps) {
+                        Ok(value) => wanted.matches(value.as_deref(), steps),
+                        Err(Unpaid) => false,
+                    }
+            })
     }
 }
 
@@ -170,29 +143,28 @@ fn present(value: &[u8]) -> Option<&[u8]> {
     (!value.is_empty()).then_some(value)
 }
 
-fn without_query(path: &[u8]) -> &[u8] {
-    path.split(|&byte| byte == b'?').next().unwrap_or(path)
-}
+/// Too few steps are left.
+#[derive(Debug)]
+struct Unpaid;
 
-/// `shop.example:8080` and `[::1]:8080` without the last colon and what follows.
-fn without_port(authority: &[u8]) -> &[u8] {
-    let end = if authority.starts_with(b"[") {
-        authority.iter().position(|&byte| byte == b']').map(|bracket| bracket.saturating_add(1))
-    } else {
-        authority.iter().position(|&byte| byte == b':')
-    };
-    end.and_then(|end| authority.get(..end)).unwrap_or(authority)
-}
-
-fn header<'a>(headers: &[(&'a [u8], &'a [u8])], name: &str) -> Option<Cow<'a, [u8]>> {
+/// The value of a header. Its lines are joined where there are several, which costs a step a byte.
+fn header<'a>(
+    headers: &[(&'a [u8], &'a [u8])],
+    name: &str,
+    steps: &mut Steps,
+) -> Result<Option<Cow<'a, [u8]>>, Unpaid> {
     let mut lines = headers.iter().filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value);
-    let mut value = Cow::Borrowed(lines.next()?);
+    let Some(first) = lines.next() else { return Ok(None) };
+    let mut value = Cow::Borrowed(first);
     for line in lines {
+        if !steps.take(line.len()) {
+            return Err(Unpaid);
+        }
         let joined = value.to_mut();
         joined.push(b',');
         joined.extend_from_slice(line);
     }
-    Some(value)
+    Ok(Some(value))
 }
 
 #[cfg(test)]
@@ -246,7 +218,12 @@ mod tests {
             (Present(false), b"", false),
         ];
         for (matcher, value, wanted) in cases {
-            assert_eq!(matcher.matches(Some(value)), wanted, "{matcher:?} on {}", value.escape_ascii());
+            assert_eq!(
+                matcher.matches(Some(value), &mut Steps::default()),
+                wanted,
+                "{matcher:?} on {}",
+                value.escape_ascii()
+            );
         }
     }
 
@@ -256,27 +233,62 @@ mod tests {
         let others =
             [text(Exact, ""), text(Prefix, ""), text(Suffix, ""), text(Contains, ""), regex(".*"), Present(true)];
         for matcher in others {
-            assert!(!matcher.matches(None), "{matcher:?}");
+            assert!(!matcher.matches(None, &mut Steps::default()), "{matcher:?}");
         }
-        assert!(Present(false).matches(None));
+        assert!(Present(false).matches(None, &mut Steps::default()));
     }
 
     #[test]
-    fn a_value_longer_than_the_bound_is_not_shown_to_a_regex() {
-        assert!(regex("a*").matches(Some(&[b'a'; MAX_REGEX_VALUE])));
-        assert!(!regex("a*").matches(Some(&[b'a'; MAX_REGEX_VALUE + 1])));
+    fn contains_looks_at_the_beginning_of_a_long_value() {
+        let mut value = vec![b'a'; MAX_SEARCHED];
+        value.extend(b"cart");
+        let (beyond, within) = (text(StringMatcher::Contains, "cart"), text(StringMatcher::Contains, "aaaa"));
+        assert!(!beyond.matches(Some(&value), &mut Steps::default()));
+        assert!(within.matches(Some(&value), &mut Steps::default()));
     }
 
     #[test]
-    fn a_pattern_is_refused_when_it_is_none_or_too_big() {
-        assert_eq!(
-            StringMatcher::regex(&"a".repeat(MAX_PATTERN + 1)).unwrap_err(),
-            PatternError::TooLong { found: MAX_PATTERN + 1 }
-        );
-        for pattern in ["(", "a)|(b", "[z-a]", "(?:a{999}){999}", r"\p{Greek}", "(?x)a#"] {
-            let error = StringMatcher::regex(pattern).unwrap_err();
-            assert!(matches!(&error, PatternError::Syntax(problem) if !problem.is_empty()), "{pattern}: {error:?}");
-        }
+    fn what_the_steps_do_not_suffice_for_does_not_match_and_cheaper_rules_still_do() {
+        let long = [b'a'; 2048];
+        let dear = RequestMatcher { path: Some(regex("(?:a|b|c){30}.*")), ..Default::default() };
+        let nasty = RequestMatcher {
+            path: Some(text(StringMatcher::Contains, &format!("{}b", "a".repeat(99)))),
+            ..Default::default()
+        };
+        let cheap = RequestMatcher { path: Some(text(StringMatcher::Prefix, "aaa")), ..Default::default() };
+        let mut steps = Steps::default();
+        assert!(!dear.matches(&facts(&long, b"GET", b""), &mut steps) && steps.is_over());
+        assert!(cheap.matches(&facts(&long, b"GET", b""), &mut steps));
+        let mut steps = Steps::new(3000);
+        assert!(!nasty.matches(&facts(&long, b"GET", b""), &mut steps) && steps.is_over());
+        assert!(cheap.matches(&facts(&long, b"GET", b""), &mut steps));
+    }
+
+    #[test]
+    fn tests_that_search_come_after_those_that_compare() {
+        let matcher = RequestMatcher {
+            path: Some(regex(".*x.*")),
+            host: Some(text(StringMatcher::Exact, "shop")),
+            headers: vec![("x-tenant".into(), text(StringMatcher::Exact, "gold"))],
+            ..Default::default()
+        };
+        let mut steps = Steps::new(40); // Too few for the regex.
+        assert!(!matcher.matches(&facts(b"/x", b"GET", b"shop"), &mut steps) && !steps.is_over());
+        assert!(!matcher.matches(&facts(b"/x", b"GET", b"else"), &mut steps) && !steps.is_over());
+    }
+
+    #[test]
+    fn headers_in_many_lines_are_joined_within_the_steps() {
+        let line = [b'a'; 1000];
+        let headers = [(&b"x-tag"[..], &line[..]); 20];
+        let matcher = RequestMatcher {
+            headers: vec![("x-tag".into(), text(StringMatcher::Prefix, "aaa"))],
+            ..Default::default()
+        };
+        let facts = RequestFacts { headers: &headers, ..Default::default() };
+        assert!(matcher.matches(&facts, &mut Steps::default()));
+        let mut steps = Steps::new(10_000);
+        assert!(!matcher.matches(&facts, &mut steps) && steps.is_over());
     }
 
     fn facts<'a>(path: &'a [u8], method: &'a [u8], host: &'a [u8]) -> RequestFacts<'a> {
@@ -285,8 +297,8 @@ mod tests {
 
     #[test]
     fn nothing_set_matches_every_request() {
-        assert!(RequestMatcher::default().matches(&facts(b"/", b"GET", b"shop")));
-        assert!(RequestMatcher::default().matches(&RequestFacts::default()));
+        assert!(RequestMatcher::default().matches(&facts(b"/", b"GET", b"shop"), &mut Steps::new(0)));
+        assert!(RequestMatcher::default().matches(&RequestFacts::default(), &mut Steps::new(0)));
     }
 
     #[test]
@@ -301,7 +313,12 @@ mod tests {
             (b"", false),
         ];
         for (path, wanted) in cases {
-            assert_eq!(matcher.matches(&facts(path, b"GET", b"")), wanted, "{}", path.escape_ascii());
+            assert_eq!(
+                matcher.matches(&facts(path, b"GET", b""), &mut Steps::default()),
+                wanted,
+                "{}",
+                path.escape_ascii()
+            );
         }
     }
 
@@ -327,7 +344,7 @@ mod tests {
         ];
         for (host, authority, wanted) in cases {
             let matcher = RequestMatcher { host: Some(host), ..Default::default() };
-            let found = matcher.matches(&facts(b"/", b"GET", authority));
+            let found = matcher.matches(&facts(b"/", b"GET", authority), &mut Steps::default());
             assert_eq!(found, wanted, "{matcher:?} on {}", authority.escape_ascii());
         }
     }
@@ -336,7 +353,11 @@ mod tests {
     fn a_method_is_one_of_the_list_case_included() {
         let matcher = RequestMatcher { method: vec!["POST".into(), "PUT".into()], ..Default::default() };
         for (method, wanted) in [("POST", true), ("PUT", true), ("GET", false), ("post", false), ("", false)] {
-            assert_eq!(matcher.matches(&facts(b"/", method.as_bytes(), b"")), wanted, "{method}");
+            assert_eq!(
+                matcher.matches(&facts(b"/", method.as_bytes(), b""), &mut Steps::default()),
+                wanted,
+                "{method}"
+            );
         }
     }
 
@@ -358,9 +379,9 @@ mod tests {
         for (name, wanted, expected) in cases {
             let matcher = RequestMatcher { headers: vec![(name.into(), wanted)], ..Default::default() };
             let facts = RequestFacts { headers: &headers, ..Default::default() };
-            assert_eq!(matcher.matches(&facts), expected, "{matcher:?}");
+            assert_eq!(matcher.matches(&facts, &mut Steps::default()), expected, "{matcher:?}");
         }
-        assert!(matches!(header(&headers, "x-tenant"), Some(Cow::Borrowed(b"gold"))));
+        assert!(matches!(header(&headers, "x-tenant", &mut Steps::default()), Ok(Some(Cow::Borrowed(b"gold")))));
     }
 
     #[test]
@@ -373,10 +394,10 @@ mod tests {
             headers: vec![("x-tenant".into(), text(StringMatcher::Exact, "gold"))],
         };
         let request = RequestFacts { path: b"/pay", method: b"POST", host: b"eu.shop.example", headers: &headers };
-        assert!(matcher.matches(&request));
-        assert!(!matcher.matches(&RequestFacts { path: b"/buy", ..request }));
-        assert!(!matcher.matches(&RequestFacts { method: b"GET", ..request }));
-        assert!(!matcher.matches(&RequestFacts { host: b"eu.example", ..request }));
-        assert!(!matcher.matches(&RequestFacts { headers: &[], ..request }));
+        assert!(matcher.matches(&request, &mut Steps::default()));
+        assert!(!matcher.matches(&RequestFacts { path: b"/buy", ..request }, &mut Steps::default()));
+        assert!(!matcher.matches(&RequestFacts { method: b"GET", ..request }, &mut Steps::default()));
+        assert!(!matcher.matches(&RequestFacts { host: b"eu.example", ..request }, &mut Steps::default()));
+        assert!(!matcher.matches(&RequestFacts { headers: &[], ..request }, &mut Steps::default()));
     }
 }

@@ -3,16 +3,23 @@
 mod compatible;
 mod decide;
 mod decider;
+mod facts;
 mod matcher;
+mod pattern;
 mod policy;
+mod price;
 mod sampler;
+mod steps;
 mod threshold;
 mod xray;
 
 pub use decide::{Decision, ExportClass, Parent, Reason, decide, exported_th};
 pub use decider::{Chosen, Decided, Decider};
-pub use matcher::{PatternError, RequestFacts, RequestMatcher, StringMatcher};
+pub use facts::RequestFacts;
+pub use matcher::{MAX_SEARCHED, RequestMatcher, StringMatcher, compared};
+pub use pattern::{MAX_VALUE, Pattern, PatternError};
 pub use policy::{Mode, Policy, Rule};
 pub use sampler::{Algorithm, Sampler, Verdict};
+pub use steps::Steps;
 pub use threshold::{Randomness, RatioError, Threshold};
 pub use xray::XRaySettings;

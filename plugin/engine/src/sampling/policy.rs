@@ -1,7 +1,9 @@
 //! Mode, fallback ratio and rules: everything a configuration says about the request phase.
 
-use super::matcher::{RequestFacts, RequestMatcher};
+use super::facts::RequestFacts;
+use super::matcher::RequestMatcher;
 use super::sampler::Sampler;
+use super::steps::Steps;
 use crate::json::names;
 
 names! {
@@ -46,10 +48,10 @@ impl Policy {
         !self.rules.is_empty()
     }
 
-    /// The index of the first rule for this request.
-    pub fn first_match(&self, facts: &RequestFacts<'_>) -> Option<u16> {
+    /// The index of the first rule for this request, as far as the steps suffice.
+    pub fn first_match(&self, facts: &RequestFacts<'_>, steps: &mut Steps) -> Option<u16> {
         let facts = facts.bare();
-        let index = self.rules.iter().position(|rule| rule.matcher.matches(&facts))?;
+        let index = self.rules.iter().position(|rule| rule.matcher.matches(&facts, steps))?;
         u16::try_from(index).ok()
     }
 
@@ -100,7 +102,7 @@ mod tests {
         ];
         for (path, method, wanted) in cases {
             let facts = RequestFacts { path: path.as_bytes(), method: method.as_bytes(), ..Default::default() };
-            let found = policy.rule(policy.first_match(&facts)).map(|rule| rule.name.as_str());
+            let found = policy.rule(policy.first_match(&facts, &mut Steps::default())).map(|rule| rule.name.as_str());
             assert_eq!(found, wanted, "{method} {path}");
         }
     }
@@ -110,7 +112,7 @@ mod tests {
         assert!(policy(vec![rule("everything", RequestMatcher::default())]).needs_request());
         let policy = policy(Vec::new());
         assert!(!policy.needs_request());
-        assert_eq!(policy.first_match(&RequestFacts::default()), None);
+        assert_eq!(policy.first_match(&RequestFacts::default(), &mut Steps::default()), None);
         assert!(policy.rule(Some(0)).is_none());
     }
 }

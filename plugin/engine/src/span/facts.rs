@@ -40,6 +40,9 @@ pub struct HttpFacts<'a> {
     pub response_flags: ResponseFlags,
     /// The stream ended before its answer was whole.
     pub reset: bool,
+    /// The answer is a switched protocol, a tunnel or a stream of server-sent events: whichever side closes it first ends it, and
+    /// that is no error.
+    pub lasting: bool,
     /// `response.code_details`; `via_upstream` when the upstream answered.
     pub code_details: Option<&'a [u8]>,
     /// `source.address`, "ip:port". Envoy has already applied `X-Forwarded-For` as its `use_remote_address` and

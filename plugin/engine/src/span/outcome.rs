@@ -53,8 +53,10 @@ const CLIENT_DISCONNECT: &str = "client_disconnect";
 
 /// Judges the stream for one side of it; `grpc_status` is that of a gRPC call.
 pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> Outcome {
-    let left = facts.response_flags.intersects(CALLER_LEFT);
-    let ours = facts.response_flags.without(CALLER_LEFT);
+    let closed = if facts.lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
+    let flags = facts.response_flags.without(closed);
+    let left = flags.intersects(CALLER_LEFT);
+    let ours = flags.without(CALLER_LEFT);
     match (grpc_status, facts.status_code) {
         (Some(status), _) if status.code() == CANCELLED && left => gone(),
         (Some(status), _) if grpc_failed(kind, status) => error(Cow::Borrowed(status.name()), facts, Some(status)),
@@ -80,7 +82,8 @@ fn grpc_failed(kind: SpanKind, status: GrpcStatus) -> bool {
 /// Whether the answer is missing or cut short, and not because the caller left. A 4xx that Envoy flags is its own whole
 /// answer (no route, a malformed request), unless the details say that the upstream's broke.
 fn broke_off(facts: &HttpFacts<'_>, ours: ResponseFlags, left: bool) -> bool {
-    let cut = facts.code_details.is_some_and(|details| details.starts_with(b"upstream_reset_after_response_started"));
+    let cut = !facts.lasting
+        && facts.code_details.is_some_and(|details| details.starts_with(b"upstream_reset_after_response_started"));
     cut || facts.status_code.is_none_or(|code| code < 400) && (ours.failed() || facts.reset && !left)
 }
 
@@ -251,6 +254,31 @@ mod tests {
             let slow = HttpFacts { response_flags: ResponseFlags::from_bits(0x4004), ..left };
             assert_eq!(told(kind, &slow).1, "timeout");
         }
+    }
+
+    #[test]
+    fn whoever_closes_a_tunnel_or_a_stream_of_events_ends_it_and_what_envoy_cuts_is_cut() {
+        let cut = b"upstream_reset_after_response_started{remote_reset}";
+        let open = HttpFacts { status_code: Some(200), code_details: Some(cut), lasting: true, ..HttpFacts::default() };
+        for kind in [SpanKind::Server, SpanKind::Client] {
+            for (flags, error_type) in [
+                (ResponseFlags::default(), ""),
+                (ResponseFlags::DOWNSTREAM_DISCONNECT, ""),
+                (ResponseFlags::DOWNSTREAM_REMOTE_RESET, ""),
+                (ResponseFlags::UPSTREAM_REMOTE_RESET, ""),
+                (ResponseFlags::CONNECTION_TERMINATION, ""),
+                (ResponseFlags::STREAM_IDLE_TIMEOUT, "timeout"),
+                (ResponseFlags::MAX_STREAM_DURATION, "timeout"),
+                (ResponseFlags::UPSTREAM_PROTOCOL_ERROR, ""),
+                (ResponseFlags::DOWNSTREAM_PROTOCOL_ERROR, "protocol_error"),
+            ] {
+                let outcome = told(kind, &HttpFacts { response_flags: flags, ..open });
+                assert_eq!(outcome.1, error_type, "{flags:?}");
+                assert_eq!(outcome.0.is_some(), !error_type.is_empty(), "{flags:?}");
+            }
+        }
+        let answered = HttpFacts { response_flags: ResponseFlags::UPSTREAM_REMOTE_RESET, lasting: false, ..open };
+        assert_eq!(told(SpanKind::Server, &answered).1, "reset", "any other answer was cut short");
     }
 
     #[test]

@@ -28,8 +28,8 @@ pub struct Extracted {
     pub decision: CallerDecision,
     /// B3's debug flag of this trace, which is to be preserved. OpenTelemetry API specification, "B3 Extract".
     pub debug: bool,
-    /// It is [`RECALL_MARK`]: this is no request of the mesh's applications.
-    pub recall: bool,
+    /// It is [`RECALL_MARK`] with this version, 0 for what is none: this is no request of the mesh's applications.
+    pub recall: Option<u8>,
     /// `X-Amzn-Trace-Id` as received, for its other fields; asked for whenever `xray` is listed.
     pub xray: Option<Vec<u8>>,
     /// `X-Amzn-Trace-Id` of this trace says `Sampled=?`: the caller wants to hear our decision in the response.
@@ -86,7 +86,7 @@ impl Extracted {
     }
 
     fn read_traceparent(&mut self, headers: &mut impl Headers) -> Option<TraceParent> {
-        let read = |value: &[u8]| TraceParent::parse(value).map_err(|_| value.starts_with(RECALL_MARK.as_bytes()));
+        let read = |value: &[u8]| TraceParent::parse(value).map_err(|_| recall_version(value));
         match headers.read(names::TRACEPARENT, read) {
             Some(Ok(header)) => return Some(header),
             Some(Err(recall)) => {
@@ -98,6 +98,15 @@ impl Extracted {
         }
         None
     }
+}
+
+/// The version in a recall's mark; 0 where it is not one digit.
+pub fn recall_version(traceparent: &[u8]) -> Option<u8> {
+    let version = traceparent.strip_prefix(RECALL_MARK.as_bytes())?;
+    Some(match version {
+        [digit @ b'0'..=b'9'] => digit & 0xf,
+        _ => 0,
+    })
 }
 
 /// Reads the context that the request continues: the first listed propagator with a valid one is believed, and no header

@@ -16,11 +16,11 @@ mod tracestate;
 pub mod xray;
 
 pub use edit::{HeaderEdit, MAX_WRITTEN_LEN, ThEdit};
-pub use extract::{Extracted, RECALL_MARK, extract};
+pub use extract::{Extracted, RECALL_MARK, extract, recall_version};
 pub use hex::FieldError;
 pub use ids::{SpanId, TraceFlags, TraceId, TraceIdFormat};
 pub use inject::inject;
-pub use names::XRAY;
+pub use names::{TRACEPARENT, XRAY};
 pub use new_ids::{Ids, new_span_id, new_trace_id};
 pub use ot::{MAX_OT_LEN, OtMember};
 pub use propagator::{CallerDecision, Headers, OutgoingContext, ParentContext, Propagator};

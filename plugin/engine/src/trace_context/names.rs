@@ -1,6 +1,7 @@
 //! Header names, in the lower case in which a host hands them over.
 
-pub(super) const TRACEPARENT: &str = "traceparent";
+/// W3C Trace Context.
+pub const TRACEPARENT: &str = "traceparent";
 pub(super) const TRACESTATE: &str = "tracestate";
 /// AWS X-Ray's tracing header, of requests and of answers.
 pub const XRAY: &str = "x-amzn-trace-id";

@@ -5,6 +5,7 @@
 
 mod budget;
 mod ledger;
+pub mod mac;
 mod policy;
 pub mod recall;
 pub mod signal;
@@ -13,6 +14,6 @@ mod trigger;
 
 pub use budget::{Budget, BudgetError};
 pub use ledger::{CallFacts, Calls};
-pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy};
+pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy, Transports};
 pub use signal::{Mark, Verdict};
 pub use trigger::Trigger;

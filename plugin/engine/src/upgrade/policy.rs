@@ -31,6 +31,8 @@ pub struct SignalPolicy {
     pub accept: bool,
     /// Understand the signal of the previous version, too.
     pub accept_previous: bool,
+    /// Believe `Server-Timing` alone, which any SDK may write.
+    pub accept_server_timing: bool,
 }
 
 /// The checked `upgrade.recall` part of the configuration.
@@ -38,16 +40,59 @@ pub struct SignalPolicy {
 pub struct RecallPolicy {
     /// Off by default.
     pub enabled: bool,
-    /// The ORIGINAL_DST cluster that reaches any instance.
-    pub cluster: String,
-    /// The secret that the mesh shares; empty where only peers are checked.
-    pub token: String,
+    /// The ORIGINAL_DST clusters that reach any instance.
+    pub through: Transports,
+    /// Clusters whose instances are asked unseen: names, or beginnings that end in `*`.
+    pub clusters: Vec<String>,
+    /// The secret that the mesh shares, and the one before it, which may be empty.
+    pub tokens: [String; 2],
+    /// Version 1 is answered.
+    pub accept_previous: bool,
     /// Who may recall: the beginnings of URI SANs of mTLS peers; empty where only the token is checked.
     pub peers: Vec<String>,
+    /// Further addresses of this instance.
+    pub addresses: Vec<String>,
     /// How long a pending span is held, in milliseconds.
     pub hold_ms: u64,
     /// Bytes of pending spans a worker holds at most.
     pub max_bytes: usize,
+}
+
+/// How an instance is asked: over the transport that the call itself used, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transports {
+    /// The cluster without TLS; empty where there is none.
+    pub plain: String,
+    /// The cluster with TLS; empty where there is none.
+    pub tls: String,
+}
+
+impl Transports {
+    /// The cluster for an instance that was called with or without TLS.
+    pub fn cluster(&self, tls: bool) -> Option<&str> {
+        let cluster = if tls { &self.tls } else { &self.plain };
+        (!cluster.is_empty()).then_some(cluster)
+    }
+}
+
+impl RecallPolicy {
+    /// Whether the operator lists this cluster.
+    pub fn lists(&self, cluster: &[u8]) -> bool {
+        self.clusters.iter().any(|listed| match listed.as_bytes() {
+            [beginning @ .., b'*'] => cluster.starts_with(beginning),
+            whole => whole == cluster,
+        })
+    }
+
+    /// Both secrets.
+    pub fn keys(&self) -> [&[u8]; 2] {
+        self.tokens.each_ref().map(String::as_bytes)
+    }
+
+    /// The secret that requests of ours are signed with.
+    pub fn token(&self) -> &str {
+        self.tokens.first().map_or("", String::as_str)
+    }
 }
 
 /// What is known of a stream when it has ended.
@@ -120,12 +165,15 @@ mod tests {
             response_flags: true,
             latency_ms: Some(800),
             budget: Budget::per_second(100.0).expect("a rate"),
-            signal: SignalPolicy { emit: true, accept: true, accept_previous: false },
+            signal: SignalPolicy { emit: true, accept: true, accept_previous: false, accept_server_timing: false },
             recall: RecallPolicy {
                 enabled: false,
-                cluster: String::new(),
-                token: String::new(),
+                through: Transports { plain: "plain".to_owned(), tls: String::new() },
+                clusters: ["cart", "outbound|80|*"].map(str::to_owned).into(),
+                tokens: [String::new(), String::new()],
+                accept_previous: false,
                 peers: Vec::new(),
+                addresses: Vec::new(),
                 hold_ms: 5000,
                 max_bytes: 0,
             },
@@ -164,6 +212,17 @@ mod tests {
         assert_eq!(policy.at_end(&slow, policy.latency_ms), Some(Trigger::Latency));
         assert_eq!(policy.at_end(&slow, Some(801)), None);
         assert_eq!(policy.at_end(&slow, None), None);
+    }
+
+    #[test]
+    fn a_cluster_is_listed_whole_or_by_its_beginning_and_a_transport_that_is_missing_is_not_replaced() {
+        let recall = policy().recall;
+        for (cluster, listed) in
+            [("cart", true), ("cartoons", false), ("outbound|80||a", true), ("outbound|8080||a", false), ("", false)]
+        {
+            assert_eq!(recall.lists(cluster.as_bytes()), listed, "{cluster}");
+        }
+        assert_eq!((recall.through.cluster(false), recall.through.cluster(true)), (Some("plain"), None));
     }
 
     #[test]

@@ -158,6 +158,12 @@ pub fn read_previous<'a>(
     }
 }
 
+/// Reads `Server-Timing: trace;desc=…` as the W3C draft of today has it, without our mark: flag 1 says that whoever answered
+/// records its part. That is an upgrade where the call had not been `sampled`. Flag 0 says nothing.
+pub fn read_server_timing<'a>(lines: impl Iterator<Item = &'a [u8]>, trace_id: TraceId, sampled: bool) -> Option<Mark> {
+    announces(lines, trace_id, true).then_some(if sampled { Mark::Kept } else { Mark::Upgraded })
+}
+
 /// Whether one of these lines of `Server-Timing` shows this trace with this `sampled` flag.
 pub fn announces<'a>(mut lines: impl Iterator<Item = &'a [u8]>, trace_id: TraceId, sampled: bool) -> bool {
     let says_so = |context: TraceParent| context.trace_id == trace_id && context.flags.sampled() == sampled;

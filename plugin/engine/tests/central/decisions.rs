@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use tracelift::central::{Choice, How, RuleSet, reservoirs};
-use tracelift::sampling::{Randomness, Reason, RequestFacts, Threshold};
+use tracelift::sampling::{Randomness, Reason, RequestFacts, Steps, Threshold};
 use tracelift::trace_context::ThEdit;
 
 const HIGHEST: Randomness = Randomness::from_rv((1 << 56) - 1);
@@ -16,7 +16,7 @@ fn any_request() -> RequestFacts<'static> {
 }
 
 fn decide(set: &RuleSet, randomness: Randomness, now: u64, left: bool) -> Choice {
-    set.decide(&any_request(), randomness, now, |_, _| left).expect("a rule matches")
+    set.decide(&any_request(), randomness, now, &mut Steps::default(), |_, _| left).expect("a rule matches")
 }
 
 /// One rule that has this target.
@@ -49,7 +49,8 @@ fn what_the_reservoir_takes_stands_for_itself_and_the_rest_for_one_in_so_many() 
 #[test]
 fn a_rule_without_a_reservoir_asks_for_nothing_of_it() {
     let set = Leader::with_rules(&rules([rule("one", json!({"FixedRate": 1}))])).set();
-    let choice = set.decide(&any_request(), LOWEST, NOW, |_, _| panic!("asked")).expect("a rule");
+    let choice =
+        set.decide(&any_request(), LOWEST, NOW, &mut Steps::default(), |_, _| panic!("asked")).expect("a rule");
     assert_eq!(choice.how, How::Rate);
 }
 
@@ -57,7 +58,7 @@ fn a_rule_without_a_reservoir_asks_for_nothing_of_it() {
 fn a_quota_holds_until_its_end_and_one_a_second_is_borrowed_before_and_after() {
     let asked = |set: &RuleSet, now| {
         let mut asked = None;
-        let choice = set.decide(&any_request(), LOWEST, now, |_, quota| {
+        let choice = set.decide(&any_request(), LOWEST, now, &mut Steps::default(), |_, quota| {
             asked = Some(quota);
             true
         });
@@ -123,15 +124,18 @@ fn the_recorded_targets_come_into_force() {
 fn rules_are_believed_for_an_hour_and_then_the_configuration_decides() {
     let set = Leader::with_rules(RULES).set();
     let hour = 3_600_000;
-    assert!(set.decide(&any_request(), HIGHEST, NOW + hour - 1, |_, _| false).is_some());
-    assert!(set.decide(&any_request(), HIGHEST, NOW + hour, |_, _| false).is_none());
-    assert!(RuleSet::default().decide(&any_request(), HIGHEST, 0, |_, _| false).is_none(), "before the first answer");
+    assert!(set.decide(&any_request(), HIGHEST, NOW + hour - 1, &mut Steps::default(), |_, _| false).is_some());
+    assert!(set.decide(&any_request(), HIGHEST, NOW + hour, &mut Steps::default(), |_, _| false).is_none());
+    assert!(
+        RuleSet::default().decide(&any_request(), HIGHEST, 0, &mut Steps::default(), |_, _| false).is_none(),
+        "before the first answer"
+    );
 }
 
 #[test]
 fn a_request_that_no_rule_matches_is_left_to_the_configuration() {
     let set = Leader::with_rules(&rules([rule("one", json!({"URLPath": "/pay"}))])).set();
-    assert!(set.decide(&any_request(), HIGHEST, NOW, |_, _| true).is_none());
+    assert!(set.decide(&any_request(), HIGHEST, NOW, &mut Steps::default(), |_, _| true).is_none());
 }
 
 proptest! {
@@ -150,7 +154,7 @@ proptest! {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let r = Randomness::from_rv(random.rotate_left(23).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8);
                 let now = NOW + second * 1000;
-                let choice = set.decide(&any_request(), r, now, |rule, quota| {
+                let choice = set.decide(&any_request(), r, now, &mut Steps::default(), |rule, quota| {
                     let next = reservoirs::take(&shared, rule, quota, (now / 1000) as u32);
                     next.map(|next| shared = next).is_some()
                 }).expect("a rule");

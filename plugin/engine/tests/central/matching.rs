@@ -4,7 +4,7 @@ use crate::kit::{Leader, RULES};
 use crate::kit::{NOW, cart, rule, rules};
 use serde_json::json;
 use tracelift::central::{RuleId, RuleSet, Service};
-use tracelift::sampling::{Randomness, RequestFacts};
+use tracelift::sampling::{Randomness, RequestFacts, Steps};
 
 fn facts<'a>(method: &'a str, host: &'a str, path: &'a str, headers: &'a [(&'a [u8], &'a [u8])]) -> RequestFacts<'a> {
     RequestFacts { path: path.as_bytes(), method: method.as_bytes(), host: host.as_bytes(), headers }
@@ -12,7 +12,7 @@ fn facts<'a>(method: &'a str, host: &'a str, path: &'a str, headers: &'a [(&'a [
 
 /// The name of the rule that decides.
 fn decided_by(set: &RuleSet, facts: &RequestFacts<'_>) -> Option<String> {
-    let choice = set.decide(facts, Randomness::from_rv(0), NOW, |_, _| false)?;
+    let choice = set.decide(facts, Randomness::from_rv(0), NOW, &mut Steps::default(), |_, _| false)?;
     set.find(choice.rule).map(|rule| rule.name.clone())
 }
 

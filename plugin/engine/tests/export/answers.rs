@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
-use tracelift::export::{Answer, Counts, DiscardReason, Event, Problem};
+use tracelift::export::{Answer, Counts, DiscardReason, Event, MAX_ANSWER, Problem};
 use tracelift::otlp::Protocol;
 
 use crate::kit::{Bench, LONGEST, START, lent, settings};
@@ -198,11 +198,15 @@ fn a_json_answer_is_as_good_as_an_empty_one() {
 }
 
 #[test]
-fn an_answer_above_four_mebibytes_is_a_failure_for_good() {
-    let body = vec![0; 4 * 1024 * 1024 + 1];
+fn a_good_answer_above_the_bound_is_a_failure_for_good_and_a_bad_one_means_what_its_status_says() {
+    let body = vec![0; MAX_ANSWER + 1];
     for protocol in [Protocol::HttpProtobuf, Protocol::Grpc] {
-        let bench = answered(protocol, Some(200), &[], &[("grpc-status", "0")], &body);
+        let mut bench = answered(protocol, Some(200), &[], &[("grpc-status", "0")], &body);
         assert_eq!(fate(bench.counts()), Fate::Discarded(DiscardReason::NonRetryable));
+        assert!(bench.events()[0].to_string().contains("more than 64 KiB"));
+        assert_eq!(fate(answered(protocol, Some(503), &[], &[], &body).counts()), Fate::Retried);
+        let most = answered(protocol, Some(200), &[], &[("grpc-status", "0")], &body[..MAX_ANSWER]);
+        assert_eq!(fate(most.counts()), Fate::Exported);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tracelift::export::{Answer, DiscardReason, ExportRequest, Exporter};
+use tracelift::export::{Answer, DiscardReason, ExportRequest, Exporter, MAX_ANSWER};
 use tracelift::otlp::{Compression, Protocol, Settings};
 
 use crate::kit::{Headers, START, borrowed, encoded, resource, settings, sized};
@@ -48,7 +48,7 @@ fn step() -> impl Strategy<Value = Step> {
     let body = prop_oneof![
         4 => vec(any::<u8>(), 0..64),
         2 => (any::<i64>()).prop_map(partial),
-        1 => Just(vec![0x0a; 5 * 1024 * 1024]),
+        1 => Just(vec![0x0a; MAX_ANSWER + 1]),
     ];
     let answer = (any::<usize>(), status, vec(field(), 0..4), vec(field(), 0..4), body)
         .prop_map(|(which, status, headers, trailers, body)| Step::Answer { which, status, headers, trailers, body });
@@ -111,7 +111,7 @@ impl World {
             Step::Offer { spans } => {
                 for _ in 0..spans {
                     self.offered += 1;
-                    let span = encoded(self.offered);
+                    let span = encoded(self.offered).upgraded(self.offered.is_multiple_of(3));
                     let _ = self.current().offer(span);
                 }
             }
@@ -171,6 +171,8 @@ impl World {
             sums[1] += counts.exported + counts.discarded_in_all() + counts.queued + counts.in_flight;
             let held = counts.queued_bytes + counts.in_flight_bytes;
             assert!(held <= exporter.settings().max_queue_bytes as u64, "{counts:?}");
+            assert!(counts.upgraded_discarded <= counts.discarded_in_all(), "{counts:?}");
+            assert!(counts.queued_upgraded <= counts.queued, "{counts:?}");
         }
         assert_eq!(sums, [self.offered; 2], "over all configurations");
     }

@@ -6,4 +6,5 @@ mod kit;
 mod law;
 mod over_time;
 mod reconfiguration;
+mod room;
 mod wire;

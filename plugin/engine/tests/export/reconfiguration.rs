@@ -54,7 +54,7 @@ fn an_exporter_that_is_configured_again_goes_on_with_what_it_holds() {
 fn the_bounds_of_the_new_configuration_hold() {
     let bytes = encoded(0).len();
     for (max_queue_size, max_queue_bytes, reason) in
-        [(5, 1 << 20, DiscardReason::QueueFull), (64, bytes * 5, DiscardReason::QueueBytes)]
+        [(6, 1 << 20, DiscardReason::QueueFull), (64, bytes * 7, DiscardReason::QueueBytes)]
     {
         let mut old = Bench::new(settings(Protocol::HttpProtobuf));
         old.offer(12);

@@ -142,7 +142,7 @@ fn gzip_says_so_in_each_protocol_and_shrinks_the_body() {
     {
         let mut settings = settings(protocol);
         settings.compression = Compression::Gzip;
-        settings.max_export_batch_size = 64;
+        (settings.max_queue_size, settings.max_export_batch_size) = (128, 64);
         let mut bench = Bench::new(settings);
         bench.offer(64);
         let request = bench.only_request(0);

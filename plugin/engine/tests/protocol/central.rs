@@ -143,3 +143,21 @@ fn a_service_that_fails_is_named_once_and_its_rules_stay_unknown() {
     assert_eq!(warnings, 1);
     assert!(!request(&mut process, (0, root), None));
 }
+
+#[test]
+fn a_rule_of_x_ray_that_costs_too_much_does_not_match_and_is_counted() {
+    let pattern = format!("*{}b", "a".repeat(400));
+    let (mut process, (worker, root)) = {
+        let (process, roots) =
+            informed(&json!({"FixedRate": 1.0, "Attributes": {"http.request.header.x-long": pattern}}));
+        (process, roots[0])
+    };
+    for (value, over, fallback) in [(format!("{}b", "a".repeat(400)), 0, 0), ("a".repeat(2000), 1, 1)] {
+        let stream = process.stream(worker, root);
+        process.head(&stream, get(&[("x-long", &value)]));
+        process.answer(&stream, status(200, &[]), true);
+        process.log(&stream);
+        process.tick_all();
+        assert_eq!((process.metric("rules.over_budget"), process.metric("central.fallback")), (over, fallback));
+    }
+}

@@ -9,7 +9,10 @@ use crate::kit::process::{MILLISECOND, Process, get, lines, status};
 const UPSTREAM_RESET: i64 = 1 << 4;
 const NO_CONNECTION: i64 = 1 << 5;
 const TIMEOUT: i64 = 1 << 2;
+const CONNECTION_ENDED: i64 = 1 << 6;
 const CLIENT_LEFT: i64 = 1 << 14;
+const IDLE: i64 = 1 << 16;
+const CLIENT_RESET: i64 = 1 << 28;
 const FAULT_INJECTED: i64 = 1 << 10;
 const RATE_LIMITED: i64 = 1 << 11;
 
@@ -24,6 +27,8 @@ enum Way {
     Trailers(&'static str, &'static [(&'static str, &'static str)]),
     /// A head, and it breaks off.
     Broken(&'static str),
+    /// A head with this content type, and some of what follows.
+    Open(&'static str, &'static str),
     /// No answer at all.
     Nothing,
 }
@@ -31,7 +36,7 @@ enum Way {
 /// What, which method, how, which response flags, how many milliseconds, and what the access log shows in the end.
 type Row = (&'static str, &'static str, Way, i64, u64, Option<&'static str>);
 
-const ROWS: [Row; 24] = [
+const ROWS: [Row; 37] = [
     ("whole in its head", "GET", Way::Alone("204", &[]), 0, 1, None),
     ("whole with a body", "GET", Way::Body("200"), 0, 1, None),
     ("whole with trailers", "GET", Way::Trailers("200", &[("x", "y")]), 0, 1, None),
@@ -49,8 +54,35 @@ const ROWS: [Row; 24] = [
     ("a client that leaves late", "GET", Way::Broken("200"), CLIENT_LEFT, 1, Some("upgraded.response_flags")),
     ("a switched protocol", "GET", Way::Alone("101", &[]), 0, 1, None),
     ("a switched protocol, still open", "GET", Way::Broken("101"), 0, 1, None),
+    ("a switched protocol, hung up by the upstream", "GET", Way::Broken("101"), CONNECTION_ENDED, 1, None),
     ("a tunnel that is hung up", "CONNECT", Way::Broken("200"), CLIENT_LEFT, 1, None),
-    ("a tunnel that breaks", "CONNECT", Way::Broken("200"), UPSTREAM_RESET, 1, Some("upgraded.response_flags")),
+    ("a tunnel that the client resets", "CONNECT", Way::Broken("200"), CLIENT_RESET, 1, None),
+    ("a tunnel that the upstream resets", "CONNECT", Way::Broken("200"), UPSTREAM_RESET, 1, None),
+    ("a tunnel that the upstream hangs up", "CONNECT", Way::Broken("204"), CONNECTION_ENDED, 1, None),
+    ("a tunnel that Envoy ends", "CONNECT", Way::Broken("200"), IDLE, 1, Some("upgraded.response_flags")),
+    ("a tunnel that never was", "CONNECT", Way::Nothing, CLIENT_LEFT, 1, Some("upgraded.response_flags")),
+    ("a tunnel that is refused", "CONNECT", Way::Broken("503"), 0, 1, Some("upgraded.http_status")),
+    (
+        "a tunnel that is half refused",
+        "CONNECT",
+        Way::Broken("403"),
+        UPSTREAM_RESET,
+        1,
+        Some("upgraded.response_flags"),
+    ),
+    ("events that the client closes", "GET", Way::Open("200", "text/event-stream"), CLIENT_LEFT, 1, None),
+    (
+        "events that the upstream closes",
+        "GET",
+        Way::Open("200", "Text/Event-Stream;charset=utf-8"),
+        CONNECTION_ENDED,
+        1,
+        None,
+    ),
+    ("events that Envoy ends", "GET", Way::Open("200", "text/event-stream"), IDLE, 1, Some("upgraded.response_flags")),
+    ("events that failed", "GET", Way::Open("500", "text/event-stream"), 0, 1, Some("upgraded.http_status")),
+    ("no events", "GET", Way::Open("200", "text/event-streams"), CLIENT_LEFT, 1, Some("upgraded.response_flags")),
+    ("HTTP/2 that the client resets", "GET", Way::Broken("200"), CLIENT_RESET, 1, Some("upgraded.response_flags")),
     ("gRPC that is fine", "POST", Way::Trailers("200", &[("grpc-status", "0")]), 0, 1, None),
     ("gRPC that fails", "POST", Way::Trailers("200", &[("grpc-status", "14")]), 0, 1, Some("upgraded.grpc_status")),
     ("gRPC without a body", "POST", Way::Alone("200", &[("grpc-status", "13")]), 0, 1, Some("upgraded.grpc_status")),
@@ -80,6 +112,9 @@ fn run(process: &mut Process, root: u32, row: &Row, sampled: bool) -> Option<Str
             process.trailers(&stream, lines(trailers));
         }
         Way::Broken(status_code) => process.answer(&stream, status(code(status_code), &[]), false),
+        Way::Open(status_code, kind) => {
+            process.answer(&stream, status(code(status_code), &[("content-type", kind)]), false);
+        }
         Way::Nothing => {}
     }
     process.log(&stream);

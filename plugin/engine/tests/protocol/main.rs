@@ -2,6 +2,7 @@
 
 mod budget;
 mod central;
+mod delays;
 mod edge;
 mod endings;
 mod faults;
@@ -9,7 +10,10 @@ mod kit;
 mod orders;
 mod properties;
 mod recall;
+mod rules;
+mod several_lines;
 mod shadow;
 mod shared;
 mod signal;
 mod updates;
+mod ways;

@@ -32,10 +32,19 @@ fn all_words() -> impl Iterator<Item = Vec<Step>> {
     (0..=5).flat_map(words).chain(orders)
 }
 
+/// What came of an answer to a request that did not come.
+#[derive(Clone, Copy, Default)]
+struct Early {
+    failed: bool,
+    told: bool,
+    complete: bool,
+}
+
 /// What a stream is by the contract of the door: told step by step, without the engine.
 #[derive(Default)]
 struct Expected {
     begun: bool,
+    early: Option<Early>,
     complete: bool,
     trigger: Option<&'static str>,
     ended: bool,
@@ -68,16 +77,35 @@ impl Expected {
             }
             Step::BodyEnd if self.begun => self.complete = true,
             Step::Log => self.end(sampled),
-            Step::Answer | Step::BodyEnd | Step::Trailers | Step::Done => {}
+            // Of a request that never came: judged at the end, and as a whole.
+            Step::Answer => self.early.get_or_insert_default().failed |= answer == 503,
+            Step::Trailers => {
+                let early = self.early.get_or_insert_default();
+                (early.told, early.complete) = (true, true);
+            }
+            Step::BodyEnd => {
+                if let Some(early) = &mut self.early {
+                    early.complete = true;
+                }
+            }
+            Step::Done => {}
         }
     }
 
     fn end(&mut self, sampled: bool) {
         self.ended = true;
+        if let Some(early) = self.early.filter(|_| !self.begun) {
+            self.complete = early.complete;
+            self.trigger = match early {
+                Early { failed: true, .. } => Some("upgraded.http_status"),
+                Early { told: true, .. } => Some("upgraded.grpc_status"),
+                Early { .. } => None,
+            };
+        }
         if !self.complete {
             self.trigger = self.trigger.or(Some("upgraded.reset"));
         }
-        self.decision = self.trigger.or(sampled.then_some("sampled")).map(str::to_owned);
+        self.decision = self.trigger.or((sampled && self.begun).then_some("sampled")).map(str::to_owned);
     }
 }
 
@@ -119,7 +147,9 @@ fn play(configuration: &str, flags: &str, answer: u16, spans: i64) {
 const ROOMY: &str = r#""export": {"max_queue_size": 65536, "max_queue_bytes": 67108864, "max_export_batch_size": 512}"#;
 
 fn unlimited(more: &str) -> String {
-    format!(r#"{{"upgrade": {{"traces_per_second": 1000000}}, {more} {ROOMY}}}"#)
+    // What a request that never came is decided by.
+    let nothing = r#""sampling": {"ratio": 0}"#;
+    format!(r#"{{{nothing}, "upgrade": {{"traces_per_second": 1000000}}, {more} {ROOMY}}}"#)
 }
 
 #[test]

@@ -137,6 +137,32 @@ fn the_previous_version_is_understood_where_the_configuration_says_so() {
 }
 
 #[test]
+fn server_timing_alone_is_believed_where_the_configuration_says_so() {
+    let believing = r#"{"upgrade": {"signal": {"accept_server_timing": true}}}"#;
+    let of = |context: &str| format!("db;dur=5, trace;desc=\"{context}\"");
+    for (configuration, context, code, kept) in [
+        (believing, CONTEXT, 200, Some("upgraded.signal")),
+        (believing, UNSAMPLED, 200, None),
+        (believing, UNSAMPLED, 500, Some("upgraded.http_status")),
+        (believing, "00-11f7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01", 200, None),
+        ("{}", CONTEXT, 200, None),
+        (r#"{"upgrade": {"signal": {"accept_server_timing": true, "accept": false}}}"#, CONTEXT, 200, None),
+    ] {
+        let timing = of(context);
+        for more in [&[("server-timing", &*timing)][..], &[("server-timing", "db"), ("server-timing", &timing)]] {
+            let (mut process, root) = Process::with(configuration);
+            let stream = answered(&mut process, (0, root), code, more);
+            assert_eq!(ended(&mut process, &stream).as_deref(), kept, "{configuration} {code} {more:?}");
+        }
+    }
+    // Our own mark counts before it.
+    let (mut process, root) = Process::with(believing);
+    let timing = of(CONTEXT);
+    let stream = answered(&mut process, (0, root), 500, &[("server-timing", &*timing), ("x-tracelift-signal", SHED)]);
+    assert_eq!(ended(&mut process, &stream), None);
+}
+
+#[test]
 fn a_signal_that_is_passed_on_names_this_hop_and_is_shown_once() {
     let (mut process, root) = Process::with("{}");
     let timing = format!("trace;desc={CONTEXT}");

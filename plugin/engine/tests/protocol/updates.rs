@@ -103,7 +103,7 @@ fn a_root_of_another_name_or_without_work_is_no_successor() {
 }
 
 #[test]
-fn an_ending_root_waits_for_an_answer_whatever_it_is() {
+fn an_ending_root_waits_for_an_answer_whatever_it_is_while_its_vm_lives() {
     for (reply, metric) in [
         (Reply::status(200), "spans.exported"),
         (Reply::status(400), "spans.discarded.non_retryable"),
@@ -111,6 +111,7 @@ fn an_ending_root_waits_for_an_answer_whatever_it_is() {
         (Reply::default(), "spans.discarded.shutdown"),
     ] {
         let (mut process, root) = Process::with(ALL);
+        process.listener(0, "outbound", NONE);
         assert!(request(&mut process, root));
         assert!(!process.done(0, root));
         let call = process.call_to(COLLECTOR).expect("a flush");
@@ -124,8 +125,32 @@ fn an_ending_root_waits_for_an_answer_whatever_it_is() {
 }
 
 #[test]
+fn what_is_on_its_way_when_the_last_root_ends_is_lost_for_the_counts_whatever_comes() {
+    for reply in [Reply::status(200), Reply::status(503), Reply::default()] {
+        let (mut process, inbound) = Process::with(ALL);
+        let outbound = process.listener(0, "outbound", ALL);
+        assert!(request(&mut process, inbound) && request(&mut process, outbound));
+        assert!(!process.done(0, inbound), "the VM lives, so that it waits");
+        assert_eq!((process.metric("exports.in_flight_spans"), process.metric("spans.discarded.shutdown")), (1, 0));
+        assert!(!process.done(0, outbound));
+        let counts = |process: &Process| {
+            let gauges = ["exports.in_flight_spans", "queue.spans", "queue.bytes", "pending.spans"];
+            assert!(gauges.iter().all(|gauge| process.metric(gauge) == 0));
+            (process.metric("spans.exported"), process.metric("spans.discarded.shutdown"))
+        };
+        assert_eq!(counts(&process), (0, 2), "said in the last callback that surely comes");
+        while let Some(call) = process.call_to(COLLECTOR) {
+            process.reply(&call, reply.clone());
+        }
+        assert_eq!(counts(&process), (0, 2), "no span is counted twice");
+        assert_eq!(process.workers[0].host.roots_done(), 2);
+    }
+}
+
+#[test]
 fn a_successor_that_comes_while_an_answer_is_awaited_takes_what_is_to_be_sent_again() {
     let (mut process, old) = Process::with(ALL);
+    process.listener(0, "outbound", NONE);
     assert!(request(&mut process, old));
     assert!(!process.done(0, old));
     process.listener(0, "inbound", NONE);

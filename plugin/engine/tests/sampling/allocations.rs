@@ -4,8 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tracelift::sampling::{
-    Algorithm, Mode, Parent, Policy, Randomness, RequestFacts, RequestMatcher, Rule, Sampler, StringMatcher, Threshold,
-    decide,
+    Algorithm, Mode, Parent, Policy, Randomness, RequestFacts, RequestMatcher, Rule, Sampler, Steps, StringMatcher,
+    Threshold, decide,
 };
 use tracelift::trace_context::TraceId;
 
@@ -72,8 +72,13 @@ fn a_match_allocates_nothing() {
     );
     for matcher in [plain, regexes] {
         let policy = policy(matcher);
-        assert_eq!(policy.first_match(&facts), Some(0));
-        assert_eq!(allocations_of(|| assert_eq!(policy.first_match(&facts), Some(0))), 0, "{:?}", policy.rules[0]);
+        assert_eq!(policy.first_match(&facts, &mut Steps::default()), Some(0));
+        assert_eq!(
+            allocations_of(|| assert_eq!(policy.first_match(&facts, &mut Steps::default()), Some(0))),
+            0,
+            "{:?}",
+            policy.rules[0]
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tracelift::sampling::{
     Algorithm, ExportClass, Mode, Parent, Policy, Randomness, Reason, RequestFacts, RequestMatcher, Rule, Sampler,
-    StringMatcher, Threshold, decide, exported_th,
+    Steps, StringMatcher, Threshold, decide, exported_th,
 };
 use tracelift::trace_context::{ThEdit, TraceId};
 
@@ -158,7 +158,7 @@ proptest! {
             };
             let rule = Rule { name: String::new(), matcher, sampler: None, upgrade: true, latency_ms: None };
             let policy = Policy { mode: Mode::Independent, fallback: sampler(Algorithm::Consistent, 1.0), rules: vec![rule] };
-            let found = policy.first_match(&facts);
+            let found = policy.first_match(&facts, &mut Steps::default());
             prop_assert!(found.is_none() || headers.iter().any(|(name, _)| name == b"a"));
         }
     }

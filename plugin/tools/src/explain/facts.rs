@@ -3,7 +3,7 @@
 use crate::recorder::{Proxy, Recording, Write};
 use tracelift::door::Side;
 use tracelift::policy::Policy;
-use tracelift::sampling::{Randomness, Threshold};
+use tracelift::sampling::{Randomness, Steps, Threshold};
 use tracelift::shared::SharedBudget;
 use tracelift::telemetry::Metric;
 use tracelift::trace_context::{Extracted, TraceId, TraceState, extract};
@@ -78,7 +78,7 @@ impl Facts {
             None => None,
         };
         Self {
-            rule: request.with_facts(|facts| policy.sampling.first_match(facts)),
+            rule: request.with_facts(|facts| policy.sampling.first_match(facts, &mut Steps::default())),
             randomness: randomness(&sent.trace_state(), trace_id),
             threshold: sent.trace_state().ot().th.and_then(Threshold::from_bits).filter(|_| sampled),
             inconsistent: host.count(Metric::Inconsistent) != 0,

@@ -6,7 +6,7 @@ use super::embedded::Embedded;
 use super::find::{Form, Found, Home, find};
 use super::source::{Source, line_and_column};
 use super::{Dialect, Document, Finding, Located, Node, Position, Severity, Syntax};
-use super::{advice, context, documents, istio, nested, sides, variables};
+use super::{advice, context, documents, istio, nested, rules, sides, variables};
 use tracelift::config::{self, Environment, Problem};
 use tracelift::policy::Policy;
 
@@ -42,6 +42,9 @@ pub struct Checked {
     pub at: Position,
     /// Whether the filter would accept it.
     pub accepted: bool,
+    /// Steps that matching a request may cost, if it has rules; `tracelift::sampling::Steps::A_REQUEST` are allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
     /// What it says, if it was accepted.
     #[serde(skip)]
     pub policy: Option<Policy>,
@@ -174,6 +177,7 @@ impl<'t> Checking<'t> {
                 findings.extend(loaded.warnings.iter().map(|warning| warned(warning, found, &source)));
                 context::clusters(&document.root, found, &loaded.policy, findings);
                 sides::kind(found, &loaded.policy, &source, findings);
+                rules::look(&loaded.policy, &source, found.at, findings);
                 Some(loaded.policy)
             }
             (None, Err(_)) if found.home == Home::Plain && is_something_else(written) => return None,
@@ -197,6 +201,7 @@ impl<'t> Checking<'t> {
             listener: found.around.listener.and_then(|listener| listener.text_at(&["name"])).map(str::to_owned),
             at: written.at,
             accepted: policy.is_some(),
+            steps: policy.as_ref().and_then(rules::steps),
             policy: policy.clone(),
         });
         policy

@@ -45,14 +45,16 @@ pub fn clusters(document: &Located, found: &Found<'_>, policy: &Policy, findings
     }
     let recall = &policy.upgrade.recall;
     if recall.enabled {
-        match named(&recall.cluster) {
-            None => findings.push(missing("upgrade.recall.cluster", &recall.cluster, "nothing could be recalled")),
-            Some(cluster) if cluster.text_at(&["type"]) != Some("ORIGINAL_DST") => {
-                let message =
-                    format!("the cluster \"{}\" must be of type ORIGINAL_DST to reach each instance.", recall.cluster);
-                findings.push(Finding::warning(cluster.at, "upgrade.recall.cluster", message));
+        let through = [("upgrade.recall.cluster", false), ("upgrade.recall.tls_cluster", true)];
+        for (path, name) in through.into_iter().filter_map(|(path, tls)| Some((path, recall.through.cluster(tls)?))) {
+            match named(name) {
+                None => findings.push(missing(path, name, "nothing could be recalled")),
+                Some(cluster) if cluster.text_at(&["type"]) != Some("ORIGINAL_DST") => {
+                    let message = format!("the cluster \"{name}\" must be of type ORIGINAL_DST to reach each instance.");
+                    findings.push(Finding::warning(cluster.at, path, message));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Wasm filters in what Envoy reads and writes: bootstraps, xDS files, dumps. Keys are as Protocol Buffers write them in
 //! JSON, `vm_config` or `vmConfig`.
 
-use super::find::{Around, Direction, Form, Found, Home, ours};
+use super::find::{Around, Direction, Form, Found, Home, ours, secret_of_host};
 use super::located::Entry;
 use super::{Located, Node, Position};
 
@@ -68,8 +68,13 @@ fn filter<'t>(plugin: &'t Located, around: Around<'t>) -> Option<Found<'t>> {
         Some(Ok((value, form))) => (value, form, None),
         Some(Err(fault)) => (None, Form::Json, Some(fault)),
     };
-    let variables =
-        vm.and_then(|vm| vm.proto("environment_variables")).and_then(|variables| variables.proto("key_values"));
+    let variables = vm.and_then(|vm| vm.proto("environment_variables"));
+    let from_host = variables.and_then(|variables| variables.proto("host_env_keys"));
+    let from_host = from_host.map(Located::elements).unwrap_or_default().iter().filter_map(|key| {
+        let name = key.text()?;
+        Some((name.to_owned(), secret_of_host(name)?, key.at))
+    });
+    let variables = variables.and_then(|variables| variables.proto("key_values"));
     let variable = |entry: &Entry| Some((entry.key.clone(), entry.value.text()?.to_owned(), entry.at));
     Some(Found {
         home: Home::Envoy,
@@ -77,7 +82,13 @@ fn filter<'t>(plugin: &'t Located, around: Around<'t>) -> Option<Found<'t>> {
         at: plugin.at,
         configuration,
         form,
-        environment: variables.map(Located::entries).unwrap_or_default().iter().filter_map(variable).collect(),
+        environment: variables
+            .map(Located::entries)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(variable)
+            .chain(from_host)
+            .collect(),
         vm_id: Some(match vm.and_then(|vm| vm.proto("vm_id")) {
             Some(id) => (id.text().unwrap_or_default().to_owned(), id.at),
             None => (String::new(), vm.unwrap_or(plugin).at),

@@ -2,7 +2,7 @@
 //! `EnvoyExtensionPolicy`; in any other what Envoy reads, wherever it is.
 
 use super::envoy;
-use super::find::{Around, Direction, Form, Found, Home, ours};
+use super::find::{Around, Direction, Form, Found, Home, ours, secret_of_host};
 use super::{Located, Position};
 
 /// Every plugin of ours in this resource.
@@ -80,6 +80,9 @@ fn scope(document: &Located) -> String {
 
 fn variable(variable: &Located) -> Option<(String, String, Position)> {
     let name = variable.text_at(&["name"])?.to_owned();
+    if variable.text_at(&["valueFrom"]) == Some("HOST") {
+        return secret_of_host(&name).map(|value| (name, value, variable.at));
+    }
     Some((name, variable.text_at(&["value"])?.to_owned(), variable.at))
 }
 

@@ -14,6 +14,7 @@ mod json;
 mod kubernetes;
 mod located;
 mod nested;
+mod rules;
 mod sides;
 mod source;
 mod variables;

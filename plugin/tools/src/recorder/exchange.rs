@@ -178,7 +178,7 @@ impl Recorder<'_> {
             Attribute::ClusterName => Value::Text(bytes(&around.cluster)),
             Attribute::CodeDetails => Value::Text(bytes(&around.code_details)),
             Attribute::DestinationAddress => Value::Text(bytes(&around.destination)),
-            Attribute::TransportFailureReason | Attribute::PeerIdentity => Value::Text(&[]),
+            Attribute::TransportFailureReason | Attribute::UpstreamTls | Attribute::PeerIdentity => Value::Text(&[]),
         }
     }
 
@@ -194,7 +194,7 @@ fn bytes(text: &Option<String>) -> &[u8] {
 }
 
 /// Those that a host reads in a list: numbers first.
-const TOGETHER: [Attribute; 10] = [
+const TOGETHER: [Attribute; 11] = [
     Attribute::ResponseFlags,
     Attribute::StartTime,
     Attribute::ListenerDirection,
@@ -205,6 +205,7 @@ const TOGETHER: [Attribute; 10] = [
     Attribute::ClusterName,
     Attribute::CodeDetails,
     Attribute::TransportFailureReason,
+    Attribute::UpstreamTls,
 ];
 
 impl Exchange for Recorder<'_> {

@@ -14,6 +14,7 @@ use crate::span::{AttributeSettings, bounds};
 use crate::trace_context::Propagator;
 
 pub use export::{MAX_EXPORT_HEADERS, fill, header_value_fault};
+pub use upgrade::{TOKEN_ALLOWED, is_token};
 
 /// Attributes of the resource that a configuration has at most: the environment and the node add theirs.
 const MAX_RESOURCE: usize = 64;

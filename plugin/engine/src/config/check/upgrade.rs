@@ -1,16 +1,24 @@
 //! `upgrade`: sets of statuses, the budget, and what recall needs.
 
 use super::Findings;
-use crate::config::bounded::Rate;
-use crate::config::error::Problem;
+use crate::config::bounded::{Rate, Text};
+use crate::config::error::{self, Problem};
 use crate::config::raw;
 use crate::http::{GrpcStatusSet, HttpStatusSet};
-use crate::upgrade::{Budget, Policy, RecallPolicy, SignalPolicy};
+use crate::upgrade::recall::wire;
+use crate::upgrade::{Budget, Policy, RecallPolicy, SignalPolicy, Transports};
 
 /// Below this many characters a token can be guessed.
 const LONG_TOKEN: usize = 16;
-/// Longest token; it travels in a header.
+/// Longest token.
 const MAX_TOKEN: usize = 256;
+/// What a token may be, in words.
+pub const TOKEN_ALLOWED: &str = "at most 256 visible ASCII characters, no spaces";
+
+/// Whether a text may be a token.
+pub fn is_token(text: &str) -> bool {
+    text.len() <= MAX_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
 
 pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
     // Repeated entries are harmless; the limits only say where a list stops making sense.
@@ -38,6 +46,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
             emit: raw.signal.emit,
             accept: raw.signal.accept,
             accept_previous: raw.signal.accept_previous,
+            accept_server_timing: raw.signal.accept_server_timing,
         },
         recall: recall(raw.recall, findings),
     })
@@ -45,31 +54,51 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
 
 fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
     const TOKEN: &str = "upgrade.recall.token";
-    let token = raw.token.0;
-    if MAX_TOKEN < token.len() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        findings.refuse(
-            TOKEN,
-            "a text that is longer or has other characters",
-            "at most 256 visible ASCII characters, no spaces",
-        );
+    let tokens = [raw.token.0, raw.previous_token.0];
+    for (path, token) in [TOKEN, "upgrade.recall.previous_token"].into_iter().zip(&tokens) {
+        if !is_token(token) {
+            findings.refuse(path, "a text that is longer or has other characters", TOKEN_ALLOWED);
+        } else if raw.enabled && (1..LONG_TOKEN).contains(&token.len()) {
+            findings.warn(path, "is shorter than 16 characters and can be guessed");
+        }
     }
     findings.at_most("upgrade.recall.peers", raw.peers.len(), raw::MAX_PEERS, "peers");
-    let known = !token.is_empty() || !raw.peers.is_empty();
+    findings.at_most("upgrade.recall.clusters", raw.clusters.len(), raw::MAX_RECALL_CLUSTERS, "clusters");
+    findings.at_most("upgrade.recall.addresses", raw.addresses.len(), raw::MAX_ADDRESSES, "addresses");
+    for (index, address) in raw.addresses.iter().enumerate().take(raw::MAX_ADDRESSES) {
+        if !wire::is_destination(address.0.as_bytes()) {
+            let path = ["upgrade.recall.addresses[", &index.to_string(), "]"].concat();
+            findings.refuse(&path, &error::quoted(&address.0), "an IP address with a port");
+        }
+    }
     // A token of a wrong type was read as an empty one and has been told of: one problem is enough.
-    if raw.enabled && !known && findings.problems.is_empty() {
+    let [token, _] = &tokens;
+    if raw.enabled && token.is_empty() && findings.problems.is_empty() {
         let problem = Problem::new(TOKEN, "no token while recall is enabled", "a secret that the whole mesh shares");
-        let advice = "Set a token of 16 random characters or more, or `upgrade.recall.peers` where callers have \
-                      certificates, or set `upgrade.recall.enabled` to false.";
+        let advice = "Set a token of 16 random characters or more, here or in the environment variable \
+                      TRACELIFT_RECALL_TOKEN, or set `upgrade.recall.enabled` to false. `upgrade.recall.peers` restricts who \
+                      may use it and does not replace it.";
         findings.problems.push(problem.advise(advice));
-    } else if raw.enabled && raw.peers.is_empty() && token.len() < LONG_TOKEN {
-        findings.warn(TOKEN, "is shorter than 16 characters and can be guessed");
+    }
+    let through = Transports { plain: raw.cluster.0, tls: raw.tls_cluster.0 };
+    if raw.enabled && through.plain.is_empty() && through.tls.is_empty() {
+        let problem =
+            Problem::new("upgrade.recall.cluster", "no cluster at all", "the name of an ORIGINAL_DST cluster");
+        findings.problems.push(problem.advise("Name it here, or in `upgrade.recall.tls_cluster`, or in both."));
     }
     RecallPolicy {
         enabled: raw.enabled,
-        cluster: raw.cluster.0,
-        token,
-        peers: raw.peers.into_iter().map(|peer| peer.0).collect(),
+        through,
+        clusters: texts(raw.clusters),
+        tokens,
+        accept_previous: raw.accept_previous,
+        peers: texts(raw.peers),
+        addresses: texts(raw.addresses),
         hold_ms: raw.hold_ms.get(),
         max_bytes: raw.max_bytes.size(),
     }
+}
+
+fn texts<const MIN: u64, const MAX: u64>(texts: Vec<Text<MIN, MAX>>) -> Vec<String> {
+    texts.into_iter().map(|text| text.0).collect()
 }

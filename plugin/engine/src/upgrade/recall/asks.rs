@@ -14,6 +14,8 @@ const MILLISECOND: u64 = 1_000_000;
 const TIMEOUT_MS: u64 = 1_000;
 /// How long after its timeout a request counts as unanswered when the host has not called back, milliseconds.
 const CALLBACK_SLACK_MS: u64 = 2_000;
+/// The same in nanoseconds after it was sent.
+const LOST_AFTER: u64 = (TIMEOUT_MS + CALLBACK_SLACK_MS) * MILLISECOND;
 /// Before the second attempt, milliseconds; doubled before each further one.
 const FIRST_PAUSE_MS: u64 = 250;
 
@@ -35,6 +37,8 @@ pub struct Ask<T> {
     pub trace_id: TraceId,
     /// The instance, see [`wire::is_destination`].
     pub destination: Arc<str>,
+    /// The call went over TLS.
+    pub tls: bool,
     /// What waits, if there was room for it.
     pub item: Option<T>,
     /// Its bytes.
@@ -50,6 +54,8 @@ pub struct AskRequest {
     pub id: u64,
     /// The instance.
     pub destination: Arc<str>,
+    /// To be asked over TLS.
+    pub tls: bool,
     /// At least one and at most [`wire::MAX_IDS`].
     pub traces: Vec<TraceId>,
     /// At least 1.
@@ -109,10 +115,12 @@ impl<T> Asks<T> {
             return None;
         }
         let is_due = |entry: &Entry<T>| entry.request.is_none() && entry.due <= now;
-        let destination = Arc::clone(&self.entries.iter().find(|entry| is_due(entry))?.ask.destination);
+        let first = &self.entries.iter().find(|entry| is_due(entry))?.ask;
+        let (destination, tls) = (Arc::clone(&first.destination), first.tls);
+        let is_there = |entry: &Entry<T>| entry.ask.destination == destination && entry.ask.tls == tls;
         let id = self.next_id;
         let mut traces = Vec::new();
-        for entry in self.entries.iter_mut().filter(|entry| is_due(entry) && entry.ask.destination == destination) {
+        for entry in self.entries.iter_mut().filter(|entry| is_due(entry) && is_there(entry)) {
             if !traces.contains(&entry.ask.trace_id) {
                 if wire::MAX_IDS <= traces.len() {
                     continue;
@@ -122,9 +130,8 @@ impl<T> Asks<T> {
             entry.request = Some(id);
         }
         self.next_id = id.wrapping_add(1);
-        let wait = (TIMEOUT_MS + CALLBACK_SLACK_MS) * MILLISECOND;
-        self.in_flight.push((id, now.saturating_add(wait)));
-        Some(AskRequest { id, destination, traces, timeout_ms: TIMEOUT_MS as u32 })
+        self.in_flight.push((id, now.saturating_add(LOST_AFTER)));
+        Some(AskRequest { id, destination, tls, traces, timeout_ms: TIMEOUT_MS as u32 })
     }
 
     /// An answer, or its absence. What is decided by it is handed to `decided`.
@@ -148,12 +155,24 @@ impl<T> Asks<T> {
         self.decide(fate, &|entry| entry.request == Some(id), decided);
     }
 
-    /// Gives up what no answer can help any more, and requests that the host has forgotten.
-    pub fn expire(&mut self, now: u64, decided: &mut dyn FnMut(Option<T>, Fate)) {
+    /// Gives up what no answer can help any more, or not in time for the next look, and requests that the host has forgotten.
+    /// `next` is when that look will be; both are Unix nanoseconds.
+    pub fn expire(&mut self, now: u64, next: u64, decided: &mut dyn FnMut(Option<T>, Fate)) {
         while let Some((id, _)) = self.in_flight.iter().find(|(_, lost_at)| *lost_at <= now) {
             self.answered(*id, Reply::Again, now, decided);
         }
-        self.decide(Fate::Lost, &|entry| entry.request.is_none() && entry.ask.give_up_at <= now, decided);
+        let next = next.max(now.saturating_add(1));
+        self.decide(Fate::Lost, &|entry| entry.ask.give_up_at < next, decided);
+    }
+
+    /// The clock was set back, to `now`: what waits is asked for soon, and given up at `latest`.
+    pub fn set_back(&mut self, now: u64, latest: u64) {
+        let (soon, lost) = (now.saturating_add(FIRST_PAUSE_MS * MILLISECOND), now.saturating_add(LOST_AFTER));
+        for entry in &mut self.entries {
+            entry.due = entry.due.min(soon);
+            entry.ask.give_up_at = entry.ask.give_up_at.min(latest);
+        }
+        self.in_flight.iter_mut().for_each(|(_, lost_at)| *lost_at = (*lost_at).min(lost));
     }
 
     /// The VM ends: what waits is decided now.
@@ -185,7 +204,14 @@ mod tests {
 
     fn ask(trace: u64, destination: &str, item: u32) -> Ask<u32> {
         let trace_id = TraceId::from_u128(u128::from(trace) + 1).expect("above zero");
-        Ask { trace_id, destination: destination.into(), item: Some(item), bytes: 10, give_up_at: 5 * SECOND }
+        Ask {
+            trace_id,
+            destination: destination.into(),
+            tls: false,
+            item: Some(item),
+            bytes: 10,
+            give_up_at: 5 * SECOND,
+        }
     }
 
     fn decided(asks: &mut Asks<u32>, id: u64, reply: Reply, now: u64) -> Vec<(u32, Fate)> {
@@ -212,6 +238,33 @@ mod tests {
     }
 
     #[test]
+    fn one_instance_is_asked_over_each_transport_that_calls_used() {
+        let mut asks = Asks::default();
+        for (trace, tls) in [(1, false), (2, true), (3, false)] {
+            asks.add(Ask { tls, ..ask(trace, "a:1", 0) }).expect("room");
+        }
+        let asked = [asks.poll(0), asks.poll(0)].map(|request| request.map(|it| (it.tls, it.traces.len())));
+        assert_eq!((asked, asks.poll(0)), ([Some((false, 2)), Some((true, 1))], None));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_stops_nothing() {
+        let (mut asks, day) = (Asks::default(), 86_400 * SECOND);
+        asks.add(Ask { give_up_at: day + 5 * SECOND, ..ask(1, "a:1", 7) }).expect("room");
+        let first = asks.poll(day).expect("one");
+        asks.answered(first.id, Reply::Again, day, &mut |_, _| unreachable!("not decided"));
+        asks.set_back(0, 5 * SECOND);
+        assert!(asks.poll(0).is_none());
+        let again = asks.poll(250 * MILLISECOND).expect("due after the pause");
+        asks.answered(again.id, Reply::Again, 250 * MILLISECOND, &mut |_, _| unreachable!("not decided"));
+        let mut fates = Vec::new();
+        for now in [4 * SECOND, 5 * SECOND] {
+            asks.expire(now, now, &mut |item, fate| fates.push((item, fate)));
+        }
+        assert_eq!(fates, [(Some(7), Fate::Lost)]);
+    }
+
+    #[test]
     fn a_request_holds_sixty_four_traces_and_the_rest_goes_in_the_next() {
         let mut asks = Asks::default();
         (0..100).for_each(|trace| asks.add(ask(trace, "a:1", 0)).expect("room"));
@@ -225,7 +278,7 @@ mod tests {
         asks.add(ask(1, "a:1", 7)).expect("room");
         let (mut now, mut attempts, mut fates) = (0, Vec::new(), Vec::new());
         while !asks.is_empty() {
-            asks.expire(now, &mut |item, fate| fates.push((item, fate)));
+            asks.expire(now, now, &mut |item, fate| fates.push((item, fate)));
             if let Some(request) = asks.poll(now) {
                 attempts.push(now / MILLISECOND);
                 asks.answered(request.id, Reply::Again, now, &mut |_, _| unreachable!("not decided"));
@@ -241,7 +294,7 @@ mod tests {
         let mut asks = Asks::default();
         asks.add(ask(1, "a:1", 7)).expect("room");
         let forgotten = asks.poll(0).expect("one");
-        asks.expire(3 * SECOND, &mut |_, _| unreachable!("it is asked again"));
+        asks.expire(3 * SECOND, 0, &mut |_, _| unreachable!("it is asked again"));
         assert!(asks.poll(3 * SECOND + 250 * MILLISECOND).is_some());
         assert_eq!(decided(&mut asks, forgotten.id, Reply::Done, 4 * SECOND), []);
     }
@@ -271,7 +324,7 @@ mod tests {
                     added += 1;
                 }
                 open.extend(asks.poll(now).map(|request| request.id));
-                asks.expire(now, &mut |item, _| fates.push(item));
+                asks.expire(now, now, &mut |item, _| fates.push(item));
                 if let Some(id) = open.pop() {
                     let reply = [Reply::Done, Reply::Refused, Reply::NoFilter, Reply::Again, Reply::Again][step as usize];
                     asks.answered(id, reply, now, &mut |item, _| fates.push(item));

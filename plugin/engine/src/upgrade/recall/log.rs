@@ -71,14 +71,12 @@ fn place(sequence: u64) -> usize {
     (sequence % CAPACITY as u64) as usize
 }
 
-/// How many were written, and the ring.
+/// How many were written, and the ring. A ring whose length belies the count is none.
 fn parts(log: &[u8]) -> (u64, &[u8]) {
-    match log.split_first_chunk::<HEAD_BYTES>() {
-        Some((written, ring)) if ring.len().is_multiple_of(ID_BYTES) && ring.len() <= CAPACITY * ID_BYTES => {
-            (u64::from_be_bytes(*written), ring)
-        }
-        _ => (0, &[]),
-    }
+    let Some((written, ring)) = log.split_first_chunk::<HEAD_BYTES>() else { return (0, &[]) };
+    let written = u64::from_be_bytes(*written);
+    let entries = written.min(CAPACITY as u64) as usize;
+    if ring.len() == entries * ID_BYTES { (written, ring) } else { (0, &[]) }
 }
 
 #[cfg(test)]
@@ -112,6 +110,15 @@ mod tests {
         let news = Reader::default().read(&log);
         assert_eq!((news.missed, news.traces.len()), (10, CAPACITY));
         assert_eq!((news.traces[0], news.traces[CAPACITY - 1]), (trace(10), trace(CAPACITY as u64 + 9)));
+    }
+
+    #[test]
+    fn a_log_whose_length_belies_its_count_counts_as_none() {
+        let log = written(0..3);
+        for cut in [1, ID_BYTES, log.len() - 4] {
+            assert_eq!(Reader::default().read(&log[..log.len() - cut]), News::default());
+        }
+        assert_eq!(append(&log[..20], trace(1)).len(), HEAD_BYTES + ID_BYTES);
     }
 
     #[test]

@@ -6,9 +6,11 @@
 mod asks;
 pub mod log;
 mod pending;
+mod shown;
 mod traces;
 pub mod wire;
 
 pub use asks::{Ask, AskRequest, Asks, Fate};
 pub use pending::{Pending, PendingCounts};
+pub use shown::Shown;
 pub use traces::RecentTraces;

@@ -67,6 +67,11 @@ impl<T> Pending<T> {
         }
     }
 
+    /// The clock was set back: nothing is held beyond `latest`.
+    pub fn set_back(&mut self, latest: u64) {
+        self.items.iter_mut().for_each(|held| held.expires = held.expires.min(latest));
+    }
+
     /// Takes every span of the traces that are `wanted`, oldest first. One pass over the ring, however many are wanted.
     pub fn take(&mut self, wanted: impl Fn(TraceId) -> bool) -> Vec<T> {
         if !self.items.iter().any(|held| wanted(held.trace_id)) {

@@ -38,6 +38,11 @@ impl RecentTraces {
         }
     }
 
+    /// The clock was set back: no trace is remembered beyond `latest`.
+    pub fn set_back(&mut self, latest: u64) {
+        self.order.iter_mut().for_each(|(_, expires)| *expires = (*expires).min(latest));
+    }
+
     fn forget_first(&mut self) {
         if let Some((trace_id, _)) = self.order.pop_front()
             && let Ok(place) = self.index.binary_search(&trace_id)
@@ -66,6 +71,15 @@ mod tests {
         assert!(!traces.contains(trace(1)) && traces.contains(trace(2)));
         traces.expire(200);
         assert!(traces.index.is_empty() && traces.order.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_trace_stay() {
+        let mut traces = RecentTraces::default();
+        traces.insert(trace(1), 86_400);
+        traces.set_back(100);
+        traces.expire(100);
+        assert!(!traces.contains(trace(1)));
     }
 
     #[test]

@@ -1,22 +1,30 @@
-//! The recall request and its answer, version 1.
+//! The recall request and its answer, version 2.
 //!
-//! No body: the filter exports no body callback. `traceparent: ff-tracelift-recall-1` marks the request; W3C Trace Context
-//! Level 2 ("Versioning of traceparent") forbids version ff for ever, so that no context ever looks like it, and a normal
-//! request, whose context is read anyway, pays nothing for the question. [`HEADER`] names version and trace-ids,
-//! [`TOKEN`] carries the mesh's secret. An instance without the filter answers the path as it does any that it lacks.
+//! No body on either side: the filter exports no body callback, and HEAD keeps others from answering with one. `traceparent:
+//! ff-tracelift-recall-2` marks the request; W3C Trace Context Level 2 ("Versioning of traceparent") forbids version ff for
+//! ever, so that no context ever looks like it, and a normal request, whose context is read anyway, pays nothing for the
+//! question. [`HEADER`] names version and trace-ids; [`mac`] shows that whoever asks knows the mesh's secret, which itself
+//! never travels. An instance without the filter answers the path as it does any that it lacks.
 
 use crate::trace_context::{RECALL_MARK, TraceId};
+use crate::upgrade::mac::{self, Statement};
 
 /// Path of the request.
 pub const PATH: &str = "/.well-known/tracelift/recall";
-/// `1;<trace-id>,<trace-id>…` in a request; in an answer the version that is understood.
+/// `2;<trace-id>,<trace-id>…` in a request; in an answer the version that is understood.
 pub const HEADER: &str = "x-tracelift-recall";
-/// The secret that the mesh shares.
+/// Where version 1 carried the secret itself. Read where the configuration accepts that version, and never written.
 pub const TOKEN: &str = "x-tracelift-token";
 /// Where an ORIGINAL_DST cluster of Envoy reads the instance's address.
 pub const DESTINATION: &str = "x-envoy-original-dst-host";
+/// How the names of our own request headers begin.
+pub const OURS: &[u8] = b"x-tracelift-";
 /// The version that this filter speaks.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
+/// The version before, with the secret in a header.
+pub const PREVIOUS: &str = "1";
+/// The purpose in what is signed.
+const PURPOSE: &str = "recall-2";
 /// Trace-ids in one request: its header stays below 2.2 KB.
 pub const MAX_IDS: usize = 64;
 
@@ -25,7 +33,7 @@ pub const MAX_IDS: usize = 64;
 pub enum Refusal {
     /// 400: another version, or no list of trace-ids. The answer names the version that is understood.
     NotUnderstood,
-    /// 403: wrong token, or a peer that is not listed.
+    /// 403: no MAC of the mesh for this instance and minute, or a peer that is not listed.
     Denied,
     /// 429: more upgrades than the budget admits. What it admitted is done; asking again is welcome.
     Busy,
@@ -68,40 +76,38 @@ impl Reply {
     }
 }
 
-/// Headers of a request for these traces, at most [`MAX_IDS`] of them, to the instance at this address.
-pub fn request<'a>(destination: &'a str, token: &'a str, traces: &[TraceId]) -> Vec<(&'static str, String)> {
+/// Headers of a request for these traces, at most [`MAX_IDS`] of them, to the instance at this address, at `now` (Unix
+/// nanoseconds).
+pub fn request<'a>(destination: &'a str, token: &'a str, traces: &[TraceId], now: u64) -> [(&'static str, String); 8] {
     let mut ids = String::with_capacity(2 + 33 * traces.len().min(MAX_IDS));
     ids.push_str(VERSION);
     for (number, id) in traces.iter().take(MAX_IDS).enumerate() {
         ids.push(if number == 0 { ';' } else { ',' });
         ids.extend(id.hex().map(char::from));
     }
-    let mut headers = vec![
-        (":method", "GET".to_owned()),
+    let mac = statement(destination.as_bytes(), ids.as_bytes()).sign(token.as_bytes(), now);
+    [
+        (":method", "HEAD".to_owned()),
         (":path", PATH.to_owned()),
         (":authority", destination.to_owned()),
         (":scheme", "http".to_owned()),
         ("traceparent", [RECALL_MARK, VERSION].concat()),
         (HEADER, ids),
+        (mac::HEADER, mac),
         (DESTINATION, destination.to_owned()),
-    ];
-    if !token.is_empty() {
-        headers.push((TOKEN, token.to_owned()));
-    }
-    headers
+    ]
 }
 
-/// The trace-ids that [`HEADER`] names, at least one and at most [`MAX_IDS`].
-pub fn read(header: &[u8]) -> Result<Vec<TraceId>, Refusal> {
-    let ids = header.strip_prefix(VERSION.as_bytes()).and_then(|rest| rest.strip_prefix(b";"));
+/// What a request for the traces in this [`HEADER`] has to be signed with.
+pub fn statement<'a>(destination: &'a [u8], ids: &'a [u8]) -> Statement<'a> {
+    Statement { purpose: PURPOSE, audience: destination, content: ids }
+}
+
+/// The trace-ids that [`HEADER`] names in that version, at least one and at most [`MAX_IDS`].
+pub fn read(header: &[u8], version: &str) -> Result<Vec<TraceId>, Refusal> {
+    let ids = header.strip_prefix(version.as_bytes()).and_then(|rest| rest.strip_prefix(b";"));
     let ids = ids.filter(|ids| ids.len() < 33 * MAX_IDS).ok_or(Refusal::NotUnderstood)?;
     ids.split(|byte| *byte == b',').map(|id| TraceId::parse(id).map_err(|_| Refusal::NotUnderstood)).collect()
-}
-
-/// Whether two secrets are the same, in a time that does not tell where they differ. An empty one matches nothing.
-pub fn same_secret(ours: &[u8], theirs: &[u8]) -> bool {
-    let differ = ours.iter().zip(theirs).fold(0, |differ, (ours, theirs)| differ | (ours ^ theirs));
-    !ours.is_empty() && ours.len() == theirs.len() && std::hint::black_box(differ) == 0
 }
 
 /// Whether an instance can be asked at this address: an IP with a port, as `upstream.address` has it. Sockets without one
@@ -121,27 +127,29 @@ mod tests {
     }
 
     fn ids(count: usize) -> String {
-        let headers = request("10.0.0.2:8080", "secret", &traces(count));
+        let headers = request("10.0.0.2:8080", "secret", &traces(count), 0);
         headers.into_iter().find(|(name, _)| *name == HEADER).expect("the header").1
     }
 
     #[test]
     fn what_is_asked_is_what_is_read() {
         for count in [1, 2, MAX_IDS] {
-            assert_eq!(read(ids(count).as_bytes()), Ok(traces(count)));
+            assert_eq!(read(ids(count).as_bytes(), VERSION), Ok(traces(count)));
         }
-        assert_eq!(read(ids(MAX_IDS + 9).as_bytes()), Ok(traces(MAX_IDS)));
+        assert_eq!(read(ids(MAX_IDS + 9).as_bytes(), VERSION), Ok(traces(MAX_IDS)));
     }
 
     #[test]
     fn another_version_and_what_is_no_list_is_refused() {
         let id = "0af7651916cd43dd8448eb211c80319c";
-        let long = format!("1;{}", vec![id; MAX_IDS + 1].join(","));
-        for bad in ["", "1", "1;", "2;0af7651916cd43dd8448eb211c80319c", "1;xyz", "1;0af7", &format!("1;{id},"), &long]
+        let long = format!("2;{}", vec![id; MAX_IDS + 1].join(","));
+        for bad in ["", "2", "2;", "1;0af7651916cd43dd8448eb211c80319c", "2;xyz", "2;0af7", &format!("2;{id},"), &long]
         {
-            assert_eq!(read(bad.as_bytes()), Err(Refusal::NotUnderstood), "{bad}");
+            assert_eq!(read(bad.as_bytes(), VERSION), Err(Refusal::NotUnderstood), "{bad}");
         }
-        assert_eq!(read(format!("1;{id}").as_bytes()).map(|ids| ids.len()), Ok(1));
+        for version in [PREVIOUS, VERSION] {
+            assert_eq!(read(format!("{version};{id}").as_bytes(), version).map(|ids| ids.len()), Ok(1));
+        }
     }
 
     #[test]
@@ -163,11 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_matches_itself_only_and_none_matches_nothing() {
-        assert!(same_secret(b"0123456789abcdef", b"0123456789abcdef"));
-        for (ours, theirs) in [("", ""), ("a", ""), ("", "a"), ("abc", "abd"), ("abc", "ab"), ("ab", "abc")] {
-            assert!(!same_secret(ours.as_bytes(), theirs.as_bytes()), "{ours} {theirs}");
-        }
+    fn a_request_is_signed_for_its_instance_and_never_holds_the_secret() {
+        let headers = request("10.0.0.2:8080", "the-secret-of-the-mesh", &traces(2), 5_000_000_000);
+        let value = |name| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str()).expect("it");
+        assert!(headers.iter().all(|(_, value)| !value.contains("the-secret-of-the-mesh")), "{headers:?}");
+        let asked = statement(b"10.0.0.2:8080", value(HEADER).as_bytes());
+        assert!(asked.is_signed([b"the-secret-of-the-mesh", b""], value(mac::HEADER).as_bytes(), 5_000_000_000));
+        assert_eq!((value(":method"), value("traceparent")), ("HEAD", "ff-tracelift-recall-2"));
     }
 
     #[test]
@@ -183,7 +193,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_is_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
-            prop_assert!(read(&bytes).is_ok_and(|ids| (1..=MAX_IDS).contains(&ids.len())) || read(&bytes).is_err());
+            let read = read(&bytes, VERSION);
+            prop_assert!(read.as_ref().is_ok_and(|ids| (1..=MAX_IDS).contains(&ids.len())) || read.is_err());
         }
     }
 }

@@ -22,7 +22,7 @@ enum Said {
 pub type Answered = (u32, Lines);
 
 /// Attributes of a list that are texts, in the order of the door.
-const TEXTS: [Attribute; 7] = [
+const TEXTS: [Attribute; 8] = [
     Attribute::Protocol,
     Attribute::SourceAddress,
     Attribute::UpstreamAddress,
@@ -30,6 +30,7 @@ const TEXTS: [Attribute; 7] = [
     Attribute::ClusterName,
     Attribute::CodeDetails,
     Attribute::TransportFailureReason,
+    Attribute::UpstreamTls,
 ];
 
 /// A request, its answer, and what only the proxy knows of them.

@@ -311,7 +311,7 @@ impl Host for SimHost {
         let kind = self.state.names.borrow()[metric as usize];
         let mut amounts = self.amounts.borrow_mut();
         let amount = amounts.entry(metric).or_default();
-        *amount += offset;
+        *amount = amount.checked_add(offset).unwrap_or_else(|| panic!("{} grew by {offset}", kind.name));
         let grows_only = kind.kind == tracelift::door::Kind::Counter;
         assert!(!grows_only || 0 < offset, "{} changed by {offset}", kind.name);
         assert!(0 <= *amount, "{} is {amount}", kind.name);

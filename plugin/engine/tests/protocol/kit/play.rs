@@ -27,8 +27,8 @@ const CONFIGURATIONS: [&str; 10] = [
     r#"{"sampling": {"ratio": 0.1, "rules": [{"name": "a", "match": {"path": {"prefix": "/a"}}, "ratio": 1, "latency_ms": 5}, {"name": "b", "match": {"method": ["POST"]}, "ratio": 0, "upgrade": false}]}}"#,
     r#"{"edge": true, "span_kind": "both", "sampling": {"mode": "independent", "ratio": 0.5}}"#,
     r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"signal": {"accept_previous": true}}}"#,
-    r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh"}}}"#,
-    r#"{"sampling": {"ratio": 0.2}, "span_kind": "client", "upgrade": {"recall": {"enabled": true, "token": "secret-of-the-mesh", "hold_ms": 300, "max_bytes": 3000}}, "export": {"max_queue_bytes": 1024}}"#,
+    r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh", "accept_previous": true}}}"#,
+    r#"{"sampling": {"ratio": 0.2}, "span_kind": "client", "upgrade": {"recall": {"enabled": true, "token": "secret-of-the-mesh", "clusters": ["*"], "hold_ms": 300, "max_bytes": 3000}}, "export": {"max_queue_bytes": 1024}}"#,
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
 ];
@@ -38,17 +38,20 @@ const STATUSES: [&str; 7] = ["200", "404", "429", "500", "503", "101", "0"];
 const REPLIES: [Option<u16>; 6] = [Some(200), Some(404), Some(429), Some(503), Some(400), None];
 
 /// Two traces, so that streams meet in one.
-const REQUESTS: [(&str, &str); 12] = [
+const REQUESTS: [(&str, &str); 15] = [
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02"),
     ("traceparent", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ("traceparent", "ff-tracelift-recall-1"),
+    ("traceparent", "ff-tracelift-recall-2"),
     ("tracestate", "ot=th:8;rv:0123456789abcd,vendor=x"),
     ("x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=?"),
     ("b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-d"),
     ("x-tracelift-recall", "1;0af7651916cd43dd8448eb211c80319c,4bf92f3577b34da6a3ce929d0e0e4736"),
     ("x-tracelift-token", "secret-of-the-mesh"),
+    ("x-tracelift-mac", "1;1795255200;6847dad0975839e8e31d5a58bbe1ad210d0fd6a6795a21f4439e80b250531b3d"),
+    ("x-forwarded-for", "203.0.113.9"),
     (":path", "/a?sig=1"),
     (":method", "CONNECT"),
 ];

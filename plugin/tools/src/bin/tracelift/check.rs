@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use tracelift::sampling::Steps;
 use tracelift_tools::manifest::{self, Report, Severity, Syntax};
 
 use crate::{Outcome, file};
@@ -83,6 +84,10 @@ fn text(checked: &[Checked]) -> String {
         text.push_str(&format!(
             "{file}: {accepted} of {all} configurations accepted, {errors} errors, {warnings} warnings\n"
         ));
+        if let Some(steps) = report.configurations.iter().filter_map(|one| one.steps).max() {
+            let allowed = Steps::A_REQUEST;
+            text.push_str(&format!("{file}: matching a request costs at most {steps} steps of {allowed}\n"));
+        }
     }
     text
 }

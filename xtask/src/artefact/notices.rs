@@ -1,0 +1,198 @@
+//! What the licences of others ask for: their texts, beside every module that goes out. Made of the crates' own files, so that the
+//! same `Cargo.lock` gives the same bytes everywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{run, workspace};
+
+/// What the module is compiled for.
+const TARGET: &str = "wasm32-wasip1";
+/// How the names of files with a licence or a notice begin, in capitals.
+const BEGINNINGS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
+
+/// Our licence, and those of what is in the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notices {
+    licence: String,
+    others: String,
+}
+
+impl Notices {
+    /// Of the module in this working tree.
+    pub(crate) fn of_module() -> Result<Self> {
+        let path = workspace::root().join("LICENSE");
+        let licence = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        Ok(Self { licence, others: others(&crates()?)? })
+    }
+
+    /// The files, by the names that they have in an image and in a release.
+    pub(crate) fn files(&self) -> [(&'static str, &[u8]); 2] {
+        [("LICENSE", self.licence.as_bytes()), ("THIRD-PARTY-NOTICES.txt", self.others.as_bytes())]
+    }
+
+    /// For tests that are not about what is in them.
+    #[cfg(test)]
+    pub(crate) fn short() -> Self {
+        Self { licence: "ours\n".to_owned(), others: "theirs\n".to_owned() }
+    }
+}
+
+/// A crate whose code is in the module.
+#[derive(Debug)]
+struct Crate {
+    name: String,
+    version: String,
+    licence: String,
+    repository: String,
+    /// Names and texts of its files, in order.
+    texts: Vec<(String, String)>,
+}
+
+/// Every crate of others in the module: what its crates depend on with the features that it has, but for what runs at build time.
+fn crates() -> Result<Vec<Crate>> {
+    let mut cargo = workspace::native_cargo();
+    cargo.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET]);
+    let metadata: Value = serde_json::from_str(&run::output(&mut cargo)?).context("cargo metadata wrote no JSON")?;
+    let mut found = Vec::new();
+    for name in tree()? {
+        let is_it = |package: &&Value| format!("{} {}", text(&package["name"]), text(&package["version"])) == name;
+        let package = elements(&metadata["packages"]).find(is_it);
+        found.push(read(package.with_context(|| format!("cargo metadata does not describe {name}"))?)?);
+    }
+    Ok(found)
+}
+
+/// Their names and versions, in order. `cargo metadata` has the features of the whole workspace, and more crates with them.
+fn tree() -> Result<BTreeSet<String>> {
+    let mut cargo = workspace::native_cargo();
+    cargo.args(["tree", "--locked", "-p", workspace::MODULE, "--target", TARGET]);
+    cargo.args(["-e", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+    let tree = run::output(&mut cargo)?;
+    let names = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+    let others = names.filter(|name| !name.ends_with(')')); // Ours have their folder behind them.
+    Ok(others.map(|name| name.replacen(" v", " ", 1)).collect())
+}
+
+fn read(package: &Value) -> Result<Crate> {
+    let name = text(&package["name"]).to_owned();
+    let folder = Path::new(text(&package["manifest_path"])).parent().context("a manifest is in a folder")?;
+    let mut texts = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let is_licence = BEGINNINGS.iter().any(|beginning| file.to_ascii_uppercase().starts_with(beginning));
+        if is_licence && entry.file_type()?.is_file() {
+            texts.push((file, fs::read_to_string(entry.path())?.replace("\r\n", "\n")));
+        }
+    }
+    if texts.is_empty() {
+        bail!("{name} has no file with its licence, which must go with the module");
+    }
+    texts.sort();
+    Ok(Crate {
+        name,
+        version: text(&package["version"]).to_owned(),
+        licence: text(&package["license"]).to_owned(),
+        repository: text(&package["repository"]).to_owned(),
+        texts,
+    })
+}
+
+/// One text of all. A licence that several crates have word for word stands once, behind the first of them.
+fn others(crates: &[Crate]) -> Result<String> {
+    let mut all = "Tracelift's module contains code of others, under these licences.\n\n\
+        Besides these crates it contains Rust's standard library (MIT OR Apache-2.0, https://github.com/rust-lang/rust) and\n\
+        wasi-libc (Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT, https://github.com/WebAssembly/wasi-libc).\n"
+        .to_owned();
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
+    for Crate { name, version, licence, repository, texts } in crates {
+        let title = format!("{name} {version}");
+        all.push_str(&format!("\n{}\n{title}\n{licence}\n{repository}\n", "=".repeat(80)));
+        for (file, content) in texts {
+            all.push_str(&format!("\n--- {file}\n"));
+            match first.get(content.as_str()) {
+                Some(place) => all.push_str(&format!("The same as {place}.\n")),
+                None => {
+                    all.push_str(&format!("\n{}\n", content.trim_end()));
+                    first.insert(content, format!("{file} of {title}"));
+                }
+            }
+        }
+    }
+    if crates.is_empty() {
+        bail!("the module depends on nothing, which cannot be");
+    }
+    Ok(all)
+}
+
+fn elements(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With macros and what they need, which is more than the module has in it.
+    #[test]
+    fn every_crate_of_the_modules_tree_has_its_licence_in_the_notices() {
+        let mut cargo = workspace::native_cargo();
+        cargo.args([
+            "tree",
+            "--locked",
+            "-p",
+            workspace::MODULE,
+            "--target",
+            TARGET,
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+        ]);
+        let tree = run::output(cargo.args(["--format", "{p};{l}"])).unwrap();
+        let notices = Notices::of_module().unwrap();
+        let mut named = BTreeSet::new();
+        for line in tree.lines() {
+            let (name, licence) = line.trim_end_matches(" (*)").split_once(';').unwrap();
+            let title = format!("\n{}\n{licence}\n", name.replacen(" v", " ", 1));
+            if notices.others.contains(&title) {
+                named.insert(name.to_owned());
+            } else {
+                let at_build_time = ["tracelift", "prost-derive", "serde_derive", "anyhow", "either", "itertools"];
+                let at_build_time = [&at_build_time[..], &["proc-macro2", "quote", "syn", "unicode-ident"]].concat();
+                assert!(at_build_time.iter().any(|known| name.starts_with(known)), "{name} is not in the notices");
+            }
+        }
+        assert!(
+            ["prost ", "regex-lite ", "serde_json "].iter().all(|one| named.iter().any(|name| name.starts_with(one)))
+        );
+        assert_eq!(named.len(), crates().unwrap().len(), "no others are in the notices");
+        assert_eq!(notices, Notices::of_module().unwrap());
+        assert!(!notices.others.contains(workspace::root().to_str().unwrap()), "no path of a machine");
+    }
+
+    #[test]
+    fn a_licence_that_several_have_stands_once() {
+        let one = |name: &str, content: &str| Crate {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            licence: "MIT".to_owned(),
+            repository: "https://example.org".to_owned(),
+            texts: vec![("LICENSE".to_owned(), content.to_owned())],
+        };
+        let text =
+            others(&[one("a", "text of a licence\n"), one("b", "text of a licence\n"), one("c", "another\n")]).unwrap();
+        assert_eq!(text.matches("text of a licence").count(), 1);
+        assert!(text.contains("\nb 1.0.0\nMIT\nhttps://example.org\n\n--- LICENSE\nThe same as LICENSE of a 1.0.0.\n"));
+        assert!(others(&[]).is_err());
+    }
+}
