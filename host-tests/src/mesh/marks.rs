@@ -1,5 +1,5 @@
-//! The mark of an answer as the judge reads it: `x-tracelift-signal`, written down here once more from `docs/applications.md`, so
-//! that a filter that reads it otherwise is found.
+//! The mark of an answer as the judge reads it: `x-tracelift-signal`, written down here once more from
+//! `docs/applications.md`, so that a filter that reads it otherwise is found.
 
 use crate::Headers;
 

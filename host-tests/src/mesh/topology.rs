@@ -27,7 +27,7 @@ pub(crate) const RECALL: &str = "tracelift_recall";
 /// The secret of the mesh.
 pub(crate) const TOKEN: &str = "a-secret-of-the-whole-mesh";
 /// Bytes of pending spans that a worker holds.
-pub(crate) const PENDING_BYTES: u64 = 512 * 1024;
+pub(crate) const PENDING_BYTES: u64 = 576 * 1024;
 /// How long a pending span is held.
 pub(crate) const HOLD: Duration = Duration::from_secs(5);
 /// Bounds of every worker's queue for each listener.
