@@ -7,7 +7,7 @@ use clap::builder::TypedValueParser;
 /// How much may go wrong.
 pub const TROUBLES: [&str; 3] = ["calm", "everyday", "storm"];
 /// What may be broken on purpose.
-pub const SABOTAGES: [&str; 9] = [
+pub const SABOTAGES: [&str; 11] = [
     "signal-eaten",
     "table-forgets",
     "sampled-forged",
@@ -17,6 +17,8 @@ pub const SABOTAGES: [&str; 9] = [
     "memory-unbounded",
     "recall-ignored",
     "recall-disowned",
+    "edge-open",
+    "sdk-believed",
 ];
 
 /// Simulate a mesh of Envoys with the release module in each, and check what the filter promises
@@ -48,6 +50,10 @@ pub struct Arguments {
     /// Let pods ask those that they called for what they hold: without it siblings of a failure stay dropped
     #[arg(long)]
     pub recall: bool,
+    /// Share of the clients, and of the applications in pods, that lie, such as 0.3: they send trace-ids and randomness of
+    /// their choice, write marks on their answers that no filter wrote, and ask others for what is not theirs
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub liars: f64,
     /// Break something on purpose, to see that it is found
     #[arg(long, value_parser = words(SABOTAGES))]
     pub sabotage: Option<String>,

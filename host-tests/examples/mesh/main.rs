@@ -36,6 +36,7 @@ fn simulate() -> Result<bool, StartError> {
         budget: arguments.budget.unwrap_or(if trouble == Trouble::Storm { 5 } else { 1000 }),
         trouble,
         recall: arguments.recall,
+        liars: arguments.liars,
         sabotage: arguments.sabotage.as_deref().and_then(Sabotage::from_name),
     };
     let reports = if arguments.growth {

@@ -1,11 +1,12 @@
 //! A run's figures for a person: what was injected apart from what came of it, and what only recall can keep.
 
-use tracelift_host::mesh::{Cause, Messages, Report};
+use tracelift_host::mesh::{Cause, Lies, Messages, Report};
 
 /// The whole report.
 pub fn of(report: &Report) -> String {
     let mut lines = mesh(report);
     lines.extend(injected(report));
+    lines.extend(lies(report));
     lines.extend(kept(report));
     lines.extend(recalled(report));
     lines.extend(cost(report));
@@ -40,6 +41,21 @@ fn injected(report: &Report) -> Vec<String> {
         line("VMs crashed on purpose (a trap of the module is a violation)", it.traps),
         line("spans discarded while collectors were away, and counted", it.discarded),
         line("failures beyond the budget, shed; signals refused", format!("{}, {}", it.shed, it.refused)),
+    ]
+}
+
+fn lies(report: &Report) -> Vec<String> {
+    if report.options.liars == 0.0 {
+        return Vec::new();
+    }
+    let Lies { pods, answers, believed, hidden, chosen, sampled, recalls, joins_refused } = report.figures.lies;
+    vec![
+        format!("\nLies (--liars {})", report.options.liars),
+        line("pods whose application lies, answers in which it did", format!("{pods}, {answers}")),
+        line("  healthy hops kept, failures shed: in the trace of the lie alone", format!("{believed}, {hidden}")),
+        line("requests with ids or randomness of choice, sampled", format!("{chosen}, {sampled}")),
+        line("recalls that they made up or had stolen, none of them followed", recalls),
+        line("requests of upgraded traces beyond their bound, refused", joins_refused),
     ]
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) callee: Option<HopId>,
     headed: bool,
     failed: bool,
+    /// The application that answers this attempt has lied.
+    pub(crate) lied: bool,
 }
 
 impl Mesh {
@@ -62,15 +64,20 @@ impl Mesh {
         }
         let request = self.requests.len();
         self.requests.push(Default::default());
+        let lie = self.liars.context();
+        let lies = lie.is_some();
         // Some clients bring a trace context; the edge believes its ids and not its flag.
-        let mut context = Context::default();
-        if self.random.chance(0.3) {
+        let mut context = lie.unwrap_or_default();
+        if !lies && self.random.chance(0.3) {
             let flags = self.random.below(2);
             let (high, low, span) = (self.random.next(), self.random.next() | 1, self.random.next() | 1);
             context.headers.add("traceparent", format!("00-{high:016x}{low:016x}-{span:016x}-0{flags}"));
         }
         let service = self.topology.callee(None, &mut self.random);
         let call = self.call(request, (GATEWAY, Side::Gateway), Maker::Client, &context, service, (0, 0));
+        if lies && let Some(hop) = self.requests[request].hops.first().copied() {
+            self.count_choice(hop);
+        }
         if self.random.chance(self.odds.leaves) {
             let patience = self.random.between(IMPATIENCE.0, IMPATIENCE.1);
             self.plan(patience, request, Event::Leave { call });
@@ -110,6 +117,7 @@ impl Mesh {
             callee: None,
             headed: false,
             failed: false,
+            lied: false,
         };
         let mut down = false;
         if self.topology.pods[pod].envoy.is_some() {
@@ -156,6 +164,7 @@ impl Mesh {
         let (request, attempt, pod) = (call.request, call.attempt, call.pod);
         call.serving = None;
         call.callee = None;
+        call.lied = false;
         let refused = self.random.chance(self.odds.refused);
         if let Some((hop, stream)) = &call.stream {
             let reached = self.topology.pods[callee].envoy.is_some() && !refused;
@@ -228,10 +237,13 @@ impl Mesh {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.headed = true;
         call.failed = failed;
-        let (pod, maker, callee) = (call.pod, call.maker, call.callee);
+        let (pod, maker, callee, lied) = (call.pod, call.maker, call.callee, call.lied);
         let Some((hop, stream)) = call.stream.take() else { return };
         if let Some(callee) = callee {
             self.hops[callee].heard = Some(When::Head);
+        }
+        if lied {
+            self.hear_lie(hop, 0, &headers);
         }
         let passed = self.with_envoy(pod, |envoy| {
             stream.response_headers(envoy, headers, ends);
@@ -258,11 +270,17 @@ impl Mesh {
             if let Some(callee) = call.callee.filter(|_| trailers) {
                 self.hops[callee].heard = Some(When::Trailers);
             }
+            if let Ending::Trailers(trailers) = &ending
+                && call.lied
+            {
+                self.hear_lie(hop, 1, trailers);
+            }
             let finished = self.with_envoy(call.pod, |envoy| ending.pass(stream, envoy));
             if failed {
                 self.failure(hop, if reset { When::End } else { When::Trailers });
             }
             if let Some(finished) = finished {
+                self.check_answer(call.maker, &finished.response_trailers);
                 self.stream_ended(hop, &finished);
             }
         }

@@ -1,6 +1,7 @@
 //! What travels with a request, and what the simulation knows of it beside the headers.
 
 use super::hop::HopId;
+use super::marks::MARK;
 use crate::Headers;
 
 /// The trace context of a request on its way, with the truth about where it came from.
@@ -23,6 +24,13 @@ impl Context {
         Self { headers, hop: Some(hop), relays: true }
     }
 
+    /// The trace that it names.
+    pub(crate) fn trace(&self) -> Option<u128> {
+        let value = self.headers.get("traceparent")?;
+        let id = value.get(3..35).and_then(|id| std::str::from_utf8(id).ok())?;
+        u128::from_str_radix(id, 16).ok()
+    }
+
     /// What a pod without the filter passes on.
     pub(crate) fn unheard(&self) -> Self {
         Self { relays: false, ..self.clone() }
@@ -39,11 +47,14 @@ pub(crate) fn randomness_in(headers: &Headers, trace: u128) -> u128 {
 }
 
 /// What an answer's headers or trailers say of the trace in this hop's name: kept (`true`) or shed. What a hop only passes
-/// on has the name of another.
-pub(crate) fn verdict_in(headers: &Headers, span: u64) -> Option<bool> {
-    let value = headers.text("traceresponse")?;
+/// on has the name of another. Mark and `traceresponse` must say the same.
+pub(crate) fn verdict_in(headers: &Headers, trace: u128, span: u64) -> Option<bool> {
+    let value = std::str::from_utf8(headers.get("traceresponse")?).ok()?;
     let (ids, flags) = value.rsplit_once('-')?;
     let (_, name) = ids.rsplit_once('-')?;
-    let flags = u8::from_str_radix(flags, 16).ok()?;
-    (name == format!("{span:016x}")).then_some(flags & 1 == 1)
+    let kept = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
+    let words = if kept { &["upgraded", "kept"][..] } else { &["shed"] };
+    let mark = headers.joined(MARK)?;
+    let is_marked = words.iter().any(|word| mark == format!("2;{word};{trace:032x}").as_bytes());
+    (name == format!("{span:016x}") && is_marked).then_some(kept)
 }

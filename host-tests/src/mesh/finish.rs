@@ -11,6 +11,10 @@ use super::topology::{GATEWAY, PodId};
 use crate::otlp::SpanKind;
 use crate::{SpanBalance, VmId};
 
+/// Counts of what an Envoy was told and did not believe.
+const REFUSED: [&str; 3] =
+    ["tracelift.upgrades.signals_refused", "tracelift.joins.refused", "tracelift.joins.forgotten"];
+
 impl Mesh {
     /// Checks what can be checked at the end only, and counts.
     pub(crate) fn finish(mut self) -> Report {
@@ -27,6 +31,8 @@ impl Mesh {
         if self.options.recall {
             self.check_siblings(&spans, &spare);
         }
+        self.check_choices();
+        self.check_unexplained();
         let figures = self.figures(&spans);
         Report { options: self.options, violations: self.violations, digest: self.digest, figures }
     }
@@ -92,8 +98,7 @@ impl Mesh {
                 self.violations.add(at, "spans that were kept did not arrive", details);
             }
             let unbelieved = self.unbelieved.get(&id).copied().unwrap_or(0);
-            let bounds = ["upgrades.signals_refused", "joins.refused", "joins.forgotten"];
-            let refused: u64 = bounds.iter().map(|name| envoy.counter(&format!("tracelift.{name}"))).sum();
+            let refused = REFUSED.iter().map(|counter| envoy.counter(counter)).sum::<u64>();
             if refused < unbelieved {
                 let details = format!("{unbelieved} in pod {id}, which refused or forgot {refused}");
                 self.violations.add(at, "hops above a failure were dropped although they were told", details);
@@ -108,6 +113,16 @@ impl Mesh {
         spare
     }
 
+    /// Of a trace-id that clients repeat nothing is kept in an Envoy that never had a reason to keep it.
+    fn check_unexplained(&mut self) {
+        for id in std::mem::take(&mut self.unexplained) {
+            let hop = &self.hops[id];
+            if !self.reasoned.contains(&(hop.pod, hop.trace)) {
+                self.violation(id, "a hop was kept without a head decision or a trigger");
+            }
+        }
+    }
+
     fn figures(&self, spans: &BTreeMap<u64, Received>) -> Figures {
         let mut figures = Figures {
             virtual_time: self.now - self.started,
@@ -116,6 +131,7 @@ impl Mesh {
             filters: self.topology.pods.iter().filter(|pod| pod.envoy.is_some()).count(),
             spans: spans.len(),
             largest_memory: self.largest_memory,
+            lies: self.liars.figures,
             messages: self.messages,
             bytes_held: if self.held.0 == 0 { 0.0 } else { self.held.1 as f64 / self.held.0 as f64 },
             ..Figures::default()
@@ -124,6 +140,7 @@ impl Mesh {
             let Some(envoy) = &pod.envoy else { continue };
             figures.shed += envoy.counter("tracelift.upgrades.shed");
             figures.refused += envoy.counter("tracelift.upgrades.signals_refused");
+            figures.lies.joins_refused += envoy.counter("tracelift.joins.refused");
             figures.discarded += SpanBalance::of(envoy.metrics()).discarded_total();
             figures.evicted += envoy.counter("tracelift.recall.evicted");
             figures.unasked += envoy.counter("tracelift.recall.calls.lost");

@@ -88,6 +88,8 @@ pub(crate) struct Hop {
     pub(crate) heard: Option<When>,
     /// What its answer said of the trace, in its headers and in its trailers.
     pub(crate) said: [Option<bool>; 2],
+    /// What an application that lies had written into them, where that reached this hop and speaks of its trace.
+    pub(crate) lied: [Option<bool>; 2],
     pub(crate) kept: Kept,
     /// Its VM trapped under it.
     pub(crate) lost: bool,

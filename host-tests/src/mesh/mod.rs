@@ -17,8 +17,14 @@
 //! - **Books.** Every hop that the access log calls kept arrives at the collector below its parent, or a counter tells why
 //!   not, or its VM trapped. The conservation law holds in every Envoy and in every VM whenever a counter has changed; no VM
 //!   offers a span that none of its streams kept, or counts one as exported that the collector has not taken from it.
-//! - **Bounds.** Budgets hold in every second; the memory of each VM and the shared data stay within their bounds after
-//!   whatever an Envoy did; nothing of an upgrade leaves the mesh; the module never traps.
+//! - **Lies.** A share of applications and clients may lie: they write marks that no filter wrote, send trace-ids and
+//!   randomness of their choice, ask for what is not theirs, and belie what they are asked. A lie is believed for the trace
+//!   of its own call at most, and as the bounds allow: every hop that it keeps or sheds is counted as such, no other is kept
+//!   or shed. No forged or stolen recall is followed, clients that choose are sampled as often as all others, and the mesh's
+//!   secret is in nothing that leaves a filter.
+//! - **Bounds.** Budgets hold in every second, and so does what others may have kept, for whole Envoys; the memory of each VM
+//!   and the shared data stay within their bounds after whatever an Envoy did; nothing of an upgrade leaves the mesh; the
+//!   module never traps.
 //!
 //! ```no_run
 //! use tracelift_host::mesh::{Mesh, Options};
@@ -30,14 +36,18 @@
 //! ```
 
 mod books;
+mod bounds;
 mod call;
 mod causes;
 mod collector;
 mod context;
 mod digest;
 mod finish;
+mod forgeries;
 mod hop;
 mod judge;
+mod lies;
+mod marks;
 mod options;
 mod queue;
 mod recall;
@@ -54,6 +64,7 @@ mod watch;
 
 pub use causes::Cause;
 pub use digest::Digest;
+pub use lies::Lies;
 pub use options::{Options, Sabotage, Trouble};
 pub use recall::Messages;
 pub use report::{Figures, Report, Share};

@@ -20,6 +20,8 @@ pub struct Options {
     pub trouble: Trouble,
     /// Whether pods ask those that they called for their pending spans.
     pub recall: bool,
+    /// Share of the clients, and of the applications, that lie.
+    pub liars: f64,
     /// A fault of the filter or of the mesh, put in to see that it is found.
     pub sabotage: Option<Sabotage>,
 }
@@ -34,6 +36,7 @@ impl Default for Options {
             budget: 1000,
             trouble: Trouble::Everyday,
             recall: false,
+            liars: 0.0,
             sabotage: None,
         }
     }
@@ -112,11 +115,15 @@ pub enum Sabotage {
     RecallIgnored,
     /// Recall requests are answered as if nobody had the filter.
     RecallDisowned,
+    /// The gateway takes whoever is outside for a part of the mesh.
+    EdgeOpen,
+    /// What SDKs write of a trace is taken for a signal, as filters of the first version wrote it.
+    SdkBelieved,
 }
 
 impl Sabotage {
     /// Every kind, with the word for it.
-    pub const NAMES: [(Self, &'static str); 9] = [
+    pub const NAMES: [(Self, &'static str); 11] = [
         (Self::SignalEaten, "signal-eaten"),
         (Self::TableForgets, "table-forgets"),
         (Self::SampledForged, "sampled-forged"),
@@ -126,6 +133,8 @@ impl Sabotage {
         (Self::MemoryUnbounded, "memory-unbounded"),
         (Self::RecallIgnored, "recall-ignored"),
         (Self::RecallDisowned, "recall-disowned"),
+        (Self::EdgeOpen, "edge-open"),
+        (Self::SdkBelieved, "sdk-believed"),
     ];
 
     /// The kind that a word means.
@@ -194,11 +203,14 @@ impl Options {
 impl fmt::Display for Options {
     /// The command that repeats the run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, pods, requests, ratio, budget, trouble, recall, sabotage } = self;
+        let Self { seed, pods, requests, ratio, budget, trouble, recall, liars, sabotage } = self;
         write!(f, "cargo xtask mesh --seed {seed} --pods {pods} --requests {requests} --ratio {ratio}")?;
         write!(f, " --budget {budget} --trouble {}", trouble.name())?;
         if *recall {
             write!(f, " --recall")?;
+        }
+        if 0.0 < *liars {
+            write!(f, " --liars {liars}")?;
         }
         sabotage.map_or(Ok(()), |sabotage| write!(f, " --sabotage {}", sabotage.name()))
     }

@@ -1,8 +1,9 @@
 //! Recall requests on their way: sent by one Envoy, lost or answered by another.
 
+use super::bounds::Payer;
 use super::collector::id_of_hex;
 use super::hop::Side;
-use super::judge::Moment;
+use super::judge::{Moment, Teller, Told};
 use super::options::Sabotage;
 use super::simulation::{Event, Mesh};
 use super::topology::{PodId, WORKERS};
@@ -34,6 +35,7 @@ impl Mesh {
     /// An Envoy has sent a request to an address.
     pub(crate) fn post(&mut self, from: PodId, callout: Callout) {
         self.messages.sent += 1;
+        self.check_secret("a recall", &callout.headers);
         let address = callout.headers.text("x-envoy-original-dst-host").unwrap_or_default();
         let Some(to) = self.topology.pod_at(address) else {
             let details = format!("{address:?}, by pod {from}");
@@ -50,7 +52,7 @@ impl Mesh {
 
     /// A request reaches a pod, and its answer goes back.
     pub(crate) fn deliver(&mut self, message: &Message) {
-        let answer = self.answer_of(message);
+        let Some(answer) = self.answer_of(message) else { return };
         if self.random.chance(self.odds.lost_messages / 2.0) {
             self.messages.lost += 1;
             return;
@@ -64,11 +66,14 @@ impl Mesh {
         });
     }
 
-    fn answer_of(&mut self, message: &Message) -> Answer {
+    fn answer_of(&mut self, message: &Message) -> Option<Answer> {
         let Message { to, callout, .. } = message;
+        if self.liars.has(*to) && self.liars.random.chance(0.5) {
+            return self.false_answer(callout);
+        }
         let worker = self.random.below(WORKERS);
         if self.topology.pods[*to].down[worker] {
-            return Answer::connection_failure();
+            return Some(Answer::connection_failure());
         }
         let spec = RequestSpec::new(Side::Inbound.listener(), callout.headers.clone()).worker(worker);
         let spec = spec.property("destination.address", &*self.topology.pods[*to].address);
@@ -84,7 +89,7 @@ impl Mesh {
             self.messages.followed += 1;
             self.learn(*to, callout);
         }
-        answer
+        Some(answer)
     }
 
     /// A pod's Envoy says that it knows these traces as kept from now on.
@@ -93,7 +98,10 @@ impl Mesh {
         let ids = text.split_once(';').map_or("", |(_, ids)| ids);
         for trace in ids.split(',').map(id_of_hex) {
             self.digest.add(trace as u64 ^ pod as u64);
-            self.upgraded.insert((pod, trace));
+            if self.upgraded.insert((pod, trace)) && !self.perhaps_upgraded.contains(&(pod, trace)) {
+                self.charge(pod, Payer::Recalls, self.now);
+            }
+            self.reasoned.insert((pod, trace));
             self.recalled.entry((pod, trace)).or_insert(self.step);
             let now = self.now;
             self.learned.entry((pod, trace)).or_insert(now);
@@ -101,9 +109,10 @@ impl Mesh {
     }
 
     /// What a recall had told the Envoy of an inbound hop before the head of its answer.
-    pub(crate) fn recalled_before(&self, moment: &Moment) -> Option<bool> {
+    pub(crate) fn recalled_before(&self, moment: &Moment) -> Option<Told> {
         let hop = &self.hops[moment.hop];
         let told = self.recalled.get(&(hop.pod, hop.trace)).is_some_and(|step| *step < moment.step);
-        (told && moment.head && hop.side == Side::Inbound).then_some(true)
+        let by_recall = Told { upgraded: true, by: Teller::Table, lied: false };
+        (told && moment.head && hop.side == Side::Inbound).then_some(by_recall)
     }
 }

@@ -51,6 +51,7 @@ impl Mesh {
             crowded: false,
             heard: None,
             said: [None; 2],
+            lied: [None; 2],
             kept: Kept::No,
             lost: false,
             told: false,
@@ -63,13 +64,15 @@ impl Mesh {
         self.hops.push(hop);
         self.requests[request].hops.push(id);
         self.check_beginning(id, context);
+        self.check_secret("a request", &forwarded);
+        self.check_request(side, &forwarded);
         Some((stream, id, Context::from_hop(id, &forwarded)))
     }
 
     /// The head of an answer has passed a hop; `failed` says whether it shows a failure.
     pub(crate) fn head_passed(&mut self, id: HopId, passed: &Headers, failed: bool) {
         self.hops[id].head = Some((self.step, self.now));
-        let said = verdict_in(passed, self.hops[id].span);
+        let said = verdict_in(passed, self.hops[id].trace, self.hops[id].span);
         self.hops[id].said[0] = said;
         if said == Some(true) {
             // A sampled hop may tell its caller no more than its context.
@@ -101,7 +104,7 @@ impl Mesh {
         let hop = &mut self.hops[id];
         hop.ended = Some((self.step, self.now));
         hop.lost |= finished.vm_failed;
-        hop.said[1] = verdict_in(&finished.response_trailers, hop.span);
+        hop.said[1] = verdict_in(&finished.response_trailers, hop.trace, hop.span);
         hop.kept = match finished.filter_state("tracelift.decision") {
             None => Kept::No,
             Some(b"sampled") => Kept::Head,

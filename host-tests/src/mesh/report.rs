@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::causes::Cause;
 use super::digest::Digest;
+use super::lies::Lies;
 use super::options::Options;
 use super::recall::Messages;
 use super::topology::HOLD;
@@ -61,6 +62,8 @@ pub struct Figures {
     pub refused: u64,
     /// Spans that were discarded and counted so.
     pub discarded: u64,
+    /// What liars did.
+    pub lies: Lies,
     /// Recall requests between Envoys.
     pub messages: Messages,
     /// Bytes of a span that is held for a recall, on average.
@@ -123,6 +126,14 @@ impl fmt::Display for Report {
         line(f, "spans at the collector, of all hops", format!("{} ({:.2} %)", it.spans, self.exported_percent()))?;
         line(f, "triggers shed, signals refused", format!("{}, {}", it.shed, it.refused))?;
         line(f, "spans discarded and counted", it.discarded.to_string())?;
+        if 0.0 < self.options.liars {
+            let Lies { pods, answers, believed, hidden, chosen, sampled, recalls, joins_refused } = it.lies;
+            line(f, "pods that lie, in how many answers", format!("{pods}, {answers}"))?;
+            line(f, "  hops kept, failures shed because of them", format!("{believed}, {hidden}"))?;
+            line(f, "requests with ids of choice, sampled", format!("{chosen}, {sampled}"))?;
+            line(f, "recalls that they sent", recalls.to_string())?;
+            line(f, "requests of upgraded traces beyond their bound", joins_refused.to_string())?;
+        }
         if self.options.recall {
             let Messages { sent, lost, .. } = it.messages;
             let each = self.messages_per_upgrade();

@@ -21,11 +21,15 @@ const AFTER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 pub(crate) struct Serving {
     pub(crate) request: RequestId,
     pub(crate) pod: PodId,
+    /// The trace that it was called in.
+    pub(crate) trace: Option<u128>,
     service: ServiceId,
     depth: u32,
     /// Whom the answer goes to.
-    call: CallId,
-    attempt: u32,
+    pub(crate) call: CallId,
+    pub(crate) attempt: u32,
+    /// The application has lied in its answer.
+    pub(crate) lied: bool,
     /// The stream in the pod's Envoy, if that has the filter, until it is over.
     pub(crate) stream: Option<(HopId, Request)>,
     /// What the application sends along with its calls.
@@ -66,6 +70,7 @@ impl Mesh {
                 None => return self.unserved(request, call_id, attempt),
             }
         }
+        let trace = context.trace();
         if self.topology.pods[pod].deaf {
             context = Context::default();
         }
@@ -80,10 +85,12 @@ impl Mesh {
         let serving = Serving {
             request,
             pod,
+            trace,
             service,
             depth,
             call: call_id,
             attempt,
+            lied: false,
             stream,
             context,
             script,
@@ -146,15 +153,20 @@ impl Mesh {
             return;
         }
         let fails = serving.script.fails || serving.failed && !serving.script.swallows;
-        let (headers, ending) = written_answer(fails, is_grpc(serving.service), self.random.below(20));
-        let ending = if serving.script.breaks_off { Ending::Reset } else { ending };
+        let (mut headers, ending) = written_answer(fails, is_grpc(serving.service), self.random.below(20));
+        let mut ending = if serving.script.breaks_off { Ending::Reset } else { ending };
+        self.lie(id, &mut headers, &mut ending);
+        let Some(serving) = self.servings.get_mut(&id) else { return };
         let (request, pod, body) = (serving.request, serving.pod, serving.script.body);
         let ends = matches!(ending, Ending::Nothing);
         serving.ending = Some(ending);
-        let (call, attempt) = (serving.call, serving.attempt);
+        let (call, attempt, lied) = (serving.call, serving.attempt, serving.lied);
         let mut passed = headers.clone();
         if let Some((hop, stream)) = serving.stream.take() {
             let failed = shows_failure(&headers, ends);
+            if lied {
+                self.hear_lie(hop, 0, &headers);
+            }
             passed = self
                 .with_envoy(pod, |envoy| {
                     stream.response_headers(envoy, headers, ends);
@@ -192,6 +204,11 @@ impl Mesh {
         let Some(mut ending) = serving.ending.take() else { return };
         if let Some((hop, stream)) = serving.stream.take() {
             let (failed, reset) = (ending.shows_failure(), matches!(ending, Ending::Reset));
+            if let Ending::Trailers(trailers) = &ending
+                && serving.lied
+            {
+                self.hear_lie(hop, 1, trailers);
+            }
             let finished = self.with_envoy(serving.pod, |envoy| ending.clone().pass(stream, envoy));
             if failed {
                 self.failure(hop, if reset { When::End } else { When::Trailers });

@@ -19,7 +19,7 @@ impl Mesh {
         let mut dropped: BTreeMap<PodId, u64> = BTreeMap::new();
         let mut unasked: BTreeMap<PodId, u64> = BTreeMap::new();
         let mut example = BTreeMap::new();
-        for hop in &self.hops {
+        for hop in self.hops.iter().filter(|hop| !self.liars.repeat(hop.trace)) {
             let is_kept = hop.is_kept() || spans.contains_key(&hop.span);
             let Some(learned) = self.learned.get(&(hop.pod, hop.trace)).filter(|_| self.lived_on(hop)) else {
                 continue;
@@ -31,13 +31,14 @@ impl Mesh {
             let Some(callee) = hop.reached.filter(|_| is_kept && !hop.sampled && hop.side != Side::Inbound) else {
                 continue;
             };
-            if !self.learned.contains_key(&(callee, hop.trace)) {
+            // Who lies may say that its part is kept, and is then asked for nothing.
+            if !self.learned.contains_key(&(callee, hop.trace)) && !self.liars.has(callee) {
                 *unasked.entry(hop.pod).or_default() += 1;
             }
         }
         let at = self.now - self.started;
         for (pod, missing) in dropped {
-            let counted = self.counted(pod, &["recall.evicted", "recall.missed"]);
+            let counted = self.counted(pod, &["recall.evicted", "recall.missed", "joins.refused"]);
             let counted = counted + spare.get(&pod).copied().unwrap_or(0);
             if counted < missing {
                 let first = example.get(&pod).map(String::as_str).unwrap_or_default();

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::bounds::Payer;
 use super::call::{Call, CallId, Ending};
 use super::collector::Collector;
 use super::context::Context;
 use super::digest::Digest;
 use super::hop::{Hop, HopId, Step};
+use super::lies::Liars;
 use super::options::{Odds, Options};
 use super::queue::Queue;
 use super::recall::{Message, Messages};
@@ -101,8 +103,13 @@ pub struct Mesh {
     pub(crate) perhaps_upgraded: BTreeSet<(PodId, u128)>,
     /// Hops that did not believe what they were told, by pod.
     pub(crate) unbelieved: BTreeMap<PodId, u64>,
-    /// When a pod charged its budget for an upgrade, in order.
-    pub(crate) charges: BTreeMap<PodId, Vec<Duration>>,
+    /// When a pod kept what this paid for, in order.
+    pub(crate) charges: BTreeMap<(PodId, Payer), Vec<Duration>>,
+    pub(crate) liars: Liars,
+    /// Traces that an Envoy had a reason to upgrade.
+    pub(crate) reasoned: BTreeSet<(PodId, u128)>,
+    /// Hops that were kept because another request, with the same trace-id, had upgraded the trace in that Envoy.
+    pub(crate) unexplained: Vec<HopId>,
     pub(crate) largest_memory: u64,
     /// When a pod's Envoy first knew that a trace is kept.
     pub(crate) learned: BTreeMap<(PodId, u128), Duration>,
@@ -146,6 +153,9 @@ impl Mesh {
             perhaps_upgraded: BTreeSet::new(),
             unbelieved: BTreeMap::new(),
             charges: BTreeMap::new(),
+            liars: Liars::choose(&options),
+            reasoned: BTreeSet::new(),
+            unexplained: Vec::new(),
             largest_memory: 0,
             learned: BTreeMap::new(),
             recalled: BTreeMap::new(),

@@ -24,6 +24,8 @@ pub(crate) const WORKERS: usize = 2;
 pub(crate) const COLLECTOR: &str = "otel_collector";
 /// The cluster through which recall reaches any pod.
 pub(crate) const RECALL: &str = "tracelift_recall";
+/// The secret of the mesh.
+pub(crate) const TOKEN: &str = "a-secret-of-the-whole-mesh";
 /// Bytes of pending spans that a worker holds.
 pub(crate) const PENDING_BYTES: u64 = 640 * 1024;
 /// How long a pending span is held.
@@ -141,7 +143,7 @@ fn start(
     let seed = SeededRandom::new(options.seed, id as u64).next();
     let builder = Envoy::builder(module).workers(WORKERS).seed(seed);
     let builder = match id {
-        GATEWAY => builder.gateway(configuration("both", true)),
+        GATEWAY => builder.gateway(configuration("both", options.sabotage != Some(Sabotage::EdgeOpen))),
         _ => builder.inbound(configuration("server", false)).outbound(configuration("client", false)),
     };
     let collector = Arc::clone(collector);
@@ -168,8 +170,9 @@ fn configuration(options: &Options, name: &str, kind: &str, edge: bool) -> Value
         "sampling": { "ratio": options.ratio },
         "upgrade": {
             "traces_per_second": budget,
+            "signal": { "accept_previous": options.sabotage == Some(Sabotage::SdkBelieved) },
             "recall": {
-                "enabled": options.recall, "cluster": RECALL, "token": "a-secret-of-the-whole-mesh",
+                "enabled": options.recall, "cluster": RECALL, "token": TOKEN,
                 "hold_ms": HOLD.as_millis() as u64, "max_bytes": PENDING_BYTES,
             },
         },

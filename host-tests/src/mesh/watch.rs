@@ -1,17 +1,14 @@
 //! What is checked at every step: decisions as they are made, budgets as they are charged, memory and books of an Envoy after
 //! whatever it did.
 
-use std::time::Duration;
-
+use super::bounds::Payer;
 use super::call::Maker;
 use super::context::Context;
 use super::hop::{HopId, Side};
 use super::simulation::Mesh;
-use super::topology::{PENDING_BYTES, PodId, QUEUE_BYTES};
+use super::topology::{PENDING_BYTES, PodId, QUEUE_BYTES, TOKEN};
 use crate::{Headers, SpanBalance};
 
-/// The window in which the budget is checked, its burst included.
-const SECOND: Duration = Duration::from_secs(1);
 /// What a VM may take beside what it had at its start: twice the bounds of both listeners' queues, for what is copied while
 /// a batch is made, and room for streams.
 const SLACK: u64 = 256 * 1024;
@@ -53,26 +50,28 @@ impl Mesh {
                 if !upgraded && self.perhaps_upgraded.contains(&place) {
                     return;
                 }
-                hop.side == Side::Outbound && upgraded
+                if hop.side == Side::Outbound && self.liars.repeat(hop.trace) {
+                    // Any request of the trace may have upgraded it: the last reckoning asks which.
+                    if hop.sampled {
+                        self.unexplained.push(id);
+                        self.charge_join(id);
+                    }
+                    return;
+                }
+                let expected = hop.side == Side::Outbound && upgraded;
+                if expected && !hop.sampled {
+                    // Beyond its bound, which is counted: the last reckoning compares.
+                    *self.unbelieved.entry(hop.pod).or_default() += 1;
+                    return;
+                }
+                if expected {
+                    self.charge_join(id);
+                }
+                expected
             }
         };
-        if hop.sampled != expected {
+        if self.hops[id].sampled != expected {
             self.violation(id, "the head decision is not what ratio, parent and earlier upgrades ask for");
-        }
-    }
-
-    /// An Envoy has charged its budget for an upgrade at this time: it upgrades no more traces of its own accord than its
-    /// budget and one burst. Requests are judged when they have come to rest, so that times come in any order.
-    pub(crate) fn charge(&mut self, pod: PodId, at: Duration) {
-        let limit = 2 * self.options.budget as usize + 1;
-        let charges = self.charges.entry(pod).or_default();
-        let place = charges.partition_point(|earlier| *earlier <= at);
-        charges.insert(place, at);
-        // Of the crowds of one too many that this one is part of, the first.
-        let around = &charges[place.saturating_sub(limit)..charges.len().min(place + limit + 1)];
-        if let Some(crowd) = around.windows(limit + 1).find(|crowd| crowd[limit] - crowd[0] < SECOND) {
-            let details = format!("more than {limit} within a second in pod {pod}");
-            self.violations.add(crowd[0] - self.started, "the budget was exceeded", details);
         }
     }
 
@@ -81,11 +80,38 @@ impl Mesh {
         if maker != Maker::Client {
             return;
         }
+        self.check_secret("an answer to a client", headers);
         let timing = headers.joined("server-timing").unwrap_or_default();
-        let marked = ["x-tracelift-signal", "traceresponse"].iter().any(|name| headers.get(name).is_some());
+        let is_ours = |name: &[u8]| name.starts_with(b"x-tracelift-") || name == b"traceresponse";
+        let marked = headers.iter().any(|(name, _)| is_ours(name));
         if marked || timing.windows(6).any(|part| part == b"trace;") {
             self.violations.add(self.now - self.started, "a signal left the mesh", format!("{headers:?}"));
         }
+    }
+
+    /// The mesh's secret is in nothing that leaves a filter.
+    pub(crate) fn check_secret(&mut self, what: &str, headers: &Headers) {
+        let shows = |value: &[u8]| value.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes());
+        if headers.iter().any(|(_, value)| shows(value)) {
+            self.violations.add(self.now - self.started, "the secret left a filter", format!("{what}: {headers:?}"));
+        }
+    }
+
+    /// Nothing that clients wrote in our name enters the mesh.
+    pub(crate) fn check_request(&mut self, side: Side, headers: &Headers) {
+        if side == Side::Gateway && headers.iter().any(|(name, _)| name.starts_with(b"x-tracelift-")) {
+            self.violations.add(
+                self.now - self.started,
+                "a header of ours came in from outside",
+                format!("{headers:?}"),
+            );
+        }
+    }
+
+    fn charge_join(&mut self, id: HopId) {
+        let (pod, now) = (self.hops[id].pod, self.now);
+        self.charge(pod, Payer::Joins, now);
+        self.charge(pod, Payer::All, now);
     }
 
     /// Checks what an Envoy says of itself, after whatever it did.

@@ -68,6 +68,26 @@ fn a_budget_that_is_ignored() {
     expect(Sabotage::BudgetIgnored, storm, ["the budget was exceeded"]);
 }
 
+fn lying() -> Options {
+    Options { liars: 0.3, ratio: 0.05, requests: 600, ..small() }
+}
+
+#[test]
+fn a_budget_of_what_others_ask_for_that_is_ignored() {
+    let flooded = Options { budget: 1, requests: 1200, pods: 60, liars: 0.9, ..lying() };
+    expect(Sabotage::BudgetIgnored, flooded, ["more signals were believed than ten times the budget"]);
+}
+
+#[test]
+fn a_gateway_that_takes_clients_for_a_part_of_the_mesh() {
+    expect(Sabotage::EdgeOpen, lying(), ["clients decided what is sampled", "a signal left the mesh"]);
+}
+
+#[test]
+fn what_an_sdk_writes_that_is_taken_for_a_signal() {
+    expect(Sabotage::SdkBelieved, lying(), ["a hop was kept without a head decision or a trigger"]);
+}
+
 #[test]
 fn recall_requests_that_are_acknowledged_and_go_nowhere() {
     let recalling = Options { recall: true, ..small() };

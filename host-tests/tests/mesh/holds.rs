@@ -64,12 +64,41 @@ fn with_recall_lost_messages_and_trapped_vms_cost_only_what_is_counted() {
     assert!(figures.siblings.all < 2 * figures.siblings.kept, "most siblings are kept all the same: {report}");
 }
 
+/// Small enough for three of them, and lies enough that every bound is met.
+fn lying(seed: u64) -> Options {
+    Options { seed, pods: 20, requests: 600, ratio: 0.05, budget: 2, liars: 0.3, ..Options::default() }
+}
+
+#[test]
+fn where_a_third_lies_no_honest_failure_is_lost_and_no_bound_is_exceeded() {
+    for seed in [1, 2] {
+        let lies = holds(Options { trouble: Trouble::Calm, ..lying(seed) }).figures.lies;
+        assert!(0 < lies.pods && 500 < lies.answers, "{lies:?}");
+        assert!(0 < lies.believed && 0 < lies.hidden, "what cannot be told from the truth is believed: {lies:?}");
+        assert!(50 < lies.chosen && lies.sampled < lies.chosen / 4, "{lies:?}");
+    }
+}
+
+#[test]
+fn an_everyday_mesh_and_a_storm_hold_among_liars() {
+    holds(Options { trouble: Trouble::Everyday, ..lying(3) });
+    let report = holds(Options { trouble: Trouble::Storm, ..lying(4) });
+    assert!(0 < report.figures.lies.joins_refused, "more of upgraded traces than their bound: {report}");
+}
+
+#[test]
+fn with_recall_nobody_learns_the_secret_and_no_liar_is_obeyed() {
+    holds(Options { recall: true, trouble: Trouble::Everyday, ..lying(911_954) });
+}
+
 #[test]
 fn a_mesh_that_nobody_has_seen_holds_too() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    for (trouble, budget) in [(Trouble::Everyday, 1000), (Trouble::Storm, 5)] {
+    for (trouble, budget, liars) in
+        [(Trouble::Everyday, 1000, 0.0), (Trouble::Storm, 5, 0.0), (Trouble::Everyday, 5, 0.3)]
+    {
         let seed = u64::from(now.subsec_micros());
-        let options = Options { seed, pods: 60, trouble, budget, recall: true, ..Options::default() };
+        let options = Options { seed, pods: 60, trouble, budget, liars, recall: true, ..Options::default() };
         println!("{options}");
         holds(options);
     }

@@ -173,7 +173,7 @@ pub fn announces<'a>(mut lines: impl Iterator<Item = &'a [u8]>, trace_id: TraceI
 /// The trace context of a `Server-Timing` entry: its parameter `desc`, with or without quotes.
 fn context(entry: &[u8]) -> Option<TraceParent> {
     let value = entry.split(|&byte| byte == b';').skip(1).find_map(|parameter| {
-        let (name, value) = parameter.split_at(parameter.iter().position(|&byte| byte == b'=')?);
+        let (name, value) = parameter.split_at_checked(parameter.iter().position(|&byte| byte == b'=')?)?;
         name.trim_ascii().eq_ignore_ascii_case(b"desc").then(|| value.get(1..)).flatten()
     })?;
     let value = value.trim_ascii();
