@@ -60,11 +60,12 @@ pub(super) fn recall(bytes: &[u8]) {
     assert!(!mac::same_secret(token, &[]) && !mac::same_secret(&[], token), "an empty secret opens nothing");
     assert_eq!(mac::same_secret(token, token), !token.is_empty());
     let asked = wire::statement(address, token);
-    assert!(!asked.is_signed([b"token", b""], input.rest(), 0), "nobody guesses a MAC");
+    let rest = input.rest();
+    assert!(!asked.is_signed([b"token", b""], rest, 0), "nobody guesses a MAC");
     if wire::is_destination(address) {
         assert!(is_clean(address));
     }
-    let Ok(traces) = wire::read(input.rest(), wire::VERSION) else { return };
+    let Ok(traces) = wire::read(rest, wire::VERSION) else { return };
     assert!((1..=wire::MAX_IDS).contains(&traces.len()), "{} traces", traces.len());
     let address = String::from_utf8_lossy(address);
     let request = wire::request(&address, "token", &traces, 0);

@@ -46,10 +46,12 @@ fn a_failure_is_announced_beside_what_the_application_wrote() {
     assert_eq!(marks(&stream), [UPGRADED]);
 }
 
+/// What it is, our mark, the answer's status, what the request is kept for, and what the caller hears.
+type Row<'a> = (&'a str, &'a str, u16, Option<&'a str>, &'a [&'a str]);
+
 #[test]
 fn an_upstream_is_believed_for_this_trace_alone() {
-    // Our mark, the answer's status, what the request is kept for, and what the caller hears.
-    let rows: [(&str, &str, u16, Option<&str>, &[&str]); 10] = [
+    let rows: [Row<'_>; 10] = [
         ("an upgrade below", UPGRADED, 200, Some("upgraded.signal"), &[UPGRADED]),
         ("an upgrade below, and a failure", UPGRADED, 500, Some("upgraded.http_status"), &[UPGRADED]),
         ("shed below, and a failure", SHED, 500, None, &[SHED]),

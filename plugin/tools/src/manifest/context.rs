@@ -67,7 +67,8 @@ pub fn clusters(document: &Located, found: &Found<'_>, policy: &Policy, findings
             match named(name) {
                 None => findings.push(missing(path, name, "nothing could be recalled")),
                 Some(cluster) if cluster.text_at(&["type"]) != Some("ORIGINAL_DST") => {
-                    let message = format!("the cluster \"{name}\" must be of type ORIGINAL_DST to reach each instance.");
+                    let message =
+                        format!("the cluster \"{name}\" must be of type ORIGINAL_DST to reach each instance.");
                     findings.push(Finding::warning(cluster.at, path, message));
                 }
                 Some(_) => {}
