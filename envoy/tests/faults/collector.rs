@@ -122,7 +122,7 @@ async fn failures_are_kept_while_sampled_traffic_fills_the_queue_of_a_slow_colle
     let stats = stage.closed(served + FAILURES).await;
     println!("  {}", stats.ledger());
     assert_eq!(stats.tracelift("spans.upgraded_discarded"), 0);
-    let kept = stage.collector.spans_with("http.response.status_code", "503").len() as u64;
+    let kept = stage.collector.spans_with("error.type", "503").len() as u64;
     assert_eq!(kept, FAILURES, "every failure arrived");
 }
 
