@@ -353,3 +353,21 @@ async fn what_a_route_rewrote_is_named_as_it_was_asked_for() {
     assert_eq!((asked.text("url.path"), asked.text("server.address")), (Some("/cart"), Some("cart.example")));
     pod.settle(6).await;
 }
+#[tokio::test]
+async fn the_spans_of_tunnels_and_streams_of_events_have_no_error_whoever_closes_them() {
+    let peer = Peer::start().await;
+    let pod = Pod::sidecar(|bootstrap| {
+        with_tunnels(bootstrap, true, &peer);
+        settings(bootstrap, |json| json["sampling"]["mode"] = "independent".into());
+    })
+    .await;
+    for upstream_closes in [false, true] {
+        open_and_close(&pod, &peer, 1, upstream_closes).await;
+    }
+    let spans = pod.collector.wait_for_spans(6, SOON).await.unwrap();
+    for span in &spans {
+        assert_eq!((span.trigger(), span.text("error.type")), (None, None), "{:?}", span.span);
+        assert!(!span.is_error(), "{:?}", span.span);
+    }
+    pod.settle(6).await;
+}
