@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use tracelift_envoy::ports::any_loopback;
 use tracelift_envoy::process::replace_file;
-use tracelift_envoy::{Bootstrap, Collector, Envoy, Load, Request, Upstream};
+use tracelift_envoy::{Answer, Bootstrap, Client, Collector, Envoy, Load, Request, Stats, Upstream};
 
 /// An Envoy whose listeners come from a file that it watches. Its port stays through all updates.
 struct Watched {
@@ -45,7 +45,7 @@ impl Watched {
     }
 
     async fn wait_for_updates(&self, count: u64) {
-        let updates = |stats: &tracelift_envoy::Stats| {
+        let updates = |stats: &Stats| {
             let of = |name: &str| stats.get(&format!("listener_manager.{name}"));
             count <= of("listener_modified") + of("listener_in_place_updated")
         };
@@ -136,4 +136,25 @@ async fn a_drained_listener_serves_what_is_on_the_way_and_its_spans_leave() {
     let stats = closed(&with.envoy, answered).await;
     assert_eq!((stats.ledger().exported, stats.ledger().discarded), (answered, 0));
     assert_eq!(collector.spans().len() as u64, answered);
+}
+
+/// Another environment is another VM. The old one is gone with its last listener, whatever its spans wait for.
+#[tokio::test]
+async fn what_a_replaced_vm_has_on_its_way_is_counted_as_lost() {
+    const SENT: u64 = 6;
+    let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
+    collector.always(Answer::AcceptAfter(Duration::from_secs(600)));
+    let watched = Watched::start(bootstrap(&collector, &upstream)).await;
+    for _ in 0..SENT {
+        let request = Request::get(watched.to, "/status/200").header("connection", "close");
+        assert_eq!(Client::new().send(request).await.unwrap().status, 200);
+    }
+    let on_the_way = |stats: &Stats| stats.ledger().in_flight == SENT;
+    until(&watched.envoy, "all spans are on their way", on_the_way).await;
+    let mut next = watched.bootstrap.clone();
+    next.environment("OTEL_SERVICE_NAME", "another");
+    replace_file(&watched.file, &next.listeners_as_discovery_response()).unwrap();
+    watched.wait_for_updates(1).await;
+    let settled = |stats: &Stats| stats.tracelift("spans.discarded.shutdown") == SENT && stats.ledger().is_settled();
+    until(&watched.envoy, "what the old VM had on its way is counted", settled).await;
 }
