@@ -4,55 +4,53 @@ use tracelift::door::{Attribute, Side};
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::recall::wire;
 
-use crate::kit::collector::{COLLECTOR, attribute};
-use crate::kit::faults::Operation;
-use crate::kit::host::Reply;
+use crate::kit::collector::attribute;
 use crate::kit::process::{MILLISECOND, Process, SECOND, Stream, get, lines, status};
 
-const RECALL: &str = "tracelift_recall";
-const TOKEN: &str = "secret-of-the-mesh";
+pub(super) const RECALL: &str = "tracelift_recall";
+pub(super) const TOKEN: &str = "secret-of-the-mesh";
 /// The address of whoever is asked.
-const HERE: &str = "10.0.0.1:8080";
-const SERVER: &str = r#"{"span_kind": "server", "upgrade": {"traces_per_second": 1, "recall": {"enabled": true, "token": "secret-of-the-mesh", "hold_ms": 5000}}}"#;
-const CLIENT: &str = r#"{"span_kind": "client", "upgrade": {"recall": {"enabled": true, "token": "secret-of-the-mesh", "hold_ms": 5000, "clusters": ["*"]}}}"#;
+pub(super) const HERE: &str = "10.0.0.1:8080";
+pub(super) const SERVER: &str = r#"{"span_kind": "server", "upgrade": {"traces_per_second": 1, "recall": {"enabled": true, "token": "secret-of-the-mesh", "hold_ms": 5000}}}"#;
+pub(super) const CLIENT: &str = r#"{"span_kind": "client", "upgrade": {"recall": {"enabled": true, "token": "secret-of-the-mesh", "hold_ms": 5000, "clusters": ["*"]}}}"#;
 
-fn trace(number: u32) -> String {
+pub(super) fn trace(number: u32) -> String {
     format!("{number:032x}")
 }
 
 /// A dropped request of that trace, from its head to its end.
-fn request(process: &mut Process, at: (usize, u32), number: u32, code: u16) -> Stream {
+pub(super) fn request(process: &mut Process, at: (usize, u32), number: u32, code: u16) -> Stream {
     let stream = open(process, at, number);
     end(process, &stream, code);
     stream
 }
 
-fn open(process: &mut Process, (worker, root): (usize, u32), number: u32) -> Stream {
+pub(super) fn open(process: &mut Process, (worker, root): (usize, u32), number: u32) -> Stream {
     let stream = process.stream(worker, root);
     stream.exchange.set_text(Attribute::UpstreamAddress, b"10.0.0.2:8080");
     process.head(&stream, get(&[("traceparent", &format!("00-{}-b7ad6b7169203331-02", trace(number)))]));
     stream
 }
 
-fn end(process: &mut Process, stream: &Stream, code: u16) {
+pub(super) fn end(process: &mut Process, stream: &Stream, code: u16) {
     end_with(process, stream, code, &[]);
 }
 
-fn end_with(process: &mut Process, stream: &Stream, code: u16, more: &[(&str, &str)]) {
+pub(super) fn end_with(process: &mut Process, stream: &Stream, code: u16, more: &[(&str, &str)]) {
     process.answer(stream, status(code, more), true);
     process.log(stream);
     process.done(stream.worker, stream.context);
 }
 
 /// A request for these traces as an instance sends it to [`HERE`] now.
-fn asked(process: &Process, token: &str, numbers: &[u32]) -> Vec<(&'static str, String)> {
+pub(super) fn asked(process: &Process, token: &str, numbers: &[u32]) -> Vec<(&'static str, String)> {
     let id = |number: &u32| TraceId::from_u128(u128::from(*number)).expect("above zero");
     let traces: Vec<_> = numbers.iter().map(id).collect();
     wire::request(HERE, token, &traces, process.state.now.get()).into()
 }
 
 /// The same with one header changed, added or, without a value, taken off.
-fn changed(
+pub(super) fn changed(
     mut head: Vec<(&'static str, String)>,
     name: &'static str,
     value: Option<&str>,
@@ -63,7 +61,11 @@ fn changed(
 }
 
 /// A request comes. The status of the engine's own answer, and the stream.
-fn sent(process: &mut Process, (worker, root): (usize, u32), head: &[(&'static str, String)]) -> (Option<u32>, Stream) {
+pub(super) fn sent(
+    process: &mut Process,
+    (worker, root): (usize, u32),
+    head: &[(&'static str, String)],
+) -> (Option<u32>, Stream) {
     let stream = process.stream(worker, root);
     stream.exchange.set_text(Attribute::DestinationAddress, HERE.as_bytes());
     let head: Vec<_> = head.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -74,7 +76,7 @@ fn sent(process: &mut Process, (worker, root): (usize, u32), head: &[(&'static s
 }
 
 /// Another instance recalls these traces. Its answer's status; `None` where the request went on.
-fn recall(process: &mut Process, at: (usize, u32), token: &str, numbers: &[u32]) -> Option<u32> {
+pub(super) fn recall(process: &mut Process, at: (usize, u32), token: &str, numbers: &[u32]) -> Option<u32> {
     let head = asked(process, token, numbers);
     sent(process, at, &head).0
 }
@@ -285,243 +287,5 @@ fn a_peer_is_known_by_its_certificate_and_by_the_secret() {
         assert!(process.head(&stream, lines(&head)));
         let (status, headers) = stream.exchange.own_answer().expect("an answer");
         assert_eq!((status, headers.len()), (expected, 1), "{identity}");
-    }
-}
-
-#[test]
-fn an_instance_is_asked_over_the_transport_of_the_call_or_not_at_all() {
-    let both = CLIENT.replace(r#""hold_ms""#, r#""tls_cluster": "recall_tls", "hold_ms""#);
-    let only = CLIENT.replace(r#""hold_ms""#, r#""cluster": "", "tls_cluster": "recall_tls", "hold_ms""#);
-    for (configuration, tls, cluster) in [
-        (CLIENT, "", Some(RECALL)),
-        (CLIENT, "TLSv1.3", None),
-        (&both, "", Some(RECALL)),
-        (&both, "TLSv1.3", Some("recall_tls")),
-        (&only, "", None),
-        (&only, "TLSv1.2", Some("recall_tls")),
-    ] {
-        let (mut process, root) = Process::with(configuration);
-        // One that failed, and one that was dropped, held, and recalled by the other.
-        for (number, code) in [(1, 200), (1, 503)] {
-            let stream = open(&mut process, (0, root), number);
-            stream.exchange.set_text(Attribute::UpstreamTls, tls.as_bytes());
-            end(&mut process, &stream, code);
-        }
-        process.advance(300 * MILLISECOND);
-        let asked: Vec<_> = process.state.calls.borrow().iter().map(|call| call.cluster.clone()).collect();
-        let asked: Vec<_> = asked.iter().filter(|cluster| *cluster != COLLECTOR).map(String::as_str).collect();
-        assert_eq!(asked, Vec::from_iter(cluster), "{tls:?}");
-        assert_eq!(process.metric("recall.withheld"), if cluster.is_some() { 0 } else { 2 });
-    }
-}
-
-#[test]
-fn the_instance_of_a_call_is_asked_and_its_answer_is_in_the_ledger() {
-    let marked = |status| Reply::status(status).header("x-tracelift-recall", "2");
-    // The answer, the counter, and what the span says: answered, outside, lost.
-    for (what, reply, metric, ledger) in [
-        ("it gives up what it holds", marked(200), "answered", ["1", "0", "0"]),
-        ("no filter", Reply::status(404), "outside", ["0", "1", "0"]),
-        ("it does not trust us", marked(403), "lost", ["0", "0", "1"]),
-    ] {
-        let (mut process, root) = Process::with(CLIENT);
-        request(&mut process, (0, root), 1, 503);
-        process.advance(300 * MILLISECOND);
-        let call = process.call_to(RECALL).expect("a recall");
-        assert_eq!(call.header("x-envoy-original-dst-host"), Some("10.0.0.2:8080"));
-        assert_eq!(call.header("x-tracelift-recall"), Some(format!("2;{}", trace(1)).as_str()));
-        assert_eq!((call.header("x-tracelift-token"), call.header(":method")), (None, Some("HEAD")));
-        assert_eq!(process.metric("spans.offered"), 0, "{what}: its span waits for the answer");
-        process.reply(&call, reply);
-        let spans = process.export().to_vec();
-        assert_eq!(spans.len(), 1, "{what}");
-        assert_eq!(process.metric(&format!("recall.calls.{metric}")), 1, "{what}");
-        let said = ["answered", "outside", "lost"]
-            .map(|name| attribute(&spans[0], &format!("tracelift.calls.{name}")).unwrap_or_else(|| "0".to_owned()));
-        assert_eq!(said, ledger, "{what}");
-    }
-}
-
-#[test]
-fn an_instance_that_is_silent_is_asked_again_and_given_up_in_time() {
-    for refused in [false, true] {
-        let (mut process, root) = Process::with(CLIENT);
-        if refused {
-            process.state.faults.set(Operation::Call, 1);
-        }
-        request(&mut process, (0, root), 1, 503);
-        for _ in 0..20 {
-            process.advance(300 * MILLISECOND);
-            while let Some(call) = process.call_to(RECALL) {
-                process.reply(&call, Reply::default());
-            }
-        }
-        assert_eq!(process.metric("recall.calls.lost"), 1);
-        assert!(2 < process.metric("recall.requests.sent"), "it was asked again");
-        let complaints =
-            process.state.logs.borrow().iter().filter(|(_, _, line)| line.contains("recall failed")).count();
-        assert_eq!(complaints, usize::from(refused), "silence is no fault of the configuration");
-        process.repair();
-        assert_eq!(process.export().len(), 1);
-    }
-}
-
-#[test]
-fn what_is_held_never_outgrows_its_bound() {
-    let small = SERVER.replace(r#""hold_ms": 5000"#, r#""hold_ms": 5000, "max_bytes": 4000"#);
-    let (mut process, root) = Process::with(&small);
-    for number in 1..=60 {
-        request(&mut process, (0, root), number, 200);
-        process.tick_all();
-        assert!(process.metric("recall.bytes") <= 4_000);
-        let sums = ["evicted", "expired", "given_up", "spans"].map(|name| process.metric(&format!("recall.{name}")));
-        assert_eq!(process.metric("recall.held"), sums.iter().sum::<i64>());
-    }
-    assert!(40 < process.metric("recall.evicted"));
-    assert!(process.exported.is_empty());
-}
-
-#[test]
-fn the_end_of_the_last_root_exports_calls_that_wait_and_forgets_what_is_held() {
-    let (mut process, root) = Process::with(CLIENT);
-    request(&mut process, (0, root), 1, 503);
-    request(&mut process, (0, root), 2, 200);
-    process.advance(300 * MILLISECOND);
-    assert!(!process.done(0, root), "its last export awaits an answer");
-    process.collect();
-    assert_eq!(process.exported.len(), 1);
-    assert_eq!((process.metric("recall.calls.lost"), process.metric("recall.bytes")), (1, 0));
-    assert_eq!(process.workers[0].host.roots_done(), 1);
-}
-
-#[test]
-fn a_recall_that_the_host_will_not_answer_goes_on_as_a_request() {
-    let (mut process, root) = Process::with(SERVER);
-    process.state.faults.set(Operation::Answer, 1);
-    let head = asked(&process, TOKEN, &[1]);
-    let (status, stream) = sent(&mut process, (0, root), &head);
-    assert_eq!(status, None);
-    assert!(stream.exchange.values(Side::Request, "traceparent")[0].starts_with("00-"), "a trace of its own");
-    assert!(stream.exchange.values(Side::Request, "x-tracelift-mac").is_empty());
-    process.tick_all();
-    assert_eq!(process.metric("errors.hostcall"), 1);
-}
-
-#[test]
-fn a_clock_that_was_set_back_stops_no_recall() {
-    for back in [1, 3_600, 86_400] {
-        let (mut process, root) = Process::with(SERVER);
-        let client = process.listener(0, "outbound", CLIENT);
-        process.advance(300 * MILLISECOND);
-        process.state.now.set(process.state.now.get() - back * SECOND);
-        process.tick_all();
-        assert_eq!(process.metric("recall.clock_set_back"), 1, "once for a worker");
-        request(&mut process, (0, root), 1, 200);
-        request(&mut process, (0, client), 1, 503);
-        process.advance(300 * MILLISECOND);
-        assert!(process.call_to(RECALL).is_some(), "the call's instance is asked");
-        assert_eq!(process.metric("recall.released"), 1, "{back} s: the log was looked at");
-        request(&mut process, (0, root), 2, 200);
-        process.advance(6 * SECOND);
-        assert_eq!((process.metric("recall.expired"), process.metric("recall.spans")), (1, 0));
-    }
-}
-
-#[test]
-fn spans_held_before_the_clock_was_set_back_are_not_held_for_ever() {
-    let (mut process, root) = Process::with(SERVER);
-    process.advance(300 * MILLISECOND);
-    request(&mut process, (0, root), 1, 200);
-    process.state.now.set(process.state.now.get() - 86_400 * SECOND);
-    process.tick_all();
-    process.advance(6 * SECOND);
-    assert_eq!((process.metric("recall.expired"), process.metric("recall.spans")), (1, 0));
-}
-
-#[test]
-fn a_call_that_nobody_can_be_asked_for_is_counted() {
-    let (mut process, root) = Process::with(CLIENT);
-    let stream = open(&mut process, (0, root), 1);
-    stream.exchange.set_text(Attribute::UpstreamAddress, b"/run/app.sock");
-    end(&mut process, &stream, 503);
-    process.tick_all();
-    assert_eq!((process.metric("recall.calls.unasked"), process.export().len()), (1, 1));
-    assert_eq!(attribute(&process.exported[0], "tracelift.calls.lost").as_deref(), Some("1"));
-}
-
-#[test]
-fn only_an_instance_that_has_shown_the_filter_is_asked() {
-    let unlisted = CLIENT.replace(r#", "clusters": ["*"]"#, "");
-    let silent = unlisted.replace(r#""upgrade": {"#, r#""upgrade": {"signal": {"accept": false}, "#);
-    let listed = CLIENT.replace("[\"*\"]", r#"["outbound|80|*"]"#);
-    let here = |number| format!("2;here;{}", trace(number));
-    for (what, configuration, cluster, mark, asked) in [
-        ("nothing was shown", &unlisted, "", None, false),
-        ("our mark", &unlisted, "", Some(("x-tracelift-signal", here(1))), true),
-        ("our mark where signals are not believed", &silent, "", Some(("x-tracelift-signal", here(1))), true),
-        ("a mark for another trace", &unlisted, "", Some(("x-tracelift-signal", here(7))), false),
-        ("another version", &unlisted, "", Some(("x-tracelift-signal", here(1).replacen('2', "1", 1))), false),
-        (
-            "what any SDK writes",
-            &unlisted,
-            "",
-            Some(("traceresponse", format!("00-{}-b7ad6b7169203331-00", trace(1)))),
-            false,
-        ),
-        ("a cluster that is listed", &listed, "outbound|80||cart", None, true),
-        ("a cluster that is not", &listed, "outbound|443||api.example", None, false),
-    ] {
-        let (mut process, root) = Process::with(configuration);
-        let stream = open(&mut process, (0, root), 1);
-        stream.exchange.set_text(Attribute::ClusterName, cluster.as_bytes());
-        let more: Vec<_> = mark.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        end_with(&mut process, &stream, 503, &more);
-        process.advance(300 * MILLISECOND);
-        assert_eq!(process.call_to(RECALL).is_some(), asked, "{what}");
-        assert_eq!(process.metric("recall.withheld"), i64::from(!asked), "{what}");
-        if !asked {
-            let spans = process.export();
-            assert_eq!(attribute(&spans[0], "tracelift.calls.lost").as_deref(), Some("1"), "{what}: the span says so");
-        }
-    }
-}
-
-#[test]
-fn an_instance_that_was_seen_in_the_last_hour_is_asked_when_it_says_nothing() {
-    let unlisted = CLIENT.replace(r#", "clusters": ["*"]"#, "");
-    for (minutes, asked) in [(59, true), (61, false)] {
-        let (mut process, root) = Process::with(&unlisted);
-        let seen = open(&mut process, (0, root), 1);
-        end_with(&mut process, &seen, 200, &[("x-tracelift-signal", &format!("2;here;{}", trace(1)))]);
-        process.advance(minutes * 60 * SECOND);
-        request(&mut process, (0, root), 2, 503);
-        process.advance(300 * MILLISECOND);
-        assert_eq!(process.call_to(RECALL).is_some(), asked, "{minutes} minutes");
-    }
-}
-
-#[test]
-fn a_hop_that_holds_its_span_says_so_and_no_other_does() {
-    let off = SERVER.replace(r#""enabled": true"#, r#""enabled": false"#);
-    let edge = SERVER.replacen('{', r#"{"edge": true, "#, 1);
-    let mute = SERVER.replace(r#""upgrade": {"#, r#""upgrade": {"signal": {"emit": false}, "#);
-    let rule = SERVER.replacen('{', r#"{"sampling": {"rules": [{"match": {}, "upgrade": false}]}, "#, 1);
-    let word = |stream: &Stream| {
-        let values = stream.exchange.values(Side::Response, "x-tracelift-signal");
-        values.first().and_then(|value| value.split(';').nth(1)).unwrap_or("nothing").to_owned()
-    };
-    for (configuration, code, said) in [
-        (SERVER, 200, "here"),
-        (SERVER, 404, "here"),
-        (SERVER, 500, "upgraded"),
-        (CLIENT, 200, "nothing"),
-        (&off, 200, "nothing"),
-        (&edge, 200, "nothing"),
-        (&mute, 200, "nothing"),
-        (&rule, 200, "nothing"),
-    ] {
-        let (mut process, root) = Process::with(configuration);
-        let stream = request(&mut process, (0, root), 1, code);
-        assert_eq!(word(&stream), said, "{configuration} {code}");
     }
 }
