@@ -127,8 +127,7 @@ fn number(id: &[u8]) -> u64 {
 
 /// The `th` sub-key of the `ot` list-member, left-aligned in 56 bits (OTel "TraceState: Probability Sampling").
 pub fn threshold(tracestate: &str) -> Option<u64> {
-    let ot = tracestate.split(',').find_map(|member| member.trim().strip_prefix("ot="))?;
-    let th = ot.split(';').find_map(|pair| pair.strip_prefix("th:"))?;
+    let th = ot(tracestate, "th:")?;
     let digits = th.len();
     if !(1..=14).contains(&digits) {
         return None;
@@ -136,9 +135,32 @@ pub fn threshold(tracestate: &str) -> Option<u64> {
     Some(u64::from_str_radix(th, 16).ok()? << (4 * (14 - digits)))
 }
 
+/// The `rv` sub-key, R where it is not the trace-id's (the same specification): 14 hexadecimal digits as a number.
+pub fn randomness(tracestate: &str) -> Option<u64> {
+    ot(tracestate, "rv:").filter(|rv| rv.len() == 14).and_then(|rv| u64::from_str_radix(rv, 16).ok())
+}
+
+fn ot<'a>(tracestate: &'a str, key: &str) -> Option<&'a str> {
+    let ot = tracestate.split(',').find_map(|member| member.trim().strip_prefix("ot="))?;
+    ot.split(';').find_map(|pair| pair.strip_prefix(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_randomness_is_read_whole_or_not_at_all() {
+        for (tracestate, expected) in [
+            ("ot=rv:00000000000001", Some(1)),
+            ("vendor=a,ot=th:fd70a;rv:fedcba98765432", Some(0xfe_dcba_9876_5432)),
+            ("ot=rv:1", None),
+            ("ot=th:fd70a", None),
+            ("", None),
+        ] {
+            assert_eq!(randomness(tracestate), expected, "{tracestate}");
+        }
+    }
 
     #[test]
     fn a_threshold_is_read_left_aligned() {

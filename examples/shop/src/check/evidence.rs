@@ -6,7 +6,7 @@ use crate::mesh::{Counted, GATEWAY};
 use crate::plan::{Operation, Visit};
 use crate::request::Request;
 use crate::services::{BANK, MESHED};
-use crate::span::{Span, threshold};
+use crate::span::{Span, randomness, threshold};
 use crate::truth::{Answered, Arrival, Call, Event};
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,9 +41,10 @@ pub struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// R: the low 56 bits of the trace id (no request here brings an `rv`).
+    /// R: what the gateway chose for a trace from outside (`rv`), else the low 56 bits of the trace-id.
     pub fn randomness(&self) -> u64 {
-        (self.arrival.context.trace_id & ((1 << 56) - 1)) as u64
+        let context = &self.arrival.context;
+        randomness(&context.tracestate).unwrap_or((context.trace_id & ((1 << 56) - 1)) as u64)
     }
 
     /// It is a health probe.
