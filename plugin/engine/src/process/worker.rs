@@ -20,13 +20,13 @@ use crate::upgrade::Calls;
 /// State of one worker, which has one thread.
 #[derive(Default)]
 pub struct Worker {
-    roots: Vec<Root>,
-    streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
+    pub(super) roots: Vec<Root>,
+    pub(super) streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
     /// Streams that are done and may still be logged, in that order.
     unlogged: VecDeque<u32>,
-    metrics: Metrics,
-    entropy: Entropy,
-    recall: Recall,
+    pub(super) metrics: Metrics,
+    pub(super) entropy: Entropy,
+    pub(super) recall: Recall,
 }
 
 /// Streams that may wait for a host to log them after they are done.
@@ -278,7 +278,7 @@ impl Worker {
 }
 
 /// Queues the span of a stream that ended earlier: with the root that it ran under, or one that is still there.
-fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
+pub(super) fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
     let own = roots.iter().position(|root| root.id() == held.root && !root.is_ending());
     let at = own.or_else(|| roots.iter().position(|root| root.work.is_some() && !root.is_ending()));
     if let Some(root) = at.and_then(|at| roots.get_mut(at)) {
