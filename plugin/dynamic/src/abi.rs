@@ -216,20 +216,6 @@ unsafe extern "C" {
         labels_count: usize,
         value: u64,
     ) -> u32;
-    pub fn envoy_dynamic_module_callback_http_filter_set_gauge(
-        filter: EnvoyFilter,
-        id: usize,
-        labels: *const ModuleBuffer,
-        labels_count: usize,
-        value: u64,
-    ) -> u32;
-    pub fn envoy_dynamic_module_callback_http_filter_record_histogram_value(
-        filter: EnvoyFilter,
-        id: usize,
-        labels: *const ModuleBuffer,
-        labels_count: usize,
-        value: u64,
-    ) -> u32;
 
     pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(config: EnvoyConfig) -> Scheduler;
     pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler: Scheduler, event: u64);
@@ -245,6 +231,13 @@ unsafe extern "C" {
         timeout_ms: u64,
     ) -> u32;
 }
+
+unsafe extern "C" {
+    pub fn envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete(config: EnvoyConfig);
+}
+
+/// Tells Envoy that we have finished, with what came beside it.
+pub type Completion = unsafe extern "C" fn(*mut c_void);
 
 /// A change of a metric by its configuration, on any thread: `(config, id, labels, labels_count, value)`.
 pub type OfConfig = unsafe extern "C" fn(EnvoyConfig, usize, *const ModuleBuffer, usize, u64) -> u32;
@@ -275,17 +268,18 @@ pub const NEWER_NAMES: [&std::ffi::CStr; 6] = [
 pub fn newer() -> &'static Newer {
     static NEWER: OnceLock<Newer> = OnceLock::new();
     NEWER.get_or_init(|| {
-        let [timing, increment_counter, increment_gauge, decrement_gauge, set_gauge, record_histogram] =
-            NEWER_NAMES.map(|name| {
+        let [timing, increment_counter, increment_gauge, decrement_gauge, set_gauge, record_histogram] = NEWER_NAMES
+            .map(|name| {
                 // SAFETY: a search for a name among the symbols of the program and its libraries.
                 unsafe { dlsym(std::ptr::null_mut(), name.as_ptr()) }
             });
         // SAFETY: each name has had this signature in every Envoy that exports it, and a null pointer is `None`.
         unsafe {
             Newer {
-                timing: std::mem::transmute::<*mut c_void, Option<unsafe extern "C" fn(EnvoyFilter, *mut Timing) -> bool>>(
-                    timing,
-                ),
+                timing: std::mem::transmute::<
+                    *mut c_void,
+                    Option<unsafe extern "C" fn(EnvoyFilter, *mut Timing) -> bool>,
+                >(timing),
                 increment_counter: std::mem::transmute::<*mut c_void, Option<OfConfig>>(increment_counter),
                 increment_gauge: std::mem::transmute::<*mut c_void, Option<OfConfig>>(increment_gauge),
                 decrement_gauge: std::mem::transmute::<*mut c_void, Option<OfConfig>>(decrement_gauge),

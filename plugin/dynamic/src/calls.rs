@@ -60,8 +60,11 @@ pub fn start(
     timeout_ms: u32,
 ) -> Result<u32, Refused> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let header = |(key, value): &(&[u8], &[u8])| ModuleHeader { key: ModuleBuffer::of(key), value: ModuleBuffer::of(value) };
-    let headers: Vec<_> = headers.iter().map(header).collect();
+    let header =
+        |(key, value): &(&[u8], &[u8])| ModuleHeader { key: ModuleBuffer::of(key), value: ModuleBuffer::of(value) };
+    let length = body.len().to_string();
+    let length = (!body.is_empty()).then_some((b"content-length".as_slice(), length.as_bytes())); // Else HTTP/1.1 sends chunks.
+    let headers: Vec<_> = headers.iter().chain(length.as_ref()).map(header).collect();
     let mut stream = 0;
     // SAFETY: on the main thread, with a configuration that lives; Envoy reads all of it during the call and writes one number.
     let status = unsafe {
@@ -89,6 +92,11 @@ fn reason(status: u32) -> u32 {
     const MISSING_HEADERS: u32 = 1;
     const NO_CLUSTER: u32 = 2;
     if matches!(status, MISSING_HEADERS | NO_CLUSTER) { 2 } else { 10 }
+}
+
+/// Whether no answer is awaited.
+pub fn none_is_awaited() -> bool {
+    calls().is_empty()
 }
 
 /// Keeps a part of an answer.

@@ -119,7 +119,8 @@ impl Config {
     /// What the engine reads the configuration from, anew for each worker.
     pub fn setup(&self) -> Setup {
         let variables = std::env::vars_os();
-        let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Setup {
             configuration: Ok(self.bytes.clone()),
             environment: variables.collect::<Environment>(),
@@ -183,6 +184,11 @@ pub fn wake_all() {
 /// A configuration that is in use.
 pub fn find(root: u32) -> Option<Arc<Config>> {
     all().iter().find(|config| config.root == root).map(Arc::clone)
+}
+
+/// All configurations that are in use.
+pub fn all_in_use() -> Vec<Arc<Config>> {
+    all().clone()
 }
 
 /// Whether another configuration of that filter is in use.

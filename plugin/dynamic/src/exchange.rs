@@ -6,11 +6,11 @@ use tracelift::door::{Attribute, Exchange, HeaderView, Refused, Side, Value, Wan
 use tracelift::http::pairs;
 
 use super::abi::{self, EnvoyFilter, Map, ModuleBuffer, ModuleHeader};
+use super::attributes;
 use super::door::Door;
 use super::headers::{self, View};
 use super::worker::Here;
 use super::writes::{self, Change};
-use super::attributes;
 
 /// "Not found" of proxy-wasm.
 const NO_SUCH_MAP: Refused = Refused(1);
@@ -25,7 +25,10 @@ pub struct Reply {
 impl Reply {
     /// Sends it. Envoy may run all other hooks of the stream in the meantime, and then there is no stream.
     pub fn send(&self, filter: EnvoyFilter) {
-        let header = |(key, value): &(Vec<u8>, Vec<u8>)| ModuleHeader { key: ModuleBuffer::of(key), value: ModuleBuffer::of(value) };
+        let header = |(key, value): &(Vec<u8>, Vec<u8>)| ModuleHeader {
+            key: ModuleBuffer::of(key),
+            value: ModuleBuffer::of(value),
+        };
         let headers: Vec<_> = self.headers.iter().map(header).collect();
         // SAFETY: in a hook of this stream, with no lock held and no view of its headers; Envoy reads all of it during the call.
         unsafe {

@@ -7,11 +7,13 @@
 
 mod abi;
 mod attributes;
+mod bootstrap_hooks;
 mod calls;
 mod config;
 mod config_hooks;
 mod door;
 mod exchange;
+mod farewell;
 mod guard;
 mod headers;
 mod metrics;

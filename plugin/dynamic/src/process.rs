@@ -10,7 +10,7 @@ use tracelift::shared::Arrival;
 use super::calls::{self, Call};
 use super::config::{self, Config, Event};
 use super::door::{self, Door};
-use super::{abi, worker};
+use super::{abi, farewell, worker};
 
 /// The number of the exporting worker, which has no streams.
 pub const MAIN: u32 = 0;
@@ -70,11 +70,12 @@ pub fn woken(config: &Config, event: Event) {
         let door = Door::main(config, MAIN);
         match event {
             Event::Tick => exporting.tick(&door, config.root),
-            Event::Collect => exporting.send_due(&door, config.root),
+            Event::Collect => exporting.send(&door, config.root, false),
         }
         config.metrics.count_panics(config.envoy);
     }
     take_late();
+    farewell::look();
 }
 
 /// An answer has come, or will not: also in the middle of another hook, when it waits for that one's end.
@@ -82,6 +83,20 @@ pub fn answered(call: Call) {
     lock(&LATE).push(call);
     if exporting().is_some() {
         take_late();
+    }
+    farewell::look();
+}
+
+/// Sends all that waits, under every configuration.
+pub fn flush() {
+    let Some(mut exporting) = exporting() else { return };
+    for config in config::all_in_use() {
+        for slot in worker::all() {
+            if let Some(mut worker) = slot.visit() {
+                exporting.gather(config.root, &mut worker);
+            }
+        }
+        exporting.send(&Door::main(&config, MAIN), config.root, true);
     }
 }
 
@@ -110,8 +125,11 @@ fn pass(config: &Config, call: &Call) {
 
 /// A configuration ends, after its last stream. What it has queued is its successor's, or leaves now.
 pub fn end(config: &Arc<Config>) {
-    if config::has_other(config) {
-        config.set_closing();
+    let has_successor = config::has_other(config);
+    if has_successor || worker::have_ended() {
+        config.set_closing(); // No call is made any more: by another configuration instead, or not at all.
+    }
+    if has_successor {
         fail_all(config);
     }
     if let Some(mut exporting) = exporting() {

@@ -21,16 +21,16 @@ struct Shard {
     values: Mutex<Values>,
 }
 
-static ALL: [Shard; SHARDS] = [const {
-    Shard { len: AtomicUsize::new(0), values: Mutex::new(HashMap::with_hasher(BuildHasherDefault::new())) }
-}; SHARDS];
+static ALL: [Shard; SHARDS] =
+    [const { Shard { len: AtomicUsize::new(0), values: Mutex::new(HashMap::with_hasher(BuildHasherDefault::new())) } };
+        SHARDS];
 
 impl Shard {
     fn of(key: &[u8]) -> Option<&'static Self> {
         // FNV-1a: keys are few and of our own making.
-        let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = key
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         ALL.get((hash >> 32) as usize % SHARDS)
     }
 

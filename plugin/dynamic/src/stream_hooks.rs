@@ -65,12 +65,14 @@ fn on<T: Copy>(
         result
     });
     if !finished {
-        hook((), || worker::with((), |here, worker| {
-            if let Ok(mut writes) = here.writes.try_borrow_mut() {
-                writes.clear();
-            }
-            worker.forget_stream(stream);
-        }));
+        hook((), || {
+            worker::with((), |here, worker| {
+                if let Ok(mut writes) = here.writes.try_borrow_mut() {
+                    writes.clear();
+                }
+                worker.forget_stream(stream);
+            })
+        });
     }
     if let Some(reply) = reply {
         hook((), || reply.send(envoy));

@@ -37,9 +37,7 @@ fn run() {
     let mut ticker = TICKER.lock().unwrap_or_else(PoisonError::into_inner);
     while ticker.every != 0 {
         let every = Duration::from_millis(ticker.every);
-        let (next, waited) = CHANGED
-            .wait_timeout(ticker, every)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (next, waited) = CHANGED.wait_timeout(ticker, every).unwrap_or_else(PoisonError::into_inner);
         ticker = next;
         if waited.timed_out() {
             drop(ticker);

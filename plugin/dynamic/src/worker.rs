@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tracelift::process::Worker;
@@ -20,9 +20,17 @@ pub struct Slot {
     /// Its number; [`super::process::MAIN`] is none of them.
     pub number: u32,
     worker: Mutex<Worker>,
+    /// Its thread has ended.
+    ended: AtomicBool,
 }
 
 static ALL: Mutex<Vec<Arc<Slot>>> = Mutex::new(Vec::new());
+
+/// Whether there were workers and all have ended: Envoy exits, and its clusters are gone before its configurations.
+pub fn have_ended() -> bool {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    !all.is_empty() && all.iter().all(|slot| slot.ended.load(Ordering::Acquire))
+}
 
 /// All workers that have served a request.
 pub fn all() -> Vec<Arc<Slot>> {
@@ -59,6 +67,12 @@ pub struct Here {
     started: RefCell<HashMap<u32, u64>>,
 }
 
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.slot.ended.store(true, Ordering::Release);
+    }
+}
+
 thread_local! {
     static HERE: Here = Here::new();
 }
@@ -67,7 +81,7 @@ impl Here {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let slot = Arc::new(Slot { number, worker: Mutex::default() });
+        let slot = Arc::new(Slot { number, worker: Mutex::default(), ended: AtomicBool::new(false) });
         ALL.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
         Self {
             slot,

@@ -1,8 +1,10 @@
 //! What is published: the module, what it says of itself, and the images that carry it.
 
 pub(crate) mod digest;
+pub(crate) mod elf;
 pub(crate) mod image;
 pub(crate) mod layout;
+pub(crate) mod library;
 pub(crate) mod module;
 pub(crate) mod notices;
 mod rooms;

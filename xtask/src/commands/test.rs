@@ -1,12 +1,14 @@
 //! `cargo xtask test`: everything, in stages, each with its time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::artefact::elf::Elf;
+use crate::artefact::library;
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
@@ -51,6 +53,8 @@ enum Stage {
     Package,
     /// The module in real Envoys
     Envoy,
+    /// The dynamic module: its callbacks in every Envoy that it is promised for, then the stories of real Envoys with it
+    Dynamic,
     /// The playground's page, clicked through in a real Chromium
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
@@ -84,7 +88,7 @@ impl Stage {
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
+            Self::Dynamic | Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
         }
     }
 }
@@ -245,6 +249,15 @@ impl Run {
                 Fuzz::minute().execute()
             }
             Stage::Envoy => self.cargo_test(&["--package", "tracelift-envoy"], counts),
+            Stage::Dynamic => {
+                let library = build::dynamic_module()?;
+                let envoy = self.envoy.clone().context("the tools stage ran before")?;
+                for envoy in envoy::ensure_earlier()?.into_iter().chain([envoy]) {
+                    check_callbacks(&library, &envoy)?;
+                }
+                let suites = ["--package", "tracelift-envoy", "--test", "end_to_end", "--test", "faults"];
+                self.cargo_test_with(&suites, &[(build::DYNAMIC_MODULE, workspace::dynamic_module())], counts)
+            }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
                 let variables = [(playground::VARIABLE, page), (chromium::VARIABLE, driver)];
@@ -301,6 +314,16 @@ fn check_size(bytes: usize) -> Result<()> {
     if build::SIZE_LIMIT < bytes {
         bail!("the module has {bytes} bytes; its limit is {}", build::SIZE_LIMIT);
     }
+    Ok(())
+}
+
+/// Fails where an Envoy lacks a callback that the dynamic module needs.
+fn check_callbacks(needs: &Elf, envoy: &Path) -> Result<()> {
+    let missing = library::missing(needs, envoy)?;
+    if !missing.is_empty() {
+        bail!("{} has no {missing:?}, which the dynamic module needs", envoy.display());
+    }
+    println!("{} has every callback of the dynamic module.", envoy.display());
     Ok(())
 }
 

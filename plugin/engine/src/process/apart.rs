@@ -42,11 +42,11 @@ impl Worker {
         theirs.publish(&mut from.metrics);
     }
 
-    /// Sends what is due under a root.
-    pub fn send_due(&mut self, host: &impl Host, root: u32) {
+    /// Sends what is due under a root, or `all` that waits.
+    pub fn send(&mut self, host: &impl Host, root: u32, all: bool) {
         let Self { roots, entropy, metrics, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
-            root.send(host, host.now(), false, entropy);
+            root.send(host, host.now(), all, entropy);
             root.publish(metrics);
         }
     }

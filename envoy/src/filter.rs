@@ -1,0 +1,100 @@
+//! Which filter an Envoy runs: the shipped files have the wasm module, and a run may put the dynamic module in its place. All
+//! else stays the same, so that one story is told of both.
+
+use crate::process::{EnvoyError, variable};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// The filter in Envoy's chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// As the configuration has it.
+    Wasm,
+    /// The dynamic module at this path.
+    Dynamic(PathBuf),
+}
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const DYNAMIC: &str = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+/// Names the dynamic module for a run whose Envoys are to have it.
+const VARIABLE: &str = "TRACELIFT_DYNAMIC_MODULE";
+
+impl Filter {
+    /// What this run is about: the module that `TRACELIFT_DYNAMIC_MODULE` names, else wasm.
+    pub fn of_this_run() -> Result<Self, EnvoyError> {
+        let Some(path) = variable(VARIABLE) else { return Ok(Self::Wasm) };
+        let missing = |_| EnvoyError::Missing {
+            what: "dynamic module",
+            advice: format!("{VARIABLE} is {}; run `cargo xtask build --dynamic-module`", path.display()),
+        };
+        path.canonicalize().map(Self::Dynamic).map_err(missing)
+    }
+
+    /// Changes every filter of ours in a bootstrap, or in a discovery response. Returns the environment that the filters had as
+    /// VMs, which is the process's for a dynamic module.
+    pub fn put_into(&self, configuration: &mut Value) -> Vec<(String, String)> {
+        let mut environment = Vec::new();
+        if let Self::Dynamic(path) = self {
+            replace(configuration, &json!({ "local": { "filename": path } }), &mut environment);
+        }
+        environment
+    }
+
+    /// The same, in a text of JSON.
+    pub fn put_into_text(&self, text: &str) -> String {
+        let Ok(mut value) = serde_json::from_str(text) else { return text.to_owned() };
+        self.put_into(&mut value);
+        value.to_string()
+    }
+}
+
+fn replace(value: &mut Value, module: &Value, environment: &mut Vec<(String, String)>) {
+    if value["@type"] == WASM {
+        environment.extend(variables(value));
+        let config = &value["config"];
+        *value = json!({
+            "@type": DYNAMIC,
+            "dynamic_module_config": { "module": module },
+            "filter_name": config["name"],
+            "filter_config": config["configuration"],
+        });
+        return;
+    }
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, module, environment)),
+        Value::Object(members) => members.values_mut().for_each(|member| replace(member, module, environment)),
+        // Filter state of a dynamic module has its own name.
+        Value::String(text) => *text = text.replace("FILTER_STATE(wasm.tracelift.", "FILTER_STATE(tracelift."),
+        _ => {}
+    }
+}
+
+fn variables(filter: &Value) -> Vec<(String, String)> {
+    let values = &filter["config"]["vm_config"]["environment_variables"]["key_values"];
+    let values = values.as_object().into_iter().flatten();
+    values.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bootstrap, Shipped};
+    use std::path::Path;
+
+    #[test]
+    fn a_dynamic_module_takes_the_place_of_every_filter_with_its_settings_and_its_environment() {
+        for which in Shipped::ALL {
+            let bootstrap = Bootstrap::shipped(which, Path::new("/lib/tracelift.wasm")).unwrap();
+            let mut value = bootstrap.as_value().clone();
+            let environment = Filter::Dynamic("/lib/libtracelift.so".into()).put_into(&mut value);
+            let text = value.to_string();
+            assert!(!text.contains("tracelift.wasm") && !text.contains("v8"), "{text}");
+            assert_eq!(text.matches(DYNAMIC).count(), bootstrap.as_value().to_string().matches(WASM).count());
+            assert!(text.contains("/lib/libtracelift.so") && text.contains("service_name"), "{text}");
+            assert!(environment.contains(&("TRACELIFT_ON_INVALID_CONFIG".to_owned(), "refuse".to_owned())));
+            let mut same = bootstrap.as_value().clone();
+            assert_eq!(Filter::Wasm.put_into(&mut same), []);
+            assert_eq!(same, *bootstrap.as_value());
+        }
+    }
+}
