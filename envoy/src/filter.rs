@@ -16,6 +16,8 @@ pub enum Filter {
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const DYNAMIC: &str = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+const EXTENSION: &str =
+    "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension";
 /// Names the dynamic module for a run whose Envoys are to have it.
 const VARIABLE: &str = "TRACELIFT_DYNAMIC_MODULE";
 
@@ -35,16 +37,16 @@ impl Filter {
     pub fn put_into(&self, configuration: &mut Value) -> Vec<(String, String)> {
         let mut environment = Vec::new();
         if let Self::Dynamic(path) = self {
-            replace(configuration, &json!({ "local": { "filename": path } }), &mut environment);
+            let module = json!({ "module": { "local": { "filename": path } } });
+            replace(configuration, &module, &mut environment);
+            if configuration.get("static_resources").is_some() {
+                configuration["bootstrap_extensions"] = json!([{
+                    "name": "envoy.bootstrap.dynamic_modules",
+                    "typed_config": { "@type": EXTENSION, "dynamic_module_config": module, "extension_name": "tracelift" },
+                }]);
+            }
         }
         environment
-    }
-
-    /// The same, in a text of JSON.
-    pub fn put_into_text(&self, text: &str) -> String {
-        let Ok(mut value) = serde_json::from_str(text) else { return text.to_owned() };
-        self.put_into(&mut value);
-        value.to_string()
     }
 }
 
@@ -54,7 +56,7 @@ fn replace(value: &mut Value, module: &Value, environment: &mut Vec<(String, Str
         let config = &value["config"];
         *value = json!({
             "@type": DYNAMIC,
-            "dynamic_module_config": { "module": module },
+            "dynamic_module_config": module,
             "filter_name": config["name"],
             "filter_config": config["configuration"],
         });
@@ -63,8 +65,11 @@ fn replace(value: &mut Value, module: &Value, environment: &mut Vec<(String, Str
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| replace(item, module, environment)),
         Value::Object(members) => members.values_mut().for_each(|member| replace(member, module, environment)),
-        // Filter state of a dynamic module has its own name.
-        Value::String(text) => *text = text.replace("FILTER_STATE(wasm.tracelift.", "FILTER_STATE(tracelift."),
+        // Filter state and metrics of a dynamic module have their own names.
+        Value::String(text) => {
+            *text = text.replace("FILTER_STATE(wasm.tracelift.", "FILTER_STATE(tracelift.");
+            *text = text.replace("^wasmcustom\\.", "^dynamicmodulescustom\\.");
+        }
         _ => {}
     }
 }
@@ -80,6 +85,16 @@ mod tests {
     use super::*;
     use crate::{Bootstrap, Shipped};
     use std::path::Path;
+
+    /// As users copy it.
+    const SHIPPED: &str = include_str!("../dynamic-module.yaml");
+
+    #[test]
+    fn the_shipped_sidecar_with_a_dynamic_module_is_the_shipped_sidecar_with_only_that_changed() {
+        let mut sidecar = Bootstrap::from_yaml(Shipped::Sidecar.text()).unwrap().as_value().clone();
+        Filter::Dynamic("/etc/envoy/libtracelift.so".into()).put_into(&mut sidecar);
+        assert_eq!(sidecar, *Bootstrap::from_yaml(SHIPPED).unwrap().as_value());
+    }
 
     #[test]
     fn a_dynamic_module_takes_the_place_of_every_filter_with_its_settings_and_its_environment() {

@@ -216,6 +216,13 @@ unsafe extern "C" {
         labels_count: usize,
         value: u64,
     ) -> u32;
+    pub fn envoy_dynamic_module_callback_http_filter_set_gauge(
+        filter: EnvoyFilter,
+        id: usize,
+        labels: *const ModuleBuffer,
+        labels_count: usize,
+        value: u64,
+    ) -> u32;
 
     pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(config: EnvoyConfig) -> Scheduler;
     pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler: Scheduler, event: u64);

@@ -18,6 +18,8 @@ struct Defined {
     id: usize,
     /// Changes that wait for a stream, by which alone the oldest Envoy takes them.
     waiting: AtomicI64,
+    /// What waits is a value to be set.
+    is_set: AtomicBool,
 }
 
 /// All of them, in the order of the engine's table, and the module's own behind them.
@@ -70,6 +72,7 @@ impl Metrics {
             let _ = unsafe { change(config, metric.id, std::ptr::null(), 0, value) }; // A detail of a dashboard.
         } else if metric.kind == Kind::Gauge {
             metric.waiting.store(i64::try_from(value).unwrap_or(i64::MAX), Ordering::Relaxed);
+            metric.is_set.store(true, Ordering::Relaxed);
             self.waits.store(true, Ordering::Release);
         }
     }
@@ -82,6 +85,9 @@ impl Metrics {
         for metric in self.all.iter().flatten() {
             let offset = metric.waiting.swap(0, Ordering::Relaxed);
             let change = match (metric.kind, offset) {
+                _ if metric.is_set.swap(false, Ordering::Relaxed) => {
+                    abi::envoy_dynamic_module_callback_http_filter_set_gauge
+                }
                 (_, 0) => continue,
                 (Kind::Counter, _) => abi::envoy_dynamic_module_callback_http_filter_increment_counter,
                 (_, 1..) => abi::envoy_dynamic_module_callback_http_filter_increment_gauge,
@@ -112,5 +118,5 @@ fn define(config: EnvoyConfig, metric: Description) -> Option<Defined> {
     let mut id = 0;
     // SAFETY: Envoy reads the name during the call and writes one number.
     let status = unsafe { define(config, ModuleBuffer::of(metric.name.as_bytes()), std::ptr::null(), 0, &mut id) };
-    (status == SUCCESS).then(|| Defined { kind: metric.kind, id, waiting: AtomicI64::new(0) })
+    (status == SUCCESS).then(|| Defined { kind: metric.kind, id, waiting: AtomicI64::new(0), is_set: AtomicBool::new(false) })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::config;
 
@@ -33,16 +33,20 @@ pub fn every(milliseconds: u64) {
     }
 }
 
+/// A change of the interval, which comes with each configuration, does not put the next tick off.
+#[allow(clippy::disallowed_methods, reason = "this is the host that ticks come from")]
 fn run() {
+    let mut ticked = Instant::now();
     let mut ticker = TICKER.lock().unwrap_or_else(PoisonError::into_inner);
     while ticker.every != 0 {
-        let every = Duration::from_millis(ticker.every);
-        let (next, waited) = CHANGED.wait_timeout(ticker, every).unwrap_or_else(PoisonError::into_inner);
-        ticker = next;
-        if waited.timed_out() {
+        let left = Duration::from_millis(ticker.every).saturating_sub(ticked.elapsed());
+        if left.is_zero() {
             drop(ticker);
             config::wake_all();
+            ticked = Instant::now();
             ticker = TICKER.lock().unwrap_or_else(PoisonError::into_inner);
+        } else {
+            (ticker, _) = CHANGED.wait_timeout(ticker, left).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
