@@ -5,6 +5,7 @@
 
 mod attributes;
 mod beside_envoy;
+mod both_forms;
 mod central;
 mod chain;
 mod configs;

@@ -40,7 +40,7 @@ pub fn install() {
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|info| {
             if panics() == 0 {
-                door::log(Level::Error, &format!("tracelift: {info}"));
+                door::log(Level::Error, &format!("tracelift: {info}").replace('\n', " "));
             }
         }));
     });
