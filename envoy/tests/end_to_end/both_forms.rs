@@ -20,7 +20,8 @@ async fn a_failure_behind_two_forms(first: Filter, second: Filter) {
     assert_eq!(Client::new().send(request).await.unwrap().status, 503);
     let spans = collector.wait_for_spans(2, SOON).await.unwrap();
     assert!(spans.iter().all(|span| span.trace_id() == sent[3..35]), "{spans:?}");
-    let is_child = |span: &&tracelift_envoy::ReceivedSpan| spans.iter().any(|other| other.span_id() == span.parent_span_id());
+    let is_child =
+        |span: &&tracelift_envoy::ReceivedSpan| spans.iter().any(|other| other.span_id() == span.parent_span_id());
     assert_eq!(spans.iter().filter(is_child).count(), 1, "{spans:?}");
 }
 

@@ -118,5 +118,10 @@ fn define(config: EnvoyConfig, metric: Description) -> Option<Defined> {
     let mut id = 0;
     // SAFETY: Envoy reads the name during the call and writes one number.
     let status = unsafe { define(config, ModuleBuffer::of(metric.name.as_bytes()), std::ptr::null(), 0, &mut id) };
-    (status == SUCCESS).then(|| Defined { kind: metric.kind, id, waiting: AtomicI64::new(0), is_set: AtomicBool::new(false) })
+    (status == SUCCESS).then(|| Defined {
+        kind: metric.kind,
+        id,
+        waiting: AtomicI64::new(0),
+        is_set: AtomicBool::new(false),
+    })
 }
