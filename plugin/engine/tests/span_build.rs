@@ -46,7 +46,7 @@ fn request() -> HttpFacts<'static> {
 }
 
 fn sampled() -> Provenance<'static> {
-    Provenance { reason: "ratio", rule: None, xray_rule: None, trigger: None, adjusted_count: Some(20.0), calls: None }
+    Provenance { reason: "ratio", rule: None, xray_rule: None, trigger: None, adjusted_count: Some(20.0), calls: None, unrecorded_parent: None }
 }
 
 fn span<'a>(kind: SpanKind, query: bool, facts: &HttpFacts<'a>) -> Span<'a> {
@@ -199,6 +199,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         trigger: Some(Trigger::ResponseFlags(facts.response_flags)),
         adjusted_count: Some(f64::NAN),
         calls: Some(Calls { made: 3, answered: 1, outside: 1, lost: 1 }),
+        unrecorded_parent: None,
     };
     let span = build(&settings(false), SpanKind::Server, identity(), &facts, &provenance);
     let description = "UF,URX upstream_reset_before_response_started{remote_connection_failure}".to_owned();
@@ -378,7 +379,7 @@ proptest! {
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };
         let rule = at(17).map(String::from_utf8_lossy);
-        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None };
+        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None, unrecorded_parent: None };
         let identity = Identity { tracestate: texts[18].clone(), ..identity() };
         let kind = if client { SpanKind::Client } else { SpanKind::Server };
         let span = build(&settings, kind, identity, &facts, &provenance);
