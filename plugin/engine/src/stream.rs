@@ -8,7 +8,8 @@ use crate::policy::Rules;
 use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
-    CallerDecision, Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id, new_trace_id, xray,
+    CallerDecision, Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id,
+    new_trace_id, xray,
 };
 use crate::upgrade::signal::Signal;
 use crate::upgrade::{Budget, Ending, Mark, Trigger, Verdict};

@@ -46,7 +46,15 @@ fn request() -> HttpFacts<'static> {
 }
 
 fn sampled() -> Provenance<'static> {
-    Provenance { reason: "ratio", rule: None, xray_rule: None, trigger: None, adjusted_count: Some(20.0), calls: None, unrecorded_parent: None }
+    Provenance {
+        reason: "ratio",
+        rule: None,
+        xray_rule: None,
+        trigger: None,
+        adjusted_count: Some(20.0),
+        calls: None,
+        unrecorded_parent: None,
+    }
 }
 
 fn span<'a>(kind: SpanKind, query: bool, facts: &HttpFacts<'a>) -> Span<'a> {

@@ -98,14 +98,7 @@ impl Parents {
     }
 
     /// Queues the calls whose place is known by now, or that would wait for too long by the next tick.
-    pub(super) fn tick(
-        &mut self,
-        host: &impl Host,
-        pod: Pod,
-        now: u64,
-        metrics: &mut Metrics,
-        queue: &mut Queue<'_>,
-    ) {
+    pub(super) fn tick(&mut self, host: &impl Host, pod: Pod, now: u64, metrics: &mut Metrics, queue: &mut Queue<'_>) {
         if self.waiting.is_empty() {
             return;
         }
@@ -168,8 +161,12 @@ pub(super) fn show_running<'a>(
     let mut traces = news.traces.clone();
     traces.sort_unstable();
     for (id, context) in streams {
-        let Some(trace_id) = context.trace_id().filter(|trace_id| traces.binary_search(trace_id).is_ok()) else { continue };
-        let Some(policy) = roots.iter().find(|root| root.id() == context.root()).and_then(Root::policy) else { continue };
+        let Some(trace_id) = context.trace_id().filter(|trace_id| traces.binary_search(trace_id).is_ok()) else {
+            continue;
+        };
+        let Some(policy) = roots.iter().find(|root| root.id() == context.root()).and_then(Root::policy) else {
+            continue;
+        };
         let sent = context.span_id_if_kept(policy.rules());
         if let Some(span_id) = sent.filter(|_| is_inbound(host, (ticking, *id), policy.span_kind))
             && let Some(began) = began(host, (ticking, *id))

@@ -5,7 +5,8 @@ use crate::door::Host;
 /// `prefix` and the number's last three hexadecimal digits. `N` is the length of the prefix and 3.
 pub fn numbered<const N: usize>(prefix: &[u8], number: u32) -> [u8; N] {
     let mut key = [b'0'; N];
-    let digits = [8, 4, 0].map(|shift| b"0123456789abcdef".get((number >> shift & 0xf) as usize).copied().unwrap_or(b'0'));
+    let digits =
+        [8, 4, 0].map(|shift| b"0123456789abcdef".get((number >> shift & 0xf) as usize).copied().unwrap_or(b'0'));
     for (place, byte) in key.iter_mut().zip(prefix.iter().chain(&digits)) {
         *place = *byte;
     }

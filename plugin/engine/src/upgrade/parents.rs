@@ -194,8 +194,9 @@ mod tests {
 
     #[test]
     fn traces_spread_over_all_slots() {
-        let used: std::collections::BTreeSet<_> =
-            (1..20_000_u128).map(|id| slot_of(trace(id.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)))).collect();
+        let used: std::collections::BTreeSet<_> = (1..20_000_u128)
+            .map(|id| slot_of(trace(id.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))))
+            .collect();
         assert!(1_000 < used.len() && used.iter().all(|slot| *slot < SLOTS));
     }
 

@@ -63,7 +63,11 @@ impl Pod {
             self.process.export();
         });
         let spans = &self.process.exported;
-        spans.iter().find(|span| hex(&span.span_id) == id).cloned().unwrap_or_else(|| panic!("{id} is not in {spans:?}"))
+        spans
+            .iter()
+            .find(|span| hex(&span.span_id) == id)
+            .cloned()
+            .unwrap_or_else(|| panic!("{id} is not in {spans:?}"))
     }
 }
 
@@ -282,7 +286,10 @@ fn a_process_without_an_application_has_nothing_to_wait_for() {
         end(&mut process, &call, 503);
         process.tick_all();
         assert!(0 < process.metric("spans.offered"), "{configuration}");
-        assert!(process.state.shared.keys().iter().all(|key| !key.starts_with(b"tracelift.parents")), "{configuration}");
+        assert!(
+            process.state.shared.keys().iter().all(|key| !key.starts_with(b"tracelift.parents")),
+            "{configuration}"
+        );
     }
 }
 
@@ -303,7 +310,11 @@ fn nothing_is_written_or_held_for_requests_that_stay_dropped_or_were_sampled() {
 
 #[test]
 fn what_finds_no_room_to_wait_goes_out_at_once_and_is_counted() {
-    let mut pod = Pod::with(1, INBOUND, r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"traces_per_second": 100000}, "export": {"max_queue_size": 10000, "max_queue_bytes": 16777216}}"#);
+    let mut pod = Pod::with(
+        1,
+        INBOUND,
+        r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"traces_per_second": 100000}, "export": {"max_queue_size": 10000, "max_queue_bytes": 16777216}}"#,
+    );
     let calls: u32 = 1_500;
     for number in 1..=calls {
         let call = pod.calls(0, number, SDK, "02");
