@@ -207,7 +207,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         trigger: Some(Trigger::ResponseFlags(facts.response_flags)),
         adjusted_count: Some(f64::NAN),
         calls: Some(Calls { made: 3, answered: 1, outside: 1, lost: 1 }),
-        unrecorded_parent: None,
+        unrecorded_parent: SpanId::from_u64(0xb7ad_6b71_6920_3331),
     };
     let span = build(&settings(false), SpanKind::Server, identity(), &facts, &provenance);
     let description = "UF,URX upstream_reset_before_response_started{remote_connection_failure}".to_owned();
@@ -222,6 +222,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         ("tracelift.calls.answered", Some(Value::Int(1))),
         ("tracelift.calls.outside", Some(Value::Int(1))),
         ("tracelift.calls.lost", Some(Value::Int(1))),
+        ("tracelift.parent.unrecorded", text("b7ad6b7169203331")),
         ("aws.xray.sampling_rule", text("checkout")),
         ("tracelift.upgrade.trigger", text("response_flags")),
         ("tracelift.sampling.adjusted_count", None),

@@ -174,7 +174,7 @@ fn a_call_for_which_no_request_is_known_waits_for_five_seconds_and_goes_out_as_i
     let mut pod = Pod::new(1);
     let call = pod.calls(0, 1, SDK, "02");
     end(&mut pod.process, &call, 503);
-    for _ in 0..3 {
+    for _ in 0..4 {
         pod.process.advance(SECOND);
     }
     assert_eq!((pod.process.metric("spans.offered"), pod.counts()), (0, [0, 0, 0]), "it waits");
