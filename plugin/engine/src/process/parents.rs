@@ -24,7 +24,7 @@ pub(super) type Queue<'a> = dyn FnMut(&Held, Option<Calls>) + 'a;
 /// What the roots of a worker are to each other. All workers of a process have the same ones.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pod {
-    /// Some listener leads to an application.
+    /// Some listener leads to an application, and hears of upgrades behind it.
     inbound: bool,
     /// Some listener may be that of an application's calls.
     outbound: bool,
@@ -36,8 +36,9 @@ impl Pod {
     /// By the configurations in use.
     pub(super) fn of(roots: &[Root]) -> Self {
         let mut pod = Self::default();
-        for (root, kind) in roots.iter().filter_map(|root| Some((root, root.policy()?.span_kind))) {
-            pod.inbound |= kind != KindSetting::Client;
+        for (root, policy) in roots.iter().filter_map(|root| Some((root, root.policy()?))) {
+            let kind = policy.span_kind;
+            pod.inbound |= kind != KindSetting::Client && policy.upgrade.joins();
             pod.outbound |= matches!(kind, KindSetting::Client | KindSetting::Auto);
             pod.tick_nanos = pod.tick_nanos.max(root.tick_nanos);
         }
