@@ -78,9 +78,11 @@ pub(crate) enum XtaskCommand {
     Package(package::Package),
     /// Simulate a mesh of hundreds of Envoys and check what the filter promises; see `cargo xtask mesh --help`
     Mesh(mesh::Mesh),
-    /// Write the JSON Schema of the configuration: envoy/config.schema.json
+    /// Write what follows from the plugin's types: the JSON Schema of the configuration, and the reference in docs
+    ///
+    /// The files are envoy/config.schema.json, docs/configuration.md and docs/telemetry.md.
     Schema {
-        /// Write nothing; fail if the file is not what the types say
+        /// Write nothing; fail if a file is not what the types say
         #[arg(long)]
         check: bool,
     },
