@@ -1,5 +1,6 @@
 //! What is published: the module, what it says of itself, and the images that carry it.
 
+pub(crate) mod changelog;
 pub(crate) mod digest;
 pub(crate) mod image;
 pub(crate) mod layout;

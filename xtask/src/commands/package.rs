@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::artefact::changelog;
 use crate::artefact::image::{Image, Variant};
 use crate::artefact::layout;
 use crate::artefact::module::{self, Identity};
@@ -113,6 +114,8 @@ fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
     write("tracelift.wasm", &module)?;
     write("tracelift.wasm.sha256", format!("{}  tracelift.wasm\n", identity.sha256).as_bytes())?;
     write("tracelift.debug.wasm", &named)?;
+
+    write("RELEASE-NOTES.md", changelog::notes(&identity.version)?.as_bytes())?;
 
     let notices = Notices::of_module()?;
     notices.files().iter().try_for_each(|(name, content)| write(name, content))?;
