@@ -51,7 +51,7 @@ targetRefs:
 {{- /* The filter's settings: those of the values, then `settings` over them. */}}
 {{- define "tracelift.settings" -}}
 {{- $values := .root.Values }}
-{{- $sampling := dict "ratio" $values.ratio "rules" $values.rules }}
+{{- $sampling := dict "ratio" (float64 $values.ratio) "rules" $values.rules }}
 {{- $settings := dict "span_kind" .spanKind "sampling" $sampling "export" (dict "cluster" (include "tracelift.collectorCluster" .root)) }}
 {{- if .edge }}{{ $_ := set $settings "edge" true }}{{ end }}
 {{- with $values.serviceName }}{{ $_ := set $settings "service_name" . }}{{ end }}

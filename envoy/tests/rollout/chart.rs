@@ -133,14 +133,16 @@ fn applications_are_sent_the_list_of_upgrades_where_that_is_on() {
 
 #[test]
 fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
-    let cases: [(&[&str], &[&str]); 11] = [
+    let cases: [(&[&str], &[&str]); 13] = [
         (&[], &["digest", "sha256"]),
         (&["--set=image.digest=v1"], &["digest", "sha256"]),
         (&[DIGEST, "--set=ratio=5"], &["ratio", "maximum", "1"]),
+        (&[DIGEST, "--set=ratio=half"], &["ratio", "pattern"]),
+        (&[DIGEST, "--set=mesh=envoy-gateway"], &["serviceName is empty"]),
         (&[DIGEST, "--set=ration=0.1"], &["ration", "additional propert"]),
         (&[DIGEST, "--set=mesh=linkerd"], &["mesh", "istio", "envoy-gateway"]),
         (&[DIGEST, "--set=reach=everywhere"], &["reach", "namespace", "waypoint"]),
-        (&[DIGEST, "--set=collector.port=43180000"], &["port", "65535"]),
+        (&[DIGEST, "--set=collector.port=43180000"], &["port", "maximum"]),
         (&[DIGEST, "--set=collector.address=http://otel:4318"], &["address", "pattern"]),
         (&[DIGEST, "--set=recall.enabled=true"], &["recall.peers is empty", "spiffe://cluster.local/ns/"]),
         (&[DIGEST, "--set=recall.enabled=true,recall.peers={spiffe://cluster.local/}"], &["recall.peers has", "namespace"]),
