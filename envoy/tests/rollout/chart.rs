@@ -95,12 +95,18 @@ fn what_a_user_sets_is_what_the_filter_gets() {
     );
     assert_eq!(settings["service_name"], "cart");
     assert_eq!(settings["sampling"]["ratio"], 0.25);
-    assert_eq!(settings["sampling"]["rules"], json!([{ "name": "pay", "match": { "path": { "prefix": "/pay" } }, "ratio": 1 }]));
+    assert_eq!(
+        settings["sampling"]["rules"],
+        json!([{ "name": "pay", "match": { "path": { "prefix": "/pay" } }, "ratio": 1 }])
+    );
     assert_eq!(settings["export"]["cluster"], "outbound|4318||otel.observability.svc.cluster.local");
     assert_eq!(settings["upgrade"]["latency_ms"], 2000);
     let recall = json!({ "enabled": true, "cluster": "", "tls_cluster": "tracelift_recall", "max_bytes": 4_194_304,
         "peers": ["spiffe://cluster.local/ns/shop/"] });
-    assert_eq!(settings["upgrade"]["recall"], recall, "settings are merged into what the values say, not put in its place");
+    assert_eq!(
+        settings["upgrade"]["recall"], recall,
+        "settings are merged into what the values say, not put in its place"
+    );
     let schema = fs::read_to_string(chart().join("../config.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
     schema.validate(&settings).unwrap_or_else(|error| panic!("{error} at {}", error.instance_path()));
@@ -145,13 +151,23 @@ fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
         (&[DIGEST, "--set=collector.port=43180000"], &["port", "maximum"]),
         (&[DIGEST, "--set=collector.address=http://otel:4318"], &["address", "pattern"]),
         (&[DIGEST, "--set=recall.enabled=true"], &["recall.peers is empty", "spiffe://cluster.local/ns/"]),
-        (&[DIGEST, "--set=recall.enabled=true,recall.peers={spiffe://cluster.local/}"], &["recall.peers has", "namespace"]),
-        (&[DIGEST, "--set=recall.enabled=true,recall.peers={spiffe://a/ns/b/},reach=gateway"], &["sidecars", "reach is gateway"]),
+        (
+            &[DIGEST, "--set=recall.enabled=true,recall.peers={spiffe://cluster.local/}"],
+            &["recall.peers has", "namespace"],
+        ),
+        (
+            &[DIGEST, "--set=recall.enabled=true,recall.peers={spiffe://a/ns/b/},reach=gateway"],
+            &["sidecars", "reach is gateway"],
+        ),
     ];
     for (arguments, expected) in cases {
         let arguments: Vec<String> = arguments
             .iter()
-            .map(|argument| if argument.starts_with("--") { (*argument).to_owned() } else { format!("--set={argument}") })
+            .map(
+                |argument| {
+                    if argument.starts_with("--") { (*argument).to_owned() } else { format!("--set={argument}") }
+                },
+            )
             .collect();
         let output = template("shop", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stderr);
@@ -165,5 +181,8 @@ fn a_wrong_value_is_refused_with_its_name_and_what_is_allowed() {
 #[test]
 fn the_chart_has_the_version_of_the_filter() {
     let chart = &documents(&fs::read_to_string(chart().join("Chart.yaml")).unwrap())[0];
-    assert_eq!((&chart["version"], &chart["appVersion"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (&chart["version"], &chart["appVersion"]),
+        (&json!(env!("CARGO_PKG_VERSION")), &json!(env!("CARGO_PKG_VERSION")))
+    );
 }

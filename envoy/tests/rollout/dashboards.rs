@@ -430,8 +430,7 @@ fn exported(page: &str) -> BTreeSet<String> {
 /// The table of `docs/telemetry.md` has what a real Envoy shows under `wasmcustom.`, no more and no less.
 async fn every_metric_is_in_the_reference_and_the_other_way_round(envoy: &Envoy) {
     let page = fs::read_to_string(folder().join("../../docs/telemetry.md")).unwrap();
-    let table =
-        page.split("<!-- metrics -->").nth(1).and_then(|rest| rest.split("<!-- /metrics -->").next()).unwrap();
+    let table = page.split("<!-- metrics -->").nth(1).and_then(|rest| rest.split("<!-- /metrics -->").next()).unwrap();
     let documented: BTreeSet<_> = table
         .lines()
         .filter_map(|line| line.strip_prefix("| `tracelift.")?.split('`').next())

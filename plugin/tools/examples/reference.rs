@@ -5,7 +5,8 @@ use std::io::{Error, Write};
 
 fn main() -> std::io::Result<()> {
     let path = std::env::args().nth(1).ok_or_else(|| Error::other("usage: reference FILE"))?;
-    let document = tracelift_tools::reference::page(&std::fs::read_to_string(path)?)
-        .ok_or_else(|| Error::other("the page has neither the markers `<!-- configuration -->` nor `<!-- metrics -->`"))?;
+    let document = tracelift_tools::reference::page(&std::fs::read_to_string(path)?).ok_or_else(|| {
+        Error::other("the page has neither the markers `<!-- configuration -->` nor `<!-- metrics -->`")
+    })?;
     std::io::stdout().write_all(document.as_bytes())
 }

@@ -225,8 +225,7 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
-                self.renderers =
-                    vec![(kustomize::VARIABLE, kustomize::ensure()?), (helm::VARIABLE, helm::ensure()?)];
+                self.renderers = vec![(kustomize::VARIABLE, kustomize::ensure()?), (helm::VARIABLE, helm::ensure()?)];
                 let registry = Registry::start()?;
                 Package::tested(registry.repository()).execute()
             }
