@@ -56,7 +56,7 @@ pub(crate) enum XtaskCommand {
     /// libFuzzer, guided by the branches of the native code, and for streams by those of the release module, which gets a counter
     /// beside each. Ends with a table of inputs tried; fails when one broke something, and says how to keep it as a test.
     Fuzz(fuzz::Fuzz),
-    /// Run an Envoy for long under mixed traffic and faults, and judge memory, counters and the law
+    /// Run an Envoy for long under mixed traffic and faults, and judge memory, counters and the span balance
     Soak(soak::Soak),
     /// Run the demo: a shop in a small mesh, its collector, and what you would see
     ///
