@@ -113,7 +113,8 @@ impl fmt::Display for Verdict {
         for problem in &self.problems {
             writeln!(f, "PROBLEM: {problem}")?;
         }
-        let held = "PASSED: every request was answered as it was to be, the span balance held in every reading, memory stayed";
+        let held =
+            "PASSED: every request was answered as it was to be, the span balance held in every reading, memory stayed";
         write!(f, "{}", if self.passed() { held } else { "FAILED" })
     }
 }
