@@ -12,7 +12,7 @@ use crate::door::{Exchange, Host, Side};
 use crate::export::MAX_ANSWER;
 use crate::policy::Policy;
 use crate::request::{self, Answered, Ended, Held, Parts, RequestContext};
-use crate::shared::{Arrival, CallAnswer, Entropy, Extent};
+use crate::shared::{Arrival, CallAnswer, Entropy, Extent, upgrade_log};
 use crate::span::NodeMetadata;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Calls;
@@ -53,6 +53,9 @@ impl Worker {
             let accepted = root.configure(host, setup, metrics);
             if root.policy().is_some_and(|policy| policy.upgrade.recall.enabled) {
                 recall.start(host);
+            }
+            if root.policy().is_some_and(|policy| policy.upgrade.applications.enabled) {
+                let _ = upgrade_log::open(host); // It exists before the first upgrade.
             }
             accepted
         });
