@@ -137,7 +137,7 @@ mod tests {
             (Reader::default(), 89, 0),
         ] {
             let news = news(&mut reader.clone(), &log);
-            assert_eq!((news.traces[0].to_u128(), news.missed), (first, missed), "{reader:?}");
+            assert_eq!((news.traces[0].get(), news.missed), (first, missed), "{reader:?}");
         }
     }
 
