@@ -7,6 +7,7 @@ use crate::upgrade::recall::wire::OURS;
 
 /// Answers the request at hand, which bears that mark, if this listener answers such requests; with `false` it continues like
 /// any other, without our headers.
+#[inline(never)] // For requests of our own alone.
 pub fn answer<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, own: OwnRequest, headers: V) -> bool {
     let answered = match own {
         OwnRequest::Recall(version) => recall::is_for_us(parts, headers) && recall::reply(parts, version, headers),

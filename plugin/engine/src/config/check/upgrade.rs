@@ -97,6 +97,7 @@ fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
 }
 
 /// Without tokens of its own, the list takes those of recall.
+#[inline(never)] // For the live policy and its shadow.
 fn applications(raw: raw::Applications, recall: &RecallPolicy, findings: &mut Findings) -> ApplicationsPolicy {
     const TOKEN: &str = "upgrade.applications.token";
     let mut tokens = [raw.token.0, raw.previous_token.0];
@@ -117,6 +118,7 @@ fn applications(raw: raw::Applications, recall: &RecallPolicy, findings: &mut Fi
     ApplicationsPolicy { enabled: raw.enabled, tokens }
 }
 
+#[inline(never)] // Several callers.
 fn judge_tokens(paths: [&str; 2], tokens: &[String; 2], enabled: bool, findings: &mut Findings) {
     for (path, token) in paths.into_iter().zip(tokens) {
         if !is_token(token) {
