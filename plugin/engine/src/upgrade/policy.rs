@@ -125,6 +125,11 @@ pub struct Ending {
 }
 
 impl Policy {
+    /// Whether a hop hears of upgrades that others saw: by signal, by its process, or by a recall.
+    pub fn joins(&self) -> bool {
+        self.signal.accept || self.recall.enabled
+    }
+
     /// The trigger in the head of an answer, or in its trailers. `flags` say whether the answer is Envoy's own: a refused
     /// connection is told as such and not as the 503 that stands for it. They matter only where there is a trigger.
     pub fn at_response(

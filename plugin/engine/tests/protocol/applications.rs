@@ -6,8 +6,8 @@ use tracelift::upgrade::list;
 use tracelift::upgrade::mac::{self, Statement};
 
 use crate::kit::faults::Operation;
-use crate::kit::process::{MILLISECOND, Process, SECOND, Stream, lines};
-use crate::recall::{request, trace};
+use crate::kit::process::{MILLISECOND, Process, SECOND, Stream, get, lines};
+use crate::recall::{end, request, trace};
 
 const TOKEN: &str = "a-token-of-the-pod";
 const LISTING: &str =
@@ -442,4 +442,44 @@ fn a_log_that_cannot_be_read_leaves_the_cursor_where_it_was() {
     assert_eq!((same, ids.len()), (cursor.clone(), 0));
     process.repair();
     assert_eq!(listed(ask(&mut process, (0, root), &from(&cursor))).2, [trace(2)]);
+}
+
+/// A pod whose SDK makes a span that it does not record: the parent-ids of an outgoing call that fails, as exported and as it came.
+fn parents_of_a_call(polled: bool) -> (String, i64) {
+    const SDK: &str = "00f067aa0ba902b7";
+    let mut process = Process::new(1);
+    let inbound = process.listener(0, "inbound", r#"{"span_kind": "server", "sampling": {"ratio": 0}}"#);
+    let outbound = process.listener(0, "outbound", LISTING);
+    if polled {
+        listed(ask(&mut process, (0, outbound), &question("")));
+    }
+    let open = |process: &mut Process, root: u32, parent: &str| {
+        let stream = process.stream(0, root);
+        process.head(&stream, get(&[("traceparent", &format!("00-{}-{parent}-02", trace(1)))]));
+        stream
+    };
+    let arrives = open(&mut process, inbound, "b7ad6b7169203331");
+    let call = open(&mut process, outbound, SDK);
+    end(&mut process, &call, 503);
+    end(&mut process, &arrives, 503);
+    (0..3).for_each(|_| {
+        process.export();
+    });
+    let sent = stream_id(&call);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let span = process.exported.iter().find(|span| hex(&span.span_id) == sent).expect("the call is kept");
+    let is_moved = hex(&span.parent_span_id) != SDK;
+    assert_eq!(is_moved, hex(&span.parent_span_id) == stream_id(&arrives));
+    (hex(&span.parent_span_id), process.metric("parents.found"))
+}
+
+fn stream_id(stream: &Stream) -> String {
+    stream.exchange.values(Side::Request, "traceparent")[0][36..52].to_owned()
+}
+
+#[test]
+fn where_the_application_polls_a_call_keeps_the_parent_that_will_come() {
+    assert_eq!(parents_of_a_call(true), ("00f067aa0ba902b7".to_owned(), 0));
+    let (moved, found) = parents_of_a_call(false);
+    assert_eq!((moved == "00f067aa0ba902b7", found), (false, 1), "without an application that asks, nobody exports it");
 }
