@@ -6,7 +6,7 @@
 use super::root::Root;
 use crate::door::{Attribute, Host};
 use crate::request::{Held, RequestContext};
-use crate::shared::parents;
+use crate::shared::{parents, polls};
 use crate::span::{KindSetting, Kinds, ListenerDirection, SpanKind};
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Calls;
@@ -88,6 +88,10 @@ impl Parents {
             parents::note(host, stream);
         }
         let Some(call) = held.orphan() else { return queue(&held, calls) };
+        let now = host.now();
+        if polls::are_coming(host, now) {
+            return queue(&held, calls); // The application holds its spans, so that the parent will come.
+        }
         held.compact();
         let bytes = held.bytes();
         if MAX_BYTES < self.bytes.saturating_add(bytes) {
@@ -95,7 +99,6 @@ impl Parents {
             return queue(&held, calls);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        let now = host.now();
         let (ready_at, give_up_at) = times(now, pod);
         self.waiting.push(Waiting { held, calls, call, bytes, ready_at, give_up_at });
     }

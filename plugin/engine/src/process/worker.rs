@@ -54,7 +54,8 @@ impl Worker {
         let Self { roots, metrics, upgrades, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
         let accepted = root.is_some_and(|root| root.configure(host, setup, metrics));
-        if Pod::of(roots).has_application() || recalling(roots).is_some() {
+        let lists = roots.iter().filter_map(Root::policy).any(|policy| policy.upgrade.applications.enabled);
+        if lists || Pod::of(roots).has_application() || recalling(roots).is_some() {
             upgrades.start(host);
         }
         metrics.flush(host);
