@@ -62,15 +62,13 @@ impl Mesh {
                 }
             } else if !hop.is_kept() && !hop.lost {
                 self.violation(id, "its span arrived although it was dropped");
-            } else if hop.side != Side::Gateway
-                && let Some(above) = hop.parent
-                && self.check_parent((id, above), received, by_id)
-            {
-                *orphans.entry(received.pod).or_default() += 1;
             } else if let Kept::Upgraded(trigger) = &hop.kept
                 && received.trigger.as_ref() != Some(trigger)
             {
                 self.violation(id, "its span names another trigger than the access log");
+            } else if let Some(above) = hop.parent.filter(|_| hop.side != Side::Gateway) {
+                let orphaned = self.check_parent((id, above), received, by_id);
+                *orphans.entry(received.pod).or_default() += u64::from(orphaned);
             }
         }
         self.check_orphans(&orphans);
