@@ -13,7 +13,7 @@ use crate::commands::package::Package;
 use crate::commands::{build, lint, playground, python};
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::{chromium, collector, envoy, kustomize, miri, moto, rollout};
+use crate::tools::{chromium, collector, envoy, helm, kustomize, miri, moto, rollout};
 use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -146,7 +146,7 @@ struct Report {
 impl Test {
     /// Runs the stages and prints the summary, whose last line is the sums.
     pub(crate) fn execute(&self) -> ExitCode {
-        let mut run = Run { reports: Vec::new(), envoy: None, kustomize: None };
+        let mut run = Run { reports: Vec::new(), envoy: None, renderers: Vec::new() };
         for stage in planned(&self.only) {
             run.stage(stage);
         }
@@ -180,7 +180,8 @@ fn planned(only: &[Stage]) -> Vec<Stage> {
 struct Run {
     reports: Vec<Report>,
     envoy: Option<PathBuf>,
-    kustomize: Option<PathBuf>,
+    /// What renders manifests, by the variables that name it to the tests.
+    renderers: Vec<(&'static str, PathBuf)>,
 }
 
 impl Run {
@@ -224,7 +225,7 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
-                self.kustomize = Some(kustomize::ensure()?);
+                self.renderers = vec![(kustomize::VARIABLE, kustomize::ensure()?), (helm::VARIABLE, helm::ensure()?)];
                 let registry = Registry::start()?;
                 Package::tested(registry.repository()).execute()
             }
@@ -280,9 +281,7 @@ impl Run {
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
         }
-        if let Some(kustomize) = &self.kustomize {
-            cargo.env(kustomize::VARIABLE, kustomize);
-        }
+        cargo.envs(self.renderers.iter().map(|(name, program)| (name, program)));
         count(&mut cargo, counts)
     }
 }
