@@ -54,6 +54,7 @@ impl Mesh {
             };
             let hop = &self.hops[id];
             let home = (hop.pod, VmId::Worker(hop.worker), hop.trace);
+            let differs = matches!(&hop.kept, Kept::Upgraded(trigger) if received.trigger.as_ref() != Some(trigger));
             if home != (received.pod, received.vm, received.trace) {
                 self.violation(id, "its span arrived from another pod or VM, or in another trace");
             } else if received.trigger.as_deref() == Some(RECALLED) {
@@ -67,9 +68,7 @@ impl Mesh {
                 && self.check_parent((id, above), received, by_id)
             {
                 *orphans.entry(received.pod).or_default() += 1;
-            } else if let Kept::Upgraded(trigger) = &hop.kept
-                && received.trigger.as_ref() != Some(trigger)
-            {
+            } else if differs {
                 self.violation(id, "its span names another trigger than the access log");
             }
         }
