@@ -133,7 +133,7 @@ pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Op
     let exchange = parts.exchange;
     let is_news =
         (signal.accept || recall) && verdicts::remember(exchange.host(), parts.metrics, stream.trace_id(), verdict);
-    if is_news && recall && verdict == Verdict::Upgraded && !upgrade_log::append(exchange.host(), stream.trace_id()) {
+    if is_news && verdict == Verdict::Upgraded && !upgrade_log::append(exchange.host(), stream.trace_id()) {
         parts.metrics.count(Metric::RecallMissed);
     }
     let Some(side) = side.filter(|_| signal.emit && !policy.edge) else { return };
