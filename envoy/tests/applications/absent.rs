@@ -1,7 +1,8 @@
 //! A sidecar that cannot be asked: the application serves on, and says so once an hour.
 
+use crate::application::FLASK;
 use crate::mesh::SOON;
-use crate::scene::{Contract, FLASK, Setup};
+use crate::scene::{Contract, Setup};
 use axum::Router;
 use axum::http::StatusCode;
 use std::sync::Arc;

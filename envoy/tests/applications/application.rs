@@ -1,4 +1,4 @@
-//! A service of `examples/python/services` as a process.
+//! An application as a process.
 
 use crate::mesh::SOON;
 use serde_json::Value;
@@ -15,8 +15,30 @@ use tracelift_envoy::{Client, Request};
 /// It imports a web framework and its instrumentation first, maybe on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long its spans wait for a batch.
-const EXPORT_DELAY_MS: u32 = 50;
+pub const EXPORT_DELAY_MS: u32 = 50;
 const POLL: Duration = Duration::from_millis(20);
+
+/// Further environment variables.
+pub type Variables = Vec<(&'static str, String)>;
+
+/// What can be started.
+#[derive(Clone, Copy)]
+pub struct Service {
+    pub name: &'static str,
+    /// The command, which exports traces to that collector at once, and whose standard output and error are piped.
+    pub command: fn(SocketAddr) -> Command,
+}
+
+pub const FLASK: Service = Service { name: "Flask", command: |collector| python("flask_service.py", collector) };
+pub const FASTAPI: Service = Service { name: "FastAPI", command: |collector| python("fastapi_service.py", collector) };
+
+/// A service of `examples/python/services`.
+fn python(script: &str, collector: SocketAddr) -> Command {
+    let interpreter = Interpreter::from_environment().unwrap_or_else(|error| panic!("{error}"));
+    let mut command = interpreter.instrumented(script, collector, EXPORT_DELAY_MS);
+    command.env("OTEL_PYTHON_EXCLUDED_URLS", "healthz");
+    command
+}
 
 /// One of them, running. Dropping it kills it.
 pub struct Application {
@@ -28,19 +50,12 @@ pub struct Application {
 type Text = Arc<Mutex<String>>;
 
 impl Application {
-    /// Starts it on `port` of the loopback interface, and returns when it takes requests.
-    pub async fn start(
-        script: &str,
-        at: SocketAddr,
-        collector: SocketAddr,
-        variables: &[(&'static str, String)],
-    ) -> Self {
-        let interpreter = Interpreter::from_environment().unwrap_or_else(|error| panic!("{error}"));
-        let mut command = interpreter.instrumented(script, collector, EXPORT_DELAY_MS);
+    /// Starts it, listening at `at`, and returns when it takes requests.
+    pub async fn start(service: Service, at: SocketAddr, collector: SocketAddr, variables: &Variables) -> Self {
+        let mut command = (service.command)(collector);
         command
             .env("PORT", at.port().to_string())
             .env("OTEL_SERVICE_NAME", "reviews")
-            .env("OTEL_PYTHON_EXCLUDED_URLS", "healthz")
             .envs(variables.iter().map(|(name, value)| (name, value)));
         let mut application = Self::spawn(command);
         let started = Instant::now();

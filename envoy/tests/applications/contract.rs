@@ -1,17 +1,19 @@
 //! Applications with `tracelift-otel`: a failed trace is whole down to their spans, and a failure that only they saw is kept up to the
 //! gateway.
 
+use crate::application::{FASTAPI, FLASK};
+use crate::late::UNRECORDED;
 use crate::peer::SWALLOWS;
-use crate::plain::UNRECORDED;
-use crate::scene::{BOTH, Contract, Scene, Setup};
+use crate::scene::{Contract, Scene, Setup};
 use crate::trace::{VISIT, WAY};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::collections::BTreeSet;
 
 #[tokio::test]
 async fn failed_traces_are_whole_down_to_the_applications_spans() {
-    for script in BOTH {
-        let scene = Setup::new(script, Contract::Whole).start().await;
+    for service in [FLASK, FASTAPI] {
+        let name = service.name;
+        let scene = Setup::new(service, Contract::Whole).start().await;
         let (well, reply) = scene.get("/reviews/7").await;
         assert_eq!(reply.status, 200);
         a_callee_fails(&scene).await;
@@ -21,7 +23,7 @@ async fn failed_traces_are_whole_down_to_the_applications_spans() {
         the_application_swallows_an_exception(&scene).await;
         scene.settle(5 + 5 + 4 + 3 + 5).await;
         assert_eq!(scene.proxies.trace(&well), []);
-        assert_eq!(scene.sdk.trace(&well), [], "{script}: what goes well stays dropped");
+        assert_eq!(scene.sdk.trace(&well), [], "{name}: what goes well stays dropped");
     }
 }
 
@@ -82,14 +84,15 @@ async fn the_application_swallows_an_exception(scene: &Scene) {
 
 #[tokio::test]
 async fn what_the_head_samples_has_the_applications_spans_between_ours_once_and_no_trigger() {
-    for script in BOTH {
-        let scene = Setup::new(script, Contract::Whole).ratio(1.0).start().await;
+    for service in [FLASK, FASTAPI] {
+        let name = service.name;
+        let scene = Setup::new(service, Contract::Whole).ratio(1.0).start().await;
         for (path, fault) in [("/reviews/7", ""), ("/reviews/503", ""), ("/reviews/7", "swallowed")] {
             let (trace_id, reply) = scene.get_with(fault, path).await;
-            assert_eq!(reply.status, 200, "{script}");
+            assert_eq!(reply.status, 200, "{name}");
             let trace = scene.whole(&trace_id, 5, &VISIT).await;
-            assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), WAY, "{script} {path} {fault}");
-            assert_eq!((trace.triggers().len(), trace.triggers_of_proxies().len()), (0, 0), "{script}\n{trace}");
+            assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), WAY, "{name} {path} {fault}");
+            assert_eq!((trace.triggers().len(), trace.triggers_of_proxies().len()), (0, 0), "{name}\n{trace}");
         }
         scene.settle(15).await;
     }

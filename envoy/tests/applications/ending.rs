@@ -1,7 +1,8 @@
 //! An application that is killed while it holds spans and serves a request.
 
+use crate::application::FLASK;
 use crate::peer::HANGS;
-use crate::scene::{Contract, FLASK, Setup};
+use crate::scene::{Contract, Setup};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 #[tokio::test]

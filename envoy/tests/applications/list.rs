@@ -1,8 +1,9 @@
 //! What a sidecar learns when no answer is left to carry a signal: the application asks for it.
 
+use crate::application::{FASTAPI, FLASK};
 use crate::mesh::{SOON, settle, start};
 use crate::peer::WAITS;
-use crate::scene::{BOTH, CLIENT, Contract, Setup};
+use crate::scene::{CLIENT, Contract, Setup};
 use crate::trace::{VISIT, WAY};
 use axum::Router;
 use axum::extract::Request as Served;
@@ -18,8 +19,9 @@ const UP_TO_FRONT: [&str; 2] = ["front CLIENT", "front SERVER"];
 
 #[tokio::test]
 async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_its_next_question() {
-    for script in BOTH {
-        let setup = || Setup::new(script, Contract::Whole).recall(RECALL_TOKEN);
+    for service in [FLASK, FASTAPI] {
+        let name = service.name;
+        let setup = || Setup::new(service, Contract::Whole).recall(RECALL_TOKEN);
         let scene = setup().start().await;
         let listener = ports::listen(ports::any_loopback()).unwrap();
         let mut front = setup().bootstrap(Shipped::Sidecar, "front", &scene.proxies);
@@ -37,9 +39,9 @@ async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_
         assert_eq!(reply.status, 500);
         let trace = scene.whole(&trace_id, 5, &VISIT).await;
         let way = [&WAY[..6], &UP_TO_FRONT].concat();
-        assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), way, "{script}");
-        assert_eq!(trace.triggers(), BTreeSet::from(["sidecar"]), "{script}\n{trace}");
-        assert_eq!(trace.proxy("reviews", SpanKind::Server).trigger(), Some("recall"), "{script}");
+        assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), way, "{name}");
+        assert_eq!(trace.triggers(), BTreeSet::from(["sidecar"]), "{name}\n{trace}");
+        assert_eq!(trace.proxy("reviews", SpanKind::Server).trigger(), Some("recall"), "{name}");
 
         // A thread that goes on after the answer is of the trace, too.
         let trace_id = scene.new_trace();
@@ -47,7 +49,7 @@ async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_
         let request = Request::post(inbound, "/reviews/7", "").header("traceparent", &context);
         assert_eq!(scene.send(request).await.status, 500);
         let trace = scene.whole(&trace_id, 3, &["SERVER", "index review"]).await;
-        assert_eq!(trace.triggers(), BTreeSet::from(["sidecar"]), "{script}\n{trace}");
+        assert_eq!(trace.triggers(), BTreeSet::from(["sidecar"]), "{name}\n{trace}");
 
         settle(&[&front, &scene.reviews, &scene.ratings], &scene.proxies, 5 + 3, 0).await;
         let listed = |stats: &Stats| (2 <= stats.tracelift("applications.upgrades.listed")).then_some(());
@@ -58,8 +60,9 @@ async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_
 
 #[tokio::test]
 async fn a_client_that_hung_up_brings_the_applications_spans_though_no_answer_could_tell_it() {
-    for script in BOTH {
-        let scene = Setup::new(script, Contract::Whole).start().await;
+    for service in [FLASK, FASTAPI] {
+        let name = service.name;
+        let scene = Setup::new(service, Contract::Whole).start().await;
         let trace_id = scene.new_trace();
         let request = scene.request(&trace_id, &format!("/reviews/{WAITS}"));
         let connection = Client::new().send_and_hold(request).await.unwrap();
@@ -69,8 +72,8 @@ async fn a_client_that_hung_up_brings_the_applications_spans_though_no_answer_co
         scene.wait_until("its sidecar has noticed", || scene.proxies.trace(&trace_id).iter().any(has_left)).await;
         scene.peer.go_on();
         let trace = scene.whole(&trace_id, 5, &VISIT).await;
-        assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), WAY, "{script}");
-        assert!(!trace.triggers().is_empty(), "{script}: nothing was sampled\n{trace}");
+        assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), WAY, "{name}");
+        assert!(!trace.triggers().is_empty(), "{name}: nothing was sampled\n{trace}");
         scene.settle(5).await;
     }
 }

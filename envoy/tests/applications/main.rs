@@ -9,6 +9,7 @@ mod absent;
 mod application;
 mod contract;
 mod ending;
+mod late;
 mod list;
 #[path = "../end_to_end/mesh.rs"]
 #[allow(dead_code, reason = "its pod, in front of an upstream that is no application, is of the other stories")]

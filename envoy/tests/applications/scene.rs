@@ -1,6 +1,6 @@
 //! The Envoys, the application between them, and what is around.
 
-use crate::application::Application;
+use crate::application::{Application, Service, Variables};
 use crate::mesh::{SOON, settings, settle, shipped, start};
 use crate::peer::{CAME_WITH, Peer};
 use crate::trace::Trace;
@@ -11,10 +11,6 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tracelift_envoy::ports::RefusingPort;
 use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Reply, Request, Shipped, Stats};
-
-pub const FLASK: &str = "flask_service.py";
-pub const FASTAPI: &str = "fastapi_service.py";
-pub const BOTH: [&str; 2] = [FLASK, FASTAPI];
 
 /// The client's own span, which nobody exports.
 pub const CLIENT: &str = "00f067aa0ba902b7";
@@ -34,11 +30,9 @@ pub enum Contract {
     Whole,
 }
 
-type Variables = Vec<(&'static str, String)>;
-
 /// What differs between stories.
 pub struct Setup {
-    script: &'static str,
+    service: Service,
     contract: Contract,
     variables: Variables,
     ratio: f64,
@@ -47,8 +41,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub fn new(script: &'static str, contract: Contract) -> Self {
-        Self { script, contract, variables: Vec::new(), ratio: 0.0, recall: None, upgrades_per_second: 1_000 }
+    pub fn new(service: Service, contract: Contract) -> Self {
+        Self { service, contract, variables: Vec::new(), ratio: 0.0, recall: None, upgrades_per_second: 1_000 }
     }
 
     /// One more variable for the application.
@@ -110,7 +104,7 @@ impl Setup {
         let gateway = start(&gateway).await;
 
         let variables = self.variables(reviews.address("outbound").unwrap());
-        let application = Application::start(self.script, port.address(), sdk.address(), &variables).await;
+        let application = Application::start(self.service, port.address(), sdk.address(), &variables).await;
         let scene = Scene {
             gateway,
             reviews,
@@ -121,7 +115,7 @@ impl Setup {
             peer,
             client: Client::new(),
             traces: Cell::new(0),
-            command: (self.script, variables),
+            command: (self.service, variables),
             port,
         };
         if self.contract == Contract::Whole {
@@ -172,7 +166,7 @@ pub struct Scene {
     pub peer: Peer,
     client: Client,
     traces: Cell<u64>,
-    command: (&'static str, Variables),
+    command: (Service, Variables),
     /// Where the application listens, kept for it.
     port: RefusingPort,
 }
@@ -231,8 +225,8 @@ impl Scene {
 
     /// Starts the application once more, where the one before was.
     pub async fn restart_application(&mut self) {
-        let (script, variables) = &self.command;
-        self.application = Application::start(script, self.port.address(), self.sdk.address(), variables).await;
+        let (service, variables) = &self.command;
+        self.application = Application::start(*service, self.port.address(), self.sdk.address(), variables).await;
     }
 
     /// Closes the books of the proxies.

@@ -1,7 +1,8 @@
 //! Every trace fails: the bounds of the application and of its sidecar hold, and each count adds up.
 
+use crate::application::FLASK;
 use crate::mesh::SOON;
-use crate::scene::{Contract, FLASK, Setup};
+use crate::scene::{Contract, Setup};
 use std::collections::BTreeSet;
 use std::time::Instant;
 use tokio::task::JoinSet;
