@@ -1,6 +1,6 @@
 //! A run's figures for a person: what was injected apart from what came of it, and what only recall can keep.
 
-use tracelift_host::mesh::{Cause, Lies, Messages, Report};
+use tracelift_host::mesh::{Cause, Lies, Messages, Parents, Report};
 
 /// The whole report.
 pub fn of(report: &Report) -> String {
@@ -74,6 +74,9 @@ fn kept(report: &Report) -> Vec<String> {
             lines.push(line(&format!("    not: {name}"), count));
         }
     }
+    let Parents { found, ambiguous, unknown } = it.parents;
+    lines.push(line("calls of SDKs that had recorded nothing, placed in the tree", found));
+    lines.push(line("    not: several requests could be meant; none was known", format!("{ambiguous}; {unknown}")));
     lines
 }
 

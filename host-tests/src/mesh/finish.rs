@@ -41,6 +41,7 @@ impl Mesh {
     fn check_received(&mut self, spans: &BTreeMap<u64, Received>, by_id: &BTreeMap<u64, HopId>) {
         let gateways = self.hops.iter().filter(|hop| hop.side == Side::Gateway);
         let entered: BTreeSet<u128> = gateways.map(|hop| hop.trace).collect();
+        let mut orphans = BTreeMap::new();
         for (span, received) in spans {
             // A gateway's stream is two spans; the one in front has an id that never travels.
             if received.pod == GATEWAY && received.kind == SpanKind::Server && entered.contains(&received.trace) {
@@ -62,16 +63,17 @@ impl Mesh {
             } else if !hop.is_kept() && !hop.lost {
                 self.violation(id, "its span arrived although it was dropped");
             } else if hop.side != Side::Gateway
-                && let Some(parent) = hop.parent
-                && received.parent != Some(self.hops[parent].span)
+                && let Some(above) = hop.parent
+                && self.check_parent((id, above), received, by_id)
             {
-                self.violation(id, "its span does not hang below the hop above");
+                *orphans.entry(received.pod).or_default() += 1;
             } else if let Kept::Upgraded(trigger) = &hop.kept
                 && received.trigger.as_ref() != Some(trigger)
             {
                 self.violation(id, "its span names another trigger than the access log");
             }
         }
+        self.check_orphans(&orphans);
     }
 
     /// What was kept and did not arrive is in the counters, or was in a VM that trapped. Returns how many spans more than
@@ -144,6 +146,9 @@ impl Mesh {
             figures.discarded += SpanBalance::of(envoy.metrics()).discarded_total();
             figures.evicted += envoy.counter("tracelift.recall.evicted");
             figures.unasked += envoy.counter("tracelift.recall.calls.lost");
+            figures.parents.found += envoy.counter("tracelift.parents.found");
+            figures.parents.ambiguous += envoy.counter("tracelift.parents.ambiguous");
+            figures.parents.unknown += envoy.counter("tracelift.parents.unknown");
             figures.traps += pod.generation.iter().sum::<u32>();
         }
         for request in &self.requests {

@@ -89,6 +89,11 @@ fn what_an_sdk_writes_that_is_taken_for_a_signal() {
 }
 
 #[test]
+fn parents_that_nobody_exported() {
+    expect(Sabotage::StaleParents, small(), ["spans hang below spans that nobody exported"]);
+}
+
+#[test]
 fn recall_requests_that_are_acknowledged_and_go_nowhere() {
     let recalling = Options { recall: true, ..small() };
     expect(Sabotage::RecallIgnored, recalling, ["siblings within the hold time were dropped"]);

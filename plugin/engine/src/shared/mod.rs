@@ -4,7 +4,9 @@
 mod answer;
 mod budget;
 mod entropy;
+mod keys;
 mod limit;
+pub mod parents;
 pub mod upgrade_log;
 pub mod verdicts;
 

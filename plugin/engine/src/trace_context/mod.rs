@@ -21,7 +21,7 @@ pub use hex::FieldError;
 pub use ids::{SpanId, TraceFlags, TraceId, TraceIdFormat};
 pub use inject::inject;
 pub use names::{TRACEPARENT, XRAY};
-pub use new_ids::{Ids, new_span_id, new_trace_id};
+pub use new_ids::{Ids, is_of_a_hop, new_span_id, new_trace_id};
 pub use ot::{MAX_OT_LEN, OtMember};
 pub use propagator::{CallerDecision, Headers, OutgoingContext, ParentContext, Propagator};
 pub use traceparent::{TRACEPARENT_LEN, TraceParent, TraceParentError};

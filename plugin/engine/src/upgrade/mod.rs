@@ -6,6 +6,7 @@
 mod budget;
 mod ledger;
 pub mod mac;
+pub mod parents;
 mod policy;
 pub mod recall;
 pub mod signal;

@@ -9,6 +9,7 @@ mod endings;
 mod faults;
 mod kit;
 mod orders;
+mod parents;
 mod properties;
 mod recall;
 mod rules;
