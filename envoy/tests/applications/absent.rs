@@ -1,14 +1,17 @@
 //! A sidecar that cannot be asked: the application serves on, and says so once an hour.
 
 use crate::application::FLASK;
-use crate::mesh::SOON;
 use crate::scene::{Contract, Setup};
 use axum::Router;
 use axum::http::StatusCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::time::timeout;
 use tracelift_envoy::ports::{self, RefusingPort};
+
+/// After some failures it asks once a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_sidecar_that_is_absent_then_old_then_silent_costs_one_line_and_no_request() {
@@ -46,7 +49,7 @@ async fn a_sidecar_that_is_absent_then_old_then_silent_costs_one_line_and_no_req
 
     // It takes connections, and says nothing.
     let silent = ports::listen(at).unwrap();
-    let question = timeout(SOON, silent.accept()).await.expect("the silent one is asked").unwrap();
+    let question = timeout(PATIENCE, silent.accept()).await.expect("the silent one is asked").unwrap();
     serves_on().await;
     drop(question);
     let lines = scene.application.lines_of_package();

@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long its spans wait for a batch.
 pub const EXPORT_DELAY_MS: u32 = 50;
 const POLL: Duration = Duration::from_millis(20);
+/// Lines of its log that a message quotes.
+const LOGGED: usize = 20;
 
 /// Further environment variables.
 pub type Variables = Vec<(&'static str, String)>;
@@ -61,7 +63,7 @@ impl Application {
         let started = Instant::now();
         while !is_up(at).await {
             let ended = application.process.try_wait().unwrap();
-            assert!(ended.is_none() && started.elapsed() < PATIENCE, "{ended:?}: {}", application.log());
+            assert!(ended.is_none() && started.elapsed() < PATIENCE, "{ended:?}: {}", application.last_logged());
             sleep(POLL).await;
         }
         application
@@ -74,9 +76,15 @@ impl Application {
         Self { process, said, logged }
     }
 
-    /// What it has logged so far.
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         self.logged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last lines of its log, for a message.
+    pub fn last_logged(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().rev().take(LOGGED).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// Lines that the package has logged.
@@ -106,7 +114,7 @@ impl Application {
             if wanted(&of) {
                 return counters;
             }
-            assert!(started.elapsed() < SOON, "{counters:?}\n{}", self.log());
+            assert!(started.elapsed() < SOON, "{counters:?}\n{}", self.last_logged());
             sleep(POLL).await;
         }
     }
@@ -114,6 +122,8 @@ impl Application {
     /// The counters as it printed them last, without their common prefix.
     fn counters(&self) -> Vec<(String, u64)> {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Flask greets in between.
+        let said: String = said.lines().filter(|line| !line.starts_with(" * ")).collect();
         let reports = serde_json::Deserializer::from_str(&said).into_iter::<Value>();
         let Some(last) = reports.map_while(Result::ok).last() else { return Vec::new() };
         let mut counters = Vec::new();

@@ -62,7 +62,7 @@ async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_
 async fn a_client_that_hung_up_brings_the_applications_spans_though_no_answer_could_tell_it() {
     for service in [FLASK, FASTAPI] {
         let name = service.name;
-        let scene = Setup::new(service, Contract::Whole).start().await;
+        let scene = Setup::new(service, Contract::Whole).recall(RECALL_TOKEN).start().await;
         let trace_id = scene.new_trace();
         let request = scene.request(&trace_id, &format!("/reviews/{WAITS}"));
         let connection = Client::new().send_and_hold(request).await.unwrap();

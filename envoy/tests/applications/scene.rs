@@ -121,7 +121,9 @@ impl Setup {
         if self.contract == Contract::Whole {
             let asked = |stats: &Stats| (0 < stats.tracelift("applications.polls.answered")).then_some(());
             let asked = scene.reviews.admin().wait_for_stats(SOON, asked).await.unwrap();
-            asked.unwrap_or_else(|| panic!("the application did not ask its sidecar: {}", scene.application.log()));
+            asked.unwrap_or_else(|| {
+                panic!("the application did not ask its sidecar: {}", scene.application.last_logged())
+            });
         }
         scene
     }
@@ -209,7 +211,7 @@ impl Scene {
             let trace = Trace::of(trace_id, &self.proxies, &self.sdk);
             let defect = trace.defect(CLIENT, proxies, application);
             let Some(defect) = defect else { return trace };
-            assert!(started.elapsed() < SOON, "{defect}\n{trace}\n{}", self.application.log());
+            assert!(started.elapsed() < SOON, "{defect}\n{trace}\n{}", self.application.last_logged());
             sleep(POLL).await;
         }
     }
@@ -218,7 +220,7 @@ impl Scene {
     pub async fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
         let started = Instant::now();
         while !condition() {
-            assert!(started.elapsed() < SOON, "not within {SOON:?}: {what}\n{}", self.application.log());
+            assert!(started.elapsed() < SOON, "not within {SOON:?}: {what}\n{}", self.application.last_logged());
             sleep(POLL).await;
         }
     }
