@@ -9,7 +9,7 @@ use crate::artefact::digest::sha256;
 use crate::cache::{self, Cache};
 use crate::workspace;
 
-/// What npm and Python put beside sources, and nobody commits.
+/// What npm and Python put beside sources; never committed.
 const NOT_OURS: [&str; 2] = ["node_modules", "__pycache__"];
 
 /// Whether the stage passed on this machine with these files and folders as they are. One without any is never left out.

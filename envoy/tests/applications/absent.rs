@@ -22,7 +22,7 @@ async fn a_sidecar_that_is_absent_then_old_then_silent_costs_one_line_and_no_req
         .variable("TRACELIFT_APPLICATION_TOKEN", "a-token")
         .start()
         .await;
-    scene.wait_until("it says that nobody answers", || !scene.application.lines_of_package().is_empty()).await;
+    scene.wait_until("it says that there is no answer", || !scene.application.lines_of_package().is_empty()).await;
     let serves_on = async || {
         let (_, reply) = scene.get("/reviews/7").await;
         assert_eq!(reply.status, 200);

@@ -32,7 +32,7 @@ async fn a_callee_fails(scene: &Scene) {
     assert_eq!(reply.status, 200, "the application shows a page without the rating");
     let trace = scene.whole(&trace_id, 5, &VISIT).await;
     assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), WAY);
-    assert_eq!(trace.triggers(), BTreeSet::from(["signal"]), "its sidecar told it on the answer");
+    assert_eq!(trace.triggers(), BTreeSet::from(["signal"]), "its sidecar signalled it on the answer");
     let call = trace.proxy("reviews", SpanKind::Client);
     assert_eq!(call.text(UNRECORDED), None, "the application polls, so its spans are waited for");
     assert_eq!(call.parent_span_id(), scene.peer.span_id_of_sdk(&trace_id));

@@ -43,7 +43,7 @@ async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_
         assert_eq!(trace.triggers(), BTreeSet::from(["sidecar"]), "{name}\n{trace}");
         assert_eq!(trace.proxy("reviews", SpanKind::Server).trigger(), Some("recall"), "{name}");
 
-        // A thread that goes on after the answer is of the trace, too.
+        // A thread that works on after the answer is of the trace, too.
         let trace_id = scene.new_trace();
         let context = format!("00-{trace_id}-{CLIENT}-00");
         let request = Request::post(inbound, "/reviews/7", "").header("traceparent", &context);
@@ -59,7 +59,7 @@ async fn a_failure_after_a_call_that_went_well_brings_the_applications_spans_by_
 }
 
 #[tokio::test]
-async fn a_client_that_hung_up_brings_the_applications_spans_though_no_answer_could_tell_it() {
+async fn a_client_that_hung_up_brings_the_applications_spans_though_no_answer_could_signal_it() {
     for service in [FLASK, FASTAPI] {
         let name = service.name;
         let scene = Setup::new(service, Contract::Whole).recall(RECALL_TOKEN).start().await;
@@ -70,7 +70,7 @@ async fn a_client_that_hung_up_brings_the_applications_spans_though_no_answer_co
         drop(connection);
         let has_left = |span: &ReceivedSpan| span.service_name() == "reviews" && span.kind() == SpanKind::Server;
         scene.wait_until("its sidecar has noticed", || scene.proxies.trace(&trace_id).iter().any(has_left)).await;
-        scene.peer.go_on();
+        scene.peer.answer_waiting();
         let trace = scene.whole(&trace_id, 5, &VISIT).await;
         assert_eq!(trace.way_up(trace.proxy("ratings", SpanKind::Server)), WAY, "{name}");
         assert!(!trace.triggers().is_empty(), "{name}: nothing was sampled\n{trace}");

@@ -5,7 +5,7 @@
 //! | 400 to 599 | that status |
 //! | [`SWALLOWS`] | 200 with the signal: an exception that was caught further down |
 //! | [`HANGS`] | none, ever |
-//! | [`WAITS`] | 200, once [`Peer::go_on`] is called |
+//! | [`WAITS`] | 200, once [`Peer::answer_waiting`] is called |
 //! | another | 200 |
 
 use axum::Router;
@@ -46,17 +46,17 @@ impl Peer {
         let arrivals = Arc::<Mutex<Vec<HeaderMap>>>::default();
         let seen = arrivals.clone();
         let going = watch::Sender::new(false);
-        let told = going.clone();
+        let waiting = going.clone();
         let router = Router::new().fallback(move |request: Request| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.headers().clone());
-            answer(request, told.subscribe())
+            answer(request, waiting.subscribe())
         });
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("a listener") });
         Self { address, arrivals, going, server }
     }
 
-    /// Answers what waits.
-    pub fn go_on(&self) {
+    /// Answers the calls that wait, and those that will come.
+    pub fn answer_waiting(&self) {
         self.going.send_replace(true);
     }
 

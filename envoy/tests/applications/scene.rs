@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracelift_envoy::ports::RefusingPort;
 use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Reply, Request, Shipped, Stats};
 
-/// The client's own span, which nobody exports.
+/// The client's own span, which is exported nowhere.
 pub const CLIENT: &str = "00f067aa0ba902b7";
 const POLL: Duration = Duration::from_millis(20);
 

@@ -93,6 +93,7 @@ impl Python {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// It ends with its standard input, so with us, however we end.
     fn command(&self, sidecar: SocketAddr, collector: SocketAddr) -> Command {
         let mut command = self.interpreter.instrumented(SCRIPT, collector, EXPORT_DELAY_MS);
         command
@@ -103,7 +104,6 @@ impl Python {
             command.env("TRACELIFT_SIDECAR", format!("http://{sidecar}"));
             command.env("TRACELIFT_APPLICATION_TOKEN", APPLICATION_TOKEN);
         }
-        // It ends with its standard input, so with us, however we end.
         command
     }
 }
