@@ -65,7 +65,7 @@ fn kept(report: &Report) -> Vec<String> {
         "\nKept".to_owned(),
         line("traces, of which the head sampled", format!("{}, {}", it.traces, it.sampled_traces)),
         line("traces that the head dropped and a failure brought back", it.error_traces),
-        line("  hops above the failure that can be told", it.reached),
+        line("  hops above the failure that can be reached", it.reached),
         line("  all hops above the failure", it.ancestors),
     ];
     for (cause, name) in Cause::NAMES {

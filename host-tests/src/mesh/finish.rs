@@ -103,7 +103,7 @@ impl Mesh {
             let refused = REFUSED.iter().map(|counter| envoy.counter(counter)).sum::<u64>();
             if refused < unbelieved {
                 let details = format!("{unbelieved} in pod {id}, which refused or forgot {refused}");
-                self.violations.add(at, "hops above a failure were dropped although they were told", details);
+                self.violations.add(at, "hops above a failure were dropped although they were signalled", details);
             }
             for error in ["tracelift.errors.hostcall", "tracelift.errors.headers_not_set"] {
                 let count = envoy.counter(error);

@@ -64,7 +64,7 @@ impl Mesh {
         }
         if LOOKALIKES < uncounted {
             let details = format!("{uncounted} spans, which no counter mentions");
-            self.violations.add(self.now - self.started, "spans hang below spans that nobody exported", details);
+            self.violations.add(self.now - self.started, "spans have a parent that was not exported", details);
         }
     }
 }

@@ -122,7 +122,7 @@ impl fmt::Display for Report {
         line(f, "virtual time", format!("{:.1} s", it.virtual_time.as_secs_f64()))?;
         line(f, "traces, sampled by the head", format!("{}, {}", it.traces, it.sampled_traces))?;
         line(f, "dropped traces with a failure that was kept", it.error_traces.to_string())?;
-        line(f, "  hops above it that can be told, kept", it.reached.to_string())?;
+        line(f, "  hops above it that can be reached, kept", it.reached.to_string())?;
         line(f, "  all hops above it, kept", it.ancestors.to_string())?;
         for (cause, name) in Cause::NAMES {
             let count = it.causes.get(&cause).copied().unwrap_or(0);
@@ -132,7 +132,7 @@ impl fmt::Display for Report {
         }
         line(f, "  their siblings, kept", it.siblings.to_string())?;
         if self.options.recall && it.siblings.kept < it.siblings.all {
-            line(f, "    not: nobody could ask their Envoy", it.unknown.to_string())?;
+            line(f, "    not: their Envoy could not be asked", it.unknown.to_string())?;
             line(f, "    not: no longer held there", (it.siblings.all - it.siblings.kept - it.unknown).to_string())?;
         }
         line(f, "  traces of which every hop was kept", it.whole.to_string())?;

@@ -82,7 +82,8 @@ fn copied_headers_and_recorded_parents_are_left_alone() {
     request.respond(&mut pod.0, 503);
     pod.0.advance(Duration::from_millis(1_500)); // They wait for their batch alone.
     let spans = pod.0.exports().accepted().trace(TRACE);
-    let below: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Client).map(|it| it.parent_span_id()).collect();
+    let below: Vec<_> =
+        spans.iter().filter(|span| span.kind() == SpanKind::Client).map(|it| it.parent_span_id()).collect();
     assert_eq!((below.len(), spans.len()), (2, 3));
     assert!(below.contains(&above) && below.iter().any(|parent| parent == SDK), "{below:?}");
     assert!(spans.iter().all(|span| !span.attribute("tracelift.parent.unrecorded").is_present()));

@@ -14,7 +14,7 @@ use crate::commands::package::Package;
 use crate::commands::{build, lint, playground, python};
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::{chromium, collector, envoy, kustomize, miri, moto, node, rollout};
+use crate::tools::{chromium, collector, envoy, helm, kustomize, miri, moto, node, rollout};
 use crate::{run, unchanged, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
@@ -143,7 +143,7 @@ impl Report {
 impl Test {
     /// Runs the stages and prints the summary, whose last line is the sums.
     pub(crate) fn execute(&self) -> ExitCode {
-        let mut run = Run { reports: Vec::new(), asked_for: self.only.clone(), envoy: None, kustomize: None };
+        let mut run = Run { reports: Vec::new(), asked_for: self.only.clone(), envoy: None, renderers: Vec::new() };
         for stage in planned(&self.only) {
             run.stage(stage);
         }
@@ -178,7 +178,8 @@ struct Run {
     reports: Vec<Report>,
     asked_for: Vec<Stage>,
     envoy: Option<PathBuf>,
-    kustomize: Option<PathBuf>,
+    /// What renders manifests, by the variables that name it to the tests.
+    renderers: Vec<(&'static str, PathBuf)>,
 }
 
 impl Run {
@@ -229,7 +230,7 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
-                self.kustomize = Some(kustomize::ensure()?);
+                self.renderers = vec![(kustomize::VARIABLE, kustomize::ensure()?), (helm::VARIABLE, helm::ensure()?)];
                 let registry = Registry::start()?;
                 Package::tested(registry.repository()).execute()
             }
@@ -293,9 +294,7 @@ impl Run {
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
         }
-        if let Some(kustomize) = &self.kustomize {
-            cargo.env(kustomize::VARIABLE, kustomize);
-        }
+        cargo.envs(self.renderers.iter().map(|(name, program)| (name, program)));
         count(&mut cargo, counts)
     }
 }
@@ -370,7 +369,7 @@ mod tests {
             took: Duration::ZERO,
             error: Some("it does not compile".to_owned()),
         };
-        let mut run = Run { reports: vec![report], asked_for: Vec::new(), envoy: None, kustomize: None };
+        let mut run = Run { reports: vec![report], asked_for: Vec::new(), envoy: None, renderers: Vec::new() };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });

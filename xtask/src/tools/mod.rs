@@ -9,6 +9,7 @@ pub(crate) mod debian;
 pub(crate) mod envoy;
 pub(crate) mod git;
 pub(crate) mod go;
+pub(crate) mod helm;
 pub(crate) mod kustomize;
 pub(crate) mod miri;
 pub(crate) mod moto;

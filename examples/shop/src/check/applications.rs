@@ -175,7 +175,7 @@ pub fn reasons(evidence: &Evidence) -> Check {
     let mut released: HashMap<u128, bool> = HashMap::new();
     for span in evidence.spans.iter().filter(|span| span.application) {
         let stay = stays.get(&span.trace_id).filter(|stay| span.service == CART && stay.inbound.must_be_kept());
-        check.case(stay.is_some(), || format!("{span}: nobody asked for it"));
+        check.case(stay.is_some(), || format!("{span}: it was not asked for"));
         *released.entry(span.trace_id).or_default() |= span.trigger.is_some();
         check.case(span.trigger.is_some() == span.priority.is_some(), || format!("{span}: trigger without a priority"));
     }

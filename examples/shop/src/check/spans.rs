@@ -94,7 +94,7 @@ pub fn reasons(evidence: &Evidence) -> Check {
                 "{}: trigger {:?}, reason {:?}; failure {:?}, told {}, head {:?}",
                 span, span.trigger, span.reason, hop.failure, hop.told, hop.head
             ),
-            None => format!("{span}: nobody saw such a request"),
+            None => format!("{span}: no service saw such a request"),
         });
     }
     check.detail(format!("{} spans", evidence.spans.len()))

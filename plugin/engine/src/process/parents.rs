@@ -6,11 +6,12 @@
 use super::root::Root;
 use crate::door::{Attribute, Host};
 use crate::request::{Held, RequestContext};
-use crate::shared::parents;
+use crate::shared::{parents, polls};
 use crate::span::{KindSetting, Kinds, ListenerDirection, SpanKind};
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Calls;
 use crate::upgrade::parents::{Inbound, Judged, Orphan};
+use crate::upgrade::recall::RecentTraces;
 use crate::upgrade::recall::log::News;
 
 /// How long a call waits where no inbound stream is known, in nanoseconds after its end.
@@ -24,7 +25,7 @@ pub(super) type Queue<'a> = dyn FnMut(&Held, Option<Calls>) + 'a;
 /// What the roots of a worker are to each other. All workers of a process have the same ones.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pod {
-    /// Some listener leads to an application.
+    /// Some listener leads to an application, and hears of upgrades behind it.
     inbound: bool,
     /// Some listener may be that of an application's calls.
     outbound: bool,
@@ -36,8 +37,9 @@ impl Pod {
     /// By the configurations in use.
     pub(super) fn of(roots: &[Root]) -> Self {
         let mut pod = Self::default();
-        for (root, kind) in roots.iter().filter_map(|root| Some((root, root.policy()?.span_kind))) {
-            pod.inbound |= kind != KindSetting::Client;
+        for (root, policy) in roots.iter().filter_map(|root| Some((root, root.policy()?))) {
+            let kind = policy.span_kind;
+            pod.inbound |= kind != KindSetting::Client && policy.upgrade.joins();
             pod.outbound |= matches!(kind, KindSetting::Client | KindSetting::Auto);
             pod.tick_nanos = pod.tick_nanos.max(root.tick_nanos);
         }
@@ -70,6 +72,7 @@ pub(super) struct Parents {
 
 impl Parents {
     /// Takes a kept stream. It is queued at once unless it is a call that has to wait; one that came in is shown to all workers.
+    #[inline(never)] // One copy in the module.
     pub(super) fn keep(
         &mut self,
         host: &impl Host,
@@ -85,6 +88,10 @@ impl Parents {
             parents::note(host, stream);
         }
         let Some(call) = held.orphan() else { return queue(&held, calls) };
+        let now = host.now();
+        if polls::are_coming(host, now) {
+            return queue(&held, calls); // The application holds its spans, so that the parent will come.
+        }
         held.compact();
         let bytes = held.bytes();
         if MAX_BYTES < self.bytes.saturating_add(bytes) {
@@ -92,7 +99,6 @@ impl Parents {
             return queue(&held, calls);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        let now = host.now();
         let (ready_at, give_up_at) = times(now, pod);
         self.waiting.push(Waiting { held, calls, call, bytes, ready_at, give_up_at });
     }
@@ -103,25 +109,22 @@ impl Parents {
             return;
         }
         let next_tick = now.saturating_add(pod.tick_nanos).max(now.saturating_add(1));
-        for mut waiting in std::mem::take(&mut self.waiting) {
-            let counted = match parents::judge(host, &waiting.call) {
-                Judged::Only(ancestor) if waiting.ready_at < now || waiting.give_up_at < next_tick => {
-                    let moved = ancestor != waiting.call.parent_id;
-                    waiting.held.move_below(ancestor);
-                    moved.then_some(Metric::ParentsFound)
-                }
-                Judged::Several => Some(Metric::ParentsAmbiguous),
-                Judged::Unknown if waiting.give_up_at < next_tick => Some(Metric::ParentsUnknown),
-                Judged::Only(_) | Judged::Unknown => {
-                    self.waiting.push(waiting);
-                    continue;
-                }
+        let mut at = 0;
+        while let Some(Waiting { call, ready_at, give_up_at, .. }) = self.waiting.get(at) {
+            let (is_ready, is_last) = (*ready_at < now, *give_up_at < next_tick);
+            let judged = parents::judge(host, call);
+            let decided = match judged {
+                Judged::Only(_) => is_ready || is_last,
+                Judged::Several => true,
+                Judged::Unknown => is_last,
             };
-            self.bytes = self.bytes.saturating_sub(waiting.bytes);
-            if let Some(metric) = counted {
-                metrics.count(metric);
+            if decided {
+                let waiting = self.waiting.remove(at);
+                self.bytes = self.bytes.saturating_sub(waiting.bytes);
+                settle(waiting, judged, metrics, queue);
+            } else {
+                at = at.saturating_add(1);
             }
-            queue(&waiting.held, waiting.calls);
         }
     }
 
@@ -137,11 +140,25 @@ impl Parents {
     /// The last root of this VM ends: what waits goes out with the parent that it has.
     pub(super) fn close(&mut self, metrics: &mut Metrics, queue: &mut Queue<'_>) {
         self.bytes = 0;
-        for waiting in std::mem::take(&mut self.waiting) {
-            metrics.count(Metric::ParentsUnknown);
-            queue(&waiting.held, waiting.calls);
+        while let Some(waiting) = self.waiting.pop() {
+            settle(waiting, Judged::Unknown, metrics, queue);
         }
     }
+}
+
+/// Queues a call with the parent that it turned out to have.
+#[inline(never)] // As above.
+fn settle(mut waiting: Waiting, judged: Judged, metrics: &mut Metrics, queue: &mut Queue<'_>) {
+    match judged {
+        Judged::Only(ancestor) if ancestor == waiting.call.parent_id => {}
+        Judged::Only(ancestor) => {
+            waiting.held.move_below(ancestor);
+            metrics.count(Metric::ParentsFound);
+        }
+        Judged::Several => metrics.count(Metric::ParentsAmbiguous),
+        Judged::Unknown => metrics.count(Metric::ParentsUnknown),
+    }
+    queue(&waiting.held, waiting.calls);
 }
 
 /// From when on one candidate is enough, and when none is expected any more.
@@ -158,10 +175,10 @@ pub(super) fn show_running<'a>(
     streams: impl Iterator<Item = (&'a u32, &'a RequestContext)>,
     news: &News,
 ) {
-    let mut traces = news.traces.clone();
-    traces.sort_unstable();
+    let mut traces = RecentTraces::default();
+    news.traces.iter().for_each(|trace_id| traces.insert(*trace_id, u64::MAX));
     for (id, context) in streams {
-        let Some(trace_id) = context.trace_id().filter(|trace_id| traces.binary_search(trace_id).is_ok()) else {
+        let Some(trace_id) = context.trace_id().filter(|trace_id| traces.contains(*trace_id)) else {
             continue;
         };
         let Some(policy) = roots.iter().find(|root| root.id() == context.root()).and_then(Root::policy) else {

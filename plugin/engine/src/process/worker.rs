@@ -54,7 +54,8 @@ impl Worker {
         let Self { roots, metrics, upgrades, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
         let accepted = root.is_some_and(|root| root.configure(host, setup, metrics));
-        if Pod::of(roots).has_application() || recalling(roots).is_some() {
+        let lists = roots.iter().filter_map(Root::policy).any(|policy| policy.upgrade.applications.enabled);
+        if lists || Pod::of(roots).has_application() || recalling(roots).is_some() {
             upgrades.start(host);
         }
         metrics.flush(host);
@@ -98,21 +99,30 @@ impl Worker {
             parents.set_back(pod, now);
         }
         let news = upgrades.look(host, now);
-        if let Some(news) = news.as_ref().filter(|news| pod.has_application() && !news.traces.is_empty()) {
-            parents::show_running(host, ticking, roots, streams.iter(), news);
-        }
+        let looked = news.is_some();
         let mut ready = Vec::new();
         let mut take = |held, calls| ready.push((held, calls));
-        if let Some(news) = &news {
-            recall.release(host, (recalling, news), now, metrics, &mut take);
+        if let Some(news) = news.filter(|news| !news.traces.is_empty() || 0 < news.missed) {
+            if pod.has_application() {
+                parents::show_running(host, ticking, roots, streams.iter(), &news);
+            }
+            recall.release(host, (recalling, &news), now, metrics, &mut take);
         }
         recall.tick(host, &own.upgrade.recall, now, metrics, &mut take);
-        let mut queue = |held: &Held, calls| offer(roots, held, calls);
-        for kept in ready {
-            parents.keep(host, pod, kept, metrics, &mut queue);
+        self.place(host, ready);
+        if looked {
+            let Self { roots, metrics, parents, .. } = self;
+            parents.tick(host, pod, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
-        if news.is_some() {
-            parents.tick(host, pod, now, metrics, &mut queue);
+    }
+
+    /// Queues spans of streams that ended earlier, as soon as their place in the tree is known.
+    #[inline(never)] // One copy in the module.
+    fn place(&mut self, host: &impl Host, ready: Vec<(Box<Held>, Option<Calls>)>) {
+        let Self { roots, metrics, parents, .. } = self;
+        let pod = Pod::of(roots);
+        for kept in ready {
+            parents.keep(host, pod, kept, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
     }
 
@@ -174,9 +184,7 @@ impl Worker {
         let mut known = None;
         recall.keep(host, held, metrics, &mut |held, calls| known = Some((held, calls)));
         if let Some(kept) = known {
-            parents.keep(host, pod, kept, metrics, &mut |held: &Held, calls| {
-                held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
-            });
+            parents.keep(host, pod, kept, metrics, &mut |held: &Held, calls| queue(root, held, calls));
         }
         // The answer must outlive this stream, so the request is the root's.
         if root.batch_is_ready()
@@ -188,17 +196,13 @@ impl Worker {
 
     /// The answer to a call of ours, or its absence.
     pub fn call_answered(&mut self, host: &impl Host, arrival: Arrival) {
-        let Self { roots, metrics, entropy, recall, parents, .. } = self;
+        let Self { roots, metrics, entropy, recall, .. } = self;
         let token = arrival.token;
         if recall.awaits(token) {
             let answer = CallAnswer::read(host, arrival, Extent::default());
             let mut ready = Vec::new();
             recall.answered(host, token, &answer, metrics, &mut |held, calls| ready.push((held, calls)));
-            let pod = Pod::of(roots);
-            for kept in ready {
-                parents.keep(host, pod, kept, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
-            }
-            return;
+            return self.place(host, ready);
         }
         let mut centrals = roots.iter_mut().filter_map(|root| root.scope.central.as_deref_mut());
         if let Some(central) = centrals.find(|central| central.awaits(token)) {
@@ -327,8 +331,13 @@ fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
     let own = roots.iter().position(|root| root.id() == held.root && !root.is_ending());
     let at = own.or_else(|| roots.iter().position(|root| root.work.is_some() && !root.is_ending()));
     if let Some(root) = at.and_then(|at| roots.get_mut(at)) {
-        held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
+        queue(root, held, calls);
     }
+}
+
+#[inline(never)] // Likewise.
+fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
+    held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
 }
 
 /// Context ids count up: any spread will do, and the standard hasher is four times the work.

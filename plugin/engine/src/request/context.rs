@@ -12,8 +12,8 @@ pub struct RequestContext {
     pub(super) stream: Option<Stream>,
     /// The same request under the shadow policy, if there is one.
     pub(super) shadow: Option<Box<Stream>>,
-    /// A recall that was answered here: not a request of the mesh's applications.
-    pub(super) is_recall: bool,
+    /// A request of Tracelift's own that was answered here.
+    pub(super) answered_here: bool,
     /// What was asked for, before a route could rewrite it.
     pub(super) asked: Asked,
     /// What came of an answer before any request: a filter in front of ours gave it.
@@ -29,7 +29,7 @@ impl RequestContext {
             root,
             stream: None,
             shadow: None,
-            is_recall: false,
+            answered_here: false,
             asked: Asked::default(),
             early: None,
             xray_rule: None,

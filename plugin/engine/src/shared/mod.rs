@@ -7,6 +7,7 @@ mod entropy;
 mod keys;
 mod limit;
 pub mod parents;
+pub mod polls;
 pub mod upgrade_log;
 pub mod verdicts;
 

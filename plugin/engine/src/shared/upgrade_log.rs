@@ -11,6 +11,7 @@ const TRIES: usize = 16;
 
 /// Begins to read the log where it ends now. It exists from now on, so that its first writers meet by compare-and-swap; the
 /// main thread comes before any worker. `None` where the host has no shared values.
+#[inline(never)] // Two callers; once for a configuration.
 pub fn open(host: &impl Host) -> Option<Reader> {
     let found = host.shared(KEY).ok()?.map(|(log, _)| log);
     if let Some(log) = found.filter(|log| log::is_log(log)) {
@@ -33,6 +34,7 @@ pub fn bytes(host: &impl Host) -> Option<Vec<u8>> {
 
 /// Tells every worker that the trace was upgraded here for the first time; `false` if that was not possible.
 #[must_use]
+#[inline(never)] // Two callers; once for an upgraded trace.
 pub fn append(host: &impl Host, trace_id: TraceId) -> bool {
     let change = |log: Option<&[u8]>| Some(log::append(log.unwrap_or_default(), trace_id, || epoch(host)));
     host.update(KEY, TRIES, change) == Update::Changed

@@ -16,7 +16,7 @@ mod tracestate;
 pub mod xray;
 
 pub use edit::{HeaderEdit, MAX_WRITTEN_LEN, ThEdit};
-pub use extract::{Extracted, RECALL_MARK, extract, recall_version};
+pub use extract::{Extracted, OWN_MARK, OwnRequest, RECALL_MARK, UPGRADES_MARK, extract, own_request};
 pub use hex::FieldError;
 pub use ids::{SpanId, TraceFlags, TraceId, TraceIdFormat};
 pub use inject::inject;

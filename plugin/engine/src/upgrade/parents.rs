@@ -117,22 +117,21 @@ pub fn note(slot: &[u8], stream: Inbound, now: u32) -> Option<Vec<u8>> {
 /// Below which stream of the slot the call belongs: the one that had its parent-id, or else the only one that covers it in time.
 /// A call that outlived every stream belongs to the one during which it began.
 pub fn judge(slot: &[u8], call: &Orphan, now: u32) -> Judged {
-    let of_trace = || entries(slot).filter(|entry| entry.stream.trace_id == call.trace_id && now < entry.expiry);
-    if of_trace().any(|entry| entry.stream.span_id == call.parent_id) {
+    let is_of_trace = |entry: &Entry| entry.stream.trace_id == call.trace_id && now < entry.expiry;
+    let streams: Vec<_> = entries(slot).filter(is_of_trace).map(|entry| entry.stream).collect();
+    if streams.iter().any(|stream| stream.span_id == call.parent_id) {
         return Judged::Only(call.parent_id);
     }
-    let only = |until: u64| {
-        let mut covering = of_trace().filter(|entry| entry.stream.began <= call.began && until <= entry.stream.ended);
+    for until in [call.ended, call.began] {
+        let covers = |stream: &&Inbound| stream.began <= call.began && until <= stream.ended;
+        let mut covering = streams.iter().filter(covers);
         match (covering.next(), covering.next()) {
-            (Some(one), None) => Judged::Only(one.stream.span_id),
-            (Some(_), Some(_)) => Judged::Several,
-            (None, _) => Judged::Unknown,
+            (Some(only), None) => return Judged::Only(only.span_id),
+            (Some(_), Some(_)) => return Judged::Several,
+            (None, _) => {}
         }
-    };
-    match only(call.ended) {
-        Judged::Unknown => only(call.began),
-        judged => judged,
     }
+    Judged::Unknown
 }
 
 #[cfg(test)]

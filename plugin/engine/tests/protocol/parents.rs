@@ -294,6 +294,18 @@ fn a_process_without_an_application_has_nothing_to_wait_for() {
 }
 
 #[test]
+fn where_listeners_do_not_hear_of_each_other_nothing_waits() {
+    let silent = r#"{"span_kind": "server", "upgrade": {"signal": {"accept": false}}}"#;
+    let mut pod = Pod::with(1, silent, OUTBOUND);
+    let request = pod.arrives(0, 1);
+    let call = pod.calls(0, 1, SDK, "02");
+    end(&mut pod.process, &call, 503);
+    end(&mut pod.process, &request, 503);
+    pod.process.tick_all();
+    assert_eq!((pod.process.metric("spans.offered"), pod.counts()), (2, [0, 0, 0]));
+}
+
+#[test]
 fn nothing_is_written_or_held_for_requests_that_stay_dropped_or_were_sampled() {
     let mut pod = Pod::new(1);
     for flags in ["02", "03"] {
