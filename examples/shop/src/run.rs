@@ -1,7 +1,6 @@
 //! One run from start to end: applications, collector, Envoys, traffic, views or check.
 
 use crate::check::{self, Evidence};
-use crate::contract::READS_APPLICATIONS;
 use crate::load;
 use crate::mesh::Mesh;
 use crate::model::{Model, Settings};
@@ -69,7 +68,7 @@ fn stopped(signal: &str) -> Result<ExitCode> {
 async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
     let cart = if options.without_python { Cart::Copying } else { Cart::Python(interpreter()?) };
-    let applications = READS_APPLICATIONS && !options.without_python;
+    let applications = !options.without_python;
     let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures, applications });
     let truth = Truth::default();
     say(format_args!("Starting four services, a bank and an OTLP collector …"))?;

@@ -2,7 +2,6 @@
 //! between two relays, which note what passes as the other services note it themselves.
 
 use super::{CART, MESHED, PATIENT, Routes, Service, Serving, serving};
-use crate::contract::LISTS_UPGRADES;
 use crate::mesh::APPLICATION_TOKEN;
 use crate::plan::Fault;
 use anyhow::{Context, Result, bail};
@@ -99,11 +98,9 @@ impl Python {
         command
             .env("OUTBOUND", format!("http://{}", self.outbound))
             .env("OTEL_SERVICE_NAME", CART)
-            .env("OTEL_PYTHON_CONFIGURATOR", "tracelift");
-        if LISTS_UPGRADES {
-            command.env("TRACELIFT_SIDECAR", format!("http://{sidecar}"));
-            command.env("TRACELIFT_APPLICATION_TOKEN", APPLICATION_TOKEN);
-        }
+            .env("OTEL_PYTHON_CONFIGURATOR", "tracelift")
+            .env("TRACELIFT_SIDECAR", format!("http://{sidecar}"))
+            .env("TRACELIFT_APPLICATION_TOKEN", APPLICATION_TOKEN);
         command
     }
 }

@@ -139,8 +139,8 @@ fn what_any_listener_of_the_process_upgrades_is_listed_by_every_worker() {
     request(&mut process, (0, inbound[0]), 1, 503);
     request(&mut process, (1, inbound[1]), 2, 503);
     request(&mut process, (1, outbound[1]), 2, 503);
-    for worker in 0..2 {
-        let (_, _, ids) = listed(ask(&mut process, (worker, outbound[worker]), &question("")));
+    for (worker, root) in outbound.into_iter().enumerate() {
+        let (_, _, ids) = listed(ask(&mut process, (worker, root), &question("")));
         assert_eq!(ids, [trace(1), trace(2)], "worker {worker}: each trace once");
     }
 }

@@ -98,7 +98,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         let problem = Problem::new(path, "true without `tracecontext` in `propagators`", "false");
         let advice =
             [what, " is recognised by `traceparent`: list `tracecontext` among the propagators, at any place."];
-        findings.problems.push(problem.advise(&advice.concat()));
+        findings.problems.push(problem.advise(advice.concat()));
     }
     findings.problems.is_empty().then_some(policy)
 }
