@@ -8,7 +8,7 @@ use crate::model::{Model, Settings};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::schedule::Schedule;
-use crate::services::{Cart, Interpreter, Services};
+use crate::services::{Cart, Services, interpreter};
 use crate::span::Span;
 use crate::truth::Truth;
 use crate::view::terminal::{self, Terminal};
@@ -68,7 +68,7 @@ fn stopped(signal: &str) -> Result<ExitCode> {
 
 async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
-    let cart = if options.without_python { Cart::Copying } else { Cart::Python(Interpreter::from_environment()?) };
+    let cart = if options.without_python { Cart::Copying } else { Cart::Python(interpreter()?) };
     let applications = READS_APPLICATIONS && !options.without_python;
     let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures, applications });
     let truth = Truth::default();

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod clean_cache;
+mod counts;
 mod demo;
 mod deny;
 mod fuzz;

@@ -13,6 +13,7 @@ pub(crate) mod helm;
 pub(crate) mod kustomize;
 pub(crate) mod miri;
 pub(crate) mod moto;
+pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod registry;
 pub(crate) mod rollout;
