@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::causes::Cause;
 use super::collector::Received;
 use super::hop::{HopId, Kept, RECALLED, Side};
+use super::parents::Gaps;
 use super::report::{Figures, Report, Share};
 use super::simulation::Mesh;
 use super::topology::{GATEWAY, PodId};
@@ -12,7 +13,7 @@ use crate::otlp::SpanKind;
 use crate::{SpanBalance, VmId};
 
 /// Counts of what an Envoy was told and did not believe.
-const REFUSED: [&str; 3] =
+pub(crate) const REFUSED: [&str; 3] =
     ["tracelift.upgrades.signals_refused", "tracelift.joins.refused", "tracelift.joins.forgotten"];
 
 impl Mesh {
@@ -41,7 +42,7 @@ impl Mesh {
     fn check_received(&mut self, spans: &BTreeMap<u64, Received>, by_id: &BTreeMap<u64, HopId>) {
         let gateways = self.hops.iter().filter(|hop| hop.side == Side::Gateway);
         let entered: BTreeSet<u128> = gateways.map(|hop| hop.trace).collect();
-        let mut orphans = BTreeMap::new();
+        let mut gaps = Gaps::default();
         for (span, received) in spans {
             // A gateway's stream is two spans; the one in front has an id that never travels.
             if received.pod == GATEWAY && received.kind == SpanKind::Server && entered.contains(&received.trace) {
@@ -67,11 +68,10 @@ impl Mesh {
             {
                 self.violation(id, "its span names another trigger than the access log");
             } else if let Some(above) = hop.parent.filter(|_| hop.side != Side::Gateway) {
-                let orphaned = self.check_parent((id, above), received, by_id);
-                *orphans.entry(received.pod).or_default() += u64::from(orphaned);
+                self.check_parent((id, above), received, by_id, &mut gaps);
             }
         }
-        self.check_orphans(&orphans);
+        self.check_gaps(&gaps);
     }
 
     /// What was kept and did not arrive is in the counters, or was in a VM that trapped. Returns how many spans more than

@@ -26,7 +26,7 @@ fn where_every_pod_has_the_filter_no_hop_above_a_failure_is_missed() {
     assert!(figures.siblings.kept < figures.siblings.all, "siblings that had answered fine are dropped: {report}");
     assert_eq!(figures.discarded, 0, "{report}");
     let Parents { found, ambiguous, unknown } = figures.parents;
-    assert!(10 < found && ambiguous + unknown < found / 4, "most calls of SDKs find their place: {report}");
+    assert!(10 < found && ambiguous + unknown < found, "most calls of SDKs find their place: {report}");
 }
 
 #[test]
