@@ -10,10 +10,11 @@ use crate::workspace;
 
 /// Every name that we create in the folder, by its beginning; nothing else there is ours to remove. The lock stays: whoever
 /// waits for it holds the same file.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "cargo-deny-",
     "collector-",
     "envoy-",
+    "helm-",
     "kustomize-",
     "moto-",
     "node-",
