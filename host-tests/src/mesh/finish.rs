@@ -68,7 +68,7 @@ impl Mesh {
             {
                 self.violation(id, "its span names another trigger than the access log");
             } else if let Some(above) = hop.parent.filter(|_| hop.side != Side::Gateway) {
-                self.check_parent((id, above), received, by_id, &mut gaps);
+                self.check_parent((id, above), received, (spans, by_id), &mut gaps);
             }
         }
         self.check_gaps(&gaps);

@@ -28,7 +28,7 @@ impl Mesh {
         &mut self,
         (id, above): (HopId, HopId),
         received: &Received,
-        by_id: &BTreeMap<u64, HopId>,
+        (spans, by_id): (&BTreeMap<u64, Received>, &BTreeMap<u64, HopId>),
         gaps: &mut Gaps,
     ) {
         let hop = &self.hops[id];
@@ -47,7 +47,7 @@ impl Mesh {
             self.violation(id, "its span does not hang below the call of its application");
         } else if !ancestor.is_some_and(|ancestor| self.may_be_above(hop, ancestor, above)) {
             self.violation(id, "its span hangs below a request that it was not made for");
-        } else if let Some(ancestor) = ancestor.filter(|ancestor| !self.is_exported(*ancestor)) {
+        } else if let Some(ancestor) = ancestor.filter(|ancestor| !self.is_exported(*ancestor, spans)) {
             gaps.refused.entry(hop.pod).or_default().insert(ancestor);
         }
     }
@@ -59,12 +59,13 @@ impl Mesh {
         ancestor == above || !only && is_inbound(&self.hops[ancestor])
     }
 
-    /// Whether a hop's span was kept, by its line in the access log or by a recall. What trapped has none, and what ended without an answer
-    /// is charged for its own failure, which a budget may not have admitted.
-    fn is_exported(&self, id: HopId) -> bool {
+    /// Whether a hop's span was kept, by its line in the access log or by a recall. What trapped has none; what ended without an answer is
+    /// charged for its own failure, which a budget may not have admitted; and an application may lie that its trace was shed.
+    fn is_exported(&self, id: HopId, spans: &BTreeMap<u64, Received>) -> bool {
         let hop = &self.hops[id];
         let charged_anew = hop.failed == Some(When::End) && hop.crowded;
-        hop.is_kept() || hop.lost || charged_anew || self.recalled.contains_key(&(hop.pod, hop.trace))
+        let hidden = hop.lied.contains(&Some(false));
+        hop.is_kept() || hop.lost || charged_anew || hidden || spans.contains_key(&hop.span)
     }
 
     /// Compares what hangs below nothing with what was counted.
@@ -81,7 +82,7 @@ impl Mesh {
         let at = self.now - self.started;
         if LOOKALIKES < orphans {
             let details = format!("{orphans} spans, which no counter mentions");
-            self.violations.add(at, "spans hang below spans that nobody exported", details);
+            self.violations.add(at, "spans have a parent that was not exported", details);
         }
         if 0 < dropped {
             let details = format!("{dropped} requests, which no counter mentions");
