@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracelift::door::{Description, Host, Level, Part, Refused, Update, Wanted};
+use tracelift::door::{Attribute, Description, Host, Level, Part, Refused, Update, Wanted};
 
 use super::abi::{self, LogLevel, ModuleBuffer};
 use super::calls::{self, Answer};
@@ -119,6 +119,11 @@ impl Host for Door<'_> {
     fn as_root(&self, root: u32, _stream: u32, _work: impl FnOnce()) -> Result<(), Refused> {
         worker::collect(root); // The main thread sends, for all workers together.
         Ok(())
+    }
+
+    /// A tick is on the main thread, where a stream of a worker's must not be looked at.
+    fn number_of(&self, _root: u32, _stream: u32, _attribute: Attribute) -> Option<i64> {
+        None
     }
 
     fn tick_every(&self, milliseconds: u32) {

@@ -1,24 +1,16 @@
 //! Workers of a host whose threads share one exporter: each records and holds by itself, and the exporter is that of one more
 //! worker, on the thread that may send. It has the same roots, by the same numbers, and no streams.
 
-use std::sync::Arc;
-
-use super::root::Root;
-use super::worker::{Worker, offer};
+use super::worker::Worker;
 use crate::door::Host;
-use crate::request::Held;
 
 impl Worker {
     /// The tick of a worker that leaves its export to another: what it holds expires or is released, it asks and is answered, and
     /// its queue moves on. The host must let it make calls.
     pub fn tick_apart(&mut self, host: &impl Host, root: u32, exporting: &mut Self) {
-        let Self { roots, metrics, entropy, streams, recall, .. } = self;
         let now = host.now();
-        let policy = roots.iter().find(|candidate| candidate.id() == root).and_then(Root::policy).map(Arc::clone);
-        if let Some(policy) = policy {
-            let recalling = &policy.upgrade.recall;
-            recall.tick(host, recalling, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
-        }
+        self.learn(host, root, now);
+        let Self { roots, metrics, entropy, streams, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.look(now);
             if let Some(central) = &mut root.scope.central {

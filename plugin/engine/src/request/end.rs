@@ -41,7 +41,7 @@ pub fn ended<X: Exchange>(
     is_recent: impl FnOnce(TraceId) -> bool,
 ) -> Ended {
     if context.stream.is_none() {
-        if context.is_recall {
+        if context.answered_here {
             return Ended::Dropped;
         }
         let exchange = parts.exchange;

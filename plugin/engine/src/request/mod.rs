@@ -4,6 +4,7 @@
 //! continue.
 
 mod answer;
+mod applications;
 mod asked;
 mod attributes;
 mod context;
@@ -12,6 +13,7 @@ mod facts;
 mod head;
 mod headers;
 mod held;
+mod own;
 mod recall;
 mod shadow;
 mod signal;

@@ -4,7 +4,10 @@
 mod answer;
 mod budget;
 mod entropy;
+mod keys;
 mod limit;
+pub mod parents;
+pub mod polls;
 pub mod upgrade_log;
 pub mod verdicts;
 

@@ -1,5 +1,6 @@
 //! The protocol of a request, natively: the whole engine on a simulated host, in every order and with every failure.
 
+mod applications;
 mod asking;
 mod budget;
 mod central;
@@ -9,6 +10,7 @@ mod endings;
 mod faults;
 mod kit;
 mod orders;
+mod parents;
 mod properties;
 mod recall;
 mod rules;
