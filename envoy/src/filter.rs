@@ -18,6 +18,9 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 const DYNAMIC: &str = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const EXTENSION: &str =
     "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension";
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/// Of Envoy's runtime.
+const WITHOUT_PREFIX: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
 /// Names the dynamic module for a run whose Envoys are to have it.
 const VARIABLE: &str = "TRACELIFT_DYNAMIC_MODULE";
 
@@ -40,6 +43,8 @@ impl Filter {
             let module = json!({ "module": { "local": { "filename": path } } });
             replace(configuration, &module, &mut environment);
             if configuration.get("static_resources").is_some() {
+                name_metrics_as_wasm(configuration);
+                ask_as_wasm(configuration);
                 configuration["bootstrap_extensions"] = json!([{
                     "name": "envoy.bootstrap.dynamic_modules",
                     "typed_config": { "@type": EXTENSION, "dynamic_module_config": module, "extension_name": "tracelift" },
@@ -47,6 +52,45 @@ impl Filter {
             }
         }
         environment
+    }
+}
+
+/// Has Prometheus' page name the metrics of a dynamic module as those of a wasm module: without what Envoy puts in front.
+fn name_metrics_as_wasm(bootstrap: &mut Value) {
+    let layers = &mut bootstrap["layered_runtime"]["layers"];
+    if layers.is_null() {
+        *layers = json!([{ "name": "tracelift", "static_layer": {} }, { "name": "admin", "admin_layer": {} }]);
+    }
+    let layers = layers.as_array_mut().into_iter().flatten();
+    if let Some(ours) = layers.into_iter().find_map(|layer| layer.get_mut("static_layer")) {
+        ours[WITHOUT_PREFIX] = true.into();
+    }
+}
+
+/// Has clusters of recall take away what Envoy adds to every call of a dynamic module, and by which an instance knows requests from
+/// outside the mesh.
+fn ask_as_wasm(bootstrap: &mut Value) {
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
+    for cluster in clusters.into_iter().flatten().filter(|cluster| cluster["type"] == "ORIGINAL_DST") {
+        cluster["typed_extension_protocol_options"] = json!({ HTTP_OPTIONS: {
+            "@type": format!("type.googleapis.com/{HTTP_OPTIONS}"),
+            "explicit_http_config": { "http_protocol_options": {} },
+            "http_filters": [
+                {
+                    "name": "envoy.filters.http.header_mutation",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                        "mutations": { "request_mutations": [{ "remove": "x-forwarded-for" }] },
+                    },
+                },
+                {
+                    "name": "envoy.filters.http.upstream_codec",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+                    },
+                },
+            ],
+        } });
     }
 }
 

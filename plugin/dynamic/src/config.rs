@@ -44,6 +44,8 @@ pub struct Config {
     tick_ms: AtomicU64,
     ticks: AtomicBool,
     collects: AtomicBool,
+    /// It was accepted and has not ended: every worker takes it up.
+    in_use: AtomicBool,
     /// A later configuration does its work: it calls nobody any more.
     closing: AtomicBool,
 }
@@ -54,6 +56,8 @@ unsafe impl Send for Config {}
 unsafe impl Sync for Config {}
 
 static ALL: Mutex<Vec<Arc<Config>>> = Mutex::new(Vec::new());
+/// Counts configurations that came into use, so that a worker sees with one look that there are new ones.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
 
 fn all() -> MutexGuard<'static, Vec<Arc<Config>>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,6 +78,7 @@ impl Config {
             tick_ms: AtomicU64::new(0),
             ticks: AtomicBool::new(false),
             collects: AtomicBool::new(false),
+            in_use: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         });
         all().push(Arc::clone(&config));
@@ -136,6 +141,14 @@ impl Config {
         }
     }
 
+    /// It was accepted, or it ends.
+    pub fn set_in_use(&self, in_use: bool) {
+        self.in_use.store(in_use, Ordering::Release);
+        if in_use {
+            GENERATION.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// From now on another configuration makes the calls.
     pub fn set_closing(&self) {
         self.closing.store(true, Ordering::Relaxed);
@@ -188,7 +201,12 @@ pub fn find(root: u32) -> Option<Arc<Config>> {
 
 /// All configurations that are in use.
 pub fn all_in_use() -> Vec<Arc<Config>> {
-    all().clone()
+    all().iter().filter(|config| config.in_use.load(Ordering::Acquire)).map(Arc::clone).collect()
+}
+
+/// Changes when [`all_in_use`] has a new one.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Acquire)
 }
 
 /// Whether another configuration of that filter is in use.

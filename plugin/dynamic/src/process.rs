@@ -49,6 +49,7 @@ pub fn configure(config: &Config) -> bool {
         if !accepted {
             exporting.done(&door, config.root);
         }
+        config.set_in_use(accepted);
         accepted
     });
     take_late();
@@ -125,6 +126,7 @@ fn pass(config: &Config, call: &Call) {
 
 /// A configuration ends, after its last stream. What it has queued is its successor's, or leaves now.
 pub fn end(config: &Arc<Config>) {
+    config.set_in_use(false); // No worker takes it up any more.
     let has_successor = config::has_other(config);
     if has_successor || worker::have_ended() {
         config.set_closing(); // No call is made any more: by another configuration instead, or not at all.
@@ -136,6 +138,7 @@ pub fn end(config: &Arc<Config>) {
         for slot in worker::all() {
             let mut worker = slot.lock();
             if worker.has_root(config.root) {
+                worker::take_up(&mut worker); // A successor, if there is one.
                 exporting.gather(config.root, &mut worker);
                 worker.done(&Door::main(config, slot.number), config.root);
             }

@@ -62,6 +62,8 @@ pub struct Here {
     /// A hook of ours runs.
     entered: Cell<bool>,
     last_stream: Cell<u32>,
+    /// Of the configurations that it has taken up.
+    generation: Cell<u64>,
     pub writes: RefCell<Writes>,
     /// When streams began, Unix nanoseconds, where Envoy does not say it.
     started: RefCell<HashMap<u32, u64>>,
@@ -87,6 +89,7 @@ impl Here {
             slot,
             entered: Cell::new(false),
             last_stream: Cell::new(0),
+            generation: Cell::new(0),
             writes: RefCell::default(),
             started: RefCell::default(),
         }
@@ -128,11 +131,22 @@ pub fn with<T>(otherwise: T, work: impl FnOnce(&Here, &mut Worker) -> T) -> T {
     entered.ok().flatten().unwrap_or(otherwise)
 }
 
-/// A new stream under a configuration, which this worker takes up with its first.
+/// Takes up what is in use and new to a worker: the listeners of a pod are judged together, whichever of them it serves.
+pub fn take_up(worker: &mut Worker) {
+    for config in config::all_in_use() {
+        if !worker.has_root(config.root) {
+            // It was checked on the main thread, which waits for this worker before it ends one that is in use.
+            let _ = worker.configure(&Door::stream(Some(&config)), config.root, config.setup());
+        }
+    }
+}
+
+/// A new stream under a configuration.
 pub fn begin(config: &Config) -> u32 {
     with(0, |here, worker| {
-        if !worker.has_root(config.root) {
-            let _ = worker.configure(&Door::stream(Some(config)), config.root, config.setup()); // Checked on the main thread.
+        let generation = config::generation();
+        if here.generation.replace(generation) != generation {
+            take_up(worker);
         }
         let stream = here.last_stream.get().checked_add(1).unwrap_or(1);
         here.last_stream.set(stream);
