@@ -1,5 +1,5 @@
 //! Which filter an Envoy runs: the shipped files have the wasm module, and a run may put the dynamic module in its place. All
-//! else stays the same, so that one story is told of both.
+//! else stays the same, so that one test is for both.
 
 use crate::process::{EnvoyError, variable};
 use serde_json::{Value, json};

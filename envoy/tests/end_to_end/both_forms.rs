@@ -1,4 +1,4 @@
-//! The wasm module and the dynamic module in one trace. Told where a run has both.
+//! The wasm module and the dynamic module in one trace. Only in a run that has both.
 
 use crate::mesh::{SOON, settings, shipped, traceparent};
 use tracelift_envoy::{Client, Collector, Filter, Launch, Request, Shipped, Upstream};

@@ -1,4 +1,4 @@
-//! Hooks of a bootstrap extension: the same library, named once more in Envoy's bootstrap, so that it is told of the exit. Without
+//! Hooks of a bootstrap extension: the same library, named once more in Envoy's bootstrap, so that it learns of the exit. Without
 //! it, what waits when Envoy exits is lost, and counted.
 
 use std::ffi::c_void;

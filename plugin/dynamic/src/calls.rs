@@ -136,7 +136,7 @@ pub fn ended(root: u32, stream: u64, whole: bool) -> Option<Call> {
     Some(call)
 }
 
-/// Ends all calls that were made through a configuration: Envoy will not tell what becomes of them.
+/// Ends all calls that were made through a configuration: Envoy does not report what becomes of them.
 pub fn abandoned(root: u32) -> Vec<Call> {
     let ours = |call: &mut Call| call.root == root;
     let mut calls = calls();

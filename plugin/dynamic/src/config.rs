@@ -46,7 +46,7 @@ pub struct Config {
     collects: AtomicBool,
     /// It was accepted and has not ended: every worker takes it up.
     in_use: AtomicBool,
-    /// A later configuration does its work: it calls nobody any more.
+    /// A later configuration does its work: it makes no more calls.
     closing: AtomicBool,
 }
 
@@ -85,12 +85,12 @@ impl Config {
         config
     }
 
-    /// Nobody finds it any more, and nobody wakes the main thread for it.
+    /// It is found no more, and the main thread is not woken for it.
     pub fn close(&self) {
         {
             let mut all = all();
             all.retain(|config| config.root != self.root);
-            // SAFETY: made in `open`, and nobody who could use it can find it now.
+            // SAFETY: made in `open`, and what could use it can no longer find it.
             unsafe { abi::envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.scheduler) };
         }
         set_ticker();

@@ -132,7 +132,7 @@ impl Host for Door<'_> {
         }
     }
 
-    fn done(&self) {} // Envoy ends a configuration, and asks nobody.
+    fn done(&self) {} // Envoy ends a configuration without asking.
 
     fn log(&self, level: Level, text: &str) {
         log(level, text);

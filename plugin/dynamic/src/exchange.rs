@@ -50,7 +50,7 @@ pub struct Stream<'a> {
     id: u32,
     here: &'a Here,
     door: Door<'a>,
-    /// Somebody looks at headers: changes wait.
+    /// Headers are being read: changes wait.
     looking: Cell<bool>,
     reply: RefCell<Option<Reply>>,
 }

@@ -1,4 +1,4 @@
-//! The last export, where the library is a bootstrap extension of Envoy's as well: only such a one is told of the end while there
+//! The last export, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
 //! still are clusters, and may have Envoy wait for an answer.
 
 use std::ffi::c_void;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::abi::Completion;
 use super::{calls, door, process};
 
-/// How long an exit waits for the collector at most. Less than anybody's patience with a process that is to end.
+/// How long an exit waits for the collector at most. Less than what orchestrators grant a process that is to end.
 const PATIENCE_NANOS: u64 = 2_000_000_000;
 
 /// An exit that waits for us.

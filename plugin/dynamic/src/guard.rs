@@ -21,7 +21,7 @@ pub fn hook<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
             if PANICS.fetch_add(1, Ordering::Relaxed) == 0 {
                 door::log(
                     Level::Error,
-                    "tracelift: a hook panicked; that request goes on without tracing. Further ones are only counted, in tracelift.panics",
+                    "tracelift: a hook panicked; that request continues without tracing. Further ones are only counted, in tracelift.panics",
                 );
             }
             otherwise

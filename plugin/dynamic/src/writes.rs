@@ -1,4 +1,4 @@
-//! Changes of headers that wait until nobody looks at the map: a change may move what a view points to.
+//! Changes of headers that wait until the map is not being read: a change may move what a view points to.
 
 use super::abi::{self, EnvoyFilter, Map, ModuleBuffer};
 
