@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tracelift_host::{Answer, Envoy, LogLevel, Reply, VmId};
 
 use crate::kit::{
-    BATCH_DUE, COLLECTOR, books, closed_books, discarded, get, keep_all, no_signal, process, seconds, serve, started,
-    waiting, warnings,
+    BATCH_DUE, COLLECTOR, books, closed_books, discarded, get, no_signal, process, seconds, serve, started, waiting,
+    warnings,
 };
 
 const AT_ONCE: Duration = Duration::from_millis(5);
