@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::configuration::Setup;
-use super::parents::{self, Parents, Pod};
+use super::parents::{Parents, Pod};
 use super::recall::Recall;
 use super::root::Root;
 use super::upgrades::Upgrades;
@@ -104,11 +104,14 @@ impl Worker {
         let mut take = |held, calls| ready.push((held, calls));
         if let Some(news) = news.filter(|news| !news.traces.is_empty() || 0 < news.missed) {
             if pod.has_application() {
-                parents::show_running(host, ticking, roots, streams.iter(), &news);
+                parents.learn(&news, now);
             }
             recall.release(host, (recalling, &news), now, metrics, &mut take);
         }
         recall.tick(host, &own.upgrade.recall, now, metrics, &mut take);
+        if looked {
+            parents.show_running(host, (ticking, now), roots, streams.iter_mut());
+        }
         self.place(host, ready);
         if looked {
             let Self { roots, metrics, parents, .. } = self;
