@@ -86,7 +86,13 @@ fn entries(slot: &[u8]) -> impl Iterator<Item = Entry> {
 /// The slot with this stream in it, for [`HOLD_SECONDS`] from `now` (Unix seconds); `None` where it is as it should be. In a full slot the
 /// stream that is to go first makes room, one that has ended before one that is running.
 pub fn note(slot: &[u8], stream: Inbound, now: u32) -> Option<Vec<u8>> {
-    let name = [&stream.trace_id.to_bytes()[..], &stream.span_id.to_bytes()].concat();
+    let mut name = [0; 24]; // Of a known length, which makes comparing a third cheaper.
+    if let Some((trace, rest)) = name.split_first_chunk_mut() {
+        *trace = stream.trace_id.to_bytes();
+        if let Some(span) = rest.first_chunk_mut() {
+            *span = stream.span_id.to_bytes();
+        }
+    }
     // Entries are compared and moved as bytes: to read a full slot apart would cost as much as a span.
     let mut kept = Vec::with_capacity(WAYS);
     for entry in slot.chunks_exact(ENTRY_BYTES).take(WAYS).filter(|entry| now < expiry_of(entry)) {
