@@ -14,8 +14,7 @@ use crate::tools::binaryen::Binaryen;
 use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
 
-/// Bytes that the module may have: the engine behind its door took 400,400, and what is mended next needs room. Envoy compiles it
-/// for each update, at about 3 ms of processor time a KB.
+/// Bytes that the module may have. Envoy compiles it for each update, so that growth is a decision and not an accident.
 pub(crate) const SIZE_LIMIT: usize = 470_000;
 
 /// Names the dynamic module for tests whose Envoys are to have it.
