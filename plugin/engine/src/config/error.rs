@@ -7,7 +7,7 @@ pub use crate::json::quoted;
 /// Problems that one refusal names at most; a configuration with more is hardly the one that was meant.
 pub const MAX_PROBLEMS: usize = 16;
 
-/// What [`Problem::found`] says of a key that nobody knows.
+/// What [`Problem::found`] says of an unknown key.
 pub const UNKNOWN_KEY: &str = "an unknown key";
 
 /// A refused configuration: nothing of it applies. Holds at least one problem and at most [`MAX_PROBLEMS`].

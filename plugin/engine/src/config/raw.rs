@@ -58,7 +58,7 @@ keys! {
 }
 
 keys! {
-    /// A second policy that looks on.
+    /// A shadow policy: evaluated on live traffic, never acted on.
     #[cfg_attr(feature = "schema", schemars(inline))]
     pub struct Shadow {
         /// As `sampling`, all keys with their own defaults. Null: the same as the live one.
@@ -238,7 +238,7 @@ keys! {
     pub struct Signal {
         /// Tell the caller of an upgrade.
         pub emit: bool = true,
-        /// Believe an upstream that tells of one by `x-tracelift-signal`.
+        /// Believe an upstream that signals one by `x-tracelift-signal`.
         pub accept: bool = true,
         /// Believe the signal of the previous version, too: `traceresponse` beside `Server-Timing`, which an SDK may write as
         /// well. For the time of a rollout from that version.
@@ -274,7 +274,7 @@ keys! {
         /// Answer requests of version 1, which carry the secret itself, for the time of an upgrade. None is ever sent.
         pub accept_previous: bool = false,
         /// Who may recall: mTLS peers by the beginning of their URI SAN ("spiffe://cluster.local/ns/shop/"), besides the token.
-        /// Empty: whoever knows the token. At most 32.
+        /// Empty: every peer that sends the token. At most 32.
         #[cfg_attr(feature = "schema", schemars(length(max = MAX_PEERS)))]
         pub peers: Vec<Text<1, 512>> = Vec::new(),
         /// Addresses ("10.96.0.12:80") at which this instance is called, besides the one that its listener sees: behind a NAT, a

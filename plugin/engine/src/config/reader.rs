@@ -1,5 +1,5 @@
-//! Reads a [`Tree`] into the raw types in one pass: knows the path of every fault, and goes on after it, so that one
-//! refusal tells of all.
+//! Reads a [`Tree`] into the raw types in one pass: knows the path of every fault, and continues after it, so that one
+//! refusal names them all.
 
 use super::error::{self, MAX_PROBLEMS, Problem};
 use crate::json::{Named, Step, Tree, path_text};

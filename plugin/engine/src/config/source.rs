@@ -6,7 +6,7 @@ use crate::json::{self, Tree, protobuf};
 /// Bytes that a configuration has at most: what a worker spends on reading it is bounded.
 pub const MAX_BYTES: usize = 256 * 1024;
 
-/// Reads JSON text, or the bytes of a `google.protobuf.Struct` (Envoy hands over a `Struct` as it is on the wire).
+/// Reads JSON text, or the bytes of a `google.protobuf.Struct` (Envoy passes a `Struct` as it is on the wire).
 /// Nothing, or nothing but space, is an empty object.
 pub fn parse(configuration: &[u8]) -> Result<Tree, ConfigError> {
     if MAX_BYTES < configuration.len() {
@@ -27,8 +27,8 @@ pub fn parse(configuration: &[u8]) -> Result<Tree, ConfigError> {
     }
     json::read(configuration).map_err(|error| {
         let place = ["line ", &error.line().to_string(), ", column ", &error.column().to_string()].concat();
-        let told = error.to_string();
-        let reason = told.rsplit_once(" at line ").map_or(told.as_str(), |(what, _)| what);
+        let said = error.to_string();
+        let reason = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
         let found = ["no valid JSON (", reason, ")"].concat();
         let advice = "Correct the text there; a `Struct` or a `StringValue` with JSON text may be given.";
         ConfigError::new(vec![Problem::new(place, found, "one JSON object").advise(advice)])

@@ -12,7 +12,7 @@ pub const MAX_EXPORT_HEADERS: usize = 32;
 /// Longest value of one of them, in bytes.
 const MAX_VALUE: usize = 4096;
 
-/// A batch size that nobody gave follows a smaller queue, so that naming the queue alone is enough.
+/// A batch size that is not set follows a smaller queue, so that naming the queue alone is enough.
 pub fn fill(tree: &mut Tree) {
     let queue = tree.get(&["export", "max_queue_size"]).and_then(Tree::whole);
     let batch = raw::Export::default().max_export_batch_size.get();

@@ -103,7 +103,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     findings.problems.is_empty().then_some(policy)
 }
 
-/// The same checks, told under `shadow`.
+/// The same checks, reported under `shadow`.
 fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
     let known = (findings.problems.len(), findings.warnings.len());
     let sampling = match raw.sampling {
