@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 use super::abi::Completion;
-use super::{calls, door, process};
+use super::{calls, door, faults, process};
 
 /// How long an exit waits for the collector at most. Less than what orchestrators grant a process that is to end.
 const PATIENCE_NANOS: u64 = 2_000_000_000;
@@ -27,6 +27,7 @@ static EXIT: Mutex<Option<Exit>> = Mutex::new(None);
 pub fn begin(completion: Completion, context: *mut c_void) {
     let exit = Exit { completion, context, until: door::now().saturating_add(PATIENCE_NANOS) };
     *EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(exit);
+    faults::point("shutdown");
     process::flush();
     look();
 }
@@ -37,6 +38,8 @@ pub fn look() {
     let over = exit.as_ref().is_some_and(|exit| calls::none_is_awaited() || exit.until <= door::now());
     let Some(Exit { completion, context, .. }) = (if over { exit.take() } else { None }) else { return };
     drop(exit);
+    // What was served meanwhile leaves over the connection that is open now; its answer is not awaited.
+    process::flush();
     // SAFETY: both are Envoy's, in one shutdown hook, and used once.
     unsafe { completion(context) };
 }
