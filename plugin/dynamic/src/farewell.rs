@@ -38,8 +38,6 @@ pub fn look() {
     let over = exit.as_ref().is_some_and(|exit| calls::none_is_awaited() || exit.until <= door::now());
     let Some(Exit { completion, context, .. }) = (if over { exit.take() } else { None }) else { return };
     drop(exit);
-    // What was served meanwhile leaves over the connection that is open now; its answer is not awaited.
-    process::flush();
     // SAFETY: both are Envoy's, in one shutdown hook, and used once.
     unsafe { completion(context) };
 }

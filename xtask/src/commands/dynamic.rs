@@ -43,11 +43,15 @@ pub(crate) const SUITES: [Suite; 6] = [
 ];
 
 /// Stories of these programs that are about the wasm module alone, and why. The test command prints them.
-const WASM_ONLY: [(&str, &str); 8] = [
+const WASM_ONLY: [(&str, &str); 9] = [
     ("trap::", "a dynamic module has no VM that traps: panics:: puts a panic into each hook instead"),
     (
         "configuration::what_a_replaced_vm_has_on_its_way_is_counted_as_lost",
         "its environment is the process's, which no update changes, and what waits passes to the next configuration",
+    ),
+    (
+        "process::sigterm_does_not_wait_for_a_collector_that_hangs_and_loses_what_it_had_not_acknowledged",
+        "with its bootstrap extension Envoy waits for two seconds: exit::",
     ),
     (
         "process::sigterm_before_the_first_export_loses_exactly_what_is_queued",
