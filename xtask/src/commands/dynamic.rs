@@ -124,10 +124,8 @@ mod tests {
                 continue;
             };
             let text = fs::read_to_string(&file).unwrap();
-            let tests = text
-                .split("#[tokio::test")
-                .skip(1)
-                .filter_map(|test| test.split("async fn ").nth(1)?.split('(').next());
+            let is_test = |part: &&str| ["test]", "tokio::test"].iter().any(|attribute| part.starts_with(attribute));
+            let tests = text.split("#[").filter(is_test).filter_map(|test| test.split("fn ").nth(1)?.split('(').next());
             stories.extend(tests.map(|name| format!("{}::{name}", module.display())));
         }
         stories
