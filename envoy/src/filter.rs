@@ -1,6 +1,7 @@
 //! Which filter an Envoy runs: the shipped files have the wasm module, and a run may put the dynamic module in its place. All
 //! else stays the same, so that one test is for both.
 
+use crate::config::Bootstrap;
 use crate::process::{EnvoyError, variable};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -18,13 +19,17 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 const DYNAMIC: &str = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const EXTENSION: &str =
     "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension";
-const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-/// Of Envoy's runtime.
-const WITHOUT_PREFIX: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
+/// What the cluster of recall has for a dynamic module alone.
+const OPTIONS: &str = "typed_extension_protocol_options";
+/// As users copy it.
+const RECALL_CLUSTER: &str = include_str!("../recall-cluster-dynamic-module.yaml");
 /// Names the dynamic module for a run whose Envoys are to have it.
 const VARIABLE: &str = "TRACELIFT_DYNAMIC_MODULE";
 
 impl Filter {
+    /// Envoy's runtime flag that takes its prefix away from what a dynamic module counts, on Prometheus' page.
+    pub const WITHOUT_PREFIX: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
+
     /// What this run is about: the module that `TRACELIFT_DYNAMIC_MODULE` names, else wasm.
     pub fn of_this_run() -> Result<Self, EnvoyError> {
         let Some(path) = variable(VARIABLE) else { return Ok(Self::Wasm) };
@@ -33,6 +38,11 @@ impl Filter {
             advice: format!("{VARIABLE} is {}; run `cargo xtask build --dynamic-module`", path.display()),
         };
         path.canonicalize().map(Self::Dynamic).map_err(missing)
+    }
+
+    /// Whether it is the dynamic module.
+    pub fn is_dynamic(&self) -> bool {
+        matches!(self, Self::Dynamic(_))
     }
 
     /// Changes every filter of ours in a bootstrap, or in a discovery response. Returns the environment that the filters had as
@@ -44,7 +54,9 @@ impl Filter {
             replace(configuration, &module, &mut environment);
             if configuration.get("static_resources").is_some() {
                 name_metrics_as_wasm(configuration);
-                ask_as_wasm(configuration);
+                if let Ok(cluster) = Bootstrap::from_yaml(RECALL_CLUSTER) {
+                    ask_as_wasm(configuration, &cluster);
+                }
                 configuration["bootstrap_extensions"] = json!([{
                     "name": "envoy.bootstrap.dynamic_modules",
                     "typed_config": { "@type": EXTENSION, "dynamic_module_config": module, "extension_name": "tracelift" },
@@ -63,34 +75,19 @@ fn name_metrics_as_wasm(bootstrap: &mut Value) {
     }
     let layers = layers.as_array_mut().into_iter().flatten();
     if let Some(ours) = layers.into_iter().find_map(|layer| layer.get_mut("static_layer")) {
-        ours[WITHOUT_PREFIX] = true.into();
+        let flag = &mut ours[Filter::WITHOUT_PREFIX];
+        if flag.is_null() {
+            *flag = true.into();
+        }
     }
 }
 
-/// Has clusters of recall take away what Envoy adds to every call of a dynamic module, and by which an instance knows requests from
-/// outside the mesh.
-fn ask_as_wasm(bootstrap: &mut Value) {
+/// Gives clusters of recall what the shipped one for dynamic modules has and the other has not.
+fn ask_as_wasm(bootstrap: &mut Value, shipped: &Bootstrap) {
+    let options = &shipped.as_value()[OPTIONS];
     let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
     for cluster in clusters.into_iter().flatten().filter(|cluster| cluster["type"] == "ORIGINAL_DST") {
-        cluster["typed_extension_protocol_options"] = json!({ HTTP_OPTIONS: {
-            "@type": format!("type.googleapis.com/{HTTP_OPTIONS}"),
-            "explicit_http_config": { "http_protocol_options": {} },
-            "http_filters": [
-                {
-                    "name": "envoy.filters.http.header_mutation",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                        "mutations": { "request_mutations": [{ "remove": "x-forwarded-for" }] },
-                    },
-                },
-                {
-                    "name": "envoy.filters.http.upstream_codec",
-                    "typed_config": {
-                        "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
-                    },
-                },
-            ],
-        } });
+        cluster[OPTIONS] = options.clone();
     }
 }
 
@@ -107,7 +104,12 @@ fn replace(value: &mut Value, module: &Value, environment: &mut Vec<(String, Str
         return;
     }
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, module, environment)),
+        Value::Array(items) => {
+            items.iter_mut().for_each(|item| replace(item, module, environment));
+            if items.iter().any(|item| *item == WASM) {
+                items.push(DYNAMIC.into()); // Types that a discovered filter may have.
+            }
+        }
         Value::Object(members) => members.values_mut().for_each(|member| replace(member, module, environment)),
         // Filter state and metrics of a dynamic module have their own names.
         Value::String(text) => {
@@ -127,7 +129,7 @@ fn variables(filter: &Value) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bootstrap, Shipped};
+    use crate::Shipped;
     use std::path::Path;
 
     /// As users copy it.
@@ -138,6 +140,15 @@ mod tests {
         let mut sidecar = Bootstrap::from_yaml(Shipped::Sidecar.text()).unwrap().as_value().clone();
         Filter::Dynamic("/etc/envoy/libtracelift.so".into()).put_into(&mut sidecar);
         assert_eq!(sidecar, *Bootstrap::from_yaml(SHIPPED).unwrap().as_value());
+    }
+
+    #[test]
+    fn the_shipped_clusters_of_recall_differ_in_what_a_dynamic_module_needs_alone() {
+        let mut cluster = Bootstrap::from_yaml(RECALL_CLUSTER).unwrap().as_value().clone();
+        let options = cluster.as_object_mut().unwrap().remove(OPTIONS).unwrap();
+        assert!(options.to_string().contains(r#"{"remove":"x-forwarded-for"}"#), "{options}");
+        let wasm = Bootstrap::from_yaml(include_str!("../recall-cluster.yaml")).unwrap();
+        assert_eq!(cluster, *wasm.as_value());
     }
 
     #[test]

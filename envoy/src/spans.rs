@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,11 @@ impl ReceivedSpan {
             }
         }
         received
+    }
+
+    /// How many of these there are, each counted once: what is on its way when a configuration of a dynamic module ends is sent again.
+    pub fn distinct(spans: &[Self]) -> usize {
+        spans.iter().map(Self::span_id).collect::<BTreeSet<_>>().len()
     }
 
     /// 32 lower-case hexadecimal digits.

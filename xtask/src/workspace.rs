@@ -44,6 +44,11 @@ pub(crate) fn dynamic_module() -> PathBuf {
     root().join("target").join("libtracelift.so")
 }
 
+/// The dynamic module whose hooks panic when a test asks for it.
+pub(crate) fn dynamic_module_with_faults() -> PathBuf {
+    root().join("target").join("libtracelift-faults.so")
+}
+
 /// The Cargo that started us, so that one toolchain builds everything native.
 pub(crate) fn native_cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));

@@ -3,7 +3,7 @@
 use crate::stage::{Memory, SOON, Stage, WORKERS, inbound};
 use serde_json::Value;
 use std::time::Duration;
-use tracelift_envoy::{Answer, Client, Collector, Request, Stats};
+use tracelift_envoy::{Answer, Client, Collector, Filter, Request, Stats};
 
 /// Most spans of a worker's queue, and of a request: small, so that an outage of a second is as long as one of minutes.
 const QUEUE: u64 = 128;
@@ -145,11 +145,13 @@ async fn a_collector_that_answers_without_end_costs_little_memory_and_counts_as_
     let stats = stage.until("answers are too large", retried).await;
     println!("  resident memory: {} MiB before, {} MiB at most", before >> 20, most >> 20);
     assert!(most < before + ANSWERS, "{} MiB became {} MiB", before >> 20, most >> 20);
-    assert_eq!(stats.tracelift("exports.failed"), 0);
+    // Envoy ends a call of the wasm module at its bound; the dynamic module reads on, and knows an answer that is none.
+    let for_good = |stats: &Stats| stats.tracelift("spans.discarded.non_retryable");
+    assert!(for_good(&stats) == 0 || Filter::of_this_run().unwrap().is_dynamic());
     stage.collector.always(Answer::Accept);
     let served = loads.stop("answers without end").await.served();
     let stats = stage.closed(served).await;
-    assert_eq!(stats.ledger().discarded, stats.tracelift("spans.discarded.queue_full"));
+    assert_eq!(stats.ledger().discarded, stats.tracelift("spans.discarded.queue_full") + for_good(&stats));
 }
 
 /// Below Envoy's bound and above ours: it is not read, and OTLP wants no second attempt.

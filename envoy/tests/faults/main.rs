@@ -13,3 +13,4 @@ mod process;
 mod quantity;
 mod stage;
 mod trap;
+mod watched;

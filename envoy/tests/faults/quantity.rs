@@ -37,7 +37,8 @@ async fn many(change: impl FnMut(&mut Value), path: &'static str, status: u16, r
     // One round before memory is looked at, so that pools and arenas are there.
     flood(inbound(&stage.with), FLOODS, FEW, head).await.unwrap();
     let memory = Memory::of(&stage.with);
-    let with = flood(inbound(&stage.with), FLOODS, requests, head).await.unwrap();
+    let others = move |number| head(number + FEW); // None of them twice.
+    let with = flood(inbound(&stage.with), FLOODS, requests, others).await.unwrap();
     let without = flood(inbound(&stage.without), FLOODS, FEW, head).await.unwrap();
     println!("{requests} distinct {path}\n  with the filter:    {with}\n  without the filter: {without}");
     assert!(with.is_all(status) && without.is_all(status) && with.answered() == requests, "{with}");

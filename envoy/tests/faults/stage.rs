@@ -135,8 +135,12 @@ pub fn bootstrap(collector: &Collector, upstream: &Upstream) -> Bootstrap {
 }
 
 pub async fn launch(bootstrap: &Bootstrap) -> Envoy {
-    let launch = Launch::new().unwrap_or_else(|error| panic!("{error}"));
-    launch.workers(WORKERS).start(bootstrap).await.unwrap_or_else(|error| panic!("{error}"))
+    with_workers().start(bootstrap).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// How all of them are started.
+pub fn with_workers() -> Launch {
+    Launch::new().unwrap_or_else(|error| panic!("{error}")).workers(WORKERS)
 }
 
 pub fn inbound(envoy: &Envoy) -> SocketAddr {

@@ -125,6 +125,7 @@ async fn a_wrong_file_is_refused_and_the_settings_before_go_on_serving() {
         Filter::on(json!({ "sampling": { "ratio": 1.5 } })),
         Filter::on(json!({ "sampling": { "ratoi": 1 } })),
         Filter::of_module("/nowhere/tracelift.wasm".as_ref(), json!({})),
+        Filter::of_module("/nowhere/libtracelift.so".as_ref(), json!({})),
         Filter::Text("resources: [".to_owned()),
     ];
     let taken = member.stat("update_success").await;

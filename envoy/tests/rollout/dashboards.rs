@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tracelift_envoy::process::module;
-use tracelift_envoy::{Answer, Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream};
+use tracelift_envoy::{Answer, Bootstrap, Client, Collector, Envoy, Filter, Launch, Request, Shipped, Upstream};
 
 const DASHBOARD: &str = include_str!("../../../examples/dashboards/grafana.json");
 const RULES: &str = include_str!("../../../examples/dashboards/tracelift.rules.yaml");
@@ -19,6 +19,9 @@ const POD_MONITORS: &str = include_str!("../../../examples/dashboards/podmonitor
 const ENVOY_PROXY: &str = include_str!("../../gateway-api/envoyproxy.yaml");
 /// Metrics of earlier modules, which a fleet may still have: panels read them beside their new names.
 const RENAMED: [&str; 1] = ["tracelift_recall_given_up"];
+/// What only the other module has: traps are of wasm, panics of the dynamic module.
+const OF_WASM: [&str; 2] = ["envoy_wasm_tracelift_vm_reload", "envoy_wasm_tracelift_vm_reload_success"];
+const OF_DYNAMIC: [&str; 1] = ["tracelift_panics"];
 /// What people replace by the address at which they keep the pages.
 const SITE: &str = "https://tracelift.example/";
 
@@ -267,6 +270,12 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
+/// Whether no Envoy of this run has a metric that is named all the same. One with the prefix is only named as what is missing.
+fn is_absent(name: &str) -> bool {
+    let others = if Filter::of_this_run().unwrap().is_dynamic() { &OF_WASM[..] } else { &OF_DYNAMIC };
+    RENAMED.contains(&name) || others.contains(&name) || name.starts_with("envoy_dynamicmodulescustom")
+}
+
 /// Names of metrics and recorded series in an expression.
 fn names(expression: &str) -> BTreeSet<String> {
     let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
@@ -305,6 +314,9 @@ impl Scraped {
             }
             if !tags {
                 bootstrap.set("/stats_config", serde_json::json!({})).unwrap();
+                // Nor does Envoy take its own prefix away from a dynamic module's metrics.
+                let layer = serde_json::json!({ Filter::WITHOUT_PREFIX: false });
+                bootstrap.set("/layered_runtime/layers/0/static_layer", layer).unwrap();
             }
             Launch::new().unwrap().workers(2).start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"))
         };
@@ -350,7 +362,7 @@ async fn every_metric_that_dashboard_and_rules_name_is_scraped_from_real_envoys_
     expressions.extend(rules().iter().map(|rule| rule["expr"].as_str().unwrap().to_owned()));
     for expression in &expressions {
         let _ = prometheus.query(expression).await; // Refused ones fail there.
-        for name in names(expression).iter().filter(|name| !RENAMED.contains(&name.as_str())) {
+        for name in names(expression).iter().filter(|name| !is_absent(name)) {
             assert!(
                 !prometheus.query(&format!("count({name})")).await.is_empty(),
                 "{name} does not exist: {expression}"
@@ -381,7 +393,8 @@ async fn the_same_series_come_from_each_and_no_panel_is_empty(scraped: &Scraped,
     assert!(50 < tagged.len() && tagged.iter().any(|it| it.contains("\"reason\":\"http_status\"")), "{tagged:?}");
     for envoy in [&scraped.untagged, &scraped.smallest] {
         let page = envoy.admin().prometheus().await.unwrap();
-        assert!(page.contains("tracelift_upgrades_http_status{}"), "it has no tags of its own");
+        let prefix = if Filter::of_this_run().unwrap().is_dynamic() { "envoy_dynamicmodulescustom_" } else { "" };
+        assert!(page.contains(&format!("\n{prefix}tracelift_upgrades_http_status{{}}")), "it has no tags of its own");
         assert_eq!(series(envoy).await, tagged);
     }
     for envoy in [&scraped.tagged, &scraped.untagged] {
@@ -427,7 +440,7 @@ fn exported(page: &str) -> BTreeSet<String> {
     named.filter(|name| name.starts_with("tracelift_")).map(str::to_owned).collect()
 }
 
-/// The table of `docs/telemetry.md` has what a real Envoy shows under `wasmcustom.`, no more and no less.
+/// The table of `docs/telemetry.md` has what a real Envoy shows of ours, no more and no less.
 async fn every_metric_is_in_the_reference_and_the_other_way_round(envoy: &Envoy) {
     let page = fs::read_to_string(folder().join("../../docs/telemetry.md")).unwrap();
     let table = page.split("<!-- metrics -->").nth(1).and_then(|rest| rest.split("<!-- /metrics -->").next()).unwrap();
@@ -439,7 +452,8 @@ async fn every_metric_is_in_the_reference_and_the_other_way_round(envoy: &Envoy)
     let stats = envoy.admin().get("/stats?filter=tracelift").await.unwrap().text();
     let shown: BTreeSet<_> = stats
         .lines()
-        .filter_map(|line| line.strip_prefix("wasmcustom.tracelift.")?.split(':').next())
+        .filter_map(|line| line.split_once("custom.tracelift.")?.1.split(':').next())
+        .filter(|name| *name != "panics") // Of the dynamic module alone, and on its page.
         .map(str::to_owned)
         .collect();
     assert_eq!(documented, shown);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracelift_envoy::filter::Filter as Run;
 use tracelift_envoy::process::{module, replace_file};
-use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Ledger, Request, Shipped, Upstream};
+use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Ledger, ReceivedSpan, Request, Shipped, Upstream};
 
 const ON: &str = include_str!("../../ecds/on.yaml");
 const QUIET: &str = include_str!("../../ecds/quiet.yaml");
@@ -23,8 +24,9 @@ const FILTER: &str = include_str!("../../ecds/filter.yaml");
 pub enum Filter {
     /// `off.yaml` as it is shipped.
     Off,
-    /// `on.yaml` or `quiet.yaml` with the settings changed, and the module at that path.
-    Wasm { file: &'static str, settings: Value, module: PathBuf },
+    /// `on.yaml` or `quiet.yaml` with the settings changed, and the module at that path; in a run of the dynamic module that one in
+    /// place of the wasm module.
+    Module { file: &'static str, settings: Value, module: PathBuf },
     /// Anything at all.
     Text(String),
 }
@@ -37,20 +39,20 @@ impl Filter {
 
     /// The same with another module.
     pub fn of_module(module: &Path, settings: Value) -> Self {
-        Self::Wasm { file: ON, settings, module: module.to_owned() }
+        Self::Module { file: ON, settings, module: module.to_owned() }
     }
 
     /// `quiet.yaml`.
     pub fn quiet() -> Self {
         let module = module().unwrap_or_else(|error| panic!("{error}"));
-        Self::Wasm { file: QUIET, settings: json!({}), module }
+        Self::Module { file: QUIET, settings: json!({}), module }
     }
 
     fn text(&self) -> String {
         match self {
             Self::Off => OFF.to_owned(),
             Self::Text(text) => text.clone(),
-            Self::Wasm { file, settings, module } => {
+            Self::Module { file, settings, module } => {
                 let mut file: Value = yaml_serde::from_str(file).unwrap();
                 let config = &mut file["resources"][0]["typed_config"]["config"];
                 config["vm_config"]["code"]["local"]["filename"] = json!(module);
@@ -59,9 +61,21 @@ impl Filter {
                 whole["export"]["scheduled_delay_ms"] = 100.into();
                 merge(&mut whole, settings);
                 config["configuration"]["value"] = whole.to_string().into();
+                of_this_run(module).put_into(&mut file);
                 file.to_string()
             }
         }
+    }
+}
+
+/// The filter that stands for a module: the run's for the module under test; others are what they are.
+fn of_this_run(path: &Path) -> Run {
+    if path.extension().is_some_and(|extension| extension == "so") {
+        Run::Dynamic(path.to_owned())
+    } else if module().is_ok_and(|module| module == path) {
+        Run::of_this_run().unwrap_or_else(|error| panic!("{error}"))
+    } else {
+        Run::Wasm
     }
 }
 
@@ -188,7 +202,7 @@ impl Fleet {
             for envoy in self.envoys() {
                 ledgers.push(envoy.admin().stats().await.unwrap().ledger());
             }
-            let received = self.collector.spans().len();
+            let received = ReceivedSpan::distinct(&self.collector.spans());
             let total: Ledger = ledgers.iter().copied().sum();
             let settled = total.discarded == 0 && ledgers.iter().all(Ledger::is_settled);
             if settled && total.exported == made as u64 && received == made {

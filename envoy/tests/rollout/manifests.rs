@@ -71,9 +71,11 @@ fn every_rendered_manifest_is_what_the_custom_resources_schema_allows() {
             assert!(document["metadata"]["namespace"].is_string(), "{name}: {}", document["metadata"]);
         }
     }
-    for file in ["envoyextensionpolicy.yaml", "envoyproxy.yaml"] {
-        schemas::check(&gateway_api(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let dynamic = documents(&std::fs::read_to_string(envoy_folder().join("gateway-api/dynamic-module.yaml")).unwrap());
+    for document in dynamic.iter().chain(&["envoyextensionpolicy.yaml", "envoyproxy.yaml"].map(gateway_api)) {
+        schemas::check(document).unwrap_or_else(|error| panic!("Envoy Gateway: {error}"));
     }
+    assert_eq!(dynamic.len(), 2);
 }
 
 #[test]

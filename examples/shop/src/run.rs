@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracelift_envoy::Collector;
+use tracelift_envoy::{Collector, Filter};
 
 /// How often spans and events are fetched.
 const FETCH: Duration = Duration::from_millis(250);
@@ -97,7 +97,9 @@ async fn watched(
 ) -> Result<ExitCode> {
     let (rate, requests) = (options.rate(), options.requests());
     let python = running.services.has_python();
-    let settings = Settings { ratio: options.ratio, rate, failures: options.failures, seed: options.seed, python };
+    let dynamic_module = Filter::of_this_run()?.is_dynamic();
+    let Options { ratio, failures, seed, .. } = *options;
+    let settings = Settings { ratio, rate, failures, seed, python, dynamic_module };
     let model = Model::new(settings, running.schedule.clone(), Instant::now());
     let model: Shared = Arc::new(Mutex::new(model));
     let mut page = Page::start(options.port, model.clone()).await.context("cannot serve the web page")?;

@@ -50,6 +50,7 @@ function headline(state) {
 
 function figures(state) {
   write(by("rate"), count(state.settings.rate));
+  write(by("filter"), state.settings.dynamic_module ? " with the dynamic module" : " with the wasm module");
   write(by("python"), state.settings.python ? ", one with an OpenTelemetry SDK" : " without an SDK");
   write(by("requests"), count(state.requests.answered));
   const unplanned = state.requests.unplanned;

@@ -4,21 +4,6 @@ use tracelift::door::{Attribute, Value, Wanted};
 
 use super::abi::{self, AttributeId, EnvoyBuffer, EnvoyFilter, Timing};
 
-/// What the engine may ask for together, numbers first.
-const ALL: [Attribute; 11] = [
-    Attribute::ResponseFlags,
-    Attribute::StartTime,
-    Attribute::ListenerDirection,
-    Attribute::Protocol,
-    Attribute::SourceAddress,
-    Attribute::UpstreamAddress,
-    Attribute::RouteName,
-    Attribute::ClusterName,
-    Attribute::CodeDetails,
-    Attribute::TransportFailureReason,
-    Attribute::UpstreamTls,
-];
-
 /// Envoy's number; the start is not among its attributes.
 fn id(attribute: Attribute) -> Option<AttributeId> {
     Some(match attribute {
@@ -37,13 +22,6 @@ fn id(attribute: Attribute) -> Option<AttributeId> {
         Attribute::DestinationAddress => AttributeId::DestinationAddress,
         Attribute::PeerIdentity => AttributeId::ConnectionUriSanPeerCertificate,
     })
-}
-
-fn is_number(attribute: Attribute) -> bool {
-    matches!(
-        attribute,
-        Attribute::ResponseFlags | Attribute::StartTime | Attribute::ListenerDirection | Attribute::ResponseCode
-    )
 }
 
 /// Unix nanoseconds of a stream's first byte, where Envoy says it.
@@ -85,11 +63,13 @@ pub fn together(
     filter: EnvoyFilter,
     take: &mut impl FnMut(Attribute, Value<'_>),
 ) {
-    for attribute in ALL.into_iter().filter(|attribute| wanted.contains(*attribute)) {
-        if !is_number(attribute) {
-            text(filter, attribute, |text| take(attribute, Value::Text(text)));
-        } else if let Some(number) = number(attribute) {
+    let is_wanted = |attribute: &Attribute| wanted.contains(*attribute);
+    for attribute in Attribute::NUMBERS.into_iter().filter(is_wanted) {
+        if let Some(number) = number(attribute) {
             take(attribute, Value::Number(number));
         }
+    }
+    for attribute in Attribute::TEXTS.into_iter().filter(is_wanted) {
+        text(filter, attribute, |text| take(attribute, Value::Text(text)));
     }
 }

@@ -36,6 +36,13 @@ pub struct Call {
     pub answer: Answer,
 }
 
+impl Call {
+    /// The same call, to which no answer came.
+    pub fn without_answer(&self) -> Self {
+        Self { answer: Answer::default(), ..*self }
+    }
+}
+
 static CALLS: Mutex<Vec<Call>> = Mutex::new(Vec::new());
 
 fn calls() -> MutexGuard<'static, Vec<Call>> {
@@ -129,11 +136,8 @@ pub unsafe fn arrived(root: u32, stream: u64, part: &Arrived<'_>) {
 pub fn ended(root: u32, stream: u64, whole: bool) -> Option<Call> {
     let mut calls = calls();
     let place = calls.iter().position(|call| call.root == root && call.stream == stream)?;
-    let mut call = calls.swap_remove(place);
-    if !whole {
-        call.answer = Answer::default();
-    }
-    Some(call)
+    let call = calls.swap_remove(place);
+    Some(if whole { call } else { call.without_answer() })
 }
 
 /// Ends all calls that were made through a configuration: Envoy does not report what becomes of them.
@@ -141,5 +145,5 @@ pub fn abandoned(root: u32) -> Vec<Call> {
     let ours = |call: &mut Call| call.root == root;
     let mut calls = calls();
     let abandoned = calls.extract_if(.., ours);
-    abandoned.map(|call| Call { answer: Answer::default(), ..call }).collect()
+    abandoned.map(|call| call.without_answer()).collect()
 }

@@ -6,7 +6,7 @@ use super::abi::{self, EnvoyBuffer, EnvoyConfig, EnvoyHeader, ModuleConfig};
 use super::calls::{self, Arrived};
 use super::config::{Config, Event};
 use super::guard::{self, hook};
-use super::process;
+use super::{faults, process};
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
@@ -27,6 +27,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 ) -> ModuleConfig {
     hook(std::ptr::null(), || {
         process::announce();
+        faults::point("config_new");
         // SAFETY: both live as long as this hook.
         let (name, configuration) = unsafe { (name.bytes(), configuration.bytes()) };
         let config = Config::open(envoy, name, configuration);
@@ -49,7 +50,10 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: 
     }
     // SAFETY: the last hook for it.
     let config = unsafe { Config::from_envoy(config) };
-    hook((), || process::end(&config));
+    hook((), || {
+        faults::point("config_destroy");
+        process::end(&config);
+    });
     hook((), || config.close());
 }
 
@@ -124,6 +128,7 @@ unsafe fn arrived<T>(
     part: impl FnOnce(&[T]) -> Arrived<'_>,
 ) {
     hook((), || {
+        faults::point("answer_arrived");
         // SAFETY: see above; the configuration lives.
         let (config, parts) = unsafe {
             let parts = if parts.is_null() { &[] } else { std::slice::from_raw_parts(parts, count) };

@@ -6,11 +6,11 @@ use tracelift::door::{Attribute, Exchange, HeaderView, Refused, Side, Value, Wan
 use tracelift::http::pairs;
 
 use super::abi::{self, EnvoyFilter, Map, ModuleBuffer, ModuleHeader};
-use super::attributes;
 use super::door::Door;
 use super::headers::{self, View};
 use super::worker::Here;
 use super::writes::{self, Change};
+use super::{attributes, faults};
 
 /// "Not found" of proxy-wasm.
 const NO_SUCH_MAP: Refused = Refused(1);
@@ -67,6 +67,7 @@ impl<'a> Stream<'a> {
     }
 
     fn change(&self, side: Side, change: Change, name: &str, value: &[u8]) -> Result<(), Refused> {
+        faults::point("write");
         let map = map(side);
         if self.looking.get() {
             let Ok(mut writes) = self.here.writes.try_borrow_mut() else { return Err(NO_SUCH_MAP) };

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 use super::abi::Completion;
-use super::{calls, door, process};
+use super::{calls, door, faults, process};
 
 /// How long an exit waits for the collector at most. Less than what orchestrators grant a process that is to end.
 const PATIENCE_NANOS: u64 = 2_000_000_000;
@@ -27,6 +27,7 @@ static EXIT: Mutex<Option<Exit>> = Mutex::new(None);
 pub fn begin(completion: Completion, context: *mut c_void) {
     let exit = Exit { completion, context, until: door::now().saturating_add(PATIENCE_NANOS) };
     *EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(exit);
+    faults::point("shutdown");
     process::flush();
     look();
 }

@@ -14,6 +14,7 @@ mod config_hooks;
 mod door;
 mod exchange;
 mod farewell;
+mod faults;
 mod guard;
 mod headers;
 mod metrics;

@@ -10,7 +10,8 @@ use tracelift::shared::Arrival;
 use super::calls::{self, Call};
 use super::config::{self, Config, Event};
 use super::door::{self, Door};
-use super::{abi, farewell, worker};
+use super::guard::hook;
+use super::{abi, farewell, faults, worker};
 
 /// The number of the exporting worker, which has no streams.
 pub const MAIN: u32 = 0;
@@ -59,6 +60,7 @@ pub fn configure(config: &Config) -> bool {
 /// The main thread was woken.
 pub fn woken(config: &Config, event: Event) {
     config.woken(event);
+    faults::point("scheduled");
     if let Some(mut exporting) = exporting() {
         for slot in worker::all() {
             let Some(mut worker) = slot.visit() else { continue };
@@ -111,7 +113,19 @@ fn take_late() {
     }
 }
 
+/// An answer over which its worker panics is one that never came: what it was about is sent again.
 fn pass(config: &Config, call: &Call) {
+    let passed = hook(false, || {
+        faults::point("answer_ended");
+        pass_once(config, call);
+        true
+    });
+    if !passed {
+        hook((), || pass_once(config, &call.without_answer()));
+    }
+}
+
+fn pass_once(config: &Config, call: &Call) {
     let arrival =
         Arrival { token: call.token, has_headers: call.answer.has_headers, body_size: call.answer.body.len() };
     let door = Door::answered(config, call.owner, &call.answer);

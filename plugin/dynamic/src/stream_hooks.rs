@@ -9,7 +9,7 @@ use super::abi::{EnvoyFilter, ModuleConfig, ModuleFilter};
 use super::config::{self, Config};
 use super::exchange::Stream;
 use super::guard::hook;
-use super::{abi, worker};
+use super::{abi, faults, worker};
 
 /// `..._headers_status`: a tracing filter lets everything continue,
 const CONTINUE: u32 = 0;
@@ -40,6 +40,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(
     _filter: EnvoyFilter,
 ) -> ModuleFilter {
     hook(NOT_TRACED, || {
+        faults::point("filter_new");
         // SAFETY: it lives while it has streams.
         let config = unsafe { Config::borrow(config) };
         pack(config.root, worker::begin(config))
@@ -86,11 +87,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     ours: ModuleFilter,
     _end_of_stream: bool,
 ) -> u32 {
-    if on(envoy, ours, false, |worker, exchange, stream| worker.request_headers(exchange, stream)) {
-        STOP
-    } else {
-        CONTINUE
-    }
+    let stops = on(envoy, ours, false, |worker, exchange, stream| {
+        let stops = worker.request_headers(exchange, stream);
+        faults::point("request_headers");
+        stops
+    });
+    if stops { STOP } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]
@@ -99,7 +101,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     ours: ModuleFilter,
     end_of_stream: bool,
 ) -> u32 {
-    on(envoy, ours, (), |worker, exchange, stream| worker.answered(exchange, stream, Answered::Head { end_of_stream }));
+    on(envoy, ours, (), |worker, exchange, stream| {
+        faults::point("response_headers");
+        worker.answered(exchange, stream, Answered::Head { end_of_stream });
+    });
     CONTINUE
 }
 
@@ -111,21 +116,30 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     end_of_stream: bool,
 ) -> u32 {
     if end_of_stream {
-        on(envoy, ours, (), |worker, _, stream| worker.response_body_ended(stream));
+        on(envoy, ours, (), |worker, _, stream| {
+            faults::point("response_body");
+            worker.response_body_ended(stream);
+        });
     }
     CONTINUE
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(envoy: EnvoyFilter, ours: ModuleFilter) -> u32 {
-    on(envoy, ours, (), |worker, exchange, stream| worker.answered(exchange, stream, Answered::Trailers));
+    on(envoy, ours, (), |worker, exchange, stream| {
+        faults::point("response_trailers");
+        worker.answered(exchange, stream, Answered::Trailers);
+    });
     CONTINUE
 }
 
 /// The end of a stream, before its access log.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: EnvoyFilter, ours: ModuleFilter) {
-    on(envoy, ours, (), |worker, exchange, stream| worker.log(exchange, stream));
+    on(envoy, ours, (), |worker, exchange, stream| {
+        faults::point("stream_complete");
+        worker.log(exchange, stream);
+    });
     if abi::newer().increment_counter.is_none() {
         hook((), || {
             if let Some(config) = config::find(root_of(ours)) {
@@ -139,6 +153,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: EnvoyFi
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(ours: ModuleFilter) {
     hook((), || {
+        faults::point("destroy");
         worker::with((), |here, worker| {
             here.forget(stream_of(ours));
             worker.forget_stream(stream_of(ours));

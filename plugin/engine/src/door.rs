@@ -225,6 +225,27 @@ pub enum Attribute {
     PeerIdentity,
 }
 
+impl Attribute {
+    /// Numbers that may be wanted together with others.
+    pub const NUMBERS: [Self; 3] = [Self::ResponseFlags, Self::StartTime, Self::ListenerDirection];
+    /// Texts that may be wanted together with others; a host shows them after the numbers.
+    pub const TEXTS: [Self; 8] = [
+        Self::Protocol,
+        Self::SourceAddress,
+        Self::UpstreamAddress,
+        Self::RouteName,
+        Self::ClusterName,
+        Self::CodeDetails,
+        Self::TransportFailureReason,
+        Self::UpstreamTls,
+    ];
+
+    /// Whether its value is a number; else it is a text.
+    pub const fn is_number(self) -> bool {
+        matches!(self, Self::ResponseFlags | Self::StartTime | Self::ListenerDirection | Self::ResponseCode)
+    }
+}
+
 /// A set of attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted(u16);

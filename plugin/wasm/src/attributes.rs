@@ -115,12 +115,8 @@ fn answered(wanted: Wanted, answer: &[u8], take: &mut impl FnMut(Attribute, Valu
         if !nothing.is_empty() {
             return None;
         }
-        match attribute {
-            Attribute::ResponseFlags | Attribute::StartTime | Attribute::ListenerDirection => {
-                take(*attribute, Value::Number(integer(value)?));
-            }
-            _ => take(*attribute, Value::Text(value)),
-        }
+        let value = if attribute.is_number() { Value::Number(integer(value)?) } else { Value::Text(value) };
+        take(*attribute, value);
     }
     pairs.next().is_none().then_some(())
 }

@@ -5,8 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 
+use crate::artefact::digest;
 use crate::artefact::elf::Elf;
+use crate::tools::machine::Machine;
+use crate::tools::wasm_toolchain;
 use crate::{run, workspace};
 
 /// Of Cargo: native code, optimised, which unwinds.
@@ -22,19 +26,88 @@ const LIBRARIES: [&str; 2] = ["libc.so.6", "ld-linux-"];
 /// What Envoy itself must export.
 const CALLBACKS: &str = "envoy_dynamic_module_callback_";
 
-/// Builds the library, stripped. It says that it was built from `commit`.
-pub(crate) fn build(commit: Option<&str>) -> Result<Vec<u8>> {
+/// Builds the library for a machine, stripped. It says that it was built from `commit`.
+pub(crate) fn build(machine: Machine, commit: Option<&str>) -> Result<Vec<u8>> {
+    machine.ensure()?;
     let mut cargo = workspace::native_cargo();
-    cargo.args(["rustc", "--package", workspace::DYNAMIC, "--lib", "--profile", PROFILE]);
+    cargo.args([
+        "rustc",
+        "--package",
+        workspace::DYNAMIC,
+        "--lib",
+        "--profile",
+        PROFILE,
+        "--target",
+        &machine.target(),
+    ]);
     match commit {
         Some(commit) => cargo.env(COMMIT, commit),
         None => cargo.env_remove(COMMIT),
     };
+    cargo.envs(machine.linker_variable());
+    let remaps = wasm_toolchain::remaps(&wasm_toolchain::sysroot()?);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remaps.join("\u{1f}"));
     cargo.arg("--").arg("-L").arg(format!("native={}", static_unwinder()?.display()));
     run::run(&mut cargo).context("the dynamic module did not build")?;
-    let name = format!("lib{}.so", workspace::DYNAMIC.replace('-', "_"));
-    let built = workspace::target_dir().join(PROFILE).join(name);
-    fs::read(&built).with_context(|| format!("Cargo left no {}", built.display()))
+    built(&workspace::target_dir().join(machine.target()).join(PROFILE))
+}
+
+/// Builds the library of the tests, whose hooks panic when they are asked to: quickly, and for this machine only.
+pub(crate) fn build_with_faults() -> Result<Vec<u8>> {
+    let mut cargo = workspace::native_cargo();
+    cargo.args(["build", "--package", workspace::DYNAMIC, "--lib", "--features", "faults"]);
+    run::run(&mut cargo).context("the dynamic module with faults did not build")?;
+    built(&workspace::target_dir().join("debug"))
+}
+
+fn built(folder: &Path) -> Result<Vec<u8>> {
+    let library = folder.join(format!("lib{}.so", workspace::DYNAMIC.replace('-', "_")));
+    fs::read(&library).with_context(|| format!("Cargo left no {}", library.display()))
+}
+
+/// A library of a release.
+pub(crate) struct Library {
+    machine: Machine,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Library {
+    /// Builds one, and checks what it needs and that it says its commit.
+    pub(crate) fn build(machine: Machine, commit: &str) -> Result<Self> {
+        println!("Building the dynamic module for {} …", machine.name());
+        let bytes = build(machine, Some(commit))?;
+        check(&Elf::read(&bytes)?)?;
+        if !bytes.windows(commit.len()).any(|part| part == commit.as_bytes()) {
+            bail!("the dynamic module for {} does not say commit {commit}", machine.name());
+        }
+        Ok(Self { machine, bytes })
+    }
+
+    /// Another name for each version: a process does not read a file again that it has loaded.
+    pub(crate) fn file(&self, version: &str) -> String {
+        format!("libtracelift-{version}-{}.so", self.machine.name())
+    }
+
+    /// For programs.
+    pub(crate) fn summary(&self, version: &str) -> Value {
+        json!({
+            "file": self.file(version),
+            "machine": self.machine.name(),
+            "glibc": GLIBC,
+            "bytes": self.bytes.len(),
+            "sha256": digest::sha256(&self.bytes),
+        })
+    }
+}
+
+/// What release notes say of the libraries.
+pub(crate) fn notes(libraries: &[Library], version: &str) -> String {
+    let mut notes =
+        format!("\n### Dynamic modules\n\nFor Envoy 1.38 and later on Linux with glibc {GLIBC} or later:\n\n");
+    for library in libraries {
+        notes.push_str(&format!("- `{}`, sha256 `{}`\n", library.file(version), digest::sha256(&library.bytes)));
+    }
+    notes
 }
 
 /// A folder for the linker, whose `libgcc_s.so` is the unwinder of the static libgcc: a distroless image has no such library, and
@@ -80,6 +153,16 @@ mod tests {
     fn library(libraries: &[&str], versions: &[&str]) -> Elf {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Elf { libraries: set(libraries), versions: set(versions), ..Elf::default() }
+    }
+
+    #[test]
+    fn a_file_of_a_release_names_version_and_machine_and_its_notes_the_digest() {
+        let library = Library { machine: Machine::Aarch64, bytes: b"library".to_vec() };
+        assert_eq!(library.file("1.2.3"), "libtracelift-1.2.3-aarch64.so");
+        let digest = library.summary("1.2.3")["sha256"].as_str().unwrap().to_owned();
+        let notes = notes(&[library], "1.2.3");
+        assert!(notes.contains(&format!("- `libtracelift-1.2.3-aarch64.so`, sha256 `{digest}`")), "{notes}");
+        assert!(notes.contains("glibc 2.35"), "{notes}");
     }
 
     #[test]

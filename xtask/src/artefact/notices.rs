@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use crate::{run, workspace};
 
-/// What the module is compiled for.
-const TARGET: &str = "wasm32-wasip1";
+/// The modules that go out, and what they are compiled for; one architecture stands for those of the dynamic module.
+const MODULES: [(&str, &str); 2] =
+    [(workspace::MODULE, "wasm32-wasip1"), (workspace::DYNAMIC, "x86_64-unknown-linux-gnu")];
 /// How the names of files with a licence or a notice begin, in capitals.
 const BEGINNINGS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
 
@@ -56,7 +57,10 @@ struct Crate {
 /// Every crate of others in the module: what its crates depend on with the features that it has, but for what runs at build time.
 fn crates() -> Result<Vec<Crate>> {
     let mut cargo = workspace::native_cargo();
-    cargo.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET]);
+    cargo.args(["metadata", "--locked", "--format-version", "1"]);
+    for (_, target) in MODULES {
+        cargo.args(["--filter-platform", target]);
+    }
     let metadata: Value = serde_json::from_str(&run::output(&mut cargo)?).context("cargo metadata wrote no JSON")?;
     let mut found = Vec::new();
     for name in tree()? {
@@ -69,13 +73,17 @@ fn crates() -> Result<Vec<Crate>> {
 
 /// Their names and versions, in order. `cargo metadata` has the features of the whole workspace, and more crates with them.
 fn tree() -> Result<BTreeSet<String>> {
-    let mut cargo = workspace::native_cargo();
-    cargo.args(["tree", "--locked", "-p", workspace::MODULE, "--target", TARGET]);
-    cargo.args(["-e", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
-    let tree = run::output(&mut cargo)?;
-    let names = tree.lines().map(|line| line.trim_end_matches(" (*)"));
-    let others = names.filter(|name| !name.ends_with(')')); // Ours have their folder behind them.
-    Ok(others.map(|name| name.replacen(" v", " ", 1)).collect())
+    let mut found = BTreeSet::new();
+    for (module, target) in MODULES {
+        let mut cargo = workspace::native_cargo();
+        cargo.args(["tree", "--locked", "-p", module, "--target", target]);
+        cargo.args(["-e", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+        let tree = run::output(&mut cargo)?;
+        let names = tree.lines().map(|line| line.trim_end_matches(" (*)"));
+        let others = names.filter(|name| !name.ends_with(')')); // Ours have their folder behind them.
+        found.extend(others.map(|name| name.replacen(" v", " ", 1)));
+    }
+    Ok(found)
 }
 
 fn read(package: &Value) -> Result<Crate> {
@@ -105,9 +113,10 @@ fn read(package: &Value) -> Result<Crate> {
 
 /// One text of all. A licence that several crates have word for word stands once, behind the first of them.
 fn others(crates: &[Crate]) -> Result<String> {
-    let mut all = "Tracelift's module contains code of others, under these licences.\n\n\
-        Besides these crates it contains Rust's standard library (MIT OR Apache-2.0, https://github.com/rust-lang/rust) and\n\
-        wasi-libc (Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT, https://github.com/WebAssembly/wasi-libc).\n"
+    let mut all = "Tracelift's modules contain code of others, under these licences.\n\n\
+        Besides these crates they contain Rust's standard library (MIT OR Apache-2.0, https://github.com/rust-lang/rust); the wasm\n\
+        module wasi-libc (Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT, https://github.com/WebAssembly/wasi-libc), and the\n\
+        dynamic module the unwinder of libgcc (GPL-3.0-or-later WITH GCC-exception-3.1, https://gcc.gnu.org).\n"
         .to_owned();
     let mut first: BTreeMap<&str, String> = BTreeMap::new();
     for Crate { name, version, licence, repository, texts } in crates {
@@ -145,20 +154,12 @@ mod tests {
     /// With macros and what they need, which is more than the module has in it.
     #[test]
     fn every_crate_of_the_modules_tree_has_its_licence_in_the_notices() {
-        let mut cargo = workspace::native_cargo();
-        cargo.args([
-            "tree",
-            "--locked",
-            "-p",
-            workspace::MODULE,
-            "--target",
-            TARGET,
-            "-e",
-            "normal",
-            "--prefix",
-            "none",
-        ]);
-        let tree = run::output(cargo.args(["--format", "{p};{l}"])).unwrap();
+        let tree = MODULES.map(|(module, target)| {
+            let mut cargo = workspace::native_cargo();
+            cargo.args(["tree", "--locked", "-p", module, "--target", target, "-e", "normal", "--prefix", "none"]);
+            run::output(cargo.args(["--format", "{p};{l}"])).unwrap() + "\n"
+        });
+        let tree = tree.concat();
         let notices = Notices::of_module().unwrap();
         let mut named = BTreeSet::new();
         for line in tree.lines() {

@@ -11,6 +11,7 @@ use crate::artefact::elf::Elf;
 use crate::artefact::sizes::Sizes;
 use crate::artefact::{digest, library, module};
 use crate::tools::binaryen::Binaryen;
+use crate::tools::machine::Machine;
 use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
 
@@ -59,7 +60,7 @@ pub(crate) fn execute() -> Result<usize> {
 pub(crate) fn dynamic_module() -> Result<Elf> {
     let started = Instant::now();
     println!("Building the dynamic module …");
-    let built = library::build(None)?;
+    let built = library::build(Machine::host()?, None)?;
     let needs = Elf::read(&built)?;
     library::check(&needs)?;
     let written = write_if_changed(&workspace::dynamic_module(), &built)?;

@@ -1,5 +1,5 @@
-//! What the test command does for the dynamic module before its stories run: it is built, and its callbacks are looked up in every
-//! Envoy that it is promised for.
+//! What the test command does with the dynamic module: it is built, its callbacks are looked up in every Envoy that it is promised
+//! for, and the stories of real Envoys run with it.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,78 @@ use crate::commands::build;
 use crate::tools::envoy;
 use crate::workspace;
 
-/// The stories of real Envoys that run with the dynamic module as well, as arguments of `cargo test`.
-pub(crate) const SUITES: [&str; 4] = ["--package", "tracelift-envoy", "--test", "end_to_end"];
+/// A program of tests that run with the dynamic module.
+pub(crate) struct Suite {
+    package: &'static str,
+    test: &'static str,
+    /// Which of its stories, by how their paths begin; none is all. What else it has is the same with either module, or is told
+    /// by the engine's own tests.
+    stories: &'static [&'static str],
+    /// The library whose hooks panic when they are asked to.
+    pub(crate) with_faults: bool,
+}
+
+/// Of real Envoys. Each runs with the wasm module as well, but for the last two.
+pub(crate) const SUITES: [Suite; 6] = [
+    Suite { package: "tracelift-envoy", test: "end_to_end", stories: &[], with_faults: false },
+    Suite { package: "tracelift-envoy", test: "faults", stories: &[], with_faults: false },
+    Suite {
+        package: "tracelift-envoy",
+        test: "rollout",
+        stories: &["change::", "ledger::", "dashboards::every_metric"],
+        with_faults: false,
+    },
+    Suite { package: "tracelift-xray", test: "xray", stories: &["outcomes::", "shop::"], with_faults: false },
+    Suite {
+        package: "tracelift-envoy",
+        test: "dynamic",
+        stories: &["exit::", "fetched::", "gateway::", "libraries::", "updates::"],
+        with_faults: false,
+    },
+    Suite { package: "tracelift-envoy", test: "dynamic", stories: &["panics::"], with_faults: true },
+];
+
+/// Stories of these programs that are about the wasm module alone, and why. The test command prints them.
+const WASM_ONLY: [(&str, &str); 9] = [
+    ("trap::", "a dynamic module has no VM that traps: panics:: puts a panic into each hook instead"),
+    (
+        "configuration::what_a_replaced_vm_has_on_its_way_is_counted_as_lost",
+        "its environment is the process's, which no update changes, and what waits passes to the next configuration",
+    ),
+    (
+        "process::sigterm_does_not_wait_for_a_collector_that_hangs_and_loses_what_it_had_not_acknowledged",
+        "with its bootstrap extension Envoy waits for two seconds: exit::",
+    ),
+    (
+        "process::sigterm_before_the_first_export_loses_exactly_what_is_queued",
+        "with its bootstrap extension Envoy waits for the answer: exit::",
+    ),
+    (
+        "attributes::one_hostcall_reads_what_many_do_where_envoy_restricts_the_filter",
+        "Envoy restricts the hostcalls of a VM, and a dynamic module has callbacks",
+    ),
+    ("artefact::", "meshes fetch images of the wasm module; the library is a file, or fetched by Envoy: fetched::"),
+    ("canary::", "Istio's selectors choose among wasm plugins"),
+    ("chart::", "the chart renders manifests of the wasm module"),
+    ("manifests::", "as Istio and Envoy Gateway render the wasm module; gateway:: is the dynamic module's"),
+];
+
+impl Suite {
+    /// Arguments of `cargo test`.
+    pub(crate) fn arguments(&self) -> Vec<&'static str> {
+        let program = ["--package", self.package, "--test", self.test, "--"];
+        let skipped = WASM_ONLY.iter().flat_map(|(story, _)| ["--skip", story]);
+        program.into_iter().chain(self.stories.iter().copied()).chain(skipped).collect()
+    }
+}
+
+/// Prints what is not run with the dynamic module.
+pub(crate) fn print_what_is_left_out() {
+    println!("With the wasm module only:");
+    for (story, why) in WASM_ONLY {
+        println!("  {story} {why}");
+    }
+}
 
 /// Builds the library, checks it against the earlier Envoys and this one, and returns where it is.
 pub(crate) fn checked(envoy: &Path) -> Result<PathBuf> {
@@ -24,6 +94,13 @@ pub(crate) fn checked(envoy: &Path) -> Result<PathBuf> {
     Ok(workspace::dynamic_module())
 }
 
+/// Builds the library of the panics, and returns where it is.
+pub(crate) fn with_faults() -> Result<PathBuf> {
+    let path = workspace::dynamic_module_with_faults();
+    build::write_if_changed(&path, &library::build_with_faults()?)?;
+    Ok(path)
+}
+
 /// Fails where an Envoy lacks a callback that the library needs.
 fn check_callbacks(needs: &Elf, envoy: &Path) -> Result<()> {
     let missing = library::missing(needs, envoy)?;
@@ -32,4 +109,48 @@ fn check_callbacks(needs: &Elf, envoy: &Path) -> Result<()> {
     }
     println!("{} has every callback of the dynamic module.", envoy.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Paths of the stories in a folder of tests, as `module::name`.
+    fn stories(folder: &Path) -> Vec<String> {
+        let mut stories = Vec::new();
+        for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let Some(module) = file.file_stem().filter(|_| file.extension().is_some_and(|it| it == "rs")) else {
+                continue;
+            };
+            let text = fs::read_to_string(&file).unwrap();
+            let is_test = |part: &&str| ["test]", "tokio::test"].iter().any(|attribute| part.starts_with(attribute));
+            let tests = text.split("#[").filter(is_test).filter_map(|test| test.split("fn ").nth(1)?.split('(').next());
+            stories.extend(tests.map(|name| format!("{}::{name}", module.display())));
+        }
+        stories
+    }
+
+    #[test]
+    fn every_story_that_is_chosen_or_left_out_exists() {
+        let mut left_out: Vec<_> = WASM_ONLY.iter().map(|(story, _)| *story).collect();
+        for Suite { package, test, stories: chosen, .. } in &SUITES {
+            let top = if *package == "tracelift-xray" { "examples/xray" } else { "envoy" };
+            let there = stories(&workspace::root().join(top).join("tests").join(test));
+            for story in *chosen {
+                assert!(there.iter().any(|name| name.starts_with(story)), "{story} in {test}");
+            }
+            left_out.retain(|story| !there.iter().any(|name| name.starts_with(story)));
+        }
+        assert_eq!(left_out, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn every_story_of_the_dynamic_module_alone_runs() {
+        let chosen: Vec<_> =
+            SUITES.iter().filter(|suite| suite.test == "dynamic").flat_map(|suite| suite.stories).collect();
+        for story in stories(&workspace::root().join("envoy/tests/dynamic")) {
+            assert!(chosen.iter().any(|chosen| story.starts_with(**chosen)), "{story}");
+        }
+    }
 }

@@ -15,11 +15,13 @@ use crate::artefact::chart;
 use crate::artefact::digest;
 use crate::artefact::image::{Image, Variant};
 use crate::artefact::layout;
+use crate::artefact::library::{self, Library};
 use crate::artefact::module::{self, Identity};
 use crate::artefact::notices::Notices;
 use crate::commands::build;
 use crate::commands::deny::{self, Advisories};
 use crate::tools::git::{self, Commit};
+use crate::tools::machine::Machine;
 use crate::tools::skopeo::Skopeo;
 use crate::{run, workspace};
 
@@ -45,6 +47,9 @@ pub(crate) struct Package {
     /// everything anew; with --allow-dirty a copy of the files, under target
     #[arg(long)]
     check_reproducible: bool,
+    /// Make the dynamic module for this machine alone
+    #[arg(long, conflicts_with = "release")]
+    this_machine: bool,
 }
 
 impl Package {
@@ -55,6 +60,7 @@ impl Package {
             push: Some(repository),
             plain_http: true,
             check_reproducible: true,
+            this_machine: true,
             ..Self::default()
         }
     }
@@ -79,7 +85,8 @@ impl Package {
             println!("Not a release: known vulnerabilities are looked up with --release.");
         }
         let started = Instant::now();
-        let images = write(&dir(), &commit.describe())?;
+        let libraries = self.libraries(&commit.describe())?;
+        let images = write(&dir(), &commit.describe(), &libraries)?;
         println!("packaged        in {:.1} s", started.elapsed().as_secs_f32());
         if let Some(repository) = &self.push {
             push(&images, repository, self.plain_http)?;
@@ -87,8 +94,22 @@ impl Package {
         match (self.check_reproducible, commit.is_dirty || self.allow_dirty) {
             (false, _) => Ok(()),
             (true, false) => same_from_a_clone(),
-            (true, true) => same_from_a_copy(),
+            (true, true) => same_from_a_copy(self.this_machine),
         }
+    }
+
+    /// The dynamic module for every machine that it can be built for here; a release has them all.
+    fn libraries(&self, commit: &str) -> Result<Vec<Library>> {
+        let host = Machine::host()?;
+        let mut libraries = vec![Library::build(host, commit)?];
+        for machine in Machine::ALL.into_iter().filter(|machine| *machine != host && !self.this_machine) {
+            match machine.ensure() {
+                Err(error) if self.release => return Err(error.context("a release has all dynamic modules")),
+                Err(error) => println!("No dynamic module for {}: {error:#}", machine.name()),
+                Ok(()) => libraries.push(Library::build(machine, commit)?),
+            }
+        }
+        Ok(libraries)
     }
 }
 
@@ -98,7 +119,7 @@ pub(crate) fn dir() -> PathBuf {
 }
 
 /// Builds the module that says `commit` and writes all files of the package.
-fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
+fn write(dir: &Path, commit: &str, libraries: &[Library]) -> Result<Vec<Image>> {
     let named = build::named(Some(commit))?;
     let module = module::without_names(&named)?;
     if build::SIZE_LIMIT < module.len() {
@@ -120,7 +141,11 @@ fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
     write("tracelift.wasm", &module)?;
     write("tracelift.debug.wasm", &named)?;
 
-    write("RELEASE-NOTES.md", changelog::notes(&identity.version)?.as_bytes())?;
+    for library in libraries {
+        write(&library.file(&identity.version), &library.bytes)?;
+    }
+    let notes = changelog::notes(&identity.version)? + &library::notes(libraries, &identity.version);
+    write("RELEASE-NOTES.md", notes.as_bytes())?;
     let (chart, packed) = chart::packed(&identity.version)?;
     write(&chart, &packed)?;
 
@@ -135,10 +160,15 @@ fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
     }
     let mut summary = summary(&identity, &images);
     summary["chart"] = json!({ "file": chart, "sha256": digest::sha256(&packed) });
+    summary["dynamic_modules"] = libraries.iter().map(|library| library.summary(&identity.version)).collect();
     write("package.json", format!("{summary:#}\n").as_bytes())?;
     fs::write(dir.join("SHA256SUMS"), sums)?;
 
     println!("{identity}");
+    for library in libraries {
+        let (file, digest) = (library.file(&identity.version), digest::sha256(&library.bytes));
+        println!("dynamic module  {file}  {} bytes  sha256 {digest}", library.bytes.len());
+    }
     for image in &images {
         println!("image           {}@{}", image.tag, image.manifest.digest());
     }
@@ -184,7 +214,7 @@ fn same_from_a_clone() -> Result<()> {
 
 /// Builds from a copy of the files as they are, in a folder that stays, so that the next time only what changed is built.
 /// Inside the working tree: git says of the copy what it says of the original.
-fn same_from_a_copy() -> Result<()> {
+fn same_from_a_copy(this_machine: bool) -> Result<()> {
     let copy = workspace::root().join("target").join("again").join("another").join("folder");
     println!("\nBuilding the same files again in {} …", copy.display());
     let files = git::files()?;
@@ -195,7 +225,8 @@ fn same_from_a_copy() -> Result<()> {
         build::write_if_changed(&to, &content)?;
     }
     remove_others(&copy, &copy, &files.into_iter().collect())?;
-    compare(&package_in(&copy, &["--allow-dirty"])?)
+    let options = if this_machine { &["--allow-dirty", "--this-machine"][..] } else { &["--allow-dirty"] };
+    compare(&package_in(&copy, options)?)
 }
 
 /// Removes what is in `folder` and not among the files (paths from `top`); what is built there stays.

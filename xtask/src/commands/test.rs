@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything, in stages, each with its time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,10 @@ use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, dynamic, lint, playground, python};
+use crate::tools::go::RENDERERS;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::{chromium, collector, envoy, helm, kustomize, miri, moto, node, rollout};
+use crate::tools::{chromium, collector, envoy, miri, moto, node, rollout};
 use crate::unchanged::{self, Known};
 use crate::{run, workspace};
 
@@ -258,7 +259,8 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
-                self.renderers = vec![(kustomize::VARIABLE, kustomize::ensure()?), (helm::VARIABLE, helm::ensure()?)];
+                let found = RENDERERS.iter().map(|program| Ok((program.variable, program.ensure()?)));
+                self.renderers = found.collect::<Result<_>>()?;
                 let registry = Registry::start()?;
                 Package::tested(registry.repository()).execute()
             }
@@ -284,8 +286,7 @@ impl Run {
             }
             Stage::Dynamic => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
-                let module = dynamic::checked(envoy)?;
-                self.cargo_test_with(&dynamic::SUITES, &[(build::DYNAMIC_MODULE, module)], counts)
+                self.dynamic_module(&dynamic::checked(envoy)?, counts)
             }
             Stage::Node => {
                 let test = ["--package", "tracelift-envoy", "--features", "node", "--test", "node"];
@@ -313,6 +314,20 @@ impl Run {
                 self.cargo_test_with(&["--package", "tracelift-xray"], &variables, counts)
             }
         }
+    }
+
+    /// Runs each suite, so that the last says what all of them have found, and fails if one of them does.
+    fn dynamic_module(&self, library: &Path, counts: &mut Counts) -> Result<()> {
+        dynamic::print_what_is_left_out();
+        let with_faults = dynamic::with_faults()?;
+        let xray = [(moto::VARIABLE, moto::ensure()?), (collector::VARIABLE, collector::ensure()?)];
+        let mut failed = None;
+        for suite in &dynamic::SUITES {
+            let library = if suite.with_faults { with_faults.clone() } else { library.to_owned() };
+            let variables = [&xray[..], &[(build::DYNAMIC_MODULE, library)]].concat();
+            failed = self.cargo_test_with(&suite.arguments(), &variables, counts).err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     fn cargo_test(&self, arguments: &[&str], counts: &mut Counts) -> Result<()> {

@@ -61,21 +61,43 @@ impl Scratch {
 
 /// A program of one Go module, built at one version. Go checks the sum of every module below it against its public log.
 pub(crate) struct Program {
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// The package with `main`.
-    pub(crate) package: &'static str,
+    package: &'static str,
     /// As the module's tags have it.
-    pub(crate) version: &'static str,
+    version: &'static str,
     /// How long a build takes.
-    pub(crate) takes: &'static str,
+    takes: &'static str,
     /// Where a person gets it.
-    pub(crate) page: &'static str,
+    page: &'static str,
+    /// Names the binary for the tests.
+    pub(crate) variable: &'static str,
 }
+
+/// What renders manifests for the tests: the overlays of `envoy/istio`, and the chart in `envoy/chart`.
+pub(crate) const RENDERERS: [Program; 2] = [
+    Program {
+        name: "kustomize",
+        package: "sigs.k8s.io/kustomize/kustomize/v5",
+        version: "v5.7.1", // Builds with Go 1.24 and newer.
+        takes: "about a minute",
+        page: "https://kubectl.docs.kubernetes.io/installation/kustomize",
+        variable: "TRACELIFT_KUSTOMIZE",
+    },
+    Program {
+        name: "helm",
+        package: "helm.sh/helm/v3/cmd/helm",
+        version: "v3.22.0",
+        takes: "some three minutes on two cores",
+        page: "https://helm.sh/docs/intro/install",
+        variable: "TRACELIFT_HELM",
+    },
+];
 
 impl Program {
     /// Path of the one on `PATH`, or of one built into the cache folder.
     pub(crate) fn ensure(&self) -> Result<PathBuf> {
-        let Self { name, package, version, takes, page } = self;
+        let Self { name, package, version, takes, page, .. } = self;
         if let Some(found) = run::find_on_path(name) {
             return Ok(found);
         }

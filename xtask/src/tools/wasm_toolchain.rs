@@ -245,7 +245,7 @@ fn target_dir() -> PathBuf {
 
 /// Panic messages name source files. The same words wherever the tree, the sources of dependencies and the compiler are, so that the
 /// same sources give the same bytes.
-fn remaps(sysroot: &Path) -> Vec<String> {
+pub(crate) fn remaps(sysroot: &Path) -> Vec<String> {
     // The last one that fits wins, and a sysroot may be as wide as `/usr`.
     let mut folders = vec![(sysroot.to_path_buf(), "rust".to_owned()), (workspace::root(), "tracelift".to_owned())];
     // The name of a registry's folder depends on where the crates were fetched from; the crates are the same.
@@ -278,7 +278,8 @@ fn native_state(target: &str) -> Result<Native> {
     })
 }
 
-fn sysroot() -> Result<PathBuf> {
+/// Where the Rust that runs us is.
+pub(crate) fn sysroot() -> Result<PathBuf> {
     Ok(run::output(rustc().args(["--print", "sysroot"]))?.into())
 }
 

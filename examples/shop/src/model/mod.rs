@@ -38,6 +38,8 @@ pub struct Settings {
     pub seed: u64,
     /// The cart is a Python application with an SDK.
     pub python: bool,
+    /// The Envoys run the dynamic module; else the wasm module.
+    pub dynamic_module: bool,
 }
 
 /// Answers, as the clients counted them.

@@ -170,7 +170,8 @@ mod tests {
     use crate::truth::{Answered, Call, Event, Outcome};
     use std::time::Duration;
 
-    const SETTINGS: Settings = Settings { ratio: 0.01, rate: 30.0, failures: 1.0, seed: 1, python: true };
+    const SETTINGS: Settings =
+        Settings { ratio: 0.01, rate: 30.0, failures: 1.0, seed: 1, python: true, dynamic_module: false };
 
     /// Two requests that failed in the catalog, and the spans of the first.
     fn a_model(start: Instant) -> Model {
@@ -221,6 +222,7 @@ mod tests {
             "settings.rate",
             "settings.failures",
             "settings.python",
+            "settings.dynamic_module",
             "uptime_s",
             "stretch_s",
             "requests.answered",

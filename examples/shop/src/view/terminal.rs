@@ -131,7 +131,10 @@ fn screen(snapshot: &Snapshot, url: &str) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let mut say = |line: String| writeln!(out, "{line}").unwrap_or_default();
-    say(format!("{BOLD}Tracelift{PLAIN}  the shop behind five Envoys   {BOLD}{url}{PLAIN}   Ctrl-C ends it"));
+    let module = if settings.dynamic_module { "dynamic" } else { "wasm" };
+    say(format!(
+        "{BOLD}Tracelift{PLAIN}  the shop behind five Envoys with the {module} module   {BOLD}{url}{PLAIN}   Ctrl-C ends it"
+    ));
     say(format!(
         "{DIM}{:.0} s   {} requests a second   {} of them fail somewhere   the head samples {}{PLAIN}",
         snapshot.uptime_s,
@@ -248,7 +251,8 @@ mod tests {
     #[test]
     fn a_run_that_has_just_begun_can_be_drawn() {
         let start = Instant::now();
-        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true };
+        let settings =
+            Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true, dynamic_module: false };
         let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
         let snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(3));
         let screen = screen(&snapshot, "http://127.0.0.1:7878");
@@ -259,7 +263,8 @@ mod tests {
     #[test]
     fn the_end_says_what_the_run_came_to() {
         let start = Instant::now();
-        let settings = Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true };
+        let settings =
+            Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true, dynamic_module: false };
         let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
         let mut snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(60));
         assert!(sum(&snapshot).contains("No trace has failed yet."), "{}", sum(&snapshot));

@@ -42,6 +42,8 @@ async fn the_page_is_used_by_clicks_and_keys() {
 async fn the_headline_says_what_sampling_alone_would_have_kept(browser: &Browser) {
     browser.wait_until("a headline", "return 4 < document.querySelectorAll('#headline b').length").await;
     let headline = browser.text("#headline").await;
+    let mesh = browser.text("#mesh").await;
+    assert!(mesh.contains("five Envoys with the wasm module"), "{mesh}");
     for part in
         ["Of ", " failed traces, 1 % sampling would have kept ", ". Tracelift kept ", ", for $", " instead of $"]
     {

@@ -5,20 +5,9 @@ use crate::door::{Attribute, Exchange, Value, Wanted};
 use crate::http::ResponseFlags;
 use crate::span::{KindSetting, Kinds, ListenerDirection, SpanKind};
 
-const TEXTS: [Attribute; 8] = [
-    Attribute::Protocol,
-    Attribute::SourceAddress,
-    Attribute::UpstreamAddress,
-    Attribute::RouteName,
-    Attribute::ClusterName,
-    Attribute::CodeDetails,
-    Attribute::TransportFailureReason,
-    Attribute::UpstreamTls,
-];
-
 /// Bytes of the texts of an ordinary stream.
 const ORDINARY_TEXTS: usize = 256;
-/// Texts of a stream: from the first of [`TEXTS`] to the one that is read apart.
+/// Texts of a stream: from the first of [`Attribute::TEXTS`] to the one that is read apart.
 const PLACES: usize = Attribute::DestinationAddress as usize - Attribute::Protocol as usize + 1;
 
 /// What can matter under this setting, and with recall on; more of it for a stream that has failed. What a host may be asked for together:
@@ -88,7 +77,7 @@ impl Attributes {
         if together && (failed || read.flags.is_empty()) {
             return read;
         }
-        for text in TEXTS {
+        for text in Attribute::TEXTS {
             let of_failure = matches!(text, Attribute::CodeDetails | Attribute::TransportFailureReason);
             if (!together || of_failure) && read.wants(text) {
                 read.fetch(exchange, text);

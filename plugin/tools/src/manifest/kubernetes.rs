@@ -19,8 +19,9 @@ pub fn find<'t>(document: &'t Located, found: &mut Vec<Found<'t>>) {
             found.extend(spec.and_then(|spec| istio(document, spec, spec.get("wasm")?, Home::TrafficExtension)))
         }
         Some("EnvoyExtensionPolicy") => {
-            for wasm in document.path(&["spec", "wasm"]).map(Located::elements).unwrap_or_default() {
-                found.extend(extension(wasm));
+            for list in ["wasm", "dynamicModule"] {
+                let plugins = document.path(&["spec", list]).map(Located::elements).unwrap_or_default();
+                found.extend(plugins.iter().filter_map(extension));
             }
         }
         Some("EnvoyFilter") => {
@@ -86,10 +87,11 @@ fn variable(variable: &Located) -> Option<(String, String, Position)> {
     Some((name, variable.text_at(&["value"])?.to_owned(), variable.at))
 }
 
+/// One of `wasm`, or of `dynamicModule`, whose library is named in an `EnvoyProxy`.
 fn extension(plugin: &Located) -> Option<Found<'_>> {
     let name = plugin.text_at(&["name"]);
     let urls = [plugin.text_at(&["code", "image", "url"]), plugin.text_at(&["code", "http", "url"])];
-    if !ours(&[name, plugin.text_at(&["rootID"]), urls[0], urls[1]]) {
+    if !ours(&[name, plugin.text_at(&["rootID"]), plugin.text_at(&["filterName"]), urls[0], urls[1]]) {
         return None;
     }
     Some(Found {

@@ -3,7 +3,8 @@
 use super::{Located, Node, Syntax};
 
 /// What a text has in it that is worth reading as a file of its own.
-const MARKS: [&str; 4] = ["wasm.v3.Wasm", "WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"];
+const MARKS: [&str; 5] =
+    ["wasm.v3.Wasm", "DynamicModuleFilter", "WasmPlugin", "TrafficExtension", "EnvoyExtensionPolicy"];
 /// What `kubectl apply` notes of the very object that it stands in.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 

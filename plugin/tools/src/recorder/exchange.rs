@@ -193,21 +193,6 @@ fn bytes(text: &Option<String>) -> &[u8] {
     text.as_deref().unwrap_or_default().as_bytes()
 }
 
-/// Those that a host reads in a list: numbers first.
-const TOGETHER: [Attribute; 11] = [
-    Attribute::ResponseFlags,
-    Attribute::StartTime,
-    Attribute::ListenerDirection,
-    Attribute::Protocol,
-    Attribute::SourceAddress,
-    Attribute::UpstreamAddress,
-    Attribute::RouteName,
-    Attribute::ClusterName,
-    Attribute::CodeDetails,
-    Attribute::TransportFailureReason,
-    Attribute::UpstreamTls,
-];
-
 impl Exchange for Recorder<'_> {
     type Host = RecorderHost;
     type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
@@ -260,7 +245,8 @@ impl Exchange for Recorder<'_> {
     }
 
     fn attributes(&self, _root: u32, wanted: Wanted, mut take: impl FnMut(Attribute, Value<'_>)) -> bool {
-        for attribute in TOGETHER.into_iter().filter(|attribute| wanted.contains(*attribute)) {
+        let together = Attribute::NUMBERS.into_iter().chain(Attribute::TEXTS);
+        for attribute in together.filter(|attribute| wanted.contains(*attribute)) {
             take(attribute, self.value(attribute));
         }
         true

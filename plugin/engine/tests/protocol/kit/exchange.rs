@@ -21,18 +21,6 @@ enum Said {
 /// A local answer of the engine: its status and headers.
 pub type Answered = (u32, Lines);
 
-/// Attributes of a list that are texts, in the order of the door.
-const TEXTS: [Attribute; 8] = [
-    Attribute::Protocol,
-    Attribute::SourceAddress,
-    Attribute::UpstreamAddress,
-    Attribute::RouteName,
-    Attribute::ClusterName,
-    Attribute::CodeDetails,
-    Attribute::TransportFailureReason,
-    Attribute::UpstreamTls,
-];
-
 /// A request, its answer, and what only the proxy knows of them.
 pub struct SimExchange {
     host: SimHost,
@@ -208,15 +196,13 @@ impl Exchange for SimExchange {
         if !self.host.has_prepared(root, wanted) {
             return false;
         }
-        for attribute in [Attribute::ResponseFlags, Attribute::StartTime, Attribute::ListenerDirection] {
-            if wanted.contains(attribute) {
-                take(attribute, Value::Number(self.number_of(attribute).unwrap_or_default()));
-            }
+        for attribute in Attribute::NUMBERS.into_iter().filter(|attribute| wanted.contains(*attribute)) {
+            take(attribute, Value::Number(self.number_of(attribute).unwrap_or_default()));
         }
         if self.host.breaks(Operation::Attributes) {
             return false;
         }
-        for attribute in TEXTS.into_iter().filter(|attribute| wanted.contains(*attribute)) {
+        for attribute in Attribute::TEXTS.into_iter().filter(|attribute| wanted.contains(*attribute)) {
             take(attribute, Value::Text(&self.text_of(attribute)));
         }
         true
