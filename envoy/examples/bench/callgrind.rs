@@ -16,7 +16,7 @@ use crate::rounds::Scene;
 use crate::stage::{Processors, Stage};
 use crate::traffic::Traffic;
 use crate::valgrind::Callgrind;
-use crate::variant::{NONE, Variant, YARDSTICK};
+use crate::variant::{NONE, Variant, YARDSTICKS};
 
 /// How much is counted.
 #[derive(Clone, Copy, Debug)]
@@ -74,18 +74,19 @@ pub struct Counted {
 pub async fn measure(processors: Processors, variants: &[Variant], scenes: &[Scene], extent: Extent) -> Result<Value> {
     let counted = count(processors, variants, scenes, extent).await?;
     let report = |(index, scene): (usize, &Scene)| {
-        let of = |name: &str| {
-            let index_of = variants.iter().position(|variant| variant.name == name);
-            index_of.map_or(f64::NAN, |variant| counted[variant].scenes[index].instructions())
-        };
-        let (plain, yardstick) = (of(NONE), of(YARDSTICK));
+        let of = |place: Option<usize>| place.map_or(f64::NAN, |place| counted[place].scenes[index].instructions());
+        let plain = of(variants.iter().position(|variant| variant.name == NONE));
         let rows = variants.iter().zip(&counted).map(|(variant, counted)| {
             let count = counted.scenes[index];
+            let quotients = YARDSTICKS.map(|yardstick| {
+                (count.instructions() - plain) / (of(variant.compared_with(&yardstick, variants)) - plain)
+            });
             json!({
                 "variant": variant.name,
                 "instructions": count.instructions(),
                 "added": count.instructions() - plain,
-                "to_yardstick": (count.instructions() - plain) / (yardstick - plain),
+                "to_native": quotients[0],
+                "to_batches": quotients[1],
                 "halves_apart": count.apart(),
                 "spans_per_request": counted.spans,
             })
@@ -130,7 +131,7 @@ async fn one(stage: &Stage, variant: &Variant, scenes: &[Scene], extent: Extent)
     let callgrind = Callgrind::new().await?;
     let mut bootstrap = stage.bootstrap(variant)?;
     bootstrap.set("/stats_flush_interval", STATS_FLUSH_INTERVAL)?;
-    let envoy = callgrind.wrap(stage.launch()?).start(&bootstrap).await?;
+    let envoy = callgrind.wrap(stage.launch(variant)?).start(&bootstrap).await?;
     let mut counts = Vec::with_capacity(scenes.len());
     for (seed, scene) in (1..).step_by(3).zip(scenes) {
         let mut load = Load::connect(envoy.address(scene.listener)?, scene.protocol, extent.lanes).await?;

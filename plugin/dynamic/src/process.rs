@@ -61,6 +61,7 @@ pub fn woken(config: &Config, event: Event) {
     config.woken(event);
     if let Some(mut exporting) = exporting() {
         for slot in worker::all() {
+            slot.asked.answer(config.root);
             let Some(mut worker) = slot.visit() else { continue };
             match event {
                 _ if !worker.has_root(config.root) => {}

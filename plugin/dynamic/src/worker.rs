@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tracelift::process::Worker;
 
+use super::bell::Bell;
 use super::config::Config;
 use super::door::{Door, now};
 use super::writes::Writes;
@@ -20,6 +21,8 @@ pub struct Slot {
     /// Its number; [`super::process::MAIN`] is none of them.
     pub number: u32,
     worker: Mutex<Worker>,
+    /// The main thread was asked to come for what it has queued under that root.
+    pub asked: Bell,
     /// Its thread has ended.
     ended: AtomicBool,
 }
@@ -83,7 +86,7 @@ impl Here {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let slot = Arc::new(Slot { number, worker: Mutex::default(), ended: AtomicBool::new(false) });
+        let slot = Arc::new(Slot { number, worker: Mutex::default(), asked: Bell::new(), ended: AtomicBool::new(false) });
         ALL.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
         Self {
             slot,
@@ -160,7 +163,9 @@ pub fn begin(config: &Config) -> u32 {
     })
 }
 
-/// Lets the main thread come for what a worker has queued.
+/// Lets the main thread come for what this worker has queued. Once until it comes: each request asks that ends in the meantime.
 pub fn collect(root: u32) {
-    config::wake(root, config::Event::Collect);
+    if HERE.try_with(|here| here.slot.asked.ring(root)).unwrap_or(true) {
+        config::wake(root, config::Event::Collect);
+    }
 }
