@@ -202,8 +202,8 @@ impl Variant {
     /// After so long without an export all spans have left, but for a handful that waits for company.
     pub fn longest_wait(&self) -> Duration {
         match self.tracer {
-            // `export.scheduled_delay_ms`, and a tick or two.
-            Tracer::Tracelift { .. } => Duration::from_millis(1500),
+            // What Valgrind's level sets `export.scheduled_delay_ms` to, and a tick or two.
+            Tracer::Tracelift { .. } => Duration::from_millis(6500),
             // `tracing.opentelemetry.flush_interval_ms`, 5 s by default, and a little.
             Tracer::OpenTelemetry { min_flush_spans } if MIN_FLUSH_SPANS < min_flush_spans => {
                 Duration::from_millis(5500)

@@ -112,8 +112,10 @@ impl<'s> Exchange for Stream<'s> {
         headers::with(self.filter, map(side), |view| read(view.unwrap_or(View::NONE).first(name)))
     }
 
-    fn copied(&self, side: Side) -> Vec<u8> {
-        headers::with(self.filter, map(side), |view| view.map(|view| pairs::encode(&view.all())).unwrap_or_default())
+    fn copied(&self, side: Side, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        headers::with(self.filter, map(side), |view| {
+            view.map(|view| pairs::encode(&view.those(wanted))).unwrap_or_default()
+        })
     }
 
     fn add(&self, side: Side, name: &str, value: &[u8]) -> Result<(), Refused> {

@@ -11,11 +11,15 @@ static ALL: [Shard; SHARDS] = [const { Shard::new() }; SHARDS];
 
 /// Where a key is.
 fn place(key: &[u8]) -> Option<(&'static Shard, Class)> {
-    // FNV-1a, and what Fibonacci adds: keys are few, of our own making, and differ in their last bytes.
-    let hash = key
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    // Eight bytes at a time, for each dropped request: keys are few and of our own making, and differ in their last bytes.
+    let mix = |hash: u64, word: [u8; 8]| {
+        let hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ (hash >> 32)
+    };
+    let (words, rest) = key.as_chunks::<8>();
+    let hash = words.iter().copied().fold(key.len() as u64, mix);
+    let hash = rest.iter().fold(hash, |hash, byte| mix(hash, [*byte; 8]));
+    let hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     Some((ALL.get((hash >> 58) as usize % SHARDS)?, Class((hash >> 52) as u8)))
 }
 
