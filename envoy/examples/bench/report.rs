@@ -107,8 +107,20 @@ fn envoy(text: &mut String, scene: &Value) {
         plain(&scene["scene"]),
         scene["pairs"]
     );
-    let columns =
-        ["variant", "µs", "added µs", "90 %", "÷ native", "90 %", "÷ in batches", "90 %", "requests/s", "p50 µs", "p99 µs", "spans/request"];
+    let columns = [
+        "variant",
+        "µs",
+        "added µs",
+        "90 %",
+        "÷ native",
+        "90 %",
+        "÷ in batches",
+        "90 %",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "spans/request",
+    ];
     let rows = list(&scene["variants"]).map(|it| {
         let span = |of: &Value, digits| format!("{}…{}", number(&of["low"], digits), number(&of["high"], digits));
         let (added, native, batches) = (&it["added_micros"], &it["to_native"], &it["to_batches"]);
@@ -137,8 +149,7 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
         scene["requests"],
         plain(valgrind)
     );
-    let columns =
-        ["variant", "instructions", "added", "÷ native", "÷ in batches", "halves apart", "spans/request"];
+    let columns = ["variant", "instructions", "added", "÷ native", "÷ in batches", "halves apart", "spans/request"];
     let rows = list(&scene["variants"]).map(|it| {
         vec![
             plain(&it["variant"]),
@@ -295,7 +306,9 @@ mod tests {
         let text = markdown(&report);
         assert!(text.contains("direct: instructions a request, 6000 requests counted by valgrind-3.19.0"), "{text}");
         assert!(
-            text.contains("| empty   |       152000 | 14400 |     0.50 |            – |          120 |             – |"),
+            text.contains(
+                "| empty   |       152000 | 14400 |     0.50 |            – |          120 |             – |"
+            ),
             "{text}"
         );
         assert!(text.contains("| + a header    |       160400 |  8400 |           90 |"), "{text}");

@@ -20,6 +20,7 @@ mod headers;
 mod metrics;
 mod node;
 mod process;
+mod running;
 mod shard;
 mod shared;
 mod stream_hooks;

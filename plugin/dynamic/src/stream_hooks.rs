@@ -3,6 +3,7 @@
 //! What Envoy keeps for us is no pointer but two numbers, the configuration's and the stream's, so that a stream costs no memory
 //! and a late hook finds nothing.
 
+use tracelift::process::Worker;
 use tracelift::request::Answered;
 
 use super::abi::{EnvoyFilter, ModuleConfig, ModuleFilter};
@@ -51,7 +52,7 @@ fn on<T: Copy>(
     envoy: EnvoyFilter,
     ours: ModuleFilter,
     otherwise: T,
-    work: impl FnOnce(&mut tracelift::process::Worker, &Stream<'_>, u32) -> T,
+    work: impl FnOnce(&mut Worker, &Stream<'_>, u32) -> T,
 ) -> T {
     let stream = stream_of(ours);
     let mut finished = false;
@@ -86,11 +87,11 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     ours: ModuleFilter,
     _end_of_stream: bool,
 ) -> u32 {
-    if on(envoy, ours, false, |worker, exchange, stream| worker.request_headers(exchange, stream)) {
-        STOP
-    } else {
-        CONTINUE
-    }
+    let requested = |worker: &mut Worker, exchange: &Stream<'_>, stream| {
+        exchange.list();
+        worker.request_headers(exchange, stream)
+    };
+    if on(envoy, ours, false, requested) { STOP } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]
@@ -125,7 +126,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(envoy: Envoy
 /// The end of a stream, before its access log.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: EnvoyFilter, ours: ModuleFilter) {
-    on(envoy, ours, (), |worker, exchange, stream| worker.log(exchange, stream));
+    on(envoy, ours, (), |worker, exchange, stream| {
+        worker.log(exchange, stream);
+        exchange.end();
+    });
     if abi::newer().increment_counter.is_none() {
         hook((), || {
             if let Some(config) = config::find(root_of(ours)) {
@@ -138,10 +142,5 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: EnvoyFi
 /// Nothing of the stream is left behind, also where it was never complete.
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(ours: ModuleFilter) {
-    hook((), || {
-        worker::with((), |here, worker| {
-            here.forget(stream_of(ours));
-            worker.forget_stream(stream_of(ours));
-        });
-    });
+    hook((), || worker::forget(stream_of(ours)));
 }

@@ -76,7 +76,8 @@ fn a_worker_that_hears_of_a_verdict_finds_it_though_it_looks_without_a_lock_firs
 #[test]
 fn a_batch_that_was_queued_is_fetched_though_only_the_first_ring_wakes_the_main_thread() {
     loom::model(|| {
-        let (bell, queue, wakes) = (Arc::new(Bell::new()), Arc::new(loom::sync::Mutex::new(0)), Arc::new(AtomicU32::new(0)));
+        let (bell, queue, wakes) =
+            (Arc::new(Bell::new()), Arc::new(loom::sync::Mutex::new(0)), Arc::new(AtomicU32::new(0)));
         let worker = {
             let (bell, queue, wakes) = (Arc::clone(&bell), Arc::clone(&queue), Arc::clone(&wakes));
             thread::spawn(move || {

@@ -1,7 +1,8 @@
-//! What the test command does for the dynamic module before its stories run: it is built, and its callbacks are looked up in every
-//! Envoy that it is promised for.
+//! What the test command does for the dynamic module before its stories run: what its threads share is modelled, it is built, and its
+//! callbacks are looked up in every Envoy that it is promised for.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -22,6 +23,14 @@ pub(crate) fn checked(envoy: &Path) -> Result<PathBuf> {
         check_callbacks(&library, envoy)?;
     }
     Ok(workspace::dynamic_module())
+}
+
+/// The command that runs the models of what Envoy's threads share. Apart, because the flag compiles everything anew.
+pub(crate) fn models() -> Command {
+    let mut cargo = workspace::native_cargo();
+    cargo.args(["test", "--package", workspace::DYNAMIC, "--test", "loom"]);
+    cargo.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", workspace::target_dir().join("loom"));
+    cargo
 }
 
 /// Fails where an Envoy lacks a callback that the library needs.

@@ -44,8 +44,11 @@ impl Facts {
             Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
         let request = exchange.copied(Side::Request, |name| is_said(policy, name));
         let listed = &policy.attributes.response_headers;
-        let response =
-            if listed.is_empty() { Vec::new() } else { exchange.copied(Side::Response, |name| is_listed(listed, name)) };
+        let response = if listed.is_empty() {
+            Vec::new()
+        } else {
+            exchange.copied(Side::Response, |name| is_listed(listed, name))
+        };
         // The address that was connected to names the server only where the client did not.
         let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
         if !authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host) {
