@@ -151,7 +151,7 @@ pub struct Launch {
     environment: Vec<(String, OsString)>,
     drain_seconds: u32,
     patience: Duration,
-    processor: Option<usize>,
+    processors: Vec<usize>,
     wrapper: Vec<OsString>,
 }
 
@@ -168,7 +168,7 @@ impl Launch {
             environment: Vec::new(),
             drain_seconds: 1,
             patience,
-            processor: None,
+            processors: Vec::new(),
             wrapper: Vec::new(),
         })
     }
@@ -188,9 +188,9 @@ impl Launch {
         Self { node: node.to_owned(), ..self }
     }
 
-    /// Keeps all its threads on one processor, counted from 0.
-    pub fn on_processor(self, processor: usize) -> Self {
-        Self { processor: Some(processor), ..self }
+    /// Keeps all its threads on these processors, counted from 0; where its starter is unless set.
+    pub fn on_processors(self, processors: impl IntoIterator<Item = usize>) -> Self {
+        Self { processors: processors.into_iter().collect(), ..self }
     }
 
     /// Runs Envoy under another program, such as Valgrind: its name and arguments, before Envoy's own. It must become Envoy's
@@ -306,9 +306,9 @@ impl Launch {
             .stderr(File::create(file(LOG))?)
             // A group of its own: a Ctrl-C meant for us reaches Envoy only through us.
             .process_group(0);
-        if let Some(processor) = self.processor {
+        if !self.processors.is_empty() {
             let mut only = CpuSet::new();
-            only.set(processor);
+            self.processors.iter().for_each(|processor| only.set(*processor));
             // SAFETY: between fork and exec only the one system call is made, which is async-signal-safe.
             unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &only)?)) };
         }

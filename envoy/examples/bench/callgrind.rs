@@ -16,7 +16,7 @@ use crate::rounds::Scene;
 use crate::stage::{Processors, Stage};
 use crate::traffic::Traffic;
 use crate::valgrind::Callgrind;
-use crate::variant::{NONE, Variant, YARDSTICK};
+use crate::variant::{NONE, Variant, YARDSTICKS};
 
 /// How much is counted.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,10 @@ const AT_ONCE: usize = 4;
 /// Envoy merges its histograms so often, which is 5 s by default: work by the clock, of which a request would get fifty times
 /// its share here, where everything is slow. Envoy allows no more than 5 minutes.
 const STATS_FLUSH_INTERVAL: &str = "290s";
+
+/// Tracelift sends what it has every second, Envoy's own tracer every five unless there are enough. In life there is a batch by then;
+/// here, where seconds have few requests, both have the same time to gather one.
+const SPANS_WAIT_MS: u64 = 5000;
 
 /// A request takes some milliseconds here, and fifty times that where many compete for the processors.
 const LONGEST_REQUEST: Duration = Duration::from_millis(500);
@@ -74,18 +78,19 @@ pub struct Counted {
 pub async fn measure(processors: Processors, variants: &[Variant], scenes: &[Scene], extent: Extent) -> Result<Value> {
     let counted = count(processors, variants, scenes, extent).await?;
     let report = |(index, scene): (usize, &Scene)| {
-        let of = |name: &str| {
-            let index_of = variants.iter().position(|variant| variant.name == name);
-            index_of.map_or(f64::NAN, |variant| counted[variant].scenes[index].instructions())
-        };
-        let (plain, yardstick) = (of(NONE), of(YARDSTICK));
+        let of = |place: Option<usize>| place.map_or(f64::NAN, |place| counted[place].scenes[index].instructions());
+        let plain = of(variants.iter().position(|variant| variant.name == NONE));
         let rows = variants.iter().zip(&counted).map(|(variant, counted)| {
             let count = counted.scenes[index];
+            let quotients = YARDSTICKS.map(|yardstick| {
+                (count.instructions() - plain) / (of(variant.compared_with(&yardstick, variants)) - plain)
+            });
             json!({
                 "variant": variant.name,
                 "instructions": count.instructions(),
                 "added": count.instructions() - plain,
-                "to_yardstick": (count.instructions() - plain) / (yardstick - plain),
+                "to_native": quotients[0],
+                "to_batches": quotients[1],
                 "halves_apart": count.apart(),
                 "spans_per_request": counted.spans,
             })
@@ -130,7 +135,8 @@ async fn one(stage: &Stage, variant: &Variant, scenes: &[Scene], extent: Extent)
     let callgrind = Callgrind::new().await?;
     let mut bootstrap = stage.bootstrap(variant)?;
     bootstrap.set("/stats_flush_interval", STATS_FLUSH_INTERVAL)?;
-    let envoy = callgrind.wrap(stage.launch()?).start(&bootstrap).await?;
+    bootstrap.plugin(|settings| settings["export"]["scheduled_delay_ms"] = SPANS_WAIT_MS.into())?;
+    let envoy = callgrind.wrap(stage.launch(variant)?).start(&bootstrap).await?;
     let mut counts = Vec::with_capacity(scenes.len());
     for (seed, scene) in (1..).step_by(3).zip(scenes) {
         let mut load = Load::connect(envoy.address(scene.listener)?, scene.protocol, extent.lanes).await?;

@@ -3,6 +3,7 @@
 use crate::callgrind;
 use crate::options::Options;
 use crate::rounds::Extent;
+use crate::workers;
 
 impl Options {
     /// How much is measured.
@@ -23,6 +24,15 @@ impl Options {
             warm_up: 800,
             requests: self.requests.map_or(requests, |requests| requests as usize),
             lanes: 16,
+        }
+    }
+
+    /// How much the level of many workers measures.
+    pub fn crowd(&self) -> workers::Extent {
+        let (rounds, requests) = if self.quick { (4, 8_000) } else { (12, 24_000) };
+        workers::Extent {
+            rounds: self.rounds.map_or(rounds, usize::from),
+            requests: self.requests.map_or(requests, |requests| requests as usize),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all five.
+//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all six.
 
 mod callgrind;
 mod extent;
@@ -15,6 +15,7 @@ mod steps;
 mod traffic;
 mod valgrind;
 mod variant;
+mod workers;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -25,7 +26,7 @@ use tracelift_envoy::process::module;
 use crate::options::{Level, Options};
 use crate::rounds::Scene;
 use crate::stage::{Processors, Stage};
-use crate::variant::{NONE, Variant, YARDSTICK};
+use crate::variant::Variant;
 
 fn main() -> Result<()> {
     let options = Options::parse();
@@ -50,7 +51,8 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         report["micro"] = report::micro()?;
     }
     let (wants_rounds, wants_memory) = (options.wants(Level::Envoy), options.wants(Level::Memory));
-    let variants = chosen(options);
+    let wants_workers = options.wants(Level::Workers);
+    let variants = Variant::chosen(&options.against, &options.only);
     let scenes = scenes(options)?;
     if wants_callgrind {
         // First, because a machine on which Valgrind does not work is to say so soon.
@@ -61,7 +63,7 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         }
         report["valgrind"] = version.into();
     }
-    if wants_rounds || wants_memory {
+    if wants_rounds || wants_memory || wants_workers {
         let stage = Stage::build(processors).await?;
         if wants_rounds {
             report["envoy"] = rounds::measure(&stage, &variants, &scenes, options.extent()).await?;
@@ -71,8 +73,11 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
             report["start"] = memory::start(&stage, &variants, starts).await?;
             report["memory"] = memory::weigh(&stage, &variants, requests).await?;
         }
+        if wants_workers {
+            report["workers"] = workers::measure(&stage, processors, &variants, options.crowd()).await?;
+        }
     }
-    if wants_rounds || wants_memory || wants_callgrind {
+    if wants_rounds || wants_memory || wants_workers || wants_callgrind {
         report["machine"] = machine::describe(&module()?, processors)?;
     }
     Ok(report)
@@ -84,14 +89,4 @@ fn scenes(options: &Options) -> Result<Vec<Scene>> {
     let scenes: Vec<Scene> = Scene::ALL.into_iter().filter(wanted).collect();
     ensure!(!scenes.is_empty(), "no scene has {:?} in its name", options.scene);
     Ok(scenes)
-}
-
-/// The variants asked for, with the two that every figure is compared with.
-fn chosen(options: &Options) -> Vec<Variant> {
-    let wanted = |variant: &Variant| {
-        options.only.is_empty()
-            || [NONE, YARDSTICK].contains(&variant.name.as_str())
-            || options.only.iter().any(|text| variant.name.contains(text.as_str()))
-    };
-    Variant::all(&options.against).into_iter().filter(wanted).collect()
 }

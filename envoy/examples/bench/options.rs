@@ -23,7 +23,7 @@ pub struct Options {
     /// Requests that each variant gets in a round, or in each half of what Valgrind counts
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..))]
     pub requests: Option<u32>,
-    /// Only variants whose name contains this, and the two that are compared with; may be given more than once
+    /// Only variants whose name contains this, and those that they are compared with; may be given more than once
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
     /// Only scenes whose name contains this: direct, upstream, HTTP/1.1, HTTP/2
@@ -32,8 +32,8 @@ pub struct Options {
     /// With `callgrind`, also what single hostcalls cost an Envoy
     #[arg(long)]
     pub steps: bool,
-    /// Another module to compare with the one just built; may be given more than once
-    #[arg(long, value_name = "WASM")]
+    /// Another build to compare with the one just built, wasm or dynamic module; may be given more than once
+    #[arg(long, value_name = "FILE")]
     pub against: Vec<PathBuf>,
 }
 
@@ -48,6 +48,8 @@ pub enum Level {
     Envoy,
     /// Memory of real Envoys, and their start
     Memory,
+    /// Throughput and memory of Envoys with 1 to 8 workers
+    Workers,
     /// Instructions of real Envoys, counted by Valgrind: repeatable where time is not
     Callgrind,
 }

@@ -82,6 +82,9 @@ pub fn markdown(report: &Value) -> String {
     if report["memory"].is_array() {
         memory(&mut text, report);
     }
+    if report["workers"].is_array() {
+        workers(&mut text, &report["workers"]);
+    }
     if report["instructions"].is_object() {
         counted(&mut text, &report["instructions"]);
     }
@@ -104,18 +107,32 @@ fn envoy(text: &mut String, scene: &Value) {
         plain(&scene["scene"]),
         scene["pairs"]
     );
-    let columns =
-        ["variant", "µs", "added µs", "90 %", "÷ yardstick", "90 %", "requests/s", "p50 µs", "p99 µs", "spans/request"];
+    let columns = [
+        "variant",
+        "µs",
+        "added µs",
+        "90 %",
+        "÷ native",
+        "90 %",
+        "÷ in batches",
+        "90 %",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "spans/request",
+    ];
     let rows = list(&scene["variants"]).map(|it| {
         let span = |of: &Value, digits| format!("{}…{}", number(&of["low"], digits), number(&of["high"], digits));
-        let (added, ratio) = (&it["added_micros"], &it["to_yardstick"]);
+        let (added, native, batches) = (&it["added_micros"], &it["to_native"], &it["to_batches"]);
         vec![
             plain(&it["variant"]),
             number(&it["micros"], 1),
             number(&added["median"], 2),
             span(added, 1),
-            number(&ratio["median"], 2),
-            span(ratio, 2),
+            number(&native["median"], 2),
+            span(native, 2),
+            number(&batches["median"], 2),
+            span(batches, 2),
             number(&it["requests_per_second"], 0),
             number(&it["p50_micros"], 0),
             number(&it["p99_micros"], 0),
@@ -132,13 +149,14 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
         scene["requests"],
         plain(valgrind)
     );
-    let columns = ["variant", "instructions", "added", "÷ yardstick", "halves apart", "spans/request"];
+    let columns = ["variant", "instructions", "added", "÷ native", "÷ in batches", "halves apart", "spans/request"];
     let rows = list(&scene["variants"]).map(|it| {
         vec![
             plain(&it["variant"]),
             number(&it["instructions"], 0),
             number(&it["added"], 0),
-            number(&it["to_yardstick"], 2),
+            number(&it["to_native"], 2),
+            number(&it["to_batches"], 2),
             number(&it["halves_apart"], 0),
             number(&it["spans_per_request"], 3),
         ]
@@ -168,6 +186,24 @@ fn memory(text: &mut String, report: &Value) {
         let title = format!("Memory, {}", plain(&it["variant"]));
         table(text, &title, &["in flight", "requests so far", "resident MiB", "memories of all VMs, MiB"], rows);
     }
+}
+
+fn workers(text: &mut String, rows: &Value) {
+    let columns = ["variant", "workers", "requests/s", "÷ none", "90 %", "µs a request", "resident MiB"];
+    let rows = list(rows).map(|it| {
+        let quotient = &it["to_plain"];
+        let resident = it["resident_bytes"].as_f64().map(|bytes| bytes / f64::from(1 << 20));
+        vec![
+            plain(&it["variant"]),
+            plain(&it["workers"]),
+            number(&it["requests_per_second"], 0),
+            number(&quotient["median"], 2),
+            format!("{}…{}", number(&quotient["low"], 2), number(&quotient["high"], 2)),
+            number(&it["micros"], 1),
+            number(&json!(resident), 1),
+        ]
+    });
+    table(text, "Envoys with many workers on all processors, load beside them", &columns, rows);
 }
 
 fn counted(text: &mut String, figures: &Value) {
@@ -248,7 +284,7 @@ mod tests {
     #[test]
     fn a_table_shows_every_variant_and_a_dash_for_what_is_not_known() {
         let median = json!({ "median": 1.25, "low": 1.0, "high": 1.5 });
-        let row = json!({ "variant": "none", "micros": 30.0, "added_micros": median, "to_yardstick": null,
+        let row = json!({ "variant": "none", "micros": 30.0, "added_micros": median, "to_native": null, "to_batches": null,
                           "requests_per_second": 1000.4, "p50_micros": 10.0, "p99_micros": 20.0, "spans_per_request": null });
         let report = json!({ "envoy": [{ "scene": "direct", "pairs": 24, "variants": [row] }] });
         let text = markdown(&report);
@@ -259,8 +295,8 @@ mod tests {
     }
     #[test]
     fn counted_instructions_are_whole_and_a_filter_without_spans_has_a_dash() {
-        let row = json!({ "variant": "empty", "instructions": 151_999.6, "added": 14_400.2, "to_yardstick": 0.4983,
-                          "halves_apart": 120.4, "spans_per_request": null });
+        let row = json!({ "variant": "empty", "instructions": 151_999.6, "added": 14_400.2, "to_native": 0.4983,
+                          "to_batches": null, "halves_apart": 120.4, "spans_per_request": null });
         let step = json!({ "step": "+ a header", "instructions": 160_400.0, "added": 8_400.4, "halves_apart": 90.0 });
         let report = json!({
             "valgrind": "valgrind-3.19.0",
@@ -270,7 +306,9 @@ mod tests {
         let text = markdown(&report);
         assert!(text.contains("direct: instructions a request, 6000 requests counted by valgrind-3.19.0"), "{text}");
         assert!(
-            text.contains("| empty   |       152000 | 14400 |        0.50 |          120 |             – |"),
+            text.contains(
+                "| empty   |       152000 | 14400 |     0.50 |            – |          120 |             – |"
+            ),
             "{text}"
         );
         assert!(text.contains("| + a header    |       160400 |  8400 |           90 |"), "{text}");

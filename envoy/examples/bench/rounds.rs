@@ -13,7 +13,7 @@ use crate::process::processor_time;
 use crate::stage::{DIRECT, PROXIED, Stage};
 use crate::statistics::{Median, middle};
 use crate::traffic::Traffic;
-use crate::variant::{NONE, Variant, YARDSTICK};
+use crate::variant::{NONE, Variant, YARDSTICKS};
 use tracelift_envoy::Random;
 
 /// A place of the traffic: who answers, and how it speaks.
@@ -148,26 +148,22 @@ impl Slice {
 
 impl Scores {
     fn report(&self, variants: &[Variant], spans: &[Option<f64>]) -> Value {
-        let index = |name: &str| variants.iter().position(|variant| variant.name == name);
-        let plain = index(NONE);
-        let added = |index: usize| -> Vec<f64> {
-            let plain = plain.map(|plain| self.slices[plain].as_slice()).unwrap_or_default();
-            self.slices[index].iter().zip(plain).map(|(slice, plain)| slice.micros - plain.micros).collect()
-        };
-        let yardstick = index(YARDSTICK).map(added);
+        let plain = variants.iter().position(|variant| variant.name == NONE);
         let rows = variants.iter().enumerate().map(|(index, variant)| {
             let slices = &self.slices[index];
             let of = |value: fn(&Slice) -> f64| middle(slices.iter().map(value).collect());
-            let added = added(index);
-            let ratio = yardstick.as_ref().map(|yardstick| {
-                let ratios: Vec<f64> = added.iter().zip(yardstick).map(|(own, other)| own / other).collect();
-                interval(Median::of(&ratios))
+            let added = self.added(index, plain);
+            let quotients = YARDSTICKS.map(|yardstick| {
+                let other = self.added(variant.compared_with(&yardstick, variants)?, plain);
+                let quotients: Vec<f64> = added.iter().zip(other).map(|(own, other)| own / other).collect();
+                Some(interval(Median::of(&quotients)))
             });
             json!({
                 "variant": variant.name,
                 "micros": of(|slice| slice.micros),
                 "added_micros": interval(Median::of(&added)),
-                "to_yardstick": ratio,
+                "to_native": quotients[0],
+                "to_batches": quotients[1],
                 "requests_per_second": of(|slice| slice.answered.requests_per_second()),
                 "p50_micros": of(|slice| f64::from(slice.answered.p50)),
                 "p99_micros": of(|slice| f64::from(slice.answered.p99)),
@@ -176,6 +172,12 @@ impl Scores {
         });
         let rounds = self.slices.first().map_or(0, Vec::len);
         json!({ "scene": self.scene.name(), "pairs": rounds, "variants": rows.collect::<Vec<_>>() })
+    }
+
+    /// What each slice of a variant took more than the plain Envoy's of the same round, in microseconds a request.
+    fn added(&self, variant: usize, plain: Option<usize>) -> Vec<f64> {
+        let plain = plain.map(|plain| self.slices[plain].as_slice()).unwrap_or_default();
+        self.slices[variant].iter().zip(plain).map(|(slice, plain)| slice.micros - plain.micros).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a bench is played: an Envoy for each variant, and one backend, collector and X-Ray daemon for all of them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -74,7 +75,7 @@ impl Processors {
     /// How an Envoy with one worker is started on its processor.
     pub fn launch(processor: Option<usize>) -> Result<Launch> {
         let launch = Launch::new()?.node("bench");
-        Ok(processor.map_or(launch.clone(), |processor| launch.on_processor(processor)))
+        Ok(processor.map_or(launch.clone(), |processor| launch.on_processors([processor])))
     }
 }
 
@@ -113,7 +114,7 @@ impl Stage {
             backend: Processors::launch(processors.rest)?.start(&backend).await?,
             xray,
             segments,
-            modules: Modules { tracelift: process::module()?, empty },
+            modules: Modules { tracelift: process::module()?, dynamic: dynamic_module()?, empty },
             _files: files,
         })
     }
@@ -149,13 +150,21 @@ impl Stage {
 
     /// Starts an Envoy on the processor that is measured.
     pub async fn start(&self, variant: &Variant) -> Result<Envoy> {
-        let envoy = self.launch()?.start(&self.bootstrap(variant)?).await;
+        let envoy = self.launch(variant)?.start(&self.bootstrap(variant)?).await;
         envoy.with_context(|| format!("variant {:?}", variant.name))
     }
 
-    /// How an Envoy is started on the processor that is measured.
-    pub fn launch(&self) -> Result<Launch> {
-        Processors::launch(self.processors.measured)
+    /// Starts an Envoy with so many workers on all processors.
+    pub async fn start_with(&self, variant: &Variant, workers: u32, processors: usize) -> Result<Envoy> {
+        let launch = Launch::new()?.node("bench").filter(variant.form(&self.modules));
+        let launch = launch.workers(workers).on_processors(0..processors);
+        let envoy = launch.start(&self.bootstrap(variant)?).await;
+        envoy.with_context(|| format!("variant {:?} with {workers} workers", variant.name))
+    }
+
+    /// How this variant's Envoy is started on the processor that is measured: with the filter in its form.
+    pub fn launch(&self, variant: &Variant) -> Result<Launch> {
+        Ok(Processors::launch(self.processors.measured)?.filter(variant.form(&self.modules)))
     }
 
     /// Waits until nobody has received an export for so long.
@@ -187,6 +196,13 @@ impl Stage {
             _ => true,
         })
     }
+}
+
+/// The dynamic module, beside the wasm module: `cargo xtask bench` builds both.
+fn dynamic_module() -> Result<PathBuf> {
+    let path = process::module()?.with_file_name("libtracelift.so");
+    ensure!(path.exists(), "no {}; `cargo xtask build --dynamic-module` makes it", path.display());
+    Ok(path)
 }
 
 #[derive(Default)]

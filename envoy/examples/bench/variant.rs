@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use tracelift_envoy::Filter;
 
 /// One Envoy's tracing.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +30,10 @@ pub enum Tracer {
     Filter(PathBuf),
     /// A build of ours.
     Tracelift {
-        /// The module; none is the one just built.
-        module: Option<PathBuf>,
+        /// Which of its two forms.
+        form: Form,
+        /// The build; none is the one just built.
+        build: Option<PathBuf>,
         /// `upgrade.signal`, both ways.
         signal: bool,
         /// `upgrade.recall.enabled`.
@@ -47,19 +50,32 @@ pub enum Tracer {
     Zipkin,
 }
 
+/// In which form an Envoy runs our filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `tracelift.wasm`.
+    Wasm,
+    /// `libtracelift.so`.
+    Dynamic,
+}
+
 /// What everything is measured against.
 pub const NONE: &str = "none";
-/// The yardstick.
-pub const YARDSTICK: &str = "native OpenTelemetry 5 %";
 
 /// Envoy's default.
 const MIN_FLUSH_SPANS: u32 = 5;
+/// So many spans leave together where Envoy's own tracer has batches: what Tracelift has by default.
+const BATCH: u32 = 512;
+/// What quotients are made with: the OpenTelemetry tracer that is part of Envoy, as it is and in batches.
+pub const YARDSTICKS: [Tracer; 2] =
+    [Tracer::OpenTelemetry { min_flush_spans: MIN_FLUSH_SPANS }, Tracer::OpenTelemetry { min_flush_spans: BATCH }];
 
 impl Variant {
-    /// All of them; `against` are further modules to compare ours with, in its default settings.
+    /// All of them; `against` are further builds to compare ours with, in its default settings: dynamic modules by `.so`.
     pub fn all(against: &[PathBuf]) -> Vec<Self> {
         let variant = |name: &str, tracer, share| Self { name: name.to_owned(), tracer, share };
-        let ours = |signal, recall| Tracer::Tracelift { module: None, signal, recall };
+        let ours = |signal, recall| Tracer::Tracelift { form: Form::Wasm, build: None, signal, recall };
+        let dynamic = |recall| Tracer::Tracelift { form: Form::Dynamic, build: None, signal: true, recall };
         let native = |min_flush_spans| Tracer::OpenTelemetry { min_flush_spans };
         let mut all = vec![
             variant(NONE, Tracer::None, 0.05),
@@ -71,29 +87,61 @@ impl Variant {
             variant("Tracelift 5 %, no signal", ours(false, false), 0.05),
             variant("Tracelift 5 %, recall", ours(true, true), 0.05),
             variant("Tracelift 100 %", ours(true, false), 1.0),
+            variant("Tracelift dynamic 0 %", dynamic(false), 0.0),
+            variant("Tracelift dynamic 5 %", dynamic(false), 0.05),
+            variant("Tracelift dynamic 5 %, recall", dynamic(true), 0.05),
+            variant("Tracelift dynamic 100 %", dynamic(false), 1.0),
             variant("native OpenTelemetry 0 %", native(MIN_FLUSH_SPANS), 0.0),
-            variant(YARDSTICK, native(MIN_FLUSH_SPANS), 0.05),
-            variant("native OpenTelemetry 5 %, batches of 512", native(512), 0.05),
+            variant("native OpenTelemetry 5 %", native(MIN_FLUSH_SPANS), 0.05),
+            variant("native OpenTelemetry 5 %, batches of 512", native(BATCH), 0.05),
             variant("native OpenTelemetry 100 %", native(MIN_FLUSH_SPANS), 1.0),
-            variant("native OpenTelemetry 100 %, batches of 512", native(512), 1.0),
+            variant("native OpenTelemetry 100 %, batches of 512", native(BATCH), 1.0),
             variant("native X-Ray 5 %", Tracer::XRay, 0.05),
             variant("native Zipkin 5 %", Tracer::Zipkin, 0.05),
         ];
-        for module in against {
-            for (label, share) in [("5 %", 0.05), ("100 %", 1.0)] {
-                let tracer = Tracer::Tracelift { module: Some(module.clone()), signal: true, recall: false };
-                all.push(Self { name: format!("{} {label}", module.display()), tracer, share });
+        for build in against {
+            let form = if build.extension().is_some_and(|end| end == "so") { Form::Dynamic } else { Form::Wasm };
+            for (label, share) in [("0 %", 0.0), ("5 %", 0.05), ("100 %", 1.0)] {
+                let tracer = Tracer::Tracelift { form, build: Some(build.clone()), signal: true, recall: false };
+                all.push(Self { name: format!("{} {label}", build.display()), tracer, share });
             }
         }
         all
     }
 
-    /// The HTTP filter, if the tracer is one.
+    /// Those whose names contain one of these texts, with what they are compared with: the plain Envoy, and the yardsticks that
+    /// sample as much.
+    pub fn chosen(against: &[PathBuf], only: &[String]) -> Vec<Self> {
+        let all = Self::all(against);
+        let named = |variant: &Self| only.iter().any(|text| variant.name.contains(text.as_str()));
+        let shares: Vec<f64> = all.iter().filter(|variant| named(variant)).map(|variant| variant.share).collect();
+        let compares = |variant: &Self| {
+            variant.name == NONE || YARDSTICKS.contains(&variant.tracer) && shares.contains(&variant.share)
+        };
+        all.into_iter().filter(|variant| only.is_empty() || named(variant) || compares(variant)).collect()
+    }
+
+    /// Where among `all` the yardstick is that samples as much as this variant.
+    pub fn compared_with(&self, yardstick: &Tracer, all: &[Self]) -> Option<usize> {
+        all.iter().position(|other| other.tracer == *yardstick && other.share == self.share)
+    }
+
+    /// Puts the dynamic module in the place of the wasm filter, where that is what is measured.
+    pub fn form(&self, modules: &Modules) -> Filter {
+        match &self.tracer {
+            Tracer::Tracelift { form: Form::Dynamic, build, .. } => {
+                Filter::Dynamic(build.as_ref().unwrap_or(&modules.dynamic).clone())
+            }
+            _ => Filter::Wasm,
+        }
+    }
+
+    /// The HTTP filter, if the tracer is one; in the form of a wasm filter, which [`Self::form`] changes.
     pub fn filter(&self, modules: &Modules) -> Option<Value> {
         match &self.tracer {
             Tracer::EmptyFilter => Some(wasm("empty", &modules.empty, "{}")),
             Tracer::Filter(module) => Some(wasm("step", module, "{}")),
-            Tracer::Tracelift { module, signal, recall } => {
+            Tracer::Tracelift { build, signal, recall, .. } => {
                 let settings = json!({
                     "service_name": "cart",
                     "span_kind": "server",
@@ -104,7 +152,7 @@ impl Variant {
                     },
                     "export": { "cluster": "collector_http" },
                 });
-                Some(wasm("tracelift", module.as_ref().unwrap_or(&modules.tracelift), &settings.to_string()))
+                Some(wasm("tracelift", build.as_ref().unwrap_or(&modules.tracelift), &settings.to_string()))
             }
             _ => None,
         }
@@ -154,8 +202,8 @@ impl Variant {
     /// After so long without an export all spans have left, but for a handful that waits for company.
     pub fn longest_wait(&self) -> Duration {
         match self.tracer {
-            // `export.scheduled_delay_ms`, and a tick or two.
-            Tracer::Tracelift { .. } => Duration::from_millis(1500),
+            // What Valgrind's level sets `export.scheduled_delay_ms` to, and a tick or two.
+            Tracer::Tracelift { .. } => Duration::from_millis(6500),
             // `tracing.opentelemetry.flush_interval_ms`, 5 s by default, and a little.
             Tracer::OpenTelemetry { min_flush_spans } if MIN_FLUSH_SPANS < min_flush_spans => {
                 Duration::from_millis(5500)
@@ -167,7 +215,10 @@ impl Variant {
     /// Who counts the spans that left.
     pub fn counts_spans(&self) -> Counted {
         match self.tracer {
-            Tracer::Tracelift { .. } => Counted::ByEnvoy("wasmcustom.tracelift.spans.offered"),
+            Tracer::Tracelift { form: Form::Wasm, .. } => Counted::ByEnvoy("wasmcustom.tracelift.spans.offered"),
+            Tracer::Tracelift { form: Form::Dynamic, .. } => {
+                Counted::ByEnvoy("dynamicmodulescustom.tracelift.spans.offered")
+            }
             Tracer::OpenTelemetry { .. } => Counted::ByEnvoy("tracing.opentelemetry.spans_sent"),
             Tracer::Zipkin => Counted::ByEnvoy("tracing.zipkin.spans_sent"),
             Tracer::XRay => Counted::ByDaemon,
@@ -190,6 +241,8 @@ pub enum Counted {
 pub struct Modules {
     /// The one just built.
     pub tracelift: PathBuf,
+    /// The dynamic module just built.
+    pub dynamic: PathBuf,
     /// The one that does nothing.
     pub empty: PathBuf,
 }
@@ -256,10 +309,34 @@ mod tests {
     fn names_are_unique_and_the_yardsticks_are_among_them() {
         let all = Variant::all(&["old.wasm".into()]);
         let mut names: Vec<_> = all.iter().map(|variant| variant.name.as_str()).collect();
-        assert!(names.contains(&NONE) && names.contains(&YARDSTICK) && names.contains(&"old.wasm 100 %"));
+        assert!(names.contains(&NONE) && names.contains(&"old.wasm 100 %"));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all.len());
+    }
+
+    #[test]
+    fn what_is_chosen_comes_with_the_plain_envoy_and_the_tracers_that_sample_as_much() {
+        let chosen = Variant::chosen(&["old.so".into()], &["dynamic 100".to_owned(), "old.so 5".to_owned()]);
+        let names: Vec<_> = chosen.iter().map(|variant| variant.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                NONE,
+                "Tracelift dynamic 100 %",
+                "native OpenTelemetry 5 %",
+                "native OpenTelemetry 5 %, batches of 512",
+                "native OpenTelemetry 100 %",
+                "native OpenTelemetry 100 %, batches of 512",
+                "old.so 5 %"
+            ]
+        );
+        let places = YARDSTICKS.map(|yardstick| chosen[1].compared_with(&yardstick, &chosen));
+        assert_eq!(places, [Some(4), Some(5)]);
+        let modules = Modules { tracelift: "a.wasm".into(), dynamic: "a.so".into(), empty: "empty.wasm".into() };
+        assert_eq!(chosen[1].form(&modules), Filter::Dynamic("a.so".into()));
+        assert_eq!(chosen[6].form(&modules), Filter::Dynamic("old.so".into()));
+        assert_eq!(chosen[2].form(&modules), Filter::Wasm);
     }
 
     #[test]

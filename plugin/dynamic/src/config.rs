@@ -8,6 +8,7 @@ use tracelift::config::Environment;
 use tracelift::process::Setup;
 
 use super::abi::{self, EnvoyConfig, ModuleConfig, Scheduler};
+use super::bell::Bell;
 use super::metrics::Metrics;
 use super::{node, ticker};
 
@@ -42,8 +43,8 @@ pub struct Config {
     scheduler: Scheduler,
     /// Milliseconds between two ticks; 0 for none.
     tick_ms: AtomicU64,
-    ticks: AtomicBool,
-    collects: AtomicBool,
+    ticks: Bell,
+    collects: Bell,
     /// It was accepted and has not ended: every worker takes it up.
     in_use: AtomicBool,
     /// A later configuration does its work: it makes no more calls.
@@ -76,8 +77,8 @@ impl Config {
             // SAFETY: Envoy's configuration lives; the scheduler is deleted in `close`.
             scheduler: unsafe { abi::envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy) },
             tick_ms: AtomicU64::new(0),
-            ticks: AtomicBool::new(false),
-            collects: AtomicBool::new(false),
+            ticks: Bell::new(),
+            collects: Bell::new(),
             in_use: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         });
@@ -161,11 +162,11 @@ impl Config {
 
     /// Wakes the main thread, unless it was woken for the same and has not looked yet.
     fn wake(&self, event: Event) {
-        let (flag, number) = match event {
+        let (bell, number) = match event {
             Event::Tick => (&self.ticks, Event::TICK),
             Event::Collect => (&self.collects, Event::TICK.saturating_add(1)),
         };
-        if !flag.swap(true, Ordering::AcqRel) {
+        if bell.ring(self.root) {
             // SAFETY: the caller found this configuration among all, so that its scheduler was not deleted.
             unsafe { abi::envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.scheduler, number) };
         }
@@ -174,8 +175,8 @@ impl Config {
     /// The main thread looks now.
     pub fn woken(&self, event: Event) {
         match event {
-            Event::Tick => self.ticks.store(false, Ordering::Release),
-            Event::Collect => self.collects.store(false, Ordering::Release),
+            Event::Tick => self.ticks.answer(self.root),
+            Event::Collect => self.collects.answer(self.root),
         }
     }
 }

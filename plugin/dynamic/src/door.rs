@@ -121,9 +121,9 @@ impl Host for Door<'_> {
         Ok(())
     }
 
-    /// A tick is on the main thread, where a stream of a worker's must not be looked at.
-    fn number_of(&self, _root: u32, _stream: u32, _attribute: Attribute) -> Option<i64> {
-        None
+    /// A tick is on the main thread, where a stream of a worker's must not be looked at: what the worker has listed.
+    fn number_of(&self, _root: u32, stream: u32, attribute: Attribute) -> Option<i64> {
+        worker::number_of(self.owner?, stream, attribute)
     }
 
     fn tick_every(&self, milliseconds: u32) {

@@ -52,7 +52,7 @@ pub struct Stream<'a> {
     door: Door<'a>,
     /// Headers are being read: changes wait.
     looking: Cell<bool>,
-    reply: RefCell<Option<Reply>>,
+    reply: RefCell<Option<Box<Reply>>>,
 }
 
 impl<'a> Stream<'a> {
@@ -61,8 +61,18 @@ impl<'a> Stream<'a> {
         Self { filter, id, here, door: Door::stream(None), looking: Cell::new(false), reply: RefCell::new(None) }
     }
 
+    /// Lets the main thread know where its listener leads, where that may matter.
+    pub fn list(&self) {
+        self.here.requested(self.id, || attributes::number(self.filter, Attribute::ListenerDirection));
+    }
+
+    /// The engine has let go of it.
+    pub fn end(&self) {
+        self.here.end(self.id);
+    }
+
     /// What is to be sent when the hook has let go of everything.
-    pub fn into_reply(self) -> Option<Reply> {
+    pub fn into_reply(self) -> Option<Box<Reply>> {
         self.reply.into_inner()
     }
 
@@ -113,8 +123,10 @@ impl<'s> Exchange for Stream<'s> {
         headers::with(self.filter, map(side), |view| read(view.unwrap_or(View::NONE).first(name)))
     }
 
-    fn copied(&self, side: Side) -> Vec<u8> {
-        headers::with(self.filter, map(side), |view| view.map(|view| pairs::encode(&view.all())).unwrap_or_default())
+    fn copied(&self, side: Side, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        headers::with(self.filter, map(side), |view| {
+            view.map(|view| pairs::encode(&view.those(wanted))).unwrap_or_default()
+        })
     }
 
     fn add(&self, side: Side, name: &str, value: &[u8]) -> Result<(), Refused> {
@@ -131,7 +143,7 @@ impl<'s> Exchange for Stream<'s> {
 
     fn number(&self, attribute: Attribute) -> Option<i64> {
         attributes::number(self.filter, attribute).or_else(|| match attribute {
-            Attribute::StartTime => i64::try_from(self.here.started(self.id)?).ok(),
+            Attribute::StartTime => self.here.started(self.id),
             _ => None,
         })
     }
@@ -148,7 +160,7 @@ impl<'s> Exchange for Stream<'s> {
     fn answer(&self, status: u32, details: &str, headers: &[(&[u8], &[u8])]) -> Result<(), Refused> {
         let Ok(mut reply) = self.reply.try_borrow_mut() else { return Err(NO_SUCH_MAP) };
         let headers = headers.iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
-        *reply = Some(Reply { status, details: details.to_owned(), headers });
+        *reply = Some(Box::new(Reply { status, details: details.to_owned(), headers }));
         Ok(())
     }
 

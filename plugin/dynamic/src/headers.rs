@@ -26,8 +26,16 @@ impl<'a> View<'a> {
 
     /// All of them, in one allocation.
     pub fn all(self) -> Vec<(&'a [u8], &'a [u8])> {
+        self.those(|_| true)
+    }
+
+    /// Those with a name that is wanted, in one allocation.
+    pub fn those(self, wanted: impl Fn(&[u8]) -> bool) -> Vec<(&'a [u8], &'a [u8])> {
         // SAFETY: whoever made this view borrowed it for as long as the map stays as it is.
-        self.entries.iter().map(|entry| unsafe { (entry.key.bytes(), entry.value.bytes()) }).collect()
+        let entries = self.entries.iter().map(|entry| unsafe { (entry.key.bytes(), entry.value.bytes()) });
+        let mut those = Vec::with_capacity(self.entries.len());
+        those.extend(entries.filter(|(key, _)| wanted(key)));
+        those
     }
 }
 

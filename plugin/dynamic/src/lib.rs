@@ -1,12 +1,13 @@
 //! The filter as an Envoy dynamic module: the engine behind the hooks and callbacks of Envoy's module ABI. Workers record, the main
 //! thread exports for all of them, and a failure increments a counter and lets the request continue.
 
-#![cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#![cfg(all(target_os = "linux", target_pointer_width = "64", not(loom)))]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![deny(clippy::disallowed_methods, clippy::allow_attributes_without_reason)]
 
 mod abi;
 mod attributes;
+mod bell;
 mod bootstrap_hooks;
 mod calls;
 mod config;
@@ -20,8 +21,11 @@ mod headers;
 mod metrics;
 mod node;
 mod process;
+mod running;
+mod shard;
 mod shared;
 mod stream_hooks;
+mod sync;
 mod ticker;
 mod unused_hooks;
 mod worker;

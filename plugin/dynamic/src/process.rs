@@ -63,6 +63,7 @@ pub fn woken(config: &Config, event: Event) {
     faults::point("scheduled");
     if let Some(mut exporting) = exporting() {
         for slot in worker::all() {
+            slot.asked.answer(config.root);
             let Some(mut worker) = slot.visit() else { continue };
             match event {
                 _ if !worker.has_root(config.root) => {}

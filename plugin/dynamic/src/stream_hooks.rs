@@ -3,6 +3,7 @@
 //! What Envoy keeps for us is no pointer but two numbers, the configuration's and the stream's, so that a stream costs no memory
 //! and a late hook finds nothing.
 
+use tracelift::process::Worker;
 use tracelift::request::Answered;
 
 use super::abi::{EnvoyFilter, ModuleConfig, ModuleFilter};
@@ -52,7 +53,7 @@ fn on<T: Copy>(
     envoy: EnvoyFilter,
     ours: ModuleFilter,
     otherwise: T,
-    work: impl FnOnce(&mut tracelift::process::Worker, &Stream<'_>, u32) -> T,
+    work: impl FnOnce(&mut Worker, &Stream<'_>, u32) -> T,
 ) -> T {
     let stream = stream_of(ours);
     let mut finished = false;
@@ -87,12 +88,13 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     ours: ModuleFilter,
     _end_of_stream: bool,
 ) -> u32 {
-    let stops = on(envoy, ours, false, |worker, exchange, stream| {
+    let requested = |worker: &mut Worker, exchange: &Stream<'_>, stream| {
+        exchange.list();
         let stops = worker.request_headers(exchange, stream);
         faults::point("request_headers");
         stops
-    });
-    if stops { STOP } else { CONTINUE }
+    };
+    if on(envoy, ours, false, requested) { STOP } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]
@@ -139,6 +141,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: EnvoyFi
     on(envoy, ours, (), |worker, exchange, stream| {
         faults::point("stream_complete");
         worker.log(exchange, stream);
+        exchange.end();
     });
     if abi::newer().increment_counter.is_none() {
         hook((), || {
@@ -154,9 +157,6 @@ extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: EnvoyFi
 extern "C" fn envoy_dynamic_module_on_http_filter_destroy(ours: ModuleFilter) {
     hook((), || {
         faults::point("destroy");
-        worker::with((), |here, worker| {
-            here.forget(stream_of(ours));
-            worker.forget_stream(stream_of(ours));
-        });
+        worker::forget(stream_of(ours));
     });
 }

@@ -1,14 +1,16 @@
 //! The workers: one state for each thread of Envoy's that serves requests, which the main thread visits on a tick.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use tracelift::door::Attribute;
 use tracelift::process::Worker;
 
+use super::bell::Bell;
 use super::config::Config;
 use super::door::{Door, now};
+use super::running::Running;
 use super::writes::Writes;
 use super::{abi, config};
 
@@ -20,6 +22,10 @@ pub struct Slot {
     /// Its number; [`super::process::MAIN`] is none of them.
     pub number: u32,
     worker: Mutex<Worker>,
+    /// The main thread was asked to come for what it has queued under that root.
+    pub asked: Bell,
+    /// Its streams, for the main thread.
+    running: Running,
     /// Its thread has ended.
     ended: AtomicBool,
 }
@@ -62,11 +68,13 @@ pub struct Here {
     /// A hook of ours runs.
     entered: Cell<bool>,
     last_stream: Cell<u32>,
+    /// Of the streams that ended as they should: nearly always the one that is destroyed next.
+    ended_last: Cell<u32>,
     /// Of the configurations that it has taken up.
     generation: Cell<u64>,
     pub writes: RefCell<Writes>,
-    /// When streams began, Unix nanoseconds, where Envoy does not say it.
-    started: RefCell<HashMap<u32, u64>>,
+    /// The slot's list of running streams is kept.
+    lists: Cell<bool>,
 }
 
 impl Drop for Here {
@@ -83,30 +91,43 @@ impl Here {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let slot = Arc::new(Slot { number, worker: Mutex::default(), ended: AtomicBool::new(false) });
+        let slot = Arc::new(Slot {
+            number,
+            worker: Mutex::default(),
+            asked: Bell::new(),
+            running: Running::default(),
+            ended: AtomicBool::new(false),
+        });
         ALL.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&slot));
         Self {
             slot,
             entered: Cell::new(false),
             last_stream: Cell::new(0),
+            ended_last: Cell::new(0),
             generation: Cell::new(0),
             writes: RefCell::default(),
-            started: RefCell::default(),
+            lists: Cell::new(abi::newer().timing.is_none()),
         }
     }
 
-    /// When a stream began, as far as this module has seen it.
-    pub fn started(&self, stream: u32) -> Option<u64> {
-        self.started.try_borrow().ok()?.get(&stream).copied()
+    /// When a stream began, as far as this module has seen it; Unix nanoseconds.
+    pub fn started(&self, stream: u32) -> Option<i64> {
+        self.slot.running.number(stream, Attribute::StartTime)
     }
 
-    /// A stream has ended.
-    pub fn forget(&self, stream: u32) {
-        if abi::newer().timing.is_none()
-            && let Ok(mut started) = self.started.try_borrow_mut()
-        {
-            started.remove(&stream);
+    /// The head of a stream's request came; `direction` reads its listener's.
+    pub fn requested(&self, stream: u32, direction: impl FnOnce() -> Option<i64>) {
+        if self.lists.get() {
+            self.slot.running.set_direction(stream, direction);
         }
+    }
+
+    /// A stream has ended, and the engine has let go of it.
+    pub fn end(&self, stream: u32) {
+        if self.lists.get() {
+            self.slot.running.end(stream);
+        }
+        self.ended_last.set(stream);
     }
 }
 
@@ -147,20 +168,39 @@ pub fn begin(config: &Config) -> u32 {
         let generation = config::generation();
         if here.generation.replace(generation) != generation {
             take_up(worker);
+            if worker.has_application() {
+                here.lists.set(true); // From now on, so that no stream is listed and not forgotten.
+            }
         }
         let stream = here.last_stream.get().checked_add(1).unwrap_or(1);
         here.last_stream.set(stream);
-        if abi::newer().timing.is_none()
-            && let Ok(mut started) = here.started.try_borrow_mut()
-        {
-            started.insert(stream, now());
+        if here.lists.get() {
+            here.slot.running.begin(stream, now());
         }
         worker.context_created(stream, config.root);
         stream
     })
 }
 
-/// Lets the main thread come for what a worker has queued.
+/// Leaves nothing of a stream behind, however it ended. One that has just ended is not looked for again.
+pub fn forget(stream: u32) {
+    if !HERE.try_with(|here| here.ended_last.get() == stream).unwrap_or(false) {
+        with((), |here, worker| {
+            here.end(stream);
+            worker.forget_stream(stream);
+        });
+    }
+}
+
+/// A number of a running stream of the worker with that number.
+pub fn number_of(worker: u32, stream: u32, attribute: Attribute) -> Option<i64> {
+    let slot = ALL.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|slot| slot.number == worker).cloned()?;
+    slot.running.number(stream, attribute)
+}
+
+/// Lets the main thread come for what this worker has queued. Once until it comes: each request asks that ends in the meantime.
 pub fn collect(root: u32) {
-    config::wake(root, config::Event::Collect);
+    if HERE.try_with(|here| here.slot.asked.ring(root)).unwrap_or(true) {
+        config::wake(root, config::Event::Collect);
+    }
 }

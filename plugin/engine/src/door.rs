@@ -289,8 +289,9 @@ pub trait Exchange {
     /// Lets `read` look at the first value of one header of a side. `name` is in lower case.
     fn header<T>(&self, side: Side, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> T;
 
-    /// All headers of a side, copied, encoded as [`crate::http::pairs`]; empty where there are none.
-    fn copied(&self, side: Side) -> Vec<u8>;
+    /// Headers of a side, copied, encoded as [`crate::http::pairs`]; empty where there are none. Those with a name that `wanted`
+    /// refuses may be left out, where that is less work.
+    fn copied(&self, side: Side, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8>;
 
     /// Adds one more entry behind those of that name. The value must be fit for a header.
     fn add(&self, side: Side, name: &str, value: &[u8]) -> Result<(), Refused>;

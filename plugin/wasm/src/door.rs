@@ -116,7 +116,7 @@ impl Exchange for Stream {
         host::with_header(map(side), name, read)
     }
 
-    fn copied(&self, side: Side) -> Vec<u8> {
+    fn copied(&self, side: Side, _wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         host::map_bytes(map(side)).unwrap_or_default()
     }
 

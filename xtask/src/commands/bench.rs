@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what Tracelift costs, on five levels, as one report.
+//! `cargo xtask bench`: what Tracelift costs, on six levels, as one report.
 
 use std::ffi::{OsStr, OsString};
 
@@ -39,6 +39,8 @@ enum Level {
     Envoy,
     /// Memory of real Envoys over many requests, and their start
     Memory,
+    /// Throughput and memory of real Envoys with 1 to 8 workers
+    Workers,
     /// Instructions of real Envoys, counted by Valgrind: repeatable where time is not
     Callgrind,
 }
@@ -53,8 +55,11 @@ impl Bench {
         }
         let native = levels.iter().filter(|level| !level.runs_envoy()).count();
         let mut stages = Stages::new(2 + native);
-        stages.begin("Building the module", "about 2 minutes");
+        stages.begin("Building the module, and the dynamic module", "about 4 minutes");
         build::execute()?;
+        if levels.iter().any(|level| level.runs_envoy()) {
+            build::dynamic_module()?;
+        }
         if levels.contains(&Level::Instructions) {
             stages.begin("Counting instructions, half a minute", "3 minutes: it brings a WebAssembly compiler");
             self.count_instructions()?;
@@ -108,7 +113,7 @@ impl Bench {
 
 impl Level {
     fn runs_envoy(self) -> bool {
-        matches!(self, Self::Envoy | Self::Memory | Self::Callgrind)
+        matches!(self, Self::Envoy | Self::Memory | Self::Workers | Self::Callgrind)
     }
 
     fn name(self) -> OsString {

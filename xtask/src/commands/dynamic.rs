@@ -1,7 +1,8 @@
-//! What the test command does with the dynamic module: it is built, its callbacks are looked up in every Envoy that it is promised
-//! for, and the stories of real Envoys run with it.
+//! What the test command does with the dynamic module: what its threads share is modelled, it is built, its callbacks are looked up in
+//! every Envoy that it is promised for, and the stories of real Envoys run with it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -99,6 +100,14 @@ pub(crate) fn with_faults() -> Result<PathBuf> {
     let path = workspace::dynamic_module_with_faults();
     build::write_if_changed(&path, &library::build_with_faults()?)?;
     Ok(path)
+}
+
+/// The command that runs the models of what Envoy's threads share. Apart, because the flag compiles everything anew.
+pub(crate) fn models() -> Command {
+    let mut cargo = workspace::native_cargo();
+    cargo.args(["test", "--package", workspace::DYNAMIC, "--test", "loom"]);
+    cargo.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", workspace::target_dir().join("loom"));
+    cargo
 }
 
 /// Fails where an Envoy lacks a callback that the library needs.

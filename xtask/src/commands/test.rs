@@ -58,7 +58,8 @@ enum Stage {
     Package,
     /// The module in real Envoys, and applications in Python behind them
     Envoy,
-    /// The dynamic module: its callbacks in every Envoy that it is promised for, then the stories of real Envoys with it
+    /// The dynamic module: models of what its threads share, its callbacks in every Envoy that it is promised for, then the stories of
+    /// real Envoys with it
     Dynamic,
     /// An application in Node behind a real Envoy; when it or what it shows has changed since it passed, or when asked for
     Node,
@@ -286,6 +287,7 @@ impl Run {
             }
             Stage::Dynamic => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
+                count(&mut dynamic::models(), counts)?;
                 self.dynamic_module(&dynamic::checked(envoy)?, counts)
             }
             Stage::Node => {

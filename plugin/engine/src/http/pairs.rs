@@ -80,11 +80,14 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 /// Serialises entries for the host. No header is longer than 32 bits can say.
 pub fn encode(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
     let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = Vec::with_capacity(256);
-    bytes.extend(u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
+    let entry = |sum: usize, (key, value): &(&[u8], &[u8])| {
+        sum.saturating_add(10).saturating_add(key.len()).saturating_add(value.len()) // Two sizes, two NULs.
+    };
+    let mut bytes = Vec::with_capacity(pairs.iter().fold(4, entry));
+    bytes.extend_from_slice(&u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
     for (key, value) in pairs {
-        bytes.extend(size(key));
-        bytes.extend(size(value));
+        bytes.extend_from_slice(&size(key));
+        bytes.extend_from_slice(&size(value));
     }
     for (key, value) in pairs {
         bytes.extend_from_slice(key);

@@ -1,6 +1,7 @@
 //! Workers of a host whose threads share one exporter: each records and holds by itself, and the exporter is that of one more
 //! worker, on the thread that may send. It has the same roots, by the same numbers, and no streams.
 
+use super::parents::Pod;
 use super::worker::Worker;
 use crate::door::Host;
 
@@ -46,6 +47,12 @@ impl Worker {
     /// Forgets a stream of which nothing more can be known.
     pub fn forget_stream(&mut self, stream: u32) {
         self.streams.remove(&stream);
+    }
+
+    /// Whether there is an application between the listeners of this worker, so that streams which run may have to be shown on a tick:
+    /// [`Host::number_of`].
+    pub fn has_application(&self) -> bool {
+        Pod::of(&self.roots).has_application()
     }
 
     /// Whether this worker has taken up a configuration under that root.

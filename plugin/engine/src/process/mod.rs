@@ -11,4 +11,4 @@ mod upgrades;
 mod worker;
 
 pub use configuration::Setup;
-pub use worker::Worker;
+pub use worker::{ContextHasher, Worker};

@@ -131,6 +131,9 @@ impl Worker {
 
     /// Whether a context is a stream of a root that does anything: for others no header is read.
     fn serves(&self, context: u32) -> bool {
+        if self.roots.iter().all(|root| root.work.is_some()) {
+            return !self.roots.is_empty(); // As nearly always: the stream is looked for once, with its headers.
+        }
         let stream = self.streams.get(&context);
         stream.and_then(|stream| self.root(stream.root())).is_some_and(|root| root.work.is_some())
     }

@@ -54,7 +54,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         let shown = signal::is_shown(headers, stream);
         signal::announce(parts, stream, Some(which.side()), shown);
     } else if which != Answered::Trailers {
-        signal::answer_context(parts, stream);
+        signal::answer_context(parts, stream, headers);
     }
     if which != Answered::Trailers
         && let Some(answer) = stream.xray_answer()

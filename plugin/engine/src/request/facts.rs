@@ -42,9 +42,13 @@ impl Facts {
         let Finish { flags, complete, lasting } = finish;
         let mut attributes =
             Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
-        let request = exchange.copied(Side::Request);
-        let response =
-            if policy.attributes.response_headers.is_empty() { Vec::new() } else { exchange.copied(Side::Response) };
+        let request = exchange.copied(Side::Request, |name| is_said(policy, name));
+        let listed = &policy.attributes.response_headers;
+        let response = if listed.is_empty() {
+            Vec::new()
+        } else {
+            exchange.copied(Side::Response, |name| is_listed(listed, name))
+        };
         // The address that was connected to names the server only where the client did not.
         let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
         if !authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host) {
@@ -201,13 +205,7 @@ impl Facts {
 
     /// Leaves of the headers what a span says.
     pub fn compact(&mut self, policy: &Policy) {
-        let listed = &policy.attributes.request_headers;
-        let said = |key: &[u8]| {
-            key == b"tracestate"
-                || Said::default().place(key).is_some()
-                || listed.iter().any(|name| name.as_bytes() == key)
-        };
-        let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| said(key)).collect();
+        let kept: Vec<_> = Pairs::new(&self.request).filter(|(key, _)| is_said(policy, key)).collect();
         self.request = pairs::encode(&kept);
         self.request.shrink_to_fit();
     }
@@ -292,6 +290,15 @@ fn response_code(exchange: &impl Exchange) -> Option<u16> {
 
 /// The entries that the configuration lists; most list none.
 fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let is_listed = |key: &[u8]| names.iter().any(|name| name.as_bytes() == key);
+    let is_listed = |key: &[u8]| is_listed(names, key);
     entries.iter().filter(|(key, _)| is_listed(key)).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}
+
+fn is_listed(names: &[String], key: &[u8]) -> bool {
+    names.iter().any(|name| name.as_bytes() == key)
+}
+
+/// Whether a span of this configuration says anything of that request header.
+fn is_said(policy: &Policy, key: &[u8]) -> bool {
+    key == b"tracestate" || Said::default().place(key).is_some() || is_listed(&policy.attributes.request_headers, key)
 }

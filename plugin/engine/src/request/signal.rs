@@ -3,7 +3,7 @@
 use super::headers::Lines;
 use super::signs::Signs;
 use super::{Answered, Parts};
-use crate::door::{Exchange, HeaderView, Host, Side};
+use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::shared::{upgrade_log, verdicts};
 use crate::span::KindSetting;
@@ -112,21 +112,29 @@ pub fn is_shown<'a, V: HeaderView<'a>>(headers: V, stream: &Stream) -> bool {
 /// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
 /// upgraded, so `Server-Timing` says nothing. With recall on, the caller of a dropped trace hears that a span of it is held
 /// here: it asks nobody who has not said so.
-pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
+pub fn answer_context<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, stream: &Stream, headers: V) {
     let policy = parts.policy;
     let emits = policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client;
     if emits && stream.owes_context() {
         let signal = stream.signal(Mark::Kept);
         let exchange = parts.exchange;
-        let marked = exchange.replace(Side::Response, SIGNAL, &signal.mark);
-        if exchange.replace(Side::Response, TRACERESPONSE, &signal.traceresponse).and(marked).is_err() {
+        let marked = write(exchange, headers, SIGNAL, &signal.mark);
+        if write(exchange, headers, TRACERESPONSE, &signal.traceresponse).and(marked).is_err() {
             parts.failed();
         }
     } else if emits && policy.upgrade.recall.enabled && stream.may_be_held(policy.rules()) {
-        let marked = parts.exchange.replace(Side::Response, SIGNAL, &Mark::Here.write(stream.trace_id()));
+        let marked = write(parts.exchange, headers, SIGNAL, &Mark::Here.write(stream.trace_id()));
         if marked.is_err() {
             parts.failed();
         }
+    }
+}
+
+/// Writes the one entry of that name of an answer. What is not there is added: to replace it Envoy would index all headers first.
+fn write<'a, V: HeaderView<'a>>(exchange: &impl Exchange, headers: V, name: &str, value: &[u8]) -> Result<(), Refused> {
+    match headers.first(name) {
+        Some(_) => exchange.replace(Side::Response, name, value),
+        None => exchange.add(Side::Response, name, value),
     }
 }
 

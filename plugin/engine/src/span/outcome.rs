@@ -126,6 +126,9 @@ pub fn local_details<'a>(facts: &HttpFacts<'a>) -> Option<&'a [u8]> {
 /// Short names joined by commas.
 pub fn flags_text(flags: ResponseFlags) -> String {
     let mut text = String::new();
+    if flags.is_empty() {
+        return text; // As of nearly every stream.
+    }
     for name in flags.names() {
         if !text.is_empty() {
             text.push(',');

@@ -214,7 +214,7 @@ impl Exchange for Recorder<'_> {
         read(self.recording.headers(side).first(name))
     }
 
-    fn copied(&self, side: Side) -> Vec<u8> {
+    fn copied(&self, side: Side, _wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         pairs::encode(&self.recording.headers(side).iter().collect::<Vec<_>>())
     }
 

@@ -157,7 +157,7 @@ impl Exchange for SimExchange {
         read(lines.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| &value[..]))
     }
 
-    fn copied(&self, side: Side) -> Vec<u8> {
+    fn copied(&self, side: Side, _wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         if self.host.breaks(Operation::Copied) {
             return Vec::new();
         }
