@@ -286,6 +286,16 @@ impl Stream {
         self.status
     }
 
+    /// gRPC status of the answer, as far as it was seen.
+    pub fn grpc_status(&self) -> Option<GrpcStatus> {
+        self.grpc_status
+    }
+
+    /// Unix nanoseconds of the request's head, where they were asked for.
+    pub fn started(&self) -> Option<u64> {
+        self.started
+    }
+
     /// Envoy's flags can say more than status and completeness: they cost a hostcall, so only where they may matter.
     pub fn wants_flags(&self) -> bool {
         self.trigger.is_none() && (!self.complete || self.status.is_none_or(|status| 400 <= status))
@@ -298,11 +308,6 @@ impl Stream {
             _ => None,
         };
         Ending { flags, complete: complete || self.complete, latency_ms }
-    }
-
-    /// Whether the end needs a clock.
-    pub fn is_timed(&self) -> bool {
-        self.started.is_some()
     }
 
     /// The end of the stream.

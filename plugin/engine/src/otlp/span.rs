@@ -119,7 +119,7 @@ fn texts(span: &Span<'_>) -> usize {
 }
 
 /// A `KeyValue` with an `AnyValue` in it. `opentelemetry/proto/common/v1/common.proto`.
-fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>) {
+pub(super) fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>) {
     let size = match value {
         Value::Text(text) => Writer::bytes_len(1, text.len()),
         Value::Bool(value) => Writer::varint_len(2, u64::from(*value)),
@@ -174,6 +174,11 @@ impl Envelope {
         let mut scope = Writer::with_capacity(64);
         scope.bytes(1, &name.into_bytes()); // ScopeSpans.scope
         Self { resource: resource.into_bytes(), scope: scope.into_bytes() }
+    }
+
+    /// The resource, encoded.
+    pub fn resource(&self) -> &[u8] {
+        &self.resource
     }
 
     /// The most that the envelope adds to the spans of a request, bytes.

@@ -2,6 +2,7 @@
 //! and the end.
 
 mod configuration;
+mod metering;
 mod publish;
 mod recall;
 mod root;

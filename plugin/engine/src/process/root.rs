@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::metering::Metering;
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
 use crate::otlp::encode_span;
@@ -22,6 +23,8 @@ pub(super) struct Root {
     pub(super) work: Option<Work>,
     /// What its requests share.
     pub(super) scope: Scope,
+    /// What becomes of the counts of its requests, where they are counted.
+    pub(super) metering: Option<Box<Metering>>,
     /// Spans made so far and their bytes.
     made: (u64, u64),
     /// What the metrics have seen of the exporter.
@@ -61,6 +64,7 @@ impl Root {
             plugin: String::new(),
             work: None,
             scope: Scope { root: id, mean_span_bytes: ORDINARY_SPAN_BYTES, ..Scope::default() },
+            metering: None,
             made: (0, 0),
             published: Counts::default(),
             published_pending: 0,
@@ -144,8 +148,20 @@ impl Root {
         }
     }
 
+    /// Shares and exports what was counted of requests.
+    pub(super) fn meter(&mut self, host: &impl Host, entropy: &mut Entropy, metrics: &mut Metrics) {
+        if let (Some(metering), Some(recorder)) = (&mut self.metering, &mut self.scope.recorder) {
+            metering.tick(host, recorder, entropy, metrics);
+        }
+    }
+
     /// The host has no more use for this root.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
+        if let (Some(metering), Some(recorder)) = (&mut self.metering, &mut self.scope.recorder)
+            && !self.ending
+        {
+            metering.end(host, recorder, metrics);
+        }
         self.ending = true;
     }
 

@@ -47,10 +47,10 @@ impl Worker {
     /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
     pub fn configure(&mut self, host: &impl Host, root: u32, setup: Setup) -> bool {
         self.context_created(root, 0);
-        let Self { roots, metrics, recall, .. } = self;
+        let Self { roots, metrics, entropy, recall, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
         let accepted = root.is_some_and(|root| {
-            let accepted = root.configure(host, setup, metrics);
+            let accepted = root.configure(host, setup, (metrics, entropy));
             if root.policy().is_some_and(|policy| policy.upgrade.recall.enabled) {
                 recall.start(host);
             }
@@ -64,7 +64,7 @@ impl Worker {
     pub fn take_up(&mut self, host: &impl Host, root: u32, policy: Policy, node: &NodeMetadata, plugin: &str) {
         self.context_created(root, 0);
         if let Some(root) = self.roots.iter_mut().find(|candidate| candidate.id() == root) {
-            root.take_up(host, policy, node, plugin.to_owned());
+            root.take_up(host, policy, node, plugin.to_owned(), (&mut self.metrics, &mut self.entropy));
         }
     }
 
@@ -82,6 +82,7 @@ impl Worker {
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
+            root.meter(host, entropy, metrics);
             root.publish(metrics);
             root.publish_pending(streams.values(), metrics);
         }
@@ -166,6 +167,11 @@ impl Worker {
             let extent = Extent { body: central::ANSWER_BYTES, ..Extent::default() };
             return central.answered(host, &CallAnswer::read(host, arrival, extent), entropy, metrics);
         }
+        let mut meters = roots.iter_mut().filter_map(|root| root.metering.as_deref_mut());
+        if let Some(metering) = meters.find(|metering| metering.awaits(token)) {
+            let extent = Extent { trailers: true, body: MAX_ANSWER.saturating_add(1) };
+            return metering.answered(host, &CallAnswer::read(host, arrival, extent), metrics);
+        }
         // Tokens are the worker's, not the root's; one that is not awaited was not ours.
         let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
         let extent = Extent { trailers: true, body: MAX_ANSWER.saturating_add(1) };
@@ -193,7 +199,7 @@ impl Worker {
             recall.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
         if let Some(root) = roots.iter_mut().find(|root| root.id() == context) {
-            root.end();
+            root.end(host, metrics);
             if let Some(central) = &mut root.scope.central {
                 central.end(host, metrics);
             }

@@ -1,6 +1,7 @@
 //! One request between its callbacks.
 
 use super::asked::Asked;
+use super::measure::Measured;
 use crate::central::RuleId;
 use crate::stream::{Head, Stream};
 
@@ -16,6 +17,8 @@ pub struct RequestContext {
     pub(super) asked: Asked,
     /// What came of an answer before any request: a filter in front of ours gave it.
     pub(super) early: Option<Head>,
+    /// What is counted of it, if anything is.
+    pub(super) measured: Option<Box<Measured>>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -30,6 +33,7 @@ impl RequestContext {
             is_recall: false,
             asked: Asked::default(),
             early: None,
+            measured: None,
             xray_rule: None,
         }
     }

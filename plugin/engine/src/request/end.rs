@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::facts::Facts;
-use super::{Held, Parts, RequestContext, admit, answer, attributes, head, shadow, signal};
+use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
@@ -32,6 +32,10 @@ pub struct Finish {
     pub complete: bool,
     /// The answer is a switched protocol, a tunnel or a stream of events: it lasts until one side closes it.
     pub lasting: bool,
+    /// Unix nanoseconds of the request's head, where the request is counted: its span then begins there, too.
+    pub started: Option<u64>,
+    /// Unix nanoseconds of the end, where the clock was read.
+    pub ended: Option<u64>,
 }
 
 /// The stream has ended. `is_recent` says whether a trace was upgraded in this process a moment ago.
@@ -40,7 +44,8 @@ pub fn ended<X: Exchange>(
     context: &mut RequestContext,
     is_recent: impl FnOnce(TraceId) -> bool,
 ) -> Ended {
-    if context.stream.is_none() {
+    let is_late = context.stream.is_none();
+    if is_late {
         if context.is_recall {
             return Ended::Dropped;
         }
@@ -50,10 +55,16 @@ pub fn ended<X: Exchange>(
             answer::answered_late(parts, context, head);
         }
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, .. } = context else {
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, .. } = context else {
         return Ended::Dropped;
     };
-    let finish = finish(parts, (stream, shadow.take(), *xray_rule));
+    let mut finish = finish(parts, (stream, shadow.take(), *xray_rule));
+    if is_late || measured.is_none() {
+        finish.started = None; // It is not that of the head, or the span begins with its first byte.
+    }
+    if let Some(measured) = measured.take() {
+        measure::ended(parts, &measured, stream, &finish);
+    }
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
@@ -85,7 +96,8 @@ fn finish<X: Exchange>(
     (stream, mut shadow, xray_rule): (&mut Stream, Option<Box<Stream>>, Option<RuleId>),
 ) -> Finish {
     let exchange = parts.exchange;
-    let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
+    let started = stream.started();
+    let now = started.map(|_| exchange.host().now());
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
     let lasting = is_lasting(exchange, stream);
     let read = wants_flags.then(|| attributes::response_flags(exchange));
@@ -105,7 +117,7 @@ fn finish<X: Exchange>(
     if parts.scope.central.is_some() {
         count_for_rule(parts, xray_rule, stream, parts.policy.span_kind);
     }
-    Finish { flags: read, complete: ending.complete, lasting }
+    Finish { flags: read, complete: ending.complete, lasting, started, ended: now }
 }
 
 /// Counts the end of a request whose trace was decided by an X-Ray rule that wants to know of failures.

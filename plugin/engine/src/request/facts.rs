@@ -38,10 +38,11 @@ impl Facts {
         (finish, asked): (Finish, Asked),
         xray_rule: Option<String>,
     ) -> Self {
-        let ended = exchange.host().now();
-        let Finish { flags, complete, lasting } = finish;
+        let Finish { flags, complete, lasting, started, ended } = finish;
+        let ended = ended.unwrap_or_else(|| exchange.host().now());
         let mut attributes =
             Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
+        attributes.started = started.or(attributes.started);
         let request = exchange.copied(Side::Request);
         let response =
             if policy.attributes.response_headers.is_empty() { Vec::new() } else { exchange.copied(Side::Response) };

@@ -5,6 +5,7 @@ mod answer;
 mod budget;
 mod entropy;
 mod limit;
+pub mod measurements;
 pub mod upgrade_log;
 pub mod verdicts;
 
