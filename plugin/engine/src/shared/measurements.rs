@@ -71,13 +71,12 @@ impl Shared {
         host.update(key, TRIES, |slot| slot.map(&change))
     }
 
-    /// Adds what one slot says to `sums`; `false` where there is no such slot.
-    pub fn read(&self, host: &impl Host, place: usize, sums: &mut Sums) -> bool {
-        let Some(key) = self.slots.get(place) else { return false };
-        if let Ok(Some((bytes, _))) = host.shared(key) {
-            slot::read(&bytes, sums);
-        }
-        true
+    /// Adds what one slot says to `sums`, and returns how many bytes that was; `None` where there is no such slot.
+    pub fn read(&self, host: &impl Host, place: usize, sums: &mut Sums) -> Option<usize> {
+        let found = host.shared(self.slots.get(place)?).ok().flatten();
+        let (bytes, _) = found.unwrap_or_default();
+        slot::read(&bytes, sums);
+        Some(bytes.len())
     }
 
     /// The dictionary.

@@ -8,6 +8,8 @@ mod edge;
 mod endings;
 mod faults;
 mod kit;
+mod measured;
+mod merged;
 mod orders;
 mod properties;
 mod recall;

@@ -17,6 +17,9 @@ const MILLISECOND: u64 = 1_000_000;
 /// How long after its timeout a request counts as lost when the host has not called back, milliseconds.
 const CALLBACK_SLACK_MS: u64 = 5_000;
 
+/// Bytes of slots that are added up in one tick, where a request may be waiting: some 50 µs.
+const BYTES_AT_ONCE: usize = 4 * 1024;
+
 /// What is exported, where, and how far that has come.
 pub(super) struct Export {
     settings: metrics::Settings,
@@ -79,7 +82,7 @@ impl Export {
         self.settings.interval_ms.saturating_mul(MILLISECOND)
     }
 
-    /// Does the next part of what is due: one slot where requests are served, everything where none are.
+    /// Does the next part of what is due: a part of the sum where requests are served, everything where none are.
     pub(super) fn step(&mut self, host: &impl Host, shared: &Shared, serves: bool, metrics: &mut Metrics) {
         let now = host.now();
         if self.sent.as_ref().is_some_and(|sent| sent.lost_at <= now || now.saturating_add(self.interval()) < self.due) {
@@ -96,13 +99,16 @@ impl Export {
             self.due = if next <= now { now.saturating_add(self.interval()) } else { next };
             self.adding = Some((0, Sums::new()));
         }
-        while let Some((place, sums)) = &mut self.adding {
-            let more = shared.read(host, *place, sums);
-            *place = place.saturating_add(1);
-            if !more {
-                self.send(host, shared, metrics);
-            } else if serves {
-                break;
+        let mut read = 0_usize;
+        while let Some((place, sums)) = &mut self.adding
+            && (!serves || read < BYTES_AT_ONCE)
+        {
+            match shared.read(host, *place, sums) {
+                Some(bytes) => read = read.saturating_add(bytes),
+                None => self.send(host, shared, metrics),
+            }
+            if let Some((place, _)) = &mut self.adding {
+                *place = place.saturating_add(1);
             }
         }
     }

@@ -80,7 +80,7 @@ impl Metering {
     ) {
         let now = host.now() / MILLISECOND;
         if self.me == 0 {
-            (self.me, self.began, self.shared_at) = (entropy.next_u64(host) | 1, now, now);
+            (self.me, self.began) = (entropy.next_u64(host) | 1, now);
         }
         self.admit(host, recorder, metrics);
         let apart = (self.settings.interval_ms / SHARES).min(SHARE_MS);
