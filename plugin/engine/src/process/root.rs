@@ -122,7 +122,12 @@ impl Root {
 
     /// Whether this root made the call with that token.
     pub(super) fn awaits(&self, token: u32) -> bool {
-        self.work.as_ref().is_some_and(|work| work.calls.awaits(token))
+        self.work.as_ref().is_some_and(|work| work.calls.awaits(token)) || self.meters(token)
+    }
+
+    /// The call with that token is an export of request metrics.
+    fn meters(&self, token: u32) -> bool {
+        self.metering.as_ref().is_some_and(|metering| metering.awaits(token))
     }
 
     /// Takes an answer, and sends the next batch while the connection is warm.
@@ -134,6 +139,9 @@ impl Root {
         metrics: &mut Metrics,
         entropy: &mut Entropy,
     ) {
+        if self.meters(token) {
+            return self.metering.iter_mut().for_each(|metering| metering.answered(host, answer, metrics));
+        }
         let now = host.now();
         let Some(work) = &mut self.work else { return };
         let Some(id) = work.calls.take(token) else { return };
@@ -150,7 +158,9 @@ impl Root {
 
     /// Shares and exports what was counted of requests.
     pub(super) fn meter(&mut self, host: &impl Host, entropy: &mut Entropy, metrics: &mut Metrics) {
-        if let (Some(metering), Some(recorder)) = (&mut self.metering, &mut self.scope.recorder) {
+        if let (Some(metering), Some(recorder)) = (&mut self.metering, &mut self.scope.recorder)
+            && !self.ending
+        {
             metering.tick(host, recorder, entropy, metrics);
         }
     }
@@ -173,6 +183,7 @@ impl Root {
     /// Whether answers are outstanding.
     pub(super) fn is_awaiting(&self) -> bool {
         self.work.as_ref().is_some_and(|work| 0 < work.exporter.counts().in_flight)
+            || self.metering.as_ref().is_some_and(|metering| metering.is_awaiting())
     }
 
     /// Whether this root works for the same filter, so that it exports what the other leaves behind.

@@ -167,11 +167,6 @@ impl Worker {
             let extent = Extent { body: central::ANSWER_BYTES, ..Extent::default() };
             return central.answered(host, &CallAnswer::read(host, arrival, extent), entropy, metrics);
         }
-        let mut meters = roots.iter_mut().filter_map(|root| root.metering.as_deref_mut());
-        if let Some(metering) = meters.find(|metering| metering.awaits(token)) {
-            let extent = Extent { trailers: true, body: MAX_ANSWER.saturating_add(1) };
-            return metering.answered(host, &CallAnswer::read(host, arrival, extent), metrics);
-        }
         // Tokens are the worker's, not the root's; one that is not awaited was not ours.
         let Some(root) = roots.iter_mut().find(|root| root.awaits(token)) else { return };
         let extent = Extent { trailers: true, body: MAX_ANSWER.saturating_add(1) };

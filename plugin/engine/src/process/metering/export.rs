@@ -38,6 +38,8 @@ pub(super) struct Export {
 /// An export whose answer is awaited.
 struct Sent {
     token: u32,
+    /// Unix nanoseconds as of which it was made.
+    time: u64,
     points: u64,
     /// Unix nanoseconds from which on nothing comes any more.
     lost_at: u64,
@@ -72,10 +74,9 @@ impl Export {
         self.due = now.saturating_add(self.interval());
     }
 
-    /// The lease is lost.
+    /// The lease is lost. An answer may still come.
     pub(super) fn stop(&mut self) {
         self.adding = None;
-        self.sent = None;
     }
 
     fn interval(&self) -> u64 {
@@ -156,6 +157,7 @@ impl Export {
         let points = points.len() as u64;
         self.sent = Some(Sent {
             token: *called.as_ref().unwrap_or(&0),
+            time: now,
             points,
             lost_at: now.saturating_add(wait),
             before,
@@ -168,6 +170,11 @@ impl Export {
     /// Whether this is the token of our call.
     pub(super) fn awaits(&self, token: u32) -> bool {
         self.sent.as_ref().is_some_and(|sent| sent.token == token)
+    }
+
+    /// Whether an answer is awaited.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.sent.is_some()
     }
 
     /// The answer to our call came, or its absence.
@@ -215,12 +222,12 @@ impl Export {
     ) {
         let Some(sent) = self.sent.take() else { return };
         metrics.count(Metric::MetricsExportFailed);
-        match (failure, sent.before) {
-            (Failure::Refused, Some((since, slot))) => {
-                shared.remember(host, since, &slot);
+        if let Some((since, slot)) = sent.before {
+            // What another holder of the lease has sent since then goes on from what is lost here.
+            let goes_on = matches!(failure, Failure::Refused) && shared.sent(host).0 == sent.time;
+            if !(goes_on && shared.remember(host, since, &slot)) {
+                metrics.add_count(Metric::MetricsPointsLost, sent.points);
             }
-            (Failure::Unknown, Some(_)) => metrics.add_count(Metric::MetricsPointsLost, sent.points),
-            (_, None) => {}
         }
         if std::mem::replace(&mut self.failing, true) {
             return;

@@ -140,6 +140,11 @@ impl Metering {
         self.export.awaits(token)
     }
 
+    /// Whether an answer is awaited.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.export.is_awaiting()
+    }
+
     /// The answer to our call came, or its absence.
     pub(super) fn answered(&mut self, host: &impl Host, answer: &CallAnswer, metrics: &mut Metrics) {
         self.export.answered(host, &self.shared, answer, metrics);
