@@ -7,6 +7,7 @@ mod configuration;
 mod cost;
 mod environment;
 mod export;
+mod measured;
 #[path = "../../examples/cost/figures.rs"]
 mod figures;
 mod kit;

@@ -1,5 +1,7 @@
 //! What a checked configuration says, live and in its shadow, and the parts of it that one request obeys.
 
+use std::sync::Arc;
+
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs, semconv};
 use crate::trace_context::{Propagator, TraceIdFormat};
 use crate::{metrics, otlp, sampling, upgrade};
@@ -24,7 +26,7 @@ pub struct Policy {
     /// A shadow policy: evaluated on live traffic, never acted on.
     pub shadow: Option<Shadow>,
     /// What is counted of every request, if anything is.
-    pub metrics: Option<metrics::Settings>,
+    pub metrics: Option<Arc<metrics::Settings>>,
     /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
     /// leaves.
     pub edge: bool,

@@ -4,8 +4,7 @@
 //! A full dictionary gives up names first. A quarter of the series is kept for label sets without one, which are few whatever
 //! clients send; only what finds no room there either goes to the overflow series of its metric.
 
-use std::collections::HashMap;
-
+use super::places::{self, Places};
 use super::{Instrument, Labels, Waiting};
 
 /// Bytes of it at most, whatever the limit of series.
@@ -60,22 +59,24 @@ pub fn opened(dictionary: &[u8]) -> u64 {
 pub fn entries(dictionary: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     let mut rest = dictionary.get(8..).unwrap_or_default();
     std::iter::from_fn(move || {
-        let (labels, after) = rest.split_first_chunk::<4>()?;
-        let (since, after) = after.split_first_chunk::<8>()?;
-        let (len, after) = after.split_first_chunk::<2>()?;
-        let (name, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+        let (entry, after) = split(rest)?;
         rest = after;
-        Some(Entry {
-            labels: Labels::from_bits(u32::from_le_bytes(*labels)),
-            since: u64::from_le_bytes(*since),
-            name,
-        })
+        Some(entry)
     })
+}
+
+fn split(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let (labels, after) = bytes.split_first_chunk::<4>()?;
+    let (since, after) = after.split_first_chunk::<8>()?;
+    let (len, after) = after.split_first_chunk::<2>()?;
+    let (name, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+    let labels = Labels::from_bits(u32::from_le_bytes(*labels));
+    Some((Entry { labels, since: u64::from_le_bytes(*since), name }, after))
 }
 
 /// Finds a place for each label set; `max_series` is the limit for a metric.
 pub fn admit(dictionary: &[u8], waiting: &[Waiting], max_series: usize, now: u64) -> Admission {
-    let base = if dictionary.len() < 8 { new(now) } else { dictionary.to_vec() };
+    let base = if dictionary.len() < 8 { &new(now) } else { dictionary };
     let mut book = Book::read(base, max_series);
     let places = waiting.iter().map(|waiting| book.place(waiting)).collect();
     let full = std::array::from_fn(|at| book.is_full(at));
@@ -84,22 +85,21 @@ pub fn admit(dictionary: &[u8], waiting: &[Waiting], max_series: usize, now: u64
 
 struct Book {
     bytes: Vec<u8>,
-    known: HashMap<(Labels, Box<[u8]>), u16>,
-    next: u16,
+    /// Numbers by what they stand for.
+    known: Places,
+    /// Where in `bytes` each entry begins.
+    begins: Vec<usize>,
     /// Series of a metric, with and without a name; not its overflow series.
     counts: [(usize, usize); Instrument::ALL.len()],
     max_series: usize,
 }
 
 impl Book {
-    fn read(bytes: Vec<u8>, max_series: usize) -> Self {
-        let mut book = Self { bytes: Vec::new(), known: HashMap::new(), next: 0, counts: Default::default(), max_series };
-        for (number, entry) in (0..=u16::MAX).zip(entries(&bytes)) {
-            book.known.entry((entry.labels, entry.name.into())).or_insert(number);
-            book.count(entry.labels, entry.name);
-            book.next = number.saturating_add(1);
-        }
-        book.bytes = bytes;
+    fn read(bytes: &[u8], max_series: usize) -> Self {
+        let (known, counts) = (Places::default(), Default::default());
+        let head = bytes.get(..8).unwrap_or_default().to_vec();
+        let mut book = Self { bytes: head, known, begins: Vec::new(), counts, max_series };
+        entries(bytes).for_each(|entry| book.append(entry));
         book
     }
 
@@ -144,32 +144,48 @@ impl Book {
 
     /// The number of a series that is there or has room.
     fn find(&mut self, labels: Labels, name: &[u8], since: u64) -> Option<u16> {
-        if let Some(number) = self.known.get(&(labels, name.into())) {
-            return Some(*number);
+        let number = match self.known(labels, name) {
+            Ok(number) => number,
+            Err(_) if !labels.is_overflow() && !self.has_room(labels, name) => return None,
+            Err(_) => {
+                self.append(Entry { labels, name, since });
+                self.begins.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())?
+            }
+        };
+        u16::try_from(number).ok()
+    }
+
+    fn known(&self, labels: Labels, name: &[u8]) -> Result<u32, u64> {
+        places::find(&self.known, labels.bits(), name, |number| {
+            let begin = self.begins.get(number as usize).copied().unwrap_or(usize::MAX);
+            let entry = self.bytes.get(begin..).and_then(|bytes| split(bytes));
+            entry.is_some_and(|(entry, _)| entry.labels == labels && entry.name == name)
+        })
+    }
+
+    fn append(&mut self, entry: Entry<'_>) {
+        let (number, key) =
+            (u32::try_from(self.begins.len()).unwrap_or(u32::MAX), self.known(entry.labels, entry.name));
+        if let Err(key) = key {
+            self.known.insert(key, number);
         }
-        if !labels.is_overflow() && !self.has_room(labels, name) {
-            return None;
-        }
-        let number = self.next;
-        self.next = number.checked_add(1)?;
-        self.bytes.extend_from_slice(&labels.bits().to_le_bytes());
-        self.bytes.extend_from_slice(&since.to_le_bytes());
-        self.bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or_default().to_le_bytes());
-        self.bytes.extend_from_slice(name);
-        self.known.insert((labels, name.into()), number);
-        self.count(labels, name);
-        Some(number)
+        self.begins.push(self.bytes.len());
+        self.bytes.extend_from_slice(&entry.labels.bits().to_le_bytes());
+        self.bytes.extend_from_slice(&entry.since.to_le_bytes());
+        self.bytes.extend_from_slice(&u16::try_from(entry.name.len()).unwrap_or_default().to_le_bytes());
+        self.bytes.extend_from_slice(entry.name);
+        self.count(entry.labels, entry.name);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Pending;
+    use crate::metrics::Histogram;
 
     fn waiting(status: u16, name: &str) -> Waiting {
         let labels = Labels::new(Instrument::HttpServer).method(b"GET").status(Some(status));
-        Waiting { labels, name: name.as_bytes().into(), since: 5, pending: Pending::default() }
+        Waiting { labels, name: name.as_bytes().into(), since: 5, pending: Histogram::default() }
     }
 
     #[test]

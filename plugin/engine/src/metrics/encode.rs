@@ -34,7 +34,8 @@ pub fn encode(settings: &Settings, points: &[Point], now: u64) -> Vec<u8> {
             })
             .collect();
         if !points.is_empty() {
-            let name = [settings.namespace.as_str(), if settings.namespace.is_empty() { "" } else { "." }, instrument.name()];
+            let name =
+                [settings.namespace.as_str(), if settings.namespace.is_empty() { "" } else { "." }, instrument.name()];
             fields.extend(histogram(&name.concat(), instrument.description(), is_cumulative, &points));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Aggregation;
 use super::varint::{put, take, unzigzag, zigzag};
-use super::window::{Count, MAX_BUCKETS, Window};
+use super::window::{MAX_BUCKETS, Window};
 
 /// The finest resolution: sixteen buckets for each doubling, an error of at most 2.2 %.
 const MAX_SCALE: i32 = 4;
@@ -50,25 +50,20 @@ const SIXTEENTHS: [u64; 15] = [
 /// Counts of one series. In exponential buckets at scale `s`, bucket `i` holds what is above 2^(i/2^s) and at most
 /// 2^((i+1)/2^s) seconds; explicit buckets are numbered from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Histogram<N> {
+pub struct Histogram {
     scale: i32,
     zeros: u64,
     sum_nanos: u128,
-    window: Window<N>,
+    window: Window,
 }
 
-/// What a worker has counted and not yet shared: between two writes no bucket reaches 2^32.
-pub type Pending = Histogram<u32>;
-/// What was counted since a series began.
-pub type Sum = Histogram<u64>;
-
-impl<N: Count> Default for Histogram<N> {
+impl Default for Histogram {
     fn default() -> Self {
         Self { scale: MAX_SCALE, zeros: 0, sum_nanos: 0, window: Window::default() }
     }
 }
 
-impl Pending {
+impl Histogram {
     /// Counts one request.
     pub fn record(&mut self, aggregation: Aggregation, nanos: u64) {
         self.sum_nanos = self.sum_nanos.saturating_add(u128::from(nanos));
@@ -84,18 +79,12 @@ impl Pending {
         };
         self.window.add(bucket, 1);
     }
-
-    /// Nothing is counted any more; the memory is kept.
-    pub fn clear(&mut self) {
-        self.window.clear();
-        *self = Self { window: std::mem::take(&mut self.window), ..Self::default() };
-    }
 }
 
-impl<N: Count> Histogram<N> {
+impl Histogram {
     /// Requests.
     pub fn count(&self) -> u64 {
-        self.window.counts().iter().fold(self.zeros, |sum, count| sum.saturating_add(count.get()))
+        self.window.counts().iter().fold(self.zeros, |sum, count| sum.saturating_add(*count))
     }
 
     /// Seconds in all.
@@ -119,7 +108,7 @@ impl<N: Count> Histogram<N> {
     }
 
     /// The counts from there on.
-    pub fn counts(&self) -> &[N] {
+    pub fn counts(&self) -> &[u64] {
         self.window.counts()
     }
 
@@ -129,13 +118,13 @@ impl<N: Count> Histogram<N> {
         for (bucket, count) in self.window.buckets() {
             let place = usize::try_from(bucket).ok().and_then(|place| counts.get_mut(place));
             if let Some(place) = place {
-                *place = count.get();
+                *place = count;
             }
         }
         counts
     }
 
-    /// Appends it as [`Sum::take`] reads it.
+    /// Appends it as [`Self::take`] reads it.
     pub fn put(&self, bytes: &mut Vec<u8>) {
         put(bytes, zigzag(self.scale));
         put(bytes, self.zeros);
@@ -144,13 +133,13 @@ impl<N: Count> Histogram<N> {
         put(bytes, zigzag(self.window.first()));
         put(bytes, self.window.counts().len() as u64);
         for count in self.window.counts() {
-            put(bytes, count.get());
+            put(bytes, *count);
         }
     }
 }
 
-impl Sum {
-    /// Reads what [`Histogram::put`] wrote; `None` for anything else.
+impl Histogram {
+    /// Reads what [`Self::put`] wrote; `None` for anything else.
     pub fn take(bytes: &mut &[u8]) -> Option<Self> {
         let scale = unzigzag(take(bytes)?);
         let zeros = take(bytes)?;
@@ -194,18 +183,18 @@ impl Sum {
     }
 }
 
-impl<N: Count> Histogram<N> {
+impl Histogram {
     /// Adds what another counted; the coarser resolution of the two remains.
-    pub fn merge<M: Count>(&mut self, other: &Histogram<M>) {
+    pub fn merge(&mut self, other: &Self) {
         self.zeros = self.zeros.saturating_add(other.zeros);
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
         self.coarsen(halvings(self.scale, other.scale));
         for (bucket, count) in other.window.buckets() {
             let bucket = bucket >> halvings(other.scale, self.scale);
-            if count.get() != 0 {
+            if count != 0 {
                 let excess = self.window.excess(bucket, bucket);
                 self.coarsen(excess);
-                self.window.add(bucket >> excess.min(31), N::of(count.get()));
+                self.window.add(bucket >> excess.min(31), count);
             }
         }
     }
@@ -242,14 +231,14 @@ mod tests {
 
     use super::*;
 
-    fn of(aggregation: Aggregation, all: &[u64]) -> Pending {
-        let mut histogram = Pending::default();
+    fn of(aggregation: Aggregation, all: &[u64]) -> Histogram {
+        let mut histogram = Histogram::default();
         all.iter().for_each(|nanos| histogram.record(aggregation, *nanos));
         histogram
     }
 
-    fn sum_of(all: &[u64]) -> Sum {
-        let mut sum = Sum::default();
+    fn sum_of(all: &[u64]) -> Histogram {
+        let mut sum = Histogram::default();
         sum.merge(&of(Aggregation::Exponential, all));
         sum
     }
@@ -309,8 +298,8 @@ mod tests {
             let sum = sum_of(&nanos);
             let mut bytes = Vec::new();
             sum.put(&mut bytes);
-            prop_assert_eq!(Sum::take(&mut bytes.as_slice()), Some(sum.clone()));
-            if let Some(odd) = Sum::take(&mut junk.as_slice()) {
+            prop_assert_eq!(Histogram::take(&mut bytes.as_slice()), Some(sum.clone()));
+            if let Some(odd) = Histogram::take(&mut junk.as_slice()) {
                 let mut merged = sum;
                 merged.merge(&odd);
                 let _ = merged.since(&odd);

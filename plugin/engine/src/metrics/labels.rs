@@ -145,10 +145,15 @@ impl Labels {
         let word = |error| ERROR_WORDS.iter().position(|word| *word == error).and_then(|at| u32::try_from(at).ok());
         let code = |error: &str| error.parse().ok().filter(|code: &u32| *code < GRPC - CODES);
         let grpc = |error| GrpcStatus::from_name(error).map(|status| u32::from(status.code()));
-        self.with(ERROR, error.map_or(0, |error| {
-            let word = word(error).map(|word| WORDS + word);
-            word.or_else(|| code(error).map(|code| CODES + code)).or_else(|| grpc(error).map(|code| GRPC + code)).unwrap_or_default()
-        }))
+        self.with(
+            ERROR,
+            error.map_or(0, |error| {
+                let word = word(error).map(|word| WORDS + word);
+                word.or_else(|| code(error).map(|code| CODES + code))
+                    .or_else(|| grpc(error).map(|code| GRPC + code))
+                    .unwrap_or_default()
+            }),
+        )
     }
 
     /// The bits.
@@ -247,7 +252,13 @@ mod tests {
         let http = Labels::new(Instrument::HttpServer).method(b"GET").scheme(Scheme::Https).status(Some(503));
         assert_eq!(
             said(http.error(Some("503")), "/cart"),
-            ["http.request.method=GET", "url.scheme=https", "http.response.status_code=503", "http.route=/cart", "error.type=503"]
+            [
+                "http.request.method=GET",
+                "url.scheme=https",
+                "http.response.status_code=503",
+                "http.route=/cart",
+                "error.type=503"
+            ]
         );
         let rpc = Labels::new(Instrument::RpcClient).grpc(GrpcStatus::from_code(14)).error(Some("UNAVAILABLE"));
         assert_eq!(
@@ -261,7 +272,8 @@ mod tests {
     #[test]
     fn every_error_of_a_span_has_a_place_of_its_own() {
         let codes: Vec<String> = (100..1000).map(|code: u32| code.to_string()).collect();
-        let all = ERROR_WORDS.into_iter().chain(GrpcStatus::names().iter().copied()).chain(codes.iter().map(String::as_str));
+        let all =
+            ERROR_WORDS.into_iter().chain(GrpcStatus::names().iter().copied()).chain(codes.iter().map(String::as_str));
         for error in all {
             let labels = Labels::new(Instrument::RpcServer).error(Some(error));
             assert!(said(labels, "").contains(&format!("error.type={error}")), "{error}");

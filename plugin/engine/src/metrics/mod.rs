@@ -10,6 +10,7 @@ mod encode;
 mod histogram;
 mod labels;
 mod lease;
+mod places;
 pub mod points;
 mod recorder;
 mod routes;
@@ -19,7 +20,7 @@ mod varint;
 mod window;
 
 pub use encode::encode;
-pub use histogram::{Histogram, Pending, Sum};
+pub use histogram::Histogram;
 pub use labels::{Instrument, Labels, Scheme};
 pub use lease::Lease;
 pub use points::Point;

@@ -1,7 +1,7 @@
 //! From sums to the points of an export.
 
 use super::slot::Sums;
-use super::{Labels, Sum, dictionary};
+use super::{Histogram, Labels, dictionary};
 
 /// One point of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +13,12 @@ pub struct Point {
     /// Unix nanoseconds from which on it counts.
     pub start: u64,
     /// What it counts.
-    pub sum: Sum,
+    pub sum: Histogram,
 }
 
 /// Everything since each series began. Sums of numbers that the dictionary does not have are of another one.
 pub fn cumulative(dictionary: &[u8], sums: &Sums) -> Vec<Point> {
-    points(dictionary, |number, began| Some((began, sums.get(&number)?.clone())))
+    points(dictionary, |number, began| Some((began, sums.get(number)?.clone())))
 }
 
 /// What came since `before`, which was summed at `since` (Unix nanoseconds; 0: never). Series to which nothing came have no
@@ -26,13 +26,13 @@ pub fn cumulative(dictionary: &[u8], sums: &Sums) -> Vec<Point> {
 pub fn delta(dictionary: &[u8], sums: &Sums, before: &Sums, since: u64) -> Vec<Point> {
     let since = if since == 0 { dictionary::opened(dictionary) } else { since };
     points(dictionary, |number, _| {
-        let sum = sums.get(&number)?;
-        let new = before.get(&number).map_or_else(|| sum.clone(), |before| sum.since(before));
+        let sum = sums.get(number)?;
+        let new = before.get(number).map_or_else(|| sum.clone(), |before| sum.since(before));
         (new.count() != 0).then_some((since, new))
     })
 }
 
-fn points(dictionary: &[u8], take: impl Fn(u16, u64) -> Option<(u64, Sum)>) -> Vec<Point> {
+fn points(dictionary: &[u8], take: impl Fn(u16, u64) -> Option<(u64, Histogram)>) -> Vec<Point> {
     let entries = (0..=u16::MAX).zip(dictionary::entries(dictionary));
     entries
         .filter_map(|(number, entry)| {

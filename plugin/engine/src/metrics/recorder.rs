@@ -1,10 +1,10 @@
 //! What one worker has counted and not yet shared.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use super::dictionary::{self, Admission, Admitted, MAX_NAME};
-use super::{Aggregation, Instrument, Labels, Pending, Settings};
+use super::places::{self, Places};
+use super::{Histogram, Instrument, Labels, Settings};
 
 /// The route or the gRPC method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,32 +27,32 @@ pub struct Waiting {
     /// Unix nanoseconds of the first request that is counted.
     pub since: u64,
     /// The counts.
-    pub pending: Pending,
+    pub pending: Histogram,
 }
 
 #[derive(Debug)]
 struct Series {
     /// By the dictionary.
     number: u16,
-    pending: Pending,
+    pending: Histogram,
     changed: bool,
 }
-
-type Places<T> = HashMap<u64, T, BuildHasherDefault<KeyHasher>>;
 
 /// Counts of one worker, by label sets.
 #[derive(Debug)]
 pub struct Recorder {
-    aggregation: Aggregation,
-    max_series: usize,
-    templates: Vec<String>,
-    /// Names and their numbers in this worker, from 1 on. Templates first.
-    names: HashMap<Box<[u8]>, u32>,
-    next_name: u32,
-    places: Places<u32>,
+    settings: Arc<Settings>,
+    /// Names by their numbers in this worker, less 1. Templates first.
+    names: Vec<Box<[u8]>>,
+    /// The numbers of names.
+    numbers: Places,
+    places: Places,
     series: Vec<Series>,
+    /// Of which something is not shared yet, in the order of the dictionary.
     changed: Vec<u32>,
-    waiting: Places<Waiting>,
+    waiting: Vec<Waiting>,
+    /// Where those are.
+    waits: Places,
     full: [bool; Instrument::ALL.len()],
     overflowed: u64,
     served: bool,
@@ -60,23 +60,24 @@ pub struct Recorder {
 
 impl Recorder {
     /// Nothing is counted yet.
-    pub fn new(settings: &Settings) -> Self {
-        let templates = settings.routes.templates().to_vec();
-        let names = (1..).zip(&templates).map(|(number, template)| (template.as_bytes().into(), number)).collect();
-        Self {
-            aggregation: settings.histogram,
-            max_series: settings.max_series,
-            next_name: u32::try_from(templates.len()).unwrap_or_default().saturating_add(1),
-            templates,
-            names,
+    pub fn new(settings: &Arc<Settings>) -> Self {
+        let mut recorder = Self {
+            settings: Arc::clone(settings),
+            names: Vec::new(),
+            numbers: Places::default(),
             places: Places::default(),
             series: Vec::new(),
             changed: Vec::new(),
-            waiting: Places::default(),
+            waiting: Vec::new(),
+            waits: Places::default(),
             full: [false; Instrument::ALL.len()],
             overflowed: 0,
             served: false,
+        };
+        for template in settings.routes.templates() {
+            recorder.name(template.as_bytes());
         }
+        recorder
     }
 
     /// Counts a request that took so long and ended `at` (Unix nanoseconds).
@@ -100,16 +101,17 @@ impl Recorder {
 
     /// The label sets that wait for a number. [`Self::settle`] or [`Self::put_back`] follows.
     pub fn take_waiting(&mut self) -> Vec<Waiting> {
-        std::mem::take(&mut self.waiting).into_values().collect()
+        self.waits.clear();
+        std::mem::take(&mut self.waiting)
     }
 
     /// They could not be admitted now.
     pub fn put_back(&mut self, waiting: Vec<Waiting>) {
-        for waiting in waiting {
-            if let Some(number) = self.known_number(&waiting.name) {
-                self.waiting.insert(key(waiting.labels, number), waiting);
-            }
+        for (place, waiting) in (0..).zip(&waiting) {
+            let number = self.known_number(&waiting.name).unwrap_or_default();
+            self.waits.insert(key(waiting.labels, number), place);
         }
+        self.waiting = waiting;
     }
 
     /// They were admitted, whole or not; `dictionary` is what they are in now.
@@ -124,7 +126,6 @@ impl Recorder {
             };
             if !matches!(admitted, Admitted::Whole(_)) && !waiting.labels.is_overflow() {
                 self.overflowed = self.overflowed.saturating_add(waiting.pending.count());
-                self.forget(&waiting.name);
             }
             let place = self.place(key(labels, number), *place);
             if let Some(series) = self.series.get_mut(place as usize) {
@@ -139,14 +140,12 @@ impl Recorder {
     }
 
     /// Series with counts that are not shared yet, at most so many, in the order of the dictionary.
-    pub fn changed(&mut self, most: usize) -> Vec<u32> {
-        let number = |place: &u32| self.series.get(*place as usize).map(|series| series.number);
-        self.changed.sort_unstable_by_key(number);
+    pub fn changed(&self, most: usize) -> Vec<u32> {
         self.changed.iter().copied().take(most).collect()
     }
 
     /// Their counts, by the numbers of the dictionary.
-    pub fn pending(&self, changed: &[u32]) -> impl Iterator<Item = (u16, &Pending)> {
+    pub fn pending(&self, changed: &[u32]) -> impl Iterator<Item = (u16, &Histogram)> {
         let series = changed.iter().filter_map(|place| self.series.get(*place as usize));
         series.map(|series| (series.number, &series.pending))
     }
@@ -156,7 +155,7 @@ impl Recorder {
         self.changed.drain(..changed.len().min(self.changed.len()));
         for place in changed {
             if let Some(series) = self.series.get_mut(*place as usize) {
-                series.pending.clear();
+                series.pending = Histogram::default();
                 series.changed = false;
             }
         }
@@ -169,7 +168,7 @@ impl Recorder {
 
     fn add(&mut self, place: u32, nanos: u64) {
         let Some(series) = self.series.get_mut(place as usize) else { return };
-        series.pending.record(self.aggregation, nanos);
+        series.pending.record(self.settings.histogram, nanos);
         if !series.changed {
             self.mark(place);
         }
@@ -179,33 +178,41 @@ impl Recorder {
         if let Some(series) = self.series.get_mut(place as usize)
             && !std::mem::replace(&mut series.changed, true)
         {
-            self.changed.push(place);
+            let number = series.number;
+            let before = |place: &u32| self.series.get(*place as usize).is_some_and(|other| other.number < number);
+            let at = self.changed.partition_point(before);
+            self.changed.insert(at, place);
         }
     }
 
     #[inline(never)] // Seldom, but under attack.
     fn record_new(&mut self, labels: Labels, name: Name<'_>, nanos: u64, at: u64) {
         self.served = true;
+        let max_series = self.settings.max_series;
         let full = self.full.get(labels.instrument() as usize).copied().unwrap_or_default();
-        let text = self.text(name);
-        if !text.is_empty() {
-            let number = self.known_number(&text).unwrap_or(self.next_name);
-            if self.waits(labels, (number, &text), nanos, at, if full { 0 } else { self.max_series }) {
-                if number == self.next_name {
-                    self.names.insert(text, number);
-                    self.next_name = number.saturating_add(1);
-                }
+        let settings = Arc::clone(&self.settings);
+        let text = match name {
+            Name::None => &[],
+            Name::Route(place) => {
+                settings.routes.templates().get(usize::from(place)).map(String::as_bytes).unwrap_or_default()
+            }
+            Name::Text(text) if text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) => text,
+            Name::Text(_) => &[],
+        };
+        let named = if full { 0 } else { max_series };
+        if !text.is_empty() && (self.waiting.len() < named || self.known_number(text).is_some()) {
+            let number = self.name(text);
+            if self.waits(labels, (number, text), nanos, at, named) {
                 return;
             }
         }
-        let was_named = name != Name::None;
-        let bare = self.places.get(&key(labels, 0)).copied();
-        if let Some(place) = bare {
-            self.overflowed = self.overflowed.saturating_add(u64::from(was_named));
+        let was_named = u64::from(name != Name::None);
+        if let Some(place) = self.places.get(&key(labels, 0)).copied() {
+            self.overflowed = self.overflowed.saturating_add(was_named);
             return self.add(place, nanos);
         }
-        if self.waits(labels, (0, &[]), nanos, at, self.max_series.saturating_mul(2)) {
-            self.overflowed = self.overflowed.saturating_add(u64::from(was_named));
+        if self.waits(labels, (0, &[]), nanos, at, max_series.saturating_mul(2)) {
+            self.overflowed = self.overflowed.saturating_add(was_named);
             return;
         }
         self.overflowed = self.overflowed.saturating_add(1);
@@ -221,14 +228,19 @@ impl Recorder {
     /// Counts for a label set without a number; `false` if that would make more than `most` of them.
     fn waits(&mut self, labels: Labels, (number, name): (u32, &[u8]), nanos: u64, at: u64, most: usize) -> bool {
         let key = key(labels, number);
-        let has_room = self.waiting.len() < most;
-        if !has_room && !self.waiting.contains_key(&key) {
-            return false;
+        let place = match self.waits.get(&key) {
+            Some(place) => *place as usize,
+            None if most <= self.waiting.len() => return false,
+            None => {
+                self.waits.insert(key, u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+                self.waiting.push(Waiting { labels, name: name.into(), since: at, pending: Histogram::default() });
+                self.waiting.len().saturating_sub(1)
+            }
+        };
+        if let Some(waiting) = self.waiting.get_mut(place) {
+            waiting.since = waiting.since.min(at);
+            waiting.pending.record(self.settings.histogram, nanos);
         }
-        let new = || Waiting { labels, name: name.into(), since: at, pending: Pending::default() };
-        let waiting = self.waiting.entry(key).or_insert_with(new);
-        waiting.since = waiting.since.min(at);
-        waiting.pending.record(self.aggregation, nanos);
         true
     }
 
@@ -241,25 +253,48 @@ impl Recorder {
     }
 
     fn known_number(&self, name: &[u8]) -> Option<u32> {
-        if name.is_empty() { Some(0) } else { self.names.get(name).copied() }
+        if name.is_empty() { Some(0) } else { self.find(name).ok() }
     }
 
-    fn text(&self, name: Name<'_>) -> Box<[u8]> {
-        let text = match name {
-            Name::None => &[],
-            Name::Route(place) => self.templates.get(usize::from(place)).map(String::as_bytes).unwrap_or_default(),
-            Name::Text(text) if text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) => text,
-            Name::Text(_) => &[],
-        };
-        text.into()
+    fn find(&self, name: &[u8]) -> Result<u32, u64> {
+        places::find(&self.numbers, 0, name, |number| {
+            let known = (number as usize).checked_sub(1).and_then(|place| self.names.get(place));
+            known.is_some_and(|known| **known == *name)
+        })
     }
 
-    /// A name that has no series: templates keep their numbers.
-    fn forget(&mut self, name: &[u8]) {
-        let templates = u32::try_from(self.templates.len()).unwrap_or_default();
-        let Some(number) = self.known_number(name).filter(|number| templates < *number) else { return };
-        if !self.places.keys().any(|key| key >> 32 == u64::from(number)) {
-            self.names.remove(name);
+    /// The number of a name, from now on.
+    fn name(&mut self, name: &[u8]) -> u32 {
+        self.find(name).unwrap_or_else(|key| {
+            self.names.push(name.into());
+            let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+            self.numbers.insert(key, number);
+            number
+        })
+    }
+
+    /// Names without a series are forgotten, but for templates: numbers of the others change with it.
+    fn import(&mut self, dictionary: &[u8]) {
+        let templates = self.settings.routes.templates().len();
+        self.names.truncate(templates);
+        self.numbers.retain(|_, number| *number as usize <= templates);
+        self.places.clear();
+        let mut places = vec![u32::MAX; dictionary::entries(dictionary).count()];
+        for (place, series) in (0..).zip(&self.series) {
+            if let Some(known) = places.get_mut(usize::from(series.number)) {
+                *known = place;
+            }
+        }
+        for (number, entry) in (0..=u16::MAX).zip(dictionary::entries(dictionary)) {
+            let name = if entry.name.is_empty() { 0 } else { self.name(entry.name) };
+            match places.get(usize::from(number)).copied().filter(|place| *place != u32::MAX) {
+                Some(place) => {
+                    self.places.insert(key(entry.labels, name), place);
+                }
+                None => {
+                    self.place(key(entry.labels, name), number);
+                }
+            }
         }
     }
 
@@ -268,43 +303,12 @@ impl Recorder {
         let next = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
         let place = *self.places.entry(key).or_insert(next);
         if place == next {
-            self.series.push(Series { number, pending: Pending::default(), changed: false });
+            self.series.push(Series { number, pending: Histogram::default(), changed: false });
         }
         place
-    }
-
-    fn import(&mut self, dictionary: &[u8]) {
-        for (number, entry) in (0..=u16::MAX).zip(dictionary::entries(dictionary)) {
-            let name = self.known_number(entry.name).unwrap_or_else(|| {
-                let name = self.next_name;
-                self.next_name = name.saturating_add(1);
-                self.names.insert(entry.name.into(), name);
-                name
-            });
-            self.place(key(entry.labels, name), number);
-        }
     }
 }
 
 fn key(labels: Labels, name: u32) -> u64 {
     u64::from(name) << 32 | u64::from(labels.bits())
-}
-
-/// Keys are spread by one multiplication: whoever makes them collide may choose only among what was admitted.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        let mixed = (self.0 ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
-    }
 }

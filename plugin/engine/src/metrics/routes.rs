@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_path_finds_the_most_literal_template() {
-        let routes = routes(&["/", "/users/{id}", "/users/me", "/users/{id}/orders", "/{any}/me/x", "/files/{path...}"]);
+        let routes =
+            routes(&["/", "/users/{id}", "/users/me", "/users/{id}/orders", "/{any}/me/x", "/files/{path...}"]);
         for (path, expected) in [
             ("/", Some("/")),
             ("/users/7", Some("/users/{id}")),
@@ -244,7 +245,8 @@ mod tests {
 
     #[test]
     fn many_segments_cost_no_more_than_there_are_nodes() {
-        let templates: Vec<String> = (0..30).map(|depth| format!("{}/end{depth}", "/{a}/b".repeat(depth / 2))).collect();
+        let templates: Vec<String> =
+            (0..30).map(|depth| format!("{}/end{depth}", "/{a}/b".repeat(depth / 2))).collect();
         let all: Vec<&str> = templates.iter().map(String::as_str).collect();
         assert_eq!(routes(&all).find("/b".repeat(10_000).as_bytes()), None);
     }

@@ -2,50 +2,68 @@
 //!
 //! For each series its number, the length of its histogram, and that. A series that nobody adds to is copied unread.
 
-use std::collections::BTreeMap;
-
+use super::Histogram;
 use super::varint::{put, take};
-use super::window::Count;
-use super::{Histogram, Sum};
 
 /// Sums by the dictionary's numbers.
-pub type Sums = BTreeMap<u16, Sum>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums(Vec<Histogram>);
+
+impl Sums {
+    /// The sum of that number; `None` where nothing was counted.
+    pub fn get(&self, number: u16) -> Option<&Histogram> {
+        self.0.get(usize::from(number)).filter(|sum| sum.count() != 0)
+    }
+
+    fn add(&mut self, number: u16, histogram: &Histogram) {
+        let number = usize::from(number);
+        if self.0.len() <= number {
+            self.0.resize_with(number.saturating_add(1), Histogram::default);
+        }
+        if let Some(sum) = self.0.get_mut(number) {
+            sum.merge(histogram);
+        }
+    }
+}
 
 /// The slot with these histograms added, which are in the order of their numbers, none twice. What cannot be read is left out.
-pub fn add<'a, N: Count + 'a>(old: &[u8], changed: impl IntoIterator<Item = (u16, &'a Histogram<N>)>) -> Vec<u8> {
+pub fn add<'a>(old: &[u8], changed: impl IntoIterator<Item = (u16, &'a Histogram)>) -> Vec<u8> {
     let mut slot = Vec::with_capacity(old.len().saturating_add(256));
-    let mut known = Records(old).peekable();
+    let mut rest = Records(old);
+    let mut known = rest.next();
     for (number, histogram) in changed {
-        while let Some((before, bytes)) = known.next_if(|(known, _)| *known < number) {
-            append(&mut slot, before, bytes);
+        let mut sum = histogram.clone();
+        while let Some((before, mut bytes)) = known.filter(|(known, _)| *known <= number) {
+            if before < number {
+                append(&mut slot, before, bytes);
+            } else if let Some(read) = Histogram::take(&mut bytes) {
+                sum.merge(&read);
+            }
+            known = rest.next();
         }
-        let mut sum = Sum::default();
-        if let Some((_, mut bytes)) = known.next_if(|(known, _)| *known == number)
-            && let Some(read) = Sum::take(&mut bytes)
-        {
-            sum = read;
-        }
-        sum.merge(histogram);
         let mut bytes = Vec::with_capacity(64);
         sum.put(&mut bytes);
         append(&mut slot, number, &bytes);
     }
-    known.for_each(|(number, bytes)| append(&mut slot, number, bytes));
+    while let Some((number, bytes)) = known {
+        append(&mut slot, number, bytes);
+        known = rest.next();
+    }
     slot
 }
 
 /// Adds what a slot says to `sums`.
 pub fn read(slot: &[u8], sums: &mut Sums) {
     for (number, mut bytes) in Records(slot) {
-        if let Some(read) = Sum::take(&mut bytes) {
-            sums.entry(number).or_default().merge(&read);
+        if let Some(read) = Histogram::take(&mut bytes) {
+            sums.add(number, &read);
         }
     }
 }
 
 /// A slot that says just this.
 pub fn write(sums: &Sums) -> Vec<u8> {
-    add(&[], sums.iter().map(|(number, sum)| (*number, sum)))
+    add(&[], (0..=u16::MAX).zip(&sums.0).filter(|(_, sum)| sum.count() != 0))
 }
 
 fn append(slot: &mut Vec<u8>, number: u16, bytes: &[u8]) {
@@ -71,10 +89,12 @@ impl<'a> Iterator for Records<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::metrics::{Aggregation, Pending};
+    use crate::metrics::Aggregation;
 
     proptest! {
         #[test]
@@ -86,7 +106,7 @@ mod tests {
             let mut expected = BTreeMap::<u16, (u64, f64)>::new();
             for write in &writes {
                 let changed: Vec<_> = write.iter().map(|(number, nanos)| {
-                    let mut pending = Pending::default();
+                    let mut pending = Histogram::default();
                     pending.record(Aggregation::Exponential, *nanos);
                     let known = expected.entry(*number).or_default();
                     *known = (known.0 + 1, known.1 + *nanos as f64 / 1e9);
@@ -94,16 +114,18 @@ mod tests {
                 }).collect();
                 slot = add(&slot, changed.iter().map(|(number, pending)| (*number, pending)));
             }
-            let mut sums = Sums::new();
+            let mut sums = Sums::default();
             read(&slot, &mut sums);
-            prop_assert_eq!(sums.len(), expected.len());
+            let known: Vec<u16> = (0..40).filter(|number| sums.get(*number).is_some()).collect();
+            prop_assert_eq!(known, expected.keys().copied().collect::<Vec<_>>());
             for (number, (count, seconds)) in expected {
-                prop_assert_eq!(sums[&number].count(), count);
-                prop_assert!((sums[&number].sum_seconds() - seconds).abs() < 1e-6);
+                let sum = sums.get(number).expect("counted");
+                prop_assert_eq!(sum.count(), count);
+                prop_assert!((sum.sum_seconds() - seconds).abs() < 1e-6);
             }
             prop_assert_eq!(&write(&sums), &slot);
             read(&junk, &mut sums);
-            add(&junk, [(3, &Pending::default())]);
+            add(&junk, [(3, &Histogram::default())]);
         }
     }
 }

@@ -3,50 +3,16 @@
 /// Buckets of a histogram at most. OpenTelemetry SDK, "Base2 Exponential Bucket Histogram Aggregation", `MaxSize`.
 pub const MAX_BUCKETS: usize = 160;
 
-/// A count of one bucket.
-pub trait Count: Copy + Default {
-    /// The number, or the largest that there is.
-    fn of(count: u64) -> Self;
-
-    /// The number.
-    fn get(self) -> u64;
-
-    /// The sum, which stays at the largest number.
-    fn plus(self, other: Self) -> Self {
-        Self::of(self.get().saturating_add(other.get()))
-    }
-}
-
-impl Count for u32 {
-    fn of(count: u64) -> Self {
-        Self::try_from(count).unwrap_or(Self::MAX)
-    }
-
-    fn get(self) -> u64 {
-        self.into()
-    }
-}
-
-impl Count for u64 {
-    fn of(count: u64) -> Self {
-        count
-    }
-
-    fn get(self) -> u64 {
-        self
-    }
-}
-
 /// Counts from bucket `first` on; empty where nothing was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Window<N> {
+pub struct Window {
     first: i32,
-    counts: Vec<N>,
+    counts: Vec<u64>,
 }
 
-impl<N: Count> Window<N> {
+impl Window {
     /// Counts of the buckets from `first` on, at most [`MAX_BUCKETS`].
-    pub fn new(first: i32, counts: Vec<N>) -> Self {
+    pub fn new(first: i32, counts: Vec<u64>) -> Self {
         Self { first, counts }
     }
 
@@ -56,7 +22,7 @@ impl<N: Count> Window<N> {
     }
 
     /// The counts, in the order of the buckets.
-    pub fn counts(&self) -> &[N] {
+    pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
@@ -75,21 +41,23 @@ impl<N: Count> Window<N> {
     }
 
     /// Adds to a bucket that [`Self::excess`] has found to fit in.
-    pub fn add(&mut self, bucket: i32, count: N) {
+    pub fn add(&mut self, bucket: i32, count: u64) {
         if self.counts.is_empty() {
             self.first = bucket;
         }
         if bucket < self.first {
             let missing = usize::try_from(i64::from(self.first) - i64::from(bucket)).unwrap_or_default();
-            self.counts.splice(0..0, std::iter::repeat_n(N::default(), missing.min(MAX_BUCKETS)));
+            let mut counts = vec![0; missing.min(MAX_BUCKETS)];
+            counts.extend_from_slice(&self.counts);
+            self.counts = counts;
             self.first = bucket;
         }
         let place = usize::try_from(i64::from(bucket) - i64::from(self.first)).unwrap_or(usize::MAX);
         if self.counts.len() <= place && place < MAX_BUCKETS {
-            self.counts.resize(place.saturating_add(1), N::default());
+            self.counts.resize(place.saturating_add(1), 0);
         }
         if let Some(known) = self.counts.get_mut(place) {
-            *known = known.plus(count);
+            *known = known.saturating_add(count);
         }
     }
 
@@ -105,13 +73,8 @@ impl<N: Count> Window<N> {
     }
 
     /// Each bucket with its count.
-    pub fn buckets(&self) -> impl Iterator<Item = (i32, N)> {
+    pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
         (self.first..).zip(self.counts.iter().copied())
-    }
-
-    /// Nothing is counted any more; the memory is kept.
-    pub fn clear(&mut self) {
-        self.counts.clear();
     }
 }
 

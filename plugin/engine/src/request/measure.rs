@@ -65,7 +65,9 @@ fn scheme<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Scheme {
 /// Reads the route that an answer names, and takes it off at the edge.
 #[inline(never)]
 pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, measured: &mut Measured, headers: V) {
-    let Some(name) = parts.policy.metrics.as_ref().and_then(|settings| settings.route_header.as_deref()) else { return };
+    let Some(name) = parts.policy.metrics.as_ref().and_then(|settings| settings.route_header.as_deref()) else {
+        return;
+    };
     let Some(value) = headers.first(name) else { return };
     if value.starts_with(b"/") && !matches!(measured.route, Route::Rpc(_)) {
         measured.route = Route::Header(value.into());
@@ -119,7 +121,8 @@ pub fn ended<X: Exchange>(parts: &mut Parts<'_, X>, measured: &Measured, stream:
 fn duration<X: Exchange>(parts: &mut Parts<'_, X>, finish: &Finish) -> (u64, u64) {
     let exchange = parts.exchange;
     let ended = finish.ended.unwrap_or_else(|| exchange.host().now());
-    let started = finish.started.or_else(|| exchange.number(Attribute::StartTime).and_then(|time| u64::try_from(time).ok()));
+    let started =
+        finish.started.or_else(|| exchange.number(Attribute::StartTime).and_then(|time| u64::try_from(time).ok()));
     let nanos = ended.checked_sub(started.unwrap_or(ended));
     if nanos.is_none() {
         parts.metrics.count(Metric::MetricsClockBack);

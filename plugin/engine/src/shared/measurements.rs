@@ -31,8 +31,7 @@ impl Shared {
         let scope = [PREFIX, &digits(fnv(identity)), "."].concat();
         let key = |name: &str| [&scope, name].concat().into_bytes();
         let slots = (0..SLOTS).map(|slot| key(&["slot.", &slot.to_string()].concat())).collect();
-        let shared =
-            Self { dictionary: key("dictionary"), lease: key("lease"), sent: key("sent"), slots };
+        let shared = Self { dictionary: key("dictionary"), lease: key("lease"), sent: key("sent"), slots };
         shared.make(host, now);
         shared
     }

@@ -121,8 +121,18 @@ fn a_grpc_call_is_counted_by_its_method_if_the_server_knows_it() {
     assert_eq!(
         counts(&points),
         [
-            (&*format!("{name}{{error.type=UNAVAILABLE,rpc.method=shop.Cart/Add,rpc.status_code=UNAVAILABLE,rpc.system.name=grpc}}"), 1),
-            (&*format!("{name}{{error.type=UNIMPLEMENTED,rpc.method=_OTHER,rpc.status_code=UNIMPLEMENTED,rpc.system.name=grpc}}"), 1),
+            (
+                &*format!(
+                    "{name}{{error.type=UNAVAILABLE,rpc.method=shop.Cart/Add,rpc.status_code=UNAVAILABLE,rpc.system.name=grpc}}"
+                ),
+                1
+            ),
+            (
+                &*format!(
+                    "{name}{{error.type=UNIMPLEMENTED,rpc.method=_OTHER,rpc.status_code=UNIMPLEMENTED,rpc.system.name=grpc}}"
+                ),
+                1
+            ),
             (&*format!("{name}{{rpc.method=shop.Cart/Add,rpc.status_code=OK,rpc.system.name=grpc}}"), 1),
         ]
     );
@@ -153,7 +163,8 @@ fn routes_are_templates_or_what_the_application_says() {
         .iter()
         .map(|(series, point)| {
             let route = series.split_once("http.route=").map_or("", |(_, rest)| rest);
-            let end = route.rfind("},").or(route.find(',')).map_or(0, |end| end + usize::from(route[end..].starts_with('}')));
+            let end =
+                route.rfind("},").or(route.find(',')).map_or(0, |end| end + usize::from(route[end..].starts_with('}')));
             (route[..end].to_owned(), point.count)
         })
         .collect();

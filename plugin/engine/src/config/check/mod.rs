@@ -78,7 +78,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             Some(raw) => Some(shadow(raw, findings)?),
             None => None,
         },
-        metrics: metrics::settings(raw.metrics, raw.span_kind, findings),
+        metrics: metrics::settings(raw.metrics, raw.span_kind, findings).map(std::sync::Arc::new),
         edge: raw.edge,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {

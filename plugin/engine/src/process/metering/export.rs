@@ -3,6 +3,8 @@
 //! Cumulative points heal what was lost: nothing is sent twice. Delta points are noted as sent before they are: where it is not
 //! known whether the collector has them, they are lost and counted; where it said that it has not, they are part of the next.
 
+use std::sync::Arc;
+
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Problem, Verdict};
 use crate::metrics::slot::{self, Sums};
@@ -22,7 +24,7 @@ const BYTES_AT_ONCE: usize = 4 * 1024;
 
 /// What is exported, where, and how far that has come.
 pub(super) struct Export {
-    settings: metrics::Settings,
+    settings: Arc<metrics::Settings>,
     export: otlp::Settings,
     headers: Vec<(String, String)>,
     envelope: Envelope,
@@ -56,7 +58,7 @@ enum Failure {
 }
 
 impl Export {
-    pub(super) fn new(settings: metrics::Settings, export: otlp::Settings, resource: &Resource) -> Self {
+    pub(super) fn new(settings: Arc<metrics::Settings>, export: otlp::Settings, resource: &Resource) -> Self {
         Self {
             headers: otlp::metrics_headers(&export, &settings.path),
             envelope: Envelope::new(resource),
@@ -86,7 +88,8 @@ impl Export {
     /// Does the next part of what is due: a part of the sum where requests are served, everything where none are.
     pub(super) fn step(&mut self, host: &impl Host, shared: &Shared, serves: bool, metrics: &mut Metrics) {
         let now = host.now();
-        if self.sent.as_ref().is_some_and(|sent| sent.lost_at <= now || now.saturating_add(self.interval()) < self.due) {
+        if self.sent.as_ref().is_some_and(|sent| sent.lost_at <= now || now.saturating_add(self.interval()) < self.due)
+        {
             self.fail(host, shared, (&Problem::NoCallback, ""), Failure::Unknown, metrics);
         }
         if self.sent.is_some() {
@@ -98,7 +101,7 @@ impl Export {
         if self.adding.is_none() && self.due <= now {
             let next = self.due.saturating_add(self.interval());
             self.due = if next <= now { now.saturating_add(self.interval()) } else { next };
-            self.adding = Some((0, Sums::new()));
+            self.adding = Some((0, Sums::default()));
         }
         let mut read = 0_usize;
         while let Some((place, sums)) = &mut self.adding
@@ -117,7 +120,7 @@ impl Export {
     /// Everything at once, whatever is due: the root ends.
     pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
         self.sent = None;
-        self.adding = Some((0, Sums::new()));
+        self.adding = Some((0, Sums::default()));
         self.due = host.now().saturating_add(self.interval());
         self.step(host, shared, false, metrics);
     }
@@ -134,7 +137,7 @@ impl Export {
             Temporality::Cumulative => points::cumulative(&dictionary, &sums),
             Temporality::Delta => {
                 let (since, slot) = shared.sent(host);
-                let mut known = Sums::new();
+                let mut known = Sums::default();
                 slot::read(&slot, &mut known);
                 before = Some((since, slot));
                 points::delta(&dictionary, &sums, &known, since)
@@ -149,8 +152,7 @@ impl Export {
         let fields = EncodedSpan::from_field(encode(&self.settings, &points, now));
         let size = fields.len();
         let body = otlp::body(&self.export, &self.envelope, &[fields], size);
-        let headers: Vec<_> =
-            self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let timeout_ms = self.export.timeout_ms.max(1);
         let wait = u64::from(timeout_ms).saturating_add(CALLBACK_SLACK_MS).saturating_mul(MILLISECOND);
         let called = host.call(&self.export.cluster, &headers, &body, timeout_ms);
@@ -178,13 +180,7 @@ impl Export {
     }
 
     /// The answer to our call came, or its absence.
-    pub(super) fn answered(
-        &mut self,
-        host: &impl Host,
-        shared: &Shared,
-        answer: &CallAnswer,
-        metrics: &mut Metrics,
-    ) {
+    pub(super) fn answered(&mut self, host: &impl Host, shared: &Shared, answer: &CallAnswer, metrics: &mut Metrics) {
         let (headers, trailers) = (answer.headers(), answer.trailers());
         let read = Answer { status: answer.status, headers: &headers, trailers: &trailers, body: &answer.body };
         match read.verdict(self.export.protocol, host.now()) {
@@ -200,13 +196,13 @@ impl Export {
                 }
             }
             Verdict::Retry { problem, detail, .. } => {
-                let unknown = matches!(problem, Problem::NoAnswer | Problem::Http { status: 504 } | Problem::Grpc { code: 4 });
+                let unknown =
+                    matches!(problem, Problem::NoAnswer | Problem::Http { status: 504 } | Problem::Grpc { code: 4 });
                 let failure = if unknown { Failure::Unknown } else { Failure::Refused };
                 self.fail(host, shared, (&problem, &detail), failure, metrics);
             }
             Verdict::Discard { problem, detail, .. } => {
-                let failure =
-                    if problem == Problem::AnswerTooLarge { Failure::Unknown } else { Failure::Refused };
+                let failure = if problem == Problem::AnswerTooLarge { Failure::Unknown } else { Failure::Refused };
                 self.fail(host, shared, (&problem, &detail), failure, metrics);
             }
         }
@@ -241,8 +237,10 @@ impl Export {
             _ => "",
         };
         let separator = if detail.is_empty() { "" } else { ": " };
-        let words =
-            format!("tracelift: request metrics: cluster \"{}\", {path}: {problem}{separator}{detail}.{advice}", self.export.cluster);
+        let words = format!(
+            "tracelift: request metrics: cluster \"{}\", {path}: {problem}{separator}{detail}.{advice}",
+            self.export.cluster
+        );
         host.log(Level::Warn, &words);
     }
 }

@@ -2,6 +2,8 @@
 
 mod export;
 
+use std::sync::Arc;
+
 use export::Export;
 
 use crate::door::{Host, Update};
@@ -25,7 +27,7 @@ const LAST_WRITES: usize = 256;
 
 /// The metrics of one root.
 pub(super) struct Metering {
-    settings: metrics::Settings,
+    settings: Arc<metrics::Settings>,
     identity: Vec<u8>,
     shared: Shared,
     export: Export,
@@ -42,7 +44,7 @@ impl Metering {
     /// Opens what the process shares; the main thread does so before any worker.
     pub(super) fn open(
         host: &impl Host,
-        (settings, export): (&metrics::Settings, &otlp::Settings),
+        (settings, export): (&Arc<metrics::Settings>, &otlp::Settings),
         resource: &Resource,
         keeps_instance: bool,
         entropy: &mut Entropy,
@@ -54,9 +56,9 @@ impl Metering {
             false => resource.clone().with_instance(&measurements::instance(host, entropy)),
         };
         Self {
-            export: Export::new(settings.clone(), export.clone(), &resource),
+            export: Export::new(Arc::clone(settings), export.clone(), &resource),
             identity,
-            settings: settings.clone(),
+            settings: Arc::clone(settings),
             shared,
             me: 0,
             began: 0,
@@ -66,7 +68,11 @@ impl Metering {
     }
 
     /// Whether a new configuration counts the same into the same.
-    pub(super) fn is_for(&self, (settings, export): (&metrics::Settings, &otlp::Settings), resource: &Resource) -> bool {
+    pub(super) fn is_for(
+        &self,
+        (settings, export): (&Arc<metrics::Settings>, &otlp::Settings),
+        resource: &Resource,
+    ) -> bool {
         self.identity == identity(settings, export, resource)
     }
 
