@@ -7,12 +7,12 @@ mod configuration;
 mod cost;
 mod environment;
 mod export;
-mod measured;
 #[path = "../../examples/cost/figures.rs"]
 mod figures;
 mod kit;
 #[path = "../../examples/cost/measure.rs"]
 mod measure;
+mod measured;
 mod outage;
 mod reconfiguration;
 mod shutdown;

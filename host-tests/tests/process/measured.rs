@@ -55,8 +55,7 @@ fn traffic(envoy: &mut Envoy, count: usize, workers: usize) -> BTreeMap<String, 
                 let code = if rest == 5 { 0 } else { 14 };
                 let request = envoy.open(RequestSpec::new("inbound", head).worker(worker));
                 request.respond(envoy, Response::grpc(code));
-                let (error, status) =
-                    if code == 0 { ("", "OK") } else { ("error.type=UNAVAILABLE,", "UNAVAILABLE") };
+                let (error, status) = if code == 0 { ("", "OK") } else { ("error.type=UNAVAILABLE,", "UNAVAILABLE") };
                 format!(
                     "rpc.server.call.duration{{{error}rpc.method=shop.Cart/Add,rpc.status_code={status},rpc.system.name=grpc}}"
                 )
