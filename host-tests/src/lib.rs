@@ -50,7 +50,6 @@ mod guest;
 mod headers;
 mod inspect;
 mod listener;
-pub mod measured;
 pub mod mesh;
 mod metrics;
 mod module;

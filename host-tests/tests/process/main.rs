@@ -1,6 +1,7 @@
 //! The release module over the life of a process: exports, backpressure, configuration, budget, shutdown, telemetry.
 
 mod answers;
+mod applications;
 mod backpressure;
 mod budget;
 mod configuration;
@@ -12,7 +13,6 @@ mod figures;
 mod kit;
 #[path = "../../examples/cost/measure.rs"]
 mod measure;
-mod measured;
 mod outage;
 mod reconfiguration;
 mod shutdown;
