@@ -11,6 +11,7 @@ pub mod filter_file;
 pub mod load;
 pub mod ports;
 pub mod process;
+pub mod python;
 mod random;
 mod server;
 mod spans;

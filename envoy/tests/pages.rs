@@ -1,7 +1,7 @@
-//! What the pages of this folder promise to be shown by a test is shown by one.
+//! Pages hold together: links lead somewhere, metrics exist, and what is promised to be shown by a test is shown by one.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Every ``[`name`](path)`` of the text.
 fn links(text: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -29,63 +29,104 @@ fn every_claim_of_the_security_page_links_a_test_that_exists() {
     }
 }
 
-/// The pages for those who run it, by name.
-fn pages() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut pages = vec![("README.md".to_owned(), fs::read_to_string(folder.join("README.md")).unwrap())];
-    for part in ["docs", "ecds", "istio", "gateway-api", "../examples/dashboards", "../examples/playground"] {
-        for entry in fs::read_dir(folder.join(part)).unwrap().map(|entry| entry.unwrap().path()) {
-            if entry.extension().is_some_and(|extension| extension == "md") {
-                let name = format!("{part}/{}", entry.file_name().unwrap().display());
-                pages.push((name, fs::read_to_string(entry).unwrap()));
+/// The top of the tree.
+fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every page of the tree, by its path from the top.
+fn pages() -> Vec<(PathBuf, String)> {
+    let (mut pages, mut folders) = (Vec::new(), vec![PathBuf::new()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(tree().join(&folder)).unwrap().map(|entry| entry.unwrap()) {
+            let (path, name) = (folder.join(entry.file_name()), entry.file_name().into_string().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                // What is built, installed or kept by git is no page of ours.
+                let is_ours = !name.starts_with('.') && !["target", "node_modules", "corpus"].contains(&name.as_str());
+                folders.extend(is_ours.then_some(path));
+            } else if name.ends_with(".md") {
+                pages.push((path.clone(), fs::read_to_string(tree().join(&path)).unwrap()));
             }
         }
     }
-    assert!(8 < pages.len());
+    assert!(25 < pages.len(), "{} pages", pages.len());
     pages
 }
 
-#[test]
-fn every_link_of_the_pages_leads_to_a_file_of_this_tree() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut checked = 0;
-    for (name, text) in pages() {
-        let place = folder.join(&name);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            if !file.is_empty() && !link.starts_with("http") {
-                assert!(place.parent().unwrap().join(file).exists(), "{name}: {link} leads nowhere");
-                checked += 1;
-            }
-        }
-    }
-    assert!(10 < checked, "{checked} links");
+/// What `](#…)` may name in a page: its headings as GitHub makes anchors of them.
+fn anchors(text: &str) -> Vec<String> {
+    let mut is_code = false;
+    let headings = text.lines().filter_map(|line| {
+        is_code ^= line.starts_with("```");
+        let heading = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#') && !is_code)?;
+        let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
+    });
+    headings.collect()
 }
 
 #[test]
+fn a_heading_becomes_the_anchor_that_github_gives_it() {
+    let text = "# What it costs\n## 4. The signal\n```sh\n# a comment\n```\n### `edge: true`, and more\n#no heading\n";
+    assert_eq!(anchors(text), ["what-it-costs", "4-the-signal", "edge-true-and-more"]);
+}
+
+#[test]
+fn every_link_of_the_pages_leads_to_a_file_and_a_heading_of_this_tree() {
+    let mut checked = 0;
+    for (name, text) in pages() {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let place = tree().join(&name);
+            let target = if file.is_empty() { place } else { place.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link} leads nowhere", name.display());
+            if !anchor.is_empty() && target.extension().is_some_and(|extension| extension == "md") {
+                let headings = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(headings.iter().any(|heading| heading == anchor), "{}: {link} is no heading", name.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(200 < checked, "{checked} links");
+}
+
+#[test]
+fn the_index_has_every_page_for_users() {
+    let index = fs::read_to_string(tree().join("docs/README.md")).unwrap();
+    for (page, _) in pages().into_iter().filter(|(page, _)| page.starts_with("docs") && !page.ends_with("README.md")) {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        assert!(index.contains(&format!("]({name})")), "docs/README.md does not list {name}");
+    }
+}
+
+/// Names of ours that begin as metrics do on Prometheus's pages: clusters, and the Python package.
+const NO_METRICS: [&str; 3] = ["tracelift_otel_collector", "tracelift_recall", "tracelift_otel"];
+
+#[test]
 fn every_metric_that_a_page_names_is_one_of_ours() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let known: Vec<String> = readme
+    let reference = fs::read_to_string(tree().join("docs/telemetry.md")).unwrap();
+    let known: Vec<String> = reference
         .lines()
         .filter_map(|line| line.strip_prefix("| `tracelift.")?.split('`').next())
         .map(|name| format!("tracelift_{}", name.replace('.', "_")))
         .collect();
     for (page, text) in pages() {
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-        for word in words.filter(|word| word.starts_with("tracelift_")) {
-            // Clusters of ours, and a family whose last part is its label.
-            let is_cluster = ["tracelift_otel_collector", "tracelift_recall"].contains(&word);
+        for word in words.filter(|word| word.starts_with("tracelift_") && !NO_METRICS.contains(word)) {
+            // A family whose last part is its label.
             let is_known =
                 known.iter().any(|name| name == word || name.starts_with(&format!("{}_", word.trim_end_matches('_'))));
-            assert!(is_cluster || is_known, "{page}: there is no metric {word}");
+            assert!(is_known, "{}: there is no metric {word}", page.display());
         }
     }
 }
 
 #[test]
 fn every_row_of_the_comparison_has_a_source_and_every_section_of_the_runbook_an_alert() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let comparison = fs::read_to_string(folder.join("docs/comparison.md")).unwrap();
+    let comparison = fs::read_to_string(tree().join("docs/comparison.md")).unwrap();
     let sources = comparison.split("## Sources").nth(1).unwrap();
     let rows: Vec<_> = comparison.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")).collect();
     assert!(8 < rows.len());
@@ -94,8 +135,8 @@ fn every_row_of_the_comparison_has_a_source_and_every_section_of_the_runbook_an_
         let source = sources.lines().find(|line| line.starts_with(&format!("{number}. "))).unwrap_or_default();
         assert!(source.contains("](") || source.contains("J. Mace"), "source {number}: {source}");
     }
-    let runbook = fs::read_to_string(folder.join("docs/runbook.md")).unwrap();
-    let rules = fs::read_to_string(folder.join("../examples/dashboards/tracelift.rules.yaml")).unwrap();
+    let runbook = fs::read_to_string(tree().join("docs/runbook.md")).unwrap();
+    let rules = fs::read_to_string(tree().join("examples/dashboards/tracelift.rules.yaml")).unwrap();
     for alert in runbook.lines().filter_map(|line| line.strip_prefix("## ")) {
         assert!(rules.contains(&format!("- alert: {alert}\n")), "no alert {alert}");
     }

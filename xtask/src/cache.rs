@@ -10,8 +10,19 @@ use crate::workspace;
 
 /// Every name that we create in the folder, by its beginning; nothing else there is ours to remove. The lock stays: whoever
 /// waits for it holds the same file.
-const OURS: [&str; 8] =
-    ["cargo-deny-", "collector-", "envoy-", "kustomize-", "moto-", "opentelemetry-", "partial-", "rustup-"];
+const OURS: [&str; 11] = [
+    "cargo-deny-",
+    "collector-",
+    "envoy-",
+    "helm-",
+    "kustomize-",
+    "moto-",
+    "node-",
+    "opentelemetry-",
+    "partial-",
+    "passed-",
+    "rustup-",
+];
 
 /// The cache folder, held by this process alone until dropped.
 pub(crate) struct Cache {

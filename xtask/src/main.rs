@@ -6,6 +6,7 @@ mod commands;
 mod run;
 mod stage;
 mod tools;
+mod unchanged;
 mod workspace;
 
 use std::process::ExitCode;

@@ -61,7 +61,7 @@ fn a_port_that_was_asked_for_and_is_taken_is_an_error_before_anything_is_built()
         let output = xtask(&[command, "--port", &port]);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{command}: {said}");
-        assert!(said.contains(&format!("port {port} of 127.0.0.1 cannot be had")), "{command}: {said}");
+        assert!(said.contains(&format!("port {port} of 127.0.0.1 is not available")), "{command}: {said}");
         assert!(!text(&output.stdout).contains("Building"), "{command}");
     }
 }

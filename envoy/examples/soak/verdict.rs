@@ -72,7 +72,7 @@ impl Verdict {
             self.problems.push(format!("spans do not leave at the end: {ledger}"));
         }
         if last.held() != 0 {
-            self.problems.push(format!("{} bytes are held for a recall, and nobody lets go of them", last.held()));
+            self.problems.push(format!("{} bytes are still held for a recall", last.held()));
         }
         if last.stats.sum("errors.") != 0 {
             self.problems.push(format!("{} hostcalls failed", last.stats.sum("errors.")));
@@ -113,7 +113,8 @@ impl fmt::Display for Verdict {
         for problem in &self.problems {
             writeln!(f, "PROBLEM: {problem}")?;
         }
-        let held = "PASSED: every request was answered as it was to be, the law held in every reading, memory stayed";
+        let held =
+            "PASSED: every request was answered as it was to be, the span balance held in every reading, memory stayed";
         write!(f, "{}", if self.passed() { held } else { "FAILED" })
     }
 }

@@ -141,7 +141,7 @@ fn a_limit_that_somebody_set_is_watched() {
                 "exp_annotations": {
                     "summary": "a month like the last hour would cost 164250 USD",
                     "description": "More spans are exported than the limit in the rules file allows.",
-                    "runbook_url": "https://tracelift.example/envoy/docs/runbook.md#traceliftbillabovelimit",
+                    "runbook_url": "https://tracelift.example/docs/runbook.md#traceliftbillabovelimit",
                 },
             }] }],
         }],
@@ -427,11 +427,10 @@ fn exported(page: &str) -> BTreeSet<String> {
     named.filter(|name| name.starts_with("tracelift_")).map(str::to_owned).collect()
 }
 
-/// The table of the README has what a real Envoy shows under `wasmcustom.`, no more and no less.
+/// The table of `docs/telemetry.md` has what a real Envoy shows under `wasmcustom.`, no more and no less.
 async fn every_metric_is_in_the_reference_and_the_other_way_round(envoy: &Envoy) {
-    let readme = fs::read_to_string(folder().join("../../README.md")).unwrap();
-    let table =
-        readme.split("<!-- metrics -->").nth(1).and_then(|rest| rest.split("<!-- /metrics -->").next()).unwrap();
+    let page = fs::read_to_string(folder().join("../../docs/telemetry.md")).unwrap();
+    let table = page.split("<!-- metrics -->").nth(1).and_then(|rest| rest.split("<!-- /metrics -->").next()).unwrap();
     let documented: BTreeSet<_> = table
         .lines()
         .filter_map(|line| line.strip_prefix("| `tracelift.")?.split('`').next())

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tracelift_envoy::{Collector, Envoy, Ledger};
@@ -38,6 +38,12 @@ pub fn kustomize(folder: &Path) -> String {
         .unwrap();
     assert!(rendered.status.success(), "{}: {}", folder.display(), String::from_utf8_lossy(&rendered.stderr));
     String::from_utf8(rendered.stdout).unwrap()
+}
+
+/// What helm answers: `TRACELIFT_HELM`, else the one on the PATH.
+pub fn helm(arguments: &[&str]) -> Output {
+    let named = env::var_os("TRACELIFT_HELM").map(PathBuf::from);
+    Command::new(named.unwrap_or_else(|| program("helm", "helm"))).args(arguments).output().unwrap()
 }
 
 /// Waits until the filter and the collector agree that exactly `exported` spans left and none was lost.

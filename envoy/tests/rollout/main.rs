@@ -4,6 +4,7 @@
 mod artefact;
 mod canary;
 mod change;
+mod chart;
 mod daemon;
 mod dashboards;
 mod earlier;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use tracelift_envoy::process::module;
 use tracelift_envoy::{Bootstrap, Client, Collector, Envoy, Launch, Request, Shipped, Upstream};
 
-const OVERLAYS: [&str; 8] =
+/// What can be applied of `envoy/istio`.
+pub const OVERLAYS: [&str; 8] =
     ["namespace", "workload", "mesh", "mesh-recall", "gateway", "gateway-api", "waypoint", "traffic-extension"];
 const CLUSTER: &str = "tracelift_otel_collector";
 
@@ -16,7 +17,8 @@ fn envoy_folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn documents(text: &str) -> Vec<Value> {
+/// The documents of a YAML text.
+pub fn documents(text: &str) -> Vec<Value> {
     let documents = yaml_serde::Deserializer::from_str(text);
     documents.map(|document| serde::Deserialize::deserialize(document).expect("YAML")).collect()
 }
@@ -26,7 +28,8 @@ pub fn overlay(name: &str) -> Vec<Value> {
     documents(&kustomize(&envoy_folder().join("istio/overlays").join(name)))
 }
 
-fn gateway_api(file: &str) -> Value {
+/// A manifest of `envoy/gateway-api`.
+pub fn gateway_api(file: &str) -> Value {
     let path = envoy_folder().join("gateway-api").join(file);
     documents(&std::fs::read_to_string(path).unwrap()).remove(0)
 }

@@ -28,7 +28,7 @@ async fn listen(port: Option<u16>) -> Result<TcpListener> {
     let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     if let Some(port) = port {
         return at(port).await.with_context(|| {
-            format!("port {port} of 127.0.0.1 cannot be had; choose another one with --port, or leave it out to take a free one")
+            format!("port {port} of 127.0.0.1 is not available; choose another one with --port, or leave it out to take a free one")
         });
     }
     match at(PORT).await {

@@ -55,7 +55,7 @@ async def reviews(item: int, request: Request) -> dict[str, object]:
         try:
             await from_cache(wrong)
         except OutOfDate:
-            await asyncio.sleep(0.002)  # From the database, then; nobody outside learns of it.
+            await asyncio.sleep(0.002)  # From the database, then; nothing outside shows it.
     if wrong == "error":
         raise RuntimeError("the reviews of this item cannot be read")
     with tracer.start_as_current_span("rank reviews"):

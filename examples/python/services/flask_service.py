@@ -54,7 +54,7 @@ def reviews(item: int) -> Response:
         try:
             from_cache(wrong)
         except OutOfDate:
-            time.sleep(0.002)  # From the database, then; nobody outside learns of it.
+            time.sleep(0.002)  # From the database, then; nothing outside shows it.
     if wrong == "error":
         raise RuntimeError("the reviews of this item cannot be read")
     with tracer.start_as_current_span("rank reviews"):

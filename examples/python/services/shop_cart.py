@@ -24,9 +24,9 @@ PATIENCE_SECONDS = 10.0
 
 #: What goes wrong with a request: the demo plans it, and sends it along.
 FAULT_HEADER = "x-shop-fault"
-#: The catalog fails; nobody above learns of it.
+#: The catalog fails, and no caller is informed.
 SWALLOWED = "swallowed"
-#: An exception in here, which nobody outside could know of.
+#: An exception in here, which nothing outside shows.
 STALE = "stale"
 
 #: What every application in a mesh passes on. The trace context is the SDK's to write.

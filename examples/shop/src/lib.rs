@@ -2,7 +2,6 @@
 //! strangers who visit it, and a collector whose traces are shown, priced and, on request, checked.
 
 mod check;
-mod contract;
 pub mod feed;
 mod hops;
 mod load;

@@ -1,6 +1,5 @@
 //! The Envoys: a sidecar for each service and a gateway, all from the shipped configurations.
 
-use crate::contract::LISTS_UPGRADES;
 use crate::services::{BANK, CART, MESHED, Services};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -133,7 +132,7 @@ impl Mesh {
             let peers: Vec<_> = calls_of(name).iter().map(|peer| (*peer, address_of(peer))).collect();
             let bootstrap = sidecar(&module, name, address_of(name), services.address(name), &peers, collector, ratio);
             let mut bootstrap = bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?;
-            if LISTS_UPGRADES && name == CART && services.has_python() {
+            if name == CART && services.has_python() {
                 bootstrap.plugin(|json| {
                     json["upgrade"]["applications"] = json!({ "enabled": true, "token": APPLICATION_TOKEN });
                 })?;

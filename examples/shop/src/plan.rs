@@ -41,16 +41,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Those that a proxy can see.
-    const OF_PROXIES: [Self; 6] = [
-        Self::CatalogCrash,
-        Self::Swallowed,
-        Self::WarehouseDown,
-        Self::BankError,
-        Self::BankTimeout,
-        Self::Impatience,
-    ];
-    /// Those, and one that only an application which says so makes known.
+    /// Those that a proxy can see, and last the one that only an application makes known.
     const OF_APPLICATIONS: [Self; 7] = [
         Self::CatalogCrash,
         Self::Swallowed,
@@ -60,6 +51,8 @@ impl Fault {
         Self::Impatience,
         Self::StalePrices,
     ];
+    /// Those that a proxy can see.
+    const OF_PROXIES: &[Self] = Self::OF_APPLICATIONS.split_at(6).0;
 
     /// One line for the views.
     pub fn label(self) -> &'static str {
@@ -132,7 +125,7 @@ pub struct Plan {
 
 impl Plan {
     fn faults(&self) -> &'static [Fault] {
-        if self.applications { &Fault::OF_APPLICATIONS } else { &Fault::OF_PROXIES }
+        if self.applications { &Fault::OF_APPLICATIONS } else { Fault::OF_PROXIES }
     }
 
     /// The request with that number.

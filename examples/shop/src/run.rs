@@ -1,14 +1,13 @@
 //! One run from start to end: applications, collector, Envoys, traffic, views or check.
 
 use crate::check::{self, Evidence};
-use crate::contract::READS_APPLICATIONS;
 use crate::load;
 use crate::mesh::Mesh;
 use crate::model::{Model, Settings};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::schedule::Schedule;
-use crate::services::{Cart, Interpreter, Services};
+use crate::services::{Cart, Services, interpreter};
 use crate::span::Span;
 use crate::truth::Truth;
 use crate::view::terminal::{self, Terminal};
@@ -68,8 +67,8 @@ fn stopped(signal: &str) -> Result<ExitCode> {
 
 async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
-    let cart = if options.without_python { Cart::Copying } else { Cart::Python(Interpreter::from_environment()?) };
-    let applications = READS_APPLICATIONS && !options.without_python;
+    let cart = if options.without_python { Cart::Copying } else { Cart::Python(interpreter()?) };
+    let applications = !options.without_python;
     let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures, applications });
     let truth = Truth::default();
     say(format_args!("Starting four services, a bank and an OTLP collector …"))?;

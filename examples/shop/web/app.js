@@ -109,7 +109,7 @@ function highlight() {
   }
 }
 
-/** Lists and marks; a list that somebody points at stands still. */
+/** Lists and marks; a list that the pointer is over stands still. */
 function draw(now) {
   if (!state) return;
   chips();

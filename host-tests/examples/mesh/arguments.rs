@@ -7,7 +7,7 @@ use clap::builder::TypedValueParser;
 /// How much may go wrong.
 pub const TROUBLES: [&str; 3] = ["calm", "everyday", "storm"];
 /// What may be broken on purpose.
-pub const SABOTAGES: [&str; 11] = [
+pub const SABOTAGES: [&str; 12] = [
     "signal-eaten",
     "table-forgets",
     "sampled-forged",
@@ -19,6 +19,7 @@ pub const SABOTAGES: [&str; 11] = [
     "recall-disowned",
     "edge-open",
     "sdk-believed",
+    "stale-parents",
 ];
 
 /// Simulate a mesh of Envoys with the release module in each, and check what the filter promises

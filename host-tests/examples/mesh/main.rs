@@ -68,7 +68,7 @@ fn run(options: Options) -> Result<Report, StartError> {
 
 fn print_growth(reports: &[Report]) {
     println!(
-        "| pods | hops | failed traces | hops that can be told, kept | all hops above a failure, kept | siblings kept | \
+        "| pods | hops | failed traces | hops that can be reached, kept | all hops above a failure, kept | siblings kept | \
          whole traces | recall requests per trace | held per 1,000 dropped streams/s | spans of hops | largest VM |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");

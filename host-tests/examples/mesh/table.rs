@@ -1,6 +1,6 @@
 //! A run's figures for a person: what was injected apart from what came of it, and what only recall can keep.
 
-use tracelift_host::mesh::{Cause, Lies, Messages, Report};
+use tracelift_host::mesh::{Cause, Lies, Messages, Parents, Report};
 
 /// The whole report.
 pub fn of(report: &Report) -> String {
@@ -65,7 +65,7 @@ fn kept(report: &Report) -> Vec<String> {
         "\nKept".to_owned(),
         line("traces, of which the head sampled", format!("{}, {}", it.traces, it.sampled_traces)),
         line("traces that the head dropped and a failure brought back", it.error_traces),
-        line("  hops above the failure that can be told", it.reached),
+        line("  hops above the failure that can be reached", it.reached),
         line("  all hops above the failure", it.ancestors),
     ];
     for (cause, name) in Cause::NAMES {
@@ -74,6 +74,9 @@ fn kept(report: &Report) -> Vec<String> {
             lines.push(line(&format!("    not: {name}"), count));
         }
     }
+    let Parents { found, ambiguous, unknown } = it.parents;
+    lines.push(line("calls of SDKs that had recorded nothing, placed in the tree", found));
+    lines.push(line("    not: several requests could be meant; none was known", format!("{ambiguous}; {unknown}")));
     lines
 }
 

@@ -42,7 +42,7 @@ impl Mesh {
         }
         if taken < balance.exported {
             let details = format!("{taken} from {vm:?} of pod {pod}, which counts {}", balance.exported);
-            add("a VM counts spans as exported that nobody took", details);
+            add("a VM counts spans as exported that no collector took", details);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::hop::{HopId, Side, When};
+use super::marks;
 use super::serving::ServingId;
 use super::simulation::{Event, Mesh, RequestId};
 use super::topology::{GATEWAY, PodId, ServiceId};
@@ -100,6 +101,7 @@ impl Mesh {
         (depth, tries): (u32, u32),
     ) -> CallId {
         let id = self.new_id();
+        let own = self.as_sent(pod, side, context);
         let retries = u32::from(self.random.chance(self.odds.envoy_retries)) * 2;
         let mut call = Call {
             request,
@@ -108,7 +110,7 @@ impl Mesh {
             service,
             depth,
             came: context.clone(),
-            sent: context.unheard(),
+            sent: own.unheard(),
             stream: None,
             attempt: 0,
             retries,
@@ -121,8 +123,8 @@ impl Mesh {
         };
         let mut down = false;
         if self.topology.pods[pod].envoy.is_some() {
-            let headers = request_headers(service, &context.headers);
-            match self.open(request, pod, side, context, headers) {
+            let headers = request_headers(service, &own.headers);
+            match self.open(request, pod, side, &own, headers) {
                 Some((stream, hop, sent)) => {
                     call.stream = Some((hop, stream));
                     call.sent = sent;
@@ -253,6 +255,10 @@ impl Mesh {
             call.stream = Some((hop, stream));
         }
         if let Some(passed) = passed {
+            let trace = self.hops[hop].trace;
+            if marks::read(&passed, trace) == Some(true) {
+                self.release(pod, trace);
+            }
             self.check_answer(maker, &passed);
             self.head_passed(hop, &passed, failed);
         }

@@ -19,7 +19,7 @@ impl Cause {
     /// Every cause, with its words.
     pub const NAMES: [(Self, &'static str); 4] = [
         (Self::NoFilter, "an application without the filter between"),
-        (Self::Unheard, "an answer that nobody heard"),
+        (Self::Unheard, "an answer that was not received"),
         (Self::Answered, "it had answered already"),
         (Self::Below, "one of these, further down"),
     ];

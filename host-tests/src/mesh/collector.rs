@@ -21,6 +21,8 @@ pub(crate) struct Received {
     pub(crate) kind: SpanKind,
     /// `tracelift.upgrade.trigger`.
     pub(crate) trigger: Option<String>,
+    /// `tracelift.parent.unrecorded`.
+    pub(crate) unrecorded: Option<u64>,
 }
 
 /// What arrived, by span-id.
@@ -72,8 +74,12 @@ impl Collector {
                 otlp::Value::Text(trigger) => Some(trigger),
                 _ => None,
             };
+            let unrecorded = match exported.attribute("tracelift.parent.unrecorded") {
+                otlp::Value::Text(id) => Some(id_of_hex(&id) as u64),
+                _ => None,
+            };
             let (vm, parent) = (callout.vm, id_of(&span.parent_span_id));
-            let received = Received { pod, vm, trace, parent, kind: exported.kind(), trigger };
+            let received = Received { pod, vm, trace, parent, kind: exported.kind(), trigger, unrecorded };
             *self.taken.entry((pod, vm)).or_default() += 1;
             self.repeated += u64::from(self.spans.insert(id, received).is_some());
         }

@@ -14,6 +14,8 @@ pub(crate) struct Context {
     /// Whether what an answer says of the trace can reach that hop: not through an application, nor through a pod without
     /// the filter, whose application passes no signal on.
     pub(crate) relays: bool,
+    /// The span-id that it carries in place of the hop's: of a span of the application in between.
+    pub(crate) own: Option<u64>,
 }
 
 impl Context {
@@ -21,7 +23,7 @@ impl Context {
     pub(crate) fn from_hop(hop: HopId, forwarded: &Headers) -> Self {
         let names = [&b"traceparent"[..], b"tracestate"];
         let headers = forwarded.iter().filter(|(name, _)| names.contains(name)).collect();
-        Self { headers, hop: Some(hop), relays: true }
+        Self { headers, hop: Some(hop), relays: true, own: None }
     }
 
     /// The trace that it names.

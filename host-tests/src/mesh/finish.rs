@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::causes::Cause;
 use super::collector::Received;
 use super::hop::{HopId, Kept, RECALLED, Side};
+use super::parents::Gaps;
 use super::report::{Figures, Report, Share};
 use super::simulation::Mesh;
 use super::topology::{GATEWAY, PodId};
@@ -12,7 +13,7 @@ use crate::otlp::SpanKind;
 use crate::{SpanBalance, VmId};
 
 /// Counts of what an Envoy was told and did not believe.
-const REFUSED: [&str; 3] =
+pub(crate) const REFUSED: [&str; 3] =
     ["tracelift.upgrades.signals_refused", "tracelift.joins.refused", "tracelift.joins.forgotten"];
 
 impl Mesh {
@@ -41,6 +42,7 @@ impl Mesh {
     fn check_received(&mut self, spans: &BTreeMap<u64, Received>, by_id: &BTreeMap<u64, HopId>) {
         let gateways = self.hops.iter().filter(|hop| hop.side == Side::Gateway);
         let entered: BTreeSet<u128> = gateways.map(|hop| hop.trace).collect();
+        let mut gaps = Gaps::default();
         for (span, received) in spans {
             // A gateway's stream is two spans; the one in front has an id that never travels.
             if received.pod == GATEWAY && received.kind == SpanKind::Server && entered.contains(&received.trace) {
@@ -61,17 +63,15 @@ impl Mesh {
                 }
             } else if !hop.is_kept() && !hop.lost {
                 self.violation(id, "its span arrived although it was dropped");
-            } else if hop.side != Side::Gateway
-                && let Some(parent) = hop.parent
-                && received.parent != Some(self.hops[parent].span)
-            {
-                self.violation(id, "its span does not hang below the hop above");
             } else if let Kept::Upgraded(trigger) = &hop.kept
                 && received.trigger.as_ref() != Some(trigger)
             {
                 self.violation(id, "its span names another trigger than the access log");
+            } else if let Some(above) = hop.parent.filter(|_| hop.side != Side::Gateway) {
+                self.check_parent((id, above), received, (spans, by_id), &mut gaps);
             }
         }
+        self.check_gaps(&gaps);
     }
 
     /// What was kept and did not arrive is in the counters, or was in a VM that trapped. Returns how many spans more than
@@ -101,7 +101,7 @@ impl Mesh {
             let refused = REFUSED.iter().map(|counter| envoy.counter(counter)).sum::<u64>();
             if refused < unbelieved {
                 let details = format!("{unbelieved} in pod {id}, which refused or forgot {refused}");
-                self.violations.add(at, "hops above a failure were dropped although they were told", details);
+                self.violations.add(at, "hops above a failure were dropped although they were signalled", details);
             }
             for error in ["tracelift.errors.hostcall", "tracelift.errors.headers_not_set"] {
                 let count = envoy.counter(error);
@@ -144,6 +144,9 @@ impl Mesh {
             figures.discarded += SpanBalance::of(envoy.metrics()).discarded_total();
             figures.evicted += envoy.counter("tracelift.recall.evicted");
             figures.unasked += envoy.counter("tracelift.recall.calls.lost");
+            figures.parents.found += envoy.counter("tracelift.parents.found");
+            figures.parents.ambiguous += envoy.counter("tracelift.parents.ambiguous");
+            figures.parents.unknown += envoy.counter("tracelift.parents.unknown");
             figures.traps += pod.generation.iter().sum::<u32>();
         }
         for request in &self.requests {

@@ -69,6 +69,8 @@ pub(crate) struct Hop {
     pub(crate) span: u64,
     /// The hop whose context came in.
     pub(crate) parent: Option<HopId>,
+    /// The span-id of an application's own call, where that came instead of the hop's.
+    pub(crate) came_with: Option<u64>,
     /// Whether what this hop says can reach its parent.
     pub(crate) relayed: bool,
     /// The trace flag that came in, if any did.

@@ -14,6 +14,8 @@
 //!   kept; and each instance that such a hop had called knows it in turn. What is missing was evicted, lost with all its
 //!   repetitions, or in a VM that trapped, and the first two are in the counters.
 //! - **Nothing else.** A hop is kept by a head decision that ratio and parent explain, or by one of these ways.
+//! - **One tree.** Applications copy headers, have an SDK whose span-ids nobody exports, or pass nothing on. A span that names such an
+//!   id is counted by its Envoy; one that was hung below a request of its pod instead says so, and that request was kept.
 //! - **Books.** Every hop that the access log calls kept arrives at the collector below its parent, or a counter tells why
 //!   not, or its VM trapped. The conservation law holds in every Envoy and in every VM whenever a counter has changed; no VM
 //!   offers a span that none of its streams kept, or counts one as exported that the collector has not taken from it.
@@ -35,6 +37,7 @@
 //! assert!(report.violations.is_empty(), "{}", report.violations);
 //! ```
 
+mod applications;
 mod books;
 mod bounds;
 mod call;
@@ -49,6 +52,7 @@ mod judge;
 mod lies;
 mod marks;
 mod options;
+mod parents;
 mod queue;
 mod recall;
 mod record;
@@ -67,6 +71,6 @@ pub use digest::Digest;
 pub use lies::Lies;
 pub use options::{Options, Sabotage, Trouble};
 pub use recall::Messages;
-pub use report::{Figures, Report, Share};
+pub use report::{Figures, Parents, Report, Share};
 pub use simulation::Mesh;
 pub use violation::{Violation, Violations};

@@ -70,7 +70,7 @@ impl Trouble {
     }
 
     pub(crate) fn odds(self) -> Odds {
-        let calm = Odds { fails: 0.004, swallows: 0.5, after_answer: 0.0, ..Odds::default() };
+        let calm = Odds { fails: 0.004, swallows: 0.5, sdks: 0.3, contracts: 0.3, ..Odds::default() };
         match self {
             Self::Calm => calm,
             Self::Everyday | Self::Storm => Odds {
@@ -119,11 +119,13 @@ pub enum Sabotage {
     EdgeOpen,
     /// What SDKs write of a trace is taken for a signal, as filters of the first version wrote it.
     SdkBelieved,
+    /// SDKs send on the span-ids of requests that are long over.
+    StaleParents,
 }
 
 impl Sabotage {
     /// Every kind, with the word for it.
-    pub const NAMES: [(Self, &'static str); 11] = [
+    pub const NAMES: [(Self, &'static str); 12] = [
         (Self::SignalEaten, "signal-eaten"),
         (Self::TableForgets, "table-forgets"),
         (Self::SampledForged, "sampled-forged"),
@@ -135,6 +137,7 @@ impl Sabotage {
         (Self::RecallDisowned, "recall-disowned"),
         (Self::EdgeOpen, "edge-open"),
         (Self::SdkBelieved, "sdk-believed"),
+        (Self::StaleParents, "stale-parents"),
     ];
 
     /// The kind that a word means.
@@ -155,6 +158,10 @@ pub(crate) struct Odds {
     pub(crate) without_filter: f64,
     /// A pod's application does not carry context on.
     pub(crate) deaf: f64,
+    /// An application that is not deaf has an SDK.
+    pub(crate) sdks: f64,
+    /// Of the others: one has an SDK that follows the contract.
+    pub(crate) contracts: f64,
     /// An application fails by itself.
     pub(crate) fails: f64,
     /// An application answers well although a call failed.

@@ -41,6 +41,7 @@ impl Mesh {
             trace: id_of_hex(&traceparent.trace_id),
             span: id_of_hex(&traceparent.parent_id) as u64,
             parent: context.hop,
+            came_with: context.own,
             relayed: context.relays,
             incoming: trace_flag(&context.headers),
             sampled: traceparent.is_sampled(),

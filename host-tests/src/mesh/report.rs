@@ -72,10 +72,23 @@ pub struct Figures {
     pub evicted: u64,
     /// Calls whose instance could not be asked in time.
     pub unasked: u64,
+    /// Calls of SDKs that had recorded nothing.
+    pub parents: Parents,
     /// VMs that trapped.
     pub traps: u32,
     /// The largest memory of a VM, in bytes.
     pub largest_memory: u64,
+}
+
+/// What became of spans whose parent an SDK had not recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parents {
+    /// They hang below a request of their pod.
+    pub found: u64,
+    /// Several requests could be meant.
+    pub ambiguous: u64,
+    /// None was known in time.
+    pub unknown: u64,
 }
 
 /// How many of how many.
@@ -109,7 +122,7 @@ impl fmt::Display for Report {
         line(f, "virtual time", format!("{:.1} s", it.virtual_time.as_secs_f64()))?;
         line(f, "traces, sampled by the head", format!("{}, {}", it.traces, it.sampled_traces))?;
         line(f, "dropped traces with a failure that was kept", it.error_traces.to_string())?;
-        line(f, "  hops above it that can be told, kept", it.reached.to_string())?;
+        line(f, "  hops above it that can be reached, kept", it.reached.to_string())?;
         line(f, "  all hops above it, kept", it.ancestors.to_string())?;
         for (cause, name) in Cause::NAMES {
             let count = it.causes.get(&cause).copied().unwrap_or(0);
@@ -119,7 +132,7 @@ impl fmt::Display for Report {
         }
         line(f, "  their siblings, kept", it.siblings.to_string())?;
         if self.options.recall && it.siblings.kept < it.siblings.all {
-            line(f, "    not: nobody could ask their Envoy", it.unknown.to_string())?;
+            line(f, "    not: their Envoy could not be asked", it.unknown.to_string())?;
             line(f, "    not: no longer held there", (it.siblings.all - it.siblings.kept - it.unknown).to_string())?;
         }
         line(f, "  traces of which every hop was kept", it.whole.to_string())?;
@@ -142,6 +155,8 @@ impl fmt::Display for Report {
             line(f, "held per 1,000 dropped streams a second", format!("{held} ({:.0} bytes a span)", it.bytes_held))?;
             line(f, "held spans evicted, calls never asked", format!("{}, {}", it.evicted, it.unasked))?;
         }
+        let Parents { found, ambiguous, unknown } = it.parents;
+        line(f, "parents not recorded: found, ambiguous, unknown", format!("{found}, {ambiguous}, {unknown}"))?;
         line(f, "VMs that trapped", it.traps.to_string())?;
         line(f, "largest VM", format!("{} KiB", it.largest_memory / 1024))?;
         line(f, "digest", self.digest.to_string())?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::applications::Application;
 use super::call::{CallId, Ending, Maker, is_grpc, shows_failure};
 use super::context::Context;
 use super::hop::{HopId, Side, When};
@@ -71,7 +72,7 @@ impl Mesh {
             }
         }
         let trace = context.trace();
-        if self.topology.pods[pod].deaf {
+        if self.topology.pods[pod].application == Application::Deaf {
             context = Context::default();
         }
         self.forge(&mut context);
@@ -153,8 +154,12 @@ impl Mesh {
             return;
         }
         let fails = serving.script.fails || serving.failed && !serving.script.swallows;
+        let failed_in = serving.trace.filter(|_| fails).map(|trace| (serving.pod, trace));
         let (mut headers, ending) = written_answer(fails, is_grpc(serving.service), self.random.below(20));
         let mut ending = if serving.script.breaks_off { Ending::Reset } else { ending };
+        if let Some((pod, trace)) = failed_in {
+            self.release(pod, trace);
+        }
         self.lie(id, &mut headers, &mut ending);
         let Some(serving) = self.servings.get_mut(&id) else { return };
         let (request, pod, body) = (serving.request, serving.pod, serving.script.body);

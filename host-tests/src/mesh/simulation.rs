@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::applications::Applications;
 use super::bounds::Payer;
 use super::call::{Call, CallId, Ending};
 use super::collector::Collector;
@@ -106,6 +107,7 @@ pub struct Mesh {
     /// When a pod kept what this paid for, in order.
     pub(crate) charges: BTreeMap<(PodId, Payer), Vec<Duration>>,
     pub(crate) liars: Liars,
+    pub(crate) applications: Applications,
     /// Traces that an Envoy had a reason to upgrade.
     pub(crate) reasoned: BTreeSet<(PodId, u128)>,
     /// Hops that were kept because another request, with the same trace-id, had upgraded the trace in that Envoy.
@@ -154,6 +156,7 @@ impl Mesh {
             unbelieved: BTreeMap::new(),
             charges: BTreeMap::new(),
             liars: Liars::choose(&options),
+            applications: Applications::new(&options),
             reasoned: BTreeSet::new(),
             unexplained: Vec::new(),
             largest_memory: 0,

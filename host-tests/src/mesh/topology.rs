@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::applications::{Application, Applications};
 use super::collector::Collector;
 use super::options::{Odds, Options, Sabotage};
 use crate::random::SeededRandom;
@@ -42,8 +43,7 @@ pub(crate) struct Pod {
     pub(crate) address: String,
     /// `None` for a pod without the filter.
     pub(crate) envoy: Option<Envoy>,
-    /// Its application passes no trace context on.
-    pub(crate) deaf: bool,
+    pub(crate) application: Application,
     /// When its Envoy is to be woken; `None` if nothing is due.
     pub(crate) wakes: Option<Duration>,
     pub(crate) down: [bool; WORKERS],
@@ -73,7 +73,8 @@ impl Topology {
     ) -> Result<Self, StartError> {
         let mut services: Vec<Vec<PodId>> = Vec::new();
         let gateway = start(options, module, collector, GATEWAY, "gateway")?;
-        let mut pods = vec![Pod::new(GATEWAY, Some(gateway), false)];
+        let mut pods = vec![Pod::new(GATEWAY, Some(gateway), Application::CopiesHeaders)];
+        let mut kinds = SeededRandom::new(options.seed, u64::MAX - 3);
         while pods.len() <= options.pods {
             let service = services.len();
             let instances = (1 + random.below(4)).min(options.pods + 1 - pods.len());
@@ -83,7 +84,13 @@ impl Topology {
                 let with_filter = !random.chance(odds.without_filter);
                 let name = format!("service-{service}");
                 let envoy = with_filter.then(|| start(options, module, collector, id, &name)).transpose()?;
-                pods.push(Pod::new(id, envoy, random.chance(odds.deaf)));
+                let deaf = random.chance(odds.deaf);
+                let application = match Applications::choose(&mut kinds, odds, deaf) {
+                    // Behind another's Envoy there is nobody to join what its SDK did not record.
+                    Application::Sdk | Application::SdkWithContract if envoy.is_none() => Application::CopiesHeaders,
+                    application => application,
+                };
+                pods.push(Pod::new(id, envoy, application));
                 of_service.push(id);
             }
             services.push(of_service);
@@ -110,12 +117,12 @@ impl Topology {
 }
 
 impl Pod {
-    fn new(id: PodId, envoy: Option<Envoy>, deaf: bool) -> Self {
+    fn new(id: PodId, envoy: Option<Envoy>, application: Application) -> Self {
         let memory = envoy.as_ref().map(|envoy| envoy.vms().iter().map(|vm| envoy.memory_size(*vm)).max());
         Self {
             address: format!("10.{}.{}.{}:15006", id >> 16, id >> 8 & 0xff, id & 0xff),
             envoy,
-            deaf,
+            application,
             wakes: None,
             down: [false; WORKERS],
             generation: [0; WORKERS],

@@ -12,8 +12,10 @@ use crate::{Headers, SpanBalance};
 /// What a VM may take beside what it had at its start: twice the bounds of both listeners' queues, for what is copied while
 /// a batch is made, and room for streams.
 const SLACK: u64 = 256 * 1024;
-/// 4,096 slots of a key and four traces, the budget, and the log of upgrades.
-const SHARED: usize = 4096 * (24 + 84) + 64 * 1024;
+/// 4,096 slots of a key and four traces, 1,024 of a key and eight streams, the budget, and the log of upgrades.
+const SHARED: usize = 4096 * (24 + 84) + 1024 * (23 + 352) + 64 * 1024;
+/// Calls that wait for their place in the tree.
+const WAITING: u64 = 1024 * 1024;
 /// Thresholds have 56 bits; a trace this near to one may fall either side of a ratio that was rounded.
 const ROUNDING: u128 = 1 << 16;
 
@@ -119,7 +121,7 @@ impl Mesh {
         let at = self.now - self.started;
         let Some(envoy) = self.topology.pods[pod].envoy.as_ref() else { return };
         let held = if self.options.recall { 2 * PENDING_BYTES } else { 0 };
-        let bound = self.topology.pods[pod].memory_at_start + 4 * QUEUE_BYTES + held + SLACK;
+        let bound = self.topology.pods[pod].memory_at_start + 4 * QUEUE_BYTES + held + WAITING + SLACK;
         let vms = envoy.vms();
         for vm in &vms {
             let bytes = envoy.memory_size(*vm);

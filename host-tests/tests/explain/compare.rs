@@ -92,7 +92,7 @@ fn of_module(case: &Case, policy: &Policy, request: &Request) -> (Seen, Vec<(Str
         open.response_headers(&mut envoy, headers, journey.complete);
     }
     let finished = open.end(&mut envoy);
-    envoy.advance(Duration::from_secs(5));
+    envoy.advance(Duration::from_secs(10)); // A call without a known parent waits for five.
     envoy.tick_all();
     let spans = envoy.exports().accepted().spans();
     let server = spans.iter().find(|span| span.kind() == SpanKind::Server).map(|span| span.span_id());

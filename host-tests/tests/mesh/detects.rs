@@ -27,12 +27,12 @@ fn small() -> Options {
 
 #[test]
 fn a_signal_that_is_lost_on_its_way() {
-    expect(Sabotage::SignalEaten, small(), ["hops above a failure were dropped although they were told"]);
+    expect(Sabotage::SignalEaten, small(), ["hops above a failure were dropped although they were signalled"]);
 }
 
 #[test]
 fn listeners_of_a_pod_that_do_not_find_each_other() {
-    expect(Sabotage::TableForgets, small(), ["hops above a failure were dropped although they were told"]);
+    expect(Sabotage::TableForgets, small(), ["hops above a failure were dropped although they were signalled"]);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn spans_that_a_collector_acknowledged_and_lost() {
     expect(
         Sabotage::SpansStolen,
         small(),
-        ["spans that were kept did not arrive", "a VM counts spans as exported that nobody took"],
+        ["spans that were kept did not arrive", "a VM counts spans as exported that no collector took"],
     );
 }
 
@@ -86,6 +86,11 @@ fn a_gateway_that_takes_clients_for_a_part_of_the_mesh() {
 #[test]
 fn what_an_sdk_writes_that_is_taken_for_a_signal() {
     expect(Sabotage::SdkBelieved, lying(), ["a hop was kept without a head decision or a trigger"]);
+}
+
+#[test]
+fn parents_that_nobody_exported() {
+    expect(Sabotage::StaleParents, small(), ["spans have a parent that was not exported"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tracelift_host::mesh::{Mesh, Options, Report, Trouble};
+use tracelift_host::mesh::{Mesh, Options, Parents, Report, Trouble};
 use tracelift_host::testing;
 
 fn run(options: Options) -> Report {
@@ -25,6 +25,8 @@ fn where_every_pod_has_the_filter_no_hop_above_a_failure_is_missed() {
     assert!(100 < figures.ancestors.all, "{report}");
     assert!(figures.siblings.kept < figures.siblings.all, "siblings that had answered fine are dropped: {report}");
     assert_eq!(figures.discarded, 0, "{report}");
+    let Parents { found, ambiguous, unknown } = figures.parents;
+    assert!(10 < found && ambiguous + unknown < found, "most calls of SDKs find their place: {report}");
 }
 
 #[test]

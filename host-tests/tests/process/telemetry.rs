@@ -14,6 +14,12 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Counter,
         &[
+            "applications.polls.answered",
+            "applications.polls.busy",
+            "applications.polls.denied",
+            "applications.polls.refused",
+            "applications.upgrades.listed",
+            "applications.upgrades.missed",
             "central.borrowed",
             "central.fallback",
             "central.leads",
@@ -50,6 +56,9 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "metrics.exports.succeeded",
             "metrics.overflowed",
             "metrics.points_lost",
+            "parents.ambiguous",
+            "parents.found",
+            "parents.unknown",
             "recall.calls.answered",
             "recall.calls.lost",
             "recall.calls.outside",

@@ -58,7 +58,7 @@ fn more_upgrades_between_two_ticks_than_the_log_has_room_for_are_counted() {
     mesh.spans();
     assert_eq!(mesh.counter("recall.missed"), 3 * 88, "in each worker, and in the main thread's VM");
     let shared = mesh.envoy("web").shared_data();
-    assert_eq!(shared.get("tracelift.upgrades.1").map(|(log, _)| log.len()), Some(8 + 512 * 16));
+    assert_eq!(shared.get("tracelift.upgrades.2").map(|(log, _)| log.len()), Some(16 + 512 * 16));
 }
 
 #[test]

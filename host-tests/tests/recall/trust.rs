@@ -172,7 +172,7 @@ fn asking_twice_changes_nothing() {
         assert_eq!(status(&ask(mesh.envoy("cart"), request)), "200");
         mesh.run(Duration::from_millis(20));
     }
-    let log = mesh.envoy("cart").shared_data().get("tracelift.upgrades.1").map(|(log, _)| log[..8].to_vec());
+    let log = mesh.envoy("cart").shared_data().get("tracelift.upgrades.2").map(|(log, _)| log[8..16].to_vec());
     assert_eq!(log, Some(1_u64.to_be_bytes().to_vec()), "logged once");
     assert_eq!(told(&mesh.spans()), ["cart server recall"]);
 }

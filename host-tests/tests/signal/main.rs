@@ -2,5 +2,6 @@
 
 mod answer;
 mod edge;
+mod parents;
 mod pod;
 mod pods;

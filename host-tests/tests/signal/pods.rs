@@ -31,7 +31,7 @@ impl Pod {
 
     /// All spans of this pod, exported and accounted for; nothing trapped.
     pub fn spans(&mut self) -> Vec<ExportedSpan> {
-        self.0.advance(Duration::from_secs(5));
+        self.0.advance(Duration::from_secs(10)); // A call without a known parent waits for five.
         self.0.assert_conservation();
         assert!(self.0.traps().is_empty(), "{:?}", self.0.traps());
         self.0.exports().accepted().trace(TRACE)

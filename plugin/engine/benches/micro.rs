@@ -127,6 +127,7 @@ fn span() -> Span<'static> {
         trigger: None,
         adjusted_count: Some(20.0),
         calls: None,
+        unrecorded_parent: None,
     };
     build(&AttributeSettings::default(), SpanKind::Server, identity, black_box(&facts), &provenance)
 }

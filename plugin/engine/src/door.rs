@@ -81,6 +81,9 @@ pub trait Host {
     /// Runs `work` on behalf of a root during a callback of a stream: a call that is made there outlives the stream.
     fn as_root(&self, root: u32, stream: u32, work: impl FnOnce()) -> Result<(), Refused>;
 
+    /// An attribute, which is a number, of a stream that has not ended, during a callback of its root.
+    fn number_of(&self, root: u32, stream: u32, attribute: Attribute) -> Option<i64>;
+
     /// The roots' tick from now on.
     fn tick_every(&self, milliseconds: u32);
 

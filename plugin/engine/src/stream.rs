@@ -8,7 +8,8 @@ use crate::policy::Rules;
 use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
-    Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id, new_trace_id, xray,
+    CallerDecision, Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id,
+    new_trace_id, xray,
 };
 use crate::upgrade::signal::Signal;
 use crate::upgrade::{Budget, Ending, Mark, Trigger, Verdict};
@@ -37,6 +38,8 @@ pub struct Stream {
     trigger: Option<Triggered>,
     /// The caller wrote `Sampled=?` and is to hear our decision.
     asked: bool,
+    /// The caller's flag said that it records nothing.
+    caller_dropped: bool,
 }
 
 /// A trigger and what the budget said of it.
@@ -109,6 +112,12 @@ pub struct Keep {
     pub heard: bool,
     /// The answer bore our mark, whatever it said.
     pub marked: bool,
+    /// An upgrade keeps it: its own, or an earlier one of its trace.
+    pub upgraded: bool,
+    /// The caller's flag said that it records nothing.
+    pub caller_dropped: bool,
+    /// The parent-id that came with the request, where the span goes out below another.
+    pub unrecorded_parent: Option<SpanId>,
 }
 
 impl Stream {
@@ -158,6 +167,7 @@ impl Stream {
             trigger: None,
             // A client outside the mesh does not hear what is recorded.
             asked: extracted.xray_asks && !rules.edge,
+            caller_dropped: parent.is_some_and(|parent| parent.decision == CallerDecision::NotSampled),
             decision,
         };
         let th = stream.decision.th;
@@ -336,6 +346,18 @@ impl Stream {
         self.trigger.is_none() && !self.decision.sampled && upgrades(rules, self.rule)
     }
 
+    /// Whether it is kept already, or will be at its answer, or at its end with recall on, since its trace was upgraded in this process.
+    pub fn will_be_kept(&self, rules: Rules<'_>) -> bool {
+        let upgrade = rules.upgrade;
+        let later = upgrade.recall.enabled || upgrade.signal.accept && self.status.is_none();
+        self.keep().is_some() || later && self.may_be_held(rules)
+    }
+
+    /// The id that went upstream.
+    pub fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
     /// Keeps a dropped stream because its trace was upgraded elsewhere, also one that the budget shed here. `false` where it
     /// is kept already, or where a rule switches upgrades off.
     pub fn release(&mut self, rules: Rules<'_>) -> bool {
@@ -391,6 +413,9 @@ impl Stream {
             sent_sampled: self.decision.sampled,
             heard: self.heard,
             marked: self.marked,
+            upgraded: trigger.is_some() || self.decision.reason == sampling::Reason::Upgraded,
+            caller_dropped: self.caller_dropped,
+            unrecorded_parent: None,
         })
     }
 }

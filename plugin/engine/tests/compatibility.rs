@@ -1,5 +1,5 @@
 //! What earlier versions read, wrote and counted is still understood: `vectors/formats_*.json` are never changed. The promise
-//! is `envoy/docs/compatibility.md`.
+//! is `docs/compatibility.md`.
 
 use serde_json::Value;
 use tracelift::config::{Environment, load};

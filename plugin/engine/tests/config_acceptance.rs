@@ -367,3 +367,25 @@ fn the_tokens_of_recall_come_from_the_environment_where_the_configuration_has_no
         matches!(&loaded.warnings[..], [one] if one.contains("TRACELIFT_RECALL_TOKEN") && !one.contains("secret with"))
     );
 }
+
+#[test]
+fn the_token_of_applications_comes_from_the_environment_and_else_from_recall() {
+    let variables = [("TRACELIFT_APPLICATION_TOKEN", "of-the-pod"), ("TRACELIFT_RECALL_TOKEN", "of-the-mesh")];
+    let environment = |count: usize| -> Environment {
+        variables.into_iter().skip(count).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    let configured = r#"{"upgrade": {"applications": {"enabled": true, "token": "of-the-configuration"}}}"#;
+    let bare = r#"{"upgrade": {"applications": {"enabled": true}}}"#;
+    let recalls = r#"{"upgrade": {"recall": {"previous_token": "before-it"}, "applications": {"enabled": true}}}"#;
+    for (configuration, left_out, tokens) in [
+        (configured, 0, ["of-the-configuration", ""]),
+        (bare, 0, ["of-the-pod", ""]),
+        (bare, 1, ["of-the-mesh", ""]),
+        (recalls, 0, ["of-the-pod", ""]),
+        (recalls, 1, ["of-the-mesh", "before-it"]),
+    ] {
+        let loaded = load(configuration.as_bytes(), &environment(left_out)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.policy.upgrade.applications.tokens, tokens, "{configuration}");
+    }
+    assert!(load(bare.as_bytes(), &environment(2)).is_err());
+}

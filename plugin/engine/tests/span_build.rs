@@ -46,7 +46,15 @@ fn request() -> HttpFacts<'static> {
 }
 
 fn sampled() -> Provenance<'static> {
-    Provenance { reason: "ratio", rule: None, xray_rule: None, trigger: None, adjusted_count: Some(20.0), calls: None }
+    Provenance {
+        reason: "ratio",
+        rule: None,
+        xray_rule: None,
+        trigger: None,
+        adjusted_count: Some(20.0),
+        calls: None,
+        unrecorded_parent: None,
+    }
 }
 
 fn span<'a>(kind: SpanKind, query: bool, facts: &HttpFacts<'a>) -> Span<'a> {
@@ -199,6 +207,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         trigger: Some(Trigger::ResponseFlags(facts.response_flags)),
         adjusted_count: Some(f64::NAN),
         calls: Some(Calls { made: 3, answered: 1, outside: 1, lost: 1 }),
+        unrecorded_parent: SpanId::from_u64(0xb7ad_6b71_6920_3331),
     };
     let span = build(&settings(false), SpanKind::Server, identity(), &facts, &provenance);
     let description = "UF,URX upstream_reset_before_response_started{remote_connection_failure}".to_owned();
@@ -213,6 +222,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         ("tracelift.calls.answered", Some(Value::Int(1))),
         ("tracelift.calls.outside", Some(Value::Int(1))),
         ("tracelift.calls.lost", Some(Value::Int(1))),
+        ("tracelift.parent.unrecorded", text("b7ad6b7169203331")),
         ("aws.xray.sampling_rule", text("checkout")),
         ("tracelift.upgrade.trigger", text("response_flags")),
         ("tracelift.sampling.adjusted_count", None),
@@ -378,7 +388,7 @@ proptest! {
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };
         let rule = at(17).map(String::from_utf8_lossy);
-        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None };
+        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None, unrecorded_parent: None };
         let identity = Identity { tracestate: texts[18].clone(), ..identity() };
         let kind = if client { SpanKind::Client } else { SpanKind::Server };
         let span = build(&settings, kind, identity, &facts, &provenance);

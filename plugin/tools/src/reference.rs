@@ -1,4 +1,4 @@
-//! The tables of the reference in the README, made from the types and the metrics themselves.
+//! The tables of the reference in `docs/`, made from the types and the metrics themselves.
 
 use tracelift::config;
 use tracelift::telemetry::{HELP, Kind, TABLE};
@@ -53,10 +53,9 @@ pub fn spliced(document: &str, name: &str, text: &str) -> Option<String> {
     Some([document.get(..start)?, text, document.get(end..)?].concat())
 }
 
-/// The README with today's tables; `None` when a pair of markers is missing.
-pub fn readme(document: &str) -> Option<String> {
-    let document = spliced(document, "configuration", &configuration())?;
-    spliced(&document, "metrics", &metrics())
+/// A page with today's table, whichever it has the markers of; `None` when it has neither pair.
+pub fn page(document: &str) -> Option<String> {
+    spliced(document, "configuration", &configuration()).or_else(|| spliced(document, "metrics", &metrics()))
 }
 
 #[cfg(test)]
@@ -71,10 +70,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_of_this_tree_has_the_tables_of_today() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-        let found = std::fs::read_to_string(path).expect("README.md beside the plugin's folder");
-        let wanted = readme(&found).expect("both pairs of markers");
-        assert!(found == wanted, "the tables of README.md are out of date: run `cargo xtask schema`");
+    fn the_pages_of_this_tree_have_the_tables_of_today() {
+        for (name, marker) in [("configuration.md", "<!-- configuration -->"), ("telemetry.md", "<!-- metrics -->")] {
+            let path = [env!("CARGO_MANIFEST_DIR"), "/../../docs/", name].concat();
+            let found = std::fs::read_to_string(path).expect("docs beside the plugin's folder");
+            assert!(found.contains(marker), "{name} has lost its table");
+            let wanted = page(&found).expect("a pair of markers");
+            assert!(found == wanted, "the table of docs/{name} is out of date: run `cargo xtask schema`");
+        }
     }
 }

@@ -57,6 +57,13 @@ impl Host for Vm {
         Ok(host::set_effective_context(stream)?)
     }
 
+    fn number_of(&self, root: u32, stream: u32, attribute: Attribute) -> Option<i64> {
+        host::set_effective_context(stream).ok()?;
+        let number = attributes::number(attribute);
+        let _ = host::set_effective_context(root); // It was in effect a moment ago, and the tick that asks goes on as it.
+        number
+    }
+
     fn tick_every(&self, milliseconds: u32) {
         let _ = host::set_tick_period(milliseconds); // A host without ticks exports whole batches only.
     }

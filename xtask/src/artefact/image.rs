@@ -4,12 +4,10 @@
 //! Everything is made from the module's bytes, [`Identity`] and [`Notices`] alone: no clock, no host name, no user id, so that the same
 //! module gives the same digest everywhere.
 
-use std::io::Write;
-
 use anyhow::Result;
-use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
 
+use crate::artefact::archive;
 use crate::artefact::digest;
 use crate::artefact::module::Identity;
 use crate::artefact::notices::Notices;
@@ -97,10 +95,11 @@ impl Image {
     /// The module as an image of that form.
     pub(crate) fn new(variant: Variant, module: &[u8], identity: &Identity, notices: &Notices) -> Result<Self> {
         let [manifest_type, config_type, layer_type] = variant.media_types();
-        let archive = archive(module, notices)?;
+        // The module first: fetchers stop reading there.
+        let archive = archive::tar([(FILE, module)].into_iter().chain(notices.files()))?;
         let layers = match variant {
             Variant::Compat | Variant::Docker => {
-                vec![Blob { media_type: layer_type, content: gzip(&archive)? }]
+                vec![Blob { media_type: layer_type, content: archive::gzip(&archive)? }]
             }
             // Fetchers want exactly these two.
             Variant::Artifact => vec![
@@ -158,27 +157,6 @@ fn configuration(identity: &Identity, contents: &[String]) -> Vec<u8> {
 fn runtime(identity: &Identity) -> Vec<u8> {
     let runtime = json!({ "type": "envoy_proxy", "abiVersions": [identity.abi], "config": { "root_ids": [TITLE] } });
     runtime.to_string().into_bytes()
-}
-
-/// An archive with the module, where fetchers stop reading, and the licences, of nobody and at no time.
-fn archive(module: &[u8], notices: &Notices) -> Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for (name, content) in [(FILE, module)].into_iter().chain(notices.files()) {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        archive.append_data(&mut header, name, content)?;
-    }
-    Ok(archive.into_inner()?)
-}
-
-fn gzip(content: &[u8]) -> Result<Vec<u8>> {
-    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
-    gzip.write_all(content)?;
-    Ok(gzip.finish()?)
 }
 
 #[cfg(test)]

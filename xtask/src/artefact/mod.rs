@@ -1,5 +1,8 @@
 //! What is published: the module, what it says of itself, and the images that carry it.
 
+mod archive;
+pub(crate) mod changelog;
+pub(crate) mod chart;
 pub(crate) mod digest;
 pub(crate) mod image;
 pub(crate) mod layout;

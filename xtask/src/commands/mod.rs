@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod clean_cache;
+mod counts;
 mod demo;
 mod deny;
 mod fuzz;
@@ -56,7 +57,7 @@ pub(crate) enum XtaskCommand {
     /// libFuzzer, guided by the branches of the native code, and for streams by those of the release module, which gets a counter
     /// beside each. Ends with a table of inputs tried; fails when one broke something, and says how to keep it as a test.
     Fuzz(fuzz::Fuzz),
-    /// Run an Envoy for long under mixed traffic and faults, and judge memory, counters and the law
+    /// Run an Envoy for long under mixed traffic and faults, and judge memory, counters and the span balance
     Soak(soak::Soak),
     /// Run the demo: a shop in a small mesh, its collector, and what you would see
     ///
@@ -78,9 +79,11 @@ pub(crate) enum XtaskCommand {
     Package(package::Package),
     /// Simulate a mesh of hundreds of Envoys and check what the filter promises; see `cargo xtask mesh --help`
     Mesh(mesh::Mesh),
-    /// Write the JSON Schema of the configuration: envoy/config.schema.json
+    /// Write what follows from the plugin's types: the JSON Schema of the configuration, and the reference in docs
+    ///
+    /// The files are envoy/config.schema.json, docs/configuration.md and docs/telemetry.md.
     Schema {
-        /// Write nothing; fail if the file is not what the types say
+        /// Write nothing; fail if a file is not what the types say
         #[arg(long)]
         check: bool,
     },

@@ -38,7 +38,7 @@ pub(crate) fn list<T: CommandFactory>(title: &str) -> String {
 pub(crate) fn check_port(port: u16) -> Result<()> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).with_context(|| {
         format!(
-            "port {port} of 127.0.0.1 cannot be had; choose another one with --port, or leave it out to take a free one"
+            "port {port} of 127.0.0.1 is not available; choose another one with --port, or leave it out to take a free one"
         )
     })
 }

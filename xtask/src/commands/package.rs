@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::artefact::changelog;
+use crate::artefact::chart;
+use crate::artefact::digest;
 use crate::artefact::image::{Image, Variant};
 use crate::artefact::layout;
 use crate::artefact::module::{self, Identity};
@@ -109,10 +112,17 @@ fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
         fs::remove_dir_all(dir).with_context(|| format!("could not clear {}", dir.display()))?;
     }
     fs::create_dir_all(dir)?;
-    let write = |name: &str, content: &[u8]| build::write_if_changed(&dir.join(name), content).map(drop);
+    let mut sums = String::new();
+    let mut write = |name: &str, content: &[u8]| {
+        sums.push_str(&format!("{}  {name}\n", digest::sha256(content)));
+        build::write_if_changed(&dir.join(name), content).map(drop)
+    };
     write("tracelift.wasm", &module)?;
-    write("tracelift.wasm.sha256", format!("{}  tracelift.wasm\n", identity.sha256).as_bytes())?;
     write("tracelift.debug.wasm", &named)?;
+
+    write("RELEASE-NOTES.md", changelog::notes(&identity.version)?.as_bytes())?;
+    let (chart, packed) = chart::packed(&identity.version)?;
+    write(&chart, &packed)?;
 
     let notices = Notices::of_module()?;
     notices.files().iter().try_for_each(|(name, content)| write(name, content))?;
@@ -123,8 +133,10 @@ fn write(dir: &Path, commit: &str) -> Result<Vec<Image>> {
     for image in &images {
         layout::write_dir(&dir.join("dir").join(&image.tag), image)?;
     }
-    let summary = format!("{:#}\n", summary(&identity, &images));
-    write("package.json", summary.as_bytes())?;
+    let mut summary = summary(&identity, &images);
+    summary["chart"] = json!({ "file": chart, "sha256": digest::sha256(&packed) });
+    write("package.json", format!("{summary:#}\n").as_bytes())?;
+    fs::write(dir.join("SHA256SUMS"), sums)?;
 
     println!("{identity}");
     for image in &images {

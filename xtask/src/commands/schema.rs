@@ -1,4 +1,4 @@
-//! `cargo xtask schema`: the JSON Schema of the configuration and the README's tables, from the plugin's own types.
+//! `cargo xtask schema`: the JSON Schema of the configuration and the tables of `docs/`, from the plugin's own types.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,8 @@ use crate::{run, workspace};
 
 /// Where users and editors find it, in the tree.
 const SCHEMA: &str = "envoy/config.schema.json";
-const README: &str = "README.md";
+/// Pages with a table between markers.
+const PAGES: [&str; 2] = ["docs/configuration.md", "docs/telemetry.md"];
 
 /// Writes what the types say, or with `check` fails where the tree says something else.
 pub(crate) fn execute(check: bool) -> Result<()> {
@@ -17,8 +18,10 @@ pub(crate) fn execute(check: bool) -> Result<()> {
     let schema = run::output(example("schema").stderr(Stdio::inherit()))? + "\n";
     publish(SCHEMA, &schema, check)?;
 
-    let readme = run::output(example("reference").arg("--").arg(README).stderr(Stdio::inherit()))? + "\n";
-    publish(README, &readme, check)
+    PAGES.iter().try_for_each(|name| {
+        let page = run::output(example("reference").arg("--").arg(name).stderr(Stdio::inherit()))? + "\n";
+        publish(name, &page, check)
+    })
 }
 
 /// With all features, as the plugin's tests are built: what they share is built once.

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::commands::counts::Counts;
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
 use crate::commands::{build, lint, playground, python};
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::{chromium, collector, envoy, kustomize, miri, moto, rollout};
-use crate::{run, workspace};
+use crate::tools::{chromium, collector, envoy, helm, kustomize, miri, moto, node, rollout};
+use crate::{run, unchanged, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
 const DEMO_REQUESTS: u64 = 2000;
@@ -49,8 +50,10 @@ enum Stage {
     Tools,
     /// The release's module and images, pushed to a registry and built a second time, and the programs that its tests need
     Package,
-    /// The module in real Envoys
+    /// The module in real Envoys, and applications in Python behind them
     Envoy,
+    /// An application in Node behind a real Envoy; when it or what it shows has changed since it passed, or when asked for
+    Node,
     /// The playground's page, clicked through in a real Chromium
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
@@ -84,45 +87,24 @@ impl Stage {
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Shop | Self::Demo | Self::Xray => &[Self::Build, Self::Tools],
+            Self::Shop | Self::Demo | Self::Node | Self::Xray => &[Self::Build, Self::Tools],
         }
     }
-}
 
-/// Sums of what test binaries said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: u64,
-    failed: u64,
-}
-
-impl Counts {
-    /// Reads `test result: ok. 3 passed; 0 failed; …`, the line that each test binary ends with.
-    fn parse(line: &str) -> Option<Self> {
-        let (_verdict, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
-        let count = |what: &str| counts.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse().ok());
-        Some(Self { passed: count("passed")?, failed: count("failed")? })
-    }
-
-    /// Reads `1 failed, 79 passed, 2 warnings in 3.70s`, the line that pytest ends with.
-    fn parse_pytest(line: &str) -> Option<Self> {
-        let (counts, _seconds) = line.trim_matches(['=', ' ']).split_once(" in ")?;
-        let mut sums = Self::default();
-        for part in counts.split(", ") {
-            let (count, what) = part.split_once(' ')?;
-            let count: u64 = count.parse().ok()?;
-            match what {
-                "passed" => sums.passed += count,
-                "failed" | "error" | "errors" => sums.failed += count,
-                _ => {}
-            }
+    /// What a stage depends on that runs seldom: files and folders. A usual run leaves it out while they are as they were when it
+    /// passed on this machine; none is a stage that always runs.
+    fn inputs(self) -> &'static [&'static str] {
+        match self {
+            Self::Node => &[
+                "envoy/tests/applications",
+                "envoy/tests/node",
+                "examples/node",
+                "plugin/engine/src/process",
+                "plugin/engine/src/upgrade",
+                "xtask/src/tools/node.rs",
+            ],
+            _ => &[],
         }
-        Some(sums)
-    }
-
-    fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
     }
 }
 
@@ -132,6 +114,14 @@ enum Outcome {
     Failed,
     /// Something that it needs failed.
     Skipped,
+    /// It passed before, and nothing that it depends on has changed.
+    Unchanged,
+}
+
+impl Outcome {
+    fn is_well(self) -> bool {
+        matches!(self, Self::Passed | Self::Unchanged)
+    }
 }
 
 struct Report {
@@ -143,15 +133,22 @@ struct Report {
     error: Option<String>,
 }
 
+impl Report {
+    /// Of a stage that did not run.
+    fn of_none(stage: Stage, outcome: Outcome) -> Self {
+        Self { stage, outcome, counts: Counts::default(), took: Duration::ZERO, error: None }
+    }
+}
+
 impl Test {
     /// Runs the stages and prints the summary, whose last line is the sums.
     pub(crate) fn execute(&self) -> ExitCode {
-        let mut run = Run { reports: Vec::new(), envoy: None, kustomize: None };
+        let mut run = Run { reports: Vec::new(), asked_for: self.only.clone(), envoy: None, renderers: Vec::new() };
         for stage in planned(&self.only) {
             run.stage(stage);
         }
         let total = summarise(&run.reports);
-        let not_passed = || run.reports.iter().filter(|report| report.outcome != Outcome::Passed);
+        let not_passed = || run.reports.iter().filter(|report| !report.outcome.is_well());
         for Report { stage, error, .. } in &run.reports {
             if let Some(error) = error {
                 println!("\n{}: {error}", stage.name()); // Thousands of lines after it was first said.
@@ -179,26 +176,23 @@ fn planned(only: &[Stage]) -> Vec<Stage> {
 
 struct Run {
     reports: Vec<Report>,
+    asked_for: Vec<Stage>,
     envoy: Option<PathBuf>,
-    kustomize: Option<PathBuf>,
+    /// What renders manifests, by the variables that name it to the tests.
+    renderers: Vec<(&'static str, PathBuf)>,
 }
 
 impl Run {
     fn stage(&mut self, stage: Stage) {
-        let failed = |needed: &Stage| {
-            self.reports.iter().any(|report| report.stage == *needed && report.outcome != Outcome::Passed)
-        };
+        let failed =
+            |needed: &Stage| self.reports.iter().any(|report| report.stage == *needed && !report.outcome.is_well());
         if stage.needs().iter().any(failed) {
-            self.reports.push(Report {
-                stage,
-                outcome: Outcome::Skipped,
-                counts: Counts::default(),
-                took: Duration::ZERO,
-                error: None,
-            });
-            return;
+            return self.reports.push(Report::of_none(stage, Outcome::Skipped));
         }
         println!("\n== {} ==", stage.name());
+        if self.is_unchanged(stage) {
+            return self.reports.push(Report::of_none(stage, Outcome::Unchanged));
+        }
         let started = Instant::now();
         let mut counts = Counts::default();
         let result = self.run(stage, &mut counts);
@@ -213,6 +207,18 @@ impl Run {
         self.reports.push(Report { stage, outcome, counts, took: started.elapsed(), error });
     }
 
+    /// Says so where a stage is left out because nothing that it depends on has changed.
+    fn is_unchanged(&self, stage: Stage) -> bool {
+        let left_out = !self.asked_for.contains(&stage) && unchanged::has_passed(&stage.name(), stage.inputs());
+        if left_out {
+            let (name, inputs) = (stage.name(), stage.inputs().join(", "));
+            println!(
+                "Not run: it passed on this machine with these {inputs}.\nTo run it: cargo xtask test --only {name}"
+            );
+        }
+        left_out
+    }
+
     fn run(&mut self, stage: Stage, counts: &mut Counts) -> Result<()> {
         match stage {
             Stage::Lint => lint::execute(),
@@ -224,7 +230,7 @@ impl Run {
             }
             Stage::Package => {
                 rollout::ensure()?;
-                self.kustomize = Some(kustomize::ensure()?);
+                self.renderers = vec![(kustomize::VARIABLE, kustomize::ensure()?), (helm::VARIABLE, helm::ensure()?)];
                 let registry = Registry::start()?;
                 Package::tested(registry.repository()).execute()
             }
@@ -244,7 +250,15 @@ impl Run {
                 self.cargo_test(&["--package", "tracelift-fuzz", "--features", "streams"], counts)?;
                 Fuzz::minute().execute()
             }
-            Stage::Envoy => self.cargo_test(&["--package", "tracelift-envoy"], counts),
+            Stage::Envoy => {
+                let variables = TraceliftOtel::ensure()?.variables();
+                self.cargo_test_with(&["--package", "tracelift-envoy"], &variables, counts)
+            }
+            Stage::Node => {
+                let test = ["--package", "tracelift-envoy", "--features", "node", "--test", "node"];
+                self.cargo_test_with(&test, &[(node::VARIABLE, node::ensure()?)], counts)?;
+                unchanged::passed(&stage.name(), stage.inputs())
+            }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
                 let variables = [(playground::VARIABLE, page), (chromium::VARIABLE, driver)];
@@ -280,9 +294,7 @@ impl Run {
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
         }
-        if let Some(kustomize) = &self.kustomize {
-            cargo.env(kustomize::VARIABLE, kustomize);
-        }
+        cargo.envs(self.renderers.iter().map(|(name, program)| (name, program)));
         count(&mut cargo, counts)
     }
 }
@@ -313,6 +325,7 @@ fn summarise(reports: &[Report]) -> Counts {
             Outcome::Passed => "passed",
             Outcome::Failed => "FAILED",
             Outcome::Skipped => "skipped",
+            Outcome::Unchanged => "unchanged",
         };
         println!(
             "{:<10} {outcome:<10} {:>7} {:>7} {:>9.1}",
@@ -331,44 +344,6 @@ fn summarise(reports: &[Report]) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_result_line_of_a_test_binary_is_read_and_nothing_else_is() {
-        let cases = [
-            (
-                "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.05s",
-                Some((12, 0)),
-            ),
-            (
-                "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
-                Some((3, 2)),
-            ),
-            ("test the_result_line ... ok", None),
-            ("test result: ok", None),
-            ("test result: ok. many passed; 0 failed", None),
-            ("12 passed; 0 failed", None),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(Counts::parse(line), expected.map(|(passed, failed)| Counts { passed, failed }), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_last_line_of_pytest_is_read_and_nothing_else_is() {
-        let cases = [
-            ("153 passed in 61.20s (0:01:01)", Some((153, 0))),
-            ("== 1 failed, 79 passed, 2 warnings in 3.70s ==", Some((79, 1))),
-            ("20 errors in 53.06s", Some((0, 20))),
-            ("1 skipped in 0.10s", Some((0, 0))),
-            ("tests/test_wire.py ...... [100%]", None),
-            ("waiting in vain", None),
-            ("153 passed", None),
-        ];
-        for (line, expected) in cases {
-            let expected = expected.map(|(passed, failed)| Counts { passed, failed });
-            assert_eq!(Counts::parse_pytest(line), expected, "{line}");
-        }
-    }
 
     #[test]
     fn a_stage_runs_after_everything_that_it_needs() {
@@ -394,7 +369,7 @@ mod tests {
             took: Duration::ZERO,
             error: Some("it does not compile".to_owned()),
         };
-        let mut run = Run { reports: vec![report], envoy: None, kustomize: None };
+        let mut run = Run { reports: vec![report], asked_for: Vec::new(), envoy: None, renderers: Vec::new() };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });

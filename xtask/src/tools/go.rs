@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cache::{self, Cache};
 use crate::run;
 use crate::tools::debian;
 
@@ -55,6 +56,45 @@ impl Scratch {
     /// Removes what was fetched and compiled.
     pub(crate) fn remove(self) -> Result<()> {
         fs::remove_dir_all(&self.dir).with_context(|| format!("could not remove {}", self.dir.display()))
+    }
+}
+
+/// A program of one Go module, built at one version. Go checks the sum of every module below it against its public log.
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    /// The package with `main`.
+    pub(crate) package: &'static str,
+    /// As the module's tags have it.
+    pub(crate) version: &'static str,
+    /// How long a build takes.
+    pub(crate) takes: &'static str,
+    /// Where a person gets it.
+    pub(crate) page: &'static str,
+}
+
+impl Program {
+    /// Path of the one on `PATH`, or of one built into the cache folder.
+    pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        let Self { name, package, version, takes, page } = self;
+        if let Some(found) = run::find_on_path(name) {
+            return Ok(found);
+        }
+        let entry = format!("{name}-{version}");
+        let cached = cache::entry(&entry).join(name);
+        if cached.is_file() {
+            return Ok(cached);
+        }
+        let go = ensure().with_context(|| format!("{name} is not on PATH ({page}) and cannot be built"))?;
+        let cache = Cache::lock()?;
+        println!("Building {name} {version} with Go ({takes}, once) …");
+        let entry = cache.fill(&entry, |dir| {
+            let scratch = Scratch::below(dir);
+            scratch
+                .run(&go, dir, &["install", &format!("{package}@{version}")])
+                .with_context(|| format!("Go could not build {name}"))?;
+            scratch.remove()
+        })?;
+        Ok(entry.join(name))
     }
 }
 

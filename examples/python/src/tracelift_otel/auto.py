@@ -24,7 +24,7 @@ class Configurator(_OTelSDKConfigurator):
     """The SDK's configurator, from the same environment variables, with holding added."""
 
     def _configure(self, **kwargs: Any) -> None:
-        # Entry points come in no order: where nobody chose, being installed must change nothing.
+        # Entry points come in no order: where no user chose, being installed must change nothing.
         holding = self._holding() if os.environ.get(_CHOICE) == NAME else None
         if holding is None:
             super()._configure(**kwargs)  # type: ignore[no-untyped-call]

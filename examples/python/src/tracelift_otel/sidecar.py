@@ -26,7 +26,7 @@ _CONNECT_SECONDS = 0.5
 _READ_SECONDS = 1.0
 #: Answers in a row, while they are full.
 _IN_A_ROW = 8
-#: Of a body that says nothing to us, before its connection is given up.
+#: Of a body that is of no use to us, before its connection is closed.
 _MAX_BODY_BYTES = 65536
 
 

@@ -1,7 +1,6 @@
 //! The spans of the cart's own SDK: between those of its proxy, whole, once, and of no other trace.
 
 use super::{Check, Evidence};
-use crate::contract::{LISTS_UPGRADES, PARENTS_LATE, READS_APPLICATIONS};
 use crate::hops::{Head, Hop, Place};
 use crate::mesh::GATEWAY;
 use crate::plan::{Fault, Visit};
@@ -14,8 +13,6 @@ const WAY: [(&str, Kind); 3] =
     [("GET", Kind::Client), ("price cart", Kind::Internal), ("GET /carts/<int:visit>", Kind::Server)];
 /// The one that may end with an exception.
 const ASIDE: (&str, Kind) = ("read prices", Kind::Internal);
-
-const SWALLOWED: &str = "a swallowed exception is kept up to the gateway";
 
 /// A request at the cart, and what became of it there.
 struct Stay {
@@ -56,33 +53,16 @@ pub fn parents(evidence: &Evidence) -> Check {
         .heads()
         .filter_map(|head| Some((head.arrival.context.trace_id, head.visit.context?.span_id)))
         .collect();
-    let mut accounted = 0;
     for (trace_id, spans) in &traces {
         let ids: HashSet<u64> = spans.iter().map(|span| span.span_id).collect();
         for span in spans {
             let Some(parent) = span.parent_id else { continue };
             let here = ids.contains(&parent) || clients.get(trace_id) == Some(&parent);
-            let lacking = !here && evidence.python && lacks_parent(span);
-            accounted += u64::from(lacking);
-            check.case(here || lacking, || format!("{span}: its parent {parent:016x} is nowhere"));
+            check.case(here, || format!("{span}: its parent {parent:016x} is nowhere"));
         }
     }
-    let (cases, lacking) = (check.cases, accounted);
-    let lacking = if lacking == 0 {
-        String::new()
-    } else {
-        format!(", {lacking} of them of an application's SDK that dropped it")
-    };
-    check.detail(format!("{cases} parents{lacking}"))
-}
-
-/// A call of the application that was kept too late for the application to hear of it: the filter can neither tell it nor hang
-/// the call elsewhere.
-pub fn lacks_parent(span: &Span) -> bool {
-    !LISTS_UPGRADES
-        && !PARENTS_LATE
-        && (span.service.as_str(), span.kind) == (CART, Kind::Client)
-        && span.trigger.as_deref() == Some("recall")
+    let cases = check.cases;
+    check.detail(format!("{cases} parents"))
 }
 
 /// What the head sampled has the application's spans between those of its proxy.
@@ -100,9 +80,6 @@ pub fn failed_here(evidence: &Evidence) -> Check {
 /// What failed anywhere.
 pub fn failed_anywhere(evidence: &Evidence) -> Check {
     let check = Check::new("every failed trace has the application's spans");
-    if !LISTS_UPGRADES {
-        return check.detail("not asked for: this filter lists no upgrades");
-    }
     whole(evidence, check, Stay::is_upgraded, "upgraded requests of the cart")
 }
 
@@ -140,14 +117,7 @@ fn is_whole(stay: &Stay, spans: &Spans) -> Result<(), String> {
 
 /// From an exception that the application caught and answered with 200 a chain of spans leads up to the gateway.
 pub fn swallowed(evidence: &Evidence) -> Check {
-    if !READS_APPLICATIONS {
-        return Check::new(SWALLOWED).detail("none planned: this filter takes no application's word");
-    }
-    ways_up(evidence)
-}
-
-fn ways_up(evidence: &Evidence) -> Check {
-    let mut check = Check::new(SWALLOWED);
+    let mut check = Check::new("a swallowed exception is kept up to the gateway");
     let traces = evidence.by_trace();
     for stay in stays(evidence).iter().filter(|stay| stay.fault == Some(Fault::StalePrices)) {
         let spans = spans_of(&traces, stay.trace_id);
@@ -175,7 +145,7 @@ pub fn reasons(evidence: &Evidence) -> Check {
     let mut released: HashMap<u128, bool> = HashMap::new();
     for span in evidence.spans.iter().filter(|span| span.application) {
         let stay = stays.get(&span.trace_id).filter(|stay| span.service == CART && stay.inbound.must_be_kept());
-        check.case(stay.is_some(), || format!("{span}: nobody asked for it"));
+        check.case(stay.is_some(), || format!("{span}: it was not asked for"));
         *released.entry(span.trace_id).or_default() |= span.trigger.is_some();
         check.case(span.trigger.is_some() == span.priority.is_some(), || format!("{span}: trigger without a priority"));
     }
@@ -231,7 +201,7 @@ mod tests {
     use crate::testing::span;
 
     /// The run of [`a_run`] with an SDK in the cart: its four requests are sampled; failed; swallowed; and well at the cart, with a
-    /// failure elsewhere, of which the application hears where the filter lists upgrades.
+    /// failure elsewhere, of which the application learns by the list of upgrades.
     fn a_run_with_sdk() -> Evidence {
         let mut evidence = Evidence { python: true, ..a_run() };
         let arrivals = evidence.arrivals.clone();
@@ -242,9 +212,6 @@ mod tests {
             calls.for_each(|call| call.parent_id = id(53));
             let outbound = evidence.spans.iter_mut().find(|span| span.span_id == id(6));
             outbound.unwrap().parent_id = Some(id(53));
-            if number == 4 && !LISTS_UPGRADES {
-                continue;
-            }
             for (name, kind, place, parent) in [
                 ("GET /carts/<int:visit>", Kind::Server, 51, 5),
                 ("price cart", Kind::Internal, 52, 51),
@@ -326,13 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn of_a_trace_that_failed_elsewhere_the_spans_are_missed_where_the_filter_lists_upgrades() {
+    fn of_a_trace_that_failed_elsewhere_the_spans_are_missed() {
         let mut evidence = a_run_with_sdk();
         evidence.spans.retain(|span| !span.application || span.span_id / 100 != 4);
         let check = whole(&evidence, Check::new("all"), Stay::is_upgraded, "requests");
         assert_eq!((check.cases, check.wrong.len()), (3, 1), "{:?}", check.wrong);
-        let call = evidence.spans.iter().find(|span| span.span_id == 406).unwrap();
-        assert_eq!(lacks_parent(call), !LISTS_UPGRADES && !PARENTS_LATE);
     }
 
     #[test]
@@ -352,10 +317,10 @@ mod tests {
         let mut evidence = a_run_with_sdk();
         evidence.answered.iter_mut().find(|a| a.visit.number == 3).unwrap().visit.fault = Some(Fault::StalePrices);
         own(&mut evidence, 3, "read prices").error = true;
-        let check = ways_up(&evidence);
+        let check = swallowed(&evidence);
         assert_eq!((check.cases, check.passed()), (1, true), "{:?}", check.wrong);
         lose(&mut evidence, 304);
-        let wrong = ways_up(&evidence).wrong;
+        let wrong = swallowed(&evidence).wrong;
         assert!(wrong[0].contains("the way up ends at") && wrong[0].contains(": cart SERVER"), "{wrong:?}");
     }
 }

@@ -1,6 +1,5 @@
 //! Exported spans: all that must be there, nothing else, and each with the right words.
 
-use super::applications::lacks_parent;
 use super::{Check, Evidence};
 use crate::hops::{Failure, Head, Hop};
 use crate::mesh::GATEWAY;
@@ -94,7 +93,7 @@ pub fn reasons(evidence: &Evidence) -> Check {
                 "{}: trigger {:?}, reason {:?}; failure {:?}, told {}, head {:?}",
                 span, span.trigger, span.reason, hop.failure, hop.told, hop.head
             ),
-            None => format!("{span}: nobody saw such a request"),
+            None => format!("{span}: no service saw such a request"),
         });
     }
     check.detail(format!("{} spans", evidence.spans.len()))
@@ -173,7 +172,7 @@ pub fn links(evidence: &Evidence) -> Check {
             (_, Kind::Server) => exported(Kind::Client).is_some_and(|parent| parent.service != span.service),
             // Below the SDK's span of the call, unless that was never recorded.
             (CART, _) if evidence.python && span.unrecorded_parent_id.is_none() => {
-                own().map_or_else(|| lacks_parent(span), |parent| parent.kind == Kind::Client)
+                own().is_some_and(|parent| parent.kind == Kind::Client)
             }
             _ => given_here(),
         };

@@ -29,7 +29,8 @@ use tokio::time::timeout;
 use tracelift_envoy::client::Reply;
 use tracelift_envoy::{Client, client};
 
-pub use python::Interpreter;
+pub(crate) use python::interpreter;
+pub use tracelift_envoy::python::Interpreter;
 
 /// What an application passes on from the request it serves to the calls it makes.
 const TRACE_HEADERS: [&str; 5] = ["traceparent", "tracestate", "b3", "x-amzn-trace-id", "x-request-id"];

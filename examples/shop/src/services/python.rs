@@ -2,7 +2,6 @@
 //! between two relays, which note what passes as the other services note it themselves.
 
 use super::{CART, MESHED, PATIENT, Routes, Service, Serving, serving};
-use crate::contract::LISTS_UPGRADES;
 use crate::mesh::APPLICATION_TOKEN;
 use crate::plan::Fault;
 use anyhow::{Context, Result, bail};
@@ -12,26 +11,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use std::collections::VecDeque;
-use std::env;
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 use tracelift_envoy::client::{self, Reply};
+use tracelift_envoy::python::{Interpreter, PYTHON};
 
-/// Names a Python that has the packages of `examples/python/requirements.txt`.
-const PYTHON: &str = "TRACELIFT_OTEL_PYTHON";
-/// Names the folder with the package `tracelift-otel`, as installed.
-const PACKAGE: &str = "TRACELIFT_OTEL_PATH";
 /// The application.
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../python/services/shop_cart.py");
-/// What the script `opentelemetry-instrument` runs. The script names a Python by its path, and environments move.
-const INSTRUMENT: &str = "from opentelemetry.instrumentation.auto_instrumentation import run; run()";
+const SCRIPT: &str = "shop_cart.py";
+/// Milliseconds that its spans wait for a batch: the page wants them soon.
+const EXPORT_DELAY_MS: u32 = 250;
 /// How the application begins the line that says where it listens.
 const LISTENS: &str = "listening on http://";
 /// Tells the application what goes wrong.
@@ -45,27 +38,9 @@ const LOGGED: usize = 50;
 /// What belongs to a connection, and is not passed on (RFC 9110, 7.6.1; the length is written anew).
 const OF_CONNECTION: [&str; 5] = ["connection", "content-length", "te", "transfer-encoding", "upgrade"];
 
-/// What the process is started with.
-#[derive(Clone, Debug)]
-pub struct Interpreter {
-    python: OsString,
-    package: OsString,
-}
-
-impl Interpreter {
-    /// As `cargo xtask demo` names it.
-    pub fn from_environment() -> Result<Self> {
-        let variable = |name: &str| {
-            env::var_os(name).filter(|path| !path.is_empty()).with_context(|| {
-                format!(
-                    "{name} is not set, which the shop's Python service needs. `cargo xtask demo` sets it up and sets it, \
-                     also for a later run by hand:\n  eval \"$(cargo xtask tools | grep ^export)\"\nOr leave the service \
-                     out: --without-python"
-                )
-            })
-        };
-        Ok(Self { python: variable(PYTHON)?, package: variable(PACKAGE)? })
-    }
+/// As `cargo xtask demo` names it.
+pub(crate) fn interpreter() -> Result<Interpreter> {
+    Interpreter::from_environment().context("The shop's Python service cannot start. To leave it out: --without-python")
 }
 
 /// The process and the way to it. Dropping it ends the process.
@@ -117,40 +92,17 @@ impl Python {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// It ends with its standard input, so with us, however we end.
     fn command(&self, sidecar: SocketAddr, collector: SocketAddr) -> Command {
-        let Interpreter { python, package } = &self.interpreter;
-        let mut command = Command::new(python);
-        command.args(["-c", INSTRUMENT]).arg(python).arg(SCRIPT);
-        // What a developer set for other programs would change what is seen.
-        for (name, _) in env::vars_os().filter(|(name, _)| is_of_telemetry(name)) {
-            command.env_remove(name);
-        }
+        let mut command = self.interpreter.instrumented(SCRIPT, collector, EXPORT_DELAY_MS);
         command
-            .env("PYTHONPATH", package)
             .env("OUTBOUND", format!("http://{}", self.outbound))
             .env("OTEL_SERVICE_NAME", CART)
             .env("OTEL_PYTHON_CONFIGURATOR", "tracelift")
-            .env("OTEL_TRACES_EXPORTER", "otlp")
-            .env("OTEL_METRICS_EXPORTER", "none")
-            .env("OTEL_LOGS_EXPORTER", "none")
-            .env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
-            .env("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
-            .env("OTEL_BSP_SCHEDULE_DELAY", "250")
-            // Everything that it talks to is on this machine.
-            .envs([("NO_PROXY", "*"), ("no_proxy", "*")]);
-        if LISTS_UPGRADES {
-            command.env("TRACELIFT_SIDECAR", format!("http://{sidecar}"));
-            command.env("TRACELIFT_APPLICATION_TOKEN", APPLICATION_TOKEN);
-        }
-        // It ends with its standard input, so with us, however we end. A group of its own: a Ctrl-C is ours to handle.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+            .env("TRACELIFT_SIDECAR", format!("http://{sidecar}"))
+            .env("TRACELIFT_APPLICATION_TOKEN", APPLICATION_TOKEN);
         command
     }
-}
-
-fn is_of_telemetry(name: &OsString) -> bool {
-    name.to_str().is_some_and(|name| name.starts_with("OTEL_") || name.starts_with("TRACELIFT_"))
 }
 
 /// Reads the line; none if the process ends without it. Goes on reading, or the process would wait for us some day.

@@ -71,7 +71,7 @@ async fn listen(port: Option<u16>) -> io::Result<(TcpListener, bool)> {
     match port {
         Some(port) => at(port).await.map(|listener| (listener, false)).map_err(|error| {
             let advice = "choose another one with --port, or leave it out to take a free one";
-            io::Error::new(error.kind(), format!("port {port} of 127.0.0.1 cannot be had ({error}); {advice}"))
+            io::Error::new(error.kind(), format!("port {port} of 127.0.0.1 is not available ({error}); {advice}"))
         }),
         None => match at(PORT).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok((at(0).await?, true)),

@@ -36,9 +36,9 @@ pub(super) fn slots(bytes: &[u8]) {
     let (now, upgraded) = (input.any::<u32>(), input.any::<bool>());
     let verdict = if upgraded { Verdict::Upgraded } else { Verdict::Shed };
     let slot = input.rest();
-    let log = log::append(slot, trace_id);
+    let log = log::append(slot, trace_id, || 7);
     assert!(log.len() <= log::LOG_BYTES, "{} bytes", log.len());
-    assert!(log::append(&log, trace_id).len() <= log::LOG_BYTES);
+    assert!(log::append(&log, trace_id, || 8).len() <= log::LOG_BYTES);
     let before = slots::find(slot, trace_id, || now);
     assert!(slots::slot_of(trace_id) < slots::SLOTS);
     let remembered = slots::remember(slot, trace_id, verdict, now);

@@ -35,7 +35,7 @@ const fn variable(name: &'static str, fills: &'static str, meaning: &'static str
 }
 
 /// Every variable that the filter reads. A table for tools and tests: the module, which does not look at it, is without it.
-pub const VARIABLES: [Variable; 20] = {
+pub const VARIABLES: [Variable; 21] = {
     const TRACES_WINS: &str = "The same, weaker than the one with TRACES in its name.";
     const fn weaker(name: &'static str, fills: &'static str, than: &'static str) -> Variable {
         Variable { name, fills: Some(fills), weaker_than: Some(than), meaning: TRACES_WINS }
@@ -83,6 +83,11 @@ pub const VARIABLES: [Variable; 20] = {
             "TRACELIFT_RECALL_PREVIOUS_TOKEN",
             "upgrade.recall.previous_token",
             "The secret before it, while it is changed.",
+        ),
+        variable(
+            "TRACELIFT_APPLICATION_TOKEN",
+            "upgrade.applications.token",
+            "The secret that the pod's own application shares for the list of upgrades; else recall's is taken.",
         ),
         Variable {
             name: ON_INVALID_CONFIG,
@@ -150,7 +155,7 @@ pub fn fill(environment: &Environment, tree: &mut Tree, warnings: &mut Vec<Strin
     reader.propagators();
     reader.exporter();
     reader.batch();
-    reader.recall();
+    reader.tokens();
     reader.warnings.extend(environment.on_invalid_config().1);
     reader.resource()
 }
@@ -362,13 +367,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `TRACELIFT_RECALL_*`. No warning shows a value.
-    fn recall(&mut self) {
-        for (variable, key) in
-            [("TRACELIFT_RECALL_TOKEN", "token"), ("TRACELIFT_RECALL_PREVIOUS_TOKEN", "previous_token")]
-        {
+    /// `TRACELIFT_*_TOKEN`. No warning shows a value.
+    fn tokens(&mut self) {
+        for (variable, part, key) in [
+            ("TRACELIFT_RECALL_TOKEN", "recall", "token"),
+            ("TRACELIFT_RECALL_PREVIOUS_TOKEN", "recall", "previous_token"),
+            ("TRACELIFT_APPLICATION_TOKEN", "applications", "token"),
+        ] {
             match self.get(variable) {
-                Some(secret) if is_token(secret) => self.text(&["upgrade", "recall", key], secret),
+                Some(secret) if is_token(secret) => self.text(&["upgrade", part, key], secret),
                 Some(_) => self.warn(variable, "a text that is longer or has other characters", TOKEN_ALLOWED),
                 None => {}
             }

@@ -232,6 +232,8 @@ keys! {
         pub signal: Signal = Signal::default(),
         /// Asking the instances already called for the spans that they dropped.
         pub recall: Recall = Recall::default(),
+        /// Telling the pod's own application which traces were upgraded here (`docs/applications.md`).
+        pub applications: Applications = Applications::default(),
     }
 }
 
@@ -288,6 +290,22 @@ keys! {
         pub hold_ms: Whole<1, 600_000> = Whole::new(5000),
         /// Bytes of dropped spans that a worker remembers.
         pub max_bytes: Whole<0, 67_108_864> = Whole::new(1_048_576),
+    }
+}
+
+keys! {
+    /// The list of upgrades for the pod's own application.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Applications {
+        /// Answers `GET /.well-known/tracelift/upgrades` on listeners of outbound calls that are not `edge`. Requires a token.
+        pub enabled: bool = false,
+        /// The secret that the application shares: up to 256 visible ASCII characters, better 16 or more. Left out, it is
+        /// TRACELIFT_APPLICATION_TOKEN, else the tokens of `upgrade.recall`.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
+        pub token: Secret = Secret::default(),
+        /// A second secret whose requests are answered as well, while the first one is changed.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
+        pub previous_token: Secret = Secret::default(),
     }
 }
 

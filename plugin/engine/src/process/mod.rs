@@ -1,11 +1,13 @@
-//! A worker's process around its requests: configurations taken up, spans queued and sent, recalls held and asked for, ticks,
+//! A worker's process around its requests: configurations taken up, spans queued and sent, recalls held and asked for, calls that wait for their place, ticks,
 //! and the end.
 
 mod configuration;
 mod metering;
+mod parents;
 mod publish;
 mod recall;
 mod root;
+mod upgrades;
 mod worker;
 
 pub use configuration::Setup;

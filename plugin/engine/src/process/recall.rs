@@ -6,17 +6,15 @@ use std::sync::Arc;
 
 use crate::door::{Host, Level, Refused};
 use crate::request::Held;
-use crate::shared::{CallAnswer, Tokens, upgrade_log};
+use crate::shared::{CallAnswer, Tokens};
 use crate::telemetry::{Metric, Metrics};
 use crate::trace_context::TraceId;
-use crate::upgrade::recall::log::Reader;
+use crate::upgrade::recall::log::News;
 use crate::upgrade::recall::wire::{self, Reply};
 use crate::upgrade::recall::{Ask, Asks, Fate, Pending, PendingCounts, RecentTraces, Shown};
 use crate::upgrade::{Calls, RecallPolicy, Trigger};
 
 const MILLISECOND: u64 = 1_000_000;
-/// The roots of a VM tick together; one look at the log does for all of them.
-const LOOK_APART_NANOS: u64 = 50 * MILLISECOND;
 /// A tick is no rarer than this while recall is on: each hop of a recall waits for one.
 const TICK_MS: std::ops::RangeInclusive<u64> = 100..=250;
 
@@ -26,10 +24,6 @@ pub(super) struct Recall {
     pending: Pending<Box<Held>>,
     recent: RecentTraces,
     shown: Shown,
-    reader: Option<Reader>,
-    looked_at: u64,
-    /// The clock at the last tick.
-    ticked_at: u64,
     asks: Asks<Box<Held>>,
     /// Requests whose answer is awaited.
     calls: Tokens<u64>,
@@ -41,19 +35,12 @@ pub(super) struct Recall {
 }
 
 /// Takes a span with its ledger. Not generic: one copy of all this in the module.
-pub(super) type Offer<'a> = dyn FnMut(&Held, Option<Calls>) + 'a;
+pub(super) type Offer<'a> = dyn FnMut(Box<Held>, Option<Calls>) + 'a;
 
 impl Recall {
     /// How often the root ticks, in milliseconds: a quarter of the hold time, within bounds.
     pub(super) fn tick_ms(policy: &RecallPolicy) -> u64 {
         (policy.hold_ms / 4).clamp(*TICK_MS.start(), *TICK_MS.end())
-    }
-
-    /// A configuration with recall was taken up.
-    pub(super) fn start(&mut self, host: &impl Host) {
-        if self.reader.is_none() {
-            self.reader = upgrade_log::open(host);
-        }
     }
 
     /// Whether the trace was upgraded in this process a moment ago.
@@ -103,14 +90,14 @@ impl Recall {
 
     /// Exports a kept stream: at once, or, where only recall can tell what became of its call, when that is known.
     pub(super) fn keep(&mut self, host: &impl Host, mut held: Box<Held>, metrics: &mut Metrics, offer: &mut Offer<'_>) {
-        let Some(call) = held.call() else { return offer(&held, None) };
+        let Some(call) = held.call() else { return offer(held, None) };
         self.learn(&held);
         if let Some(calls) = Calls::of_call(call) {
-            return offer(&held, Some(calls));
+            return offer(held, Some(calls));
         }
         let now = host.now();
         let Some(destination) = self.whom_to_ask(&held, now, metrics) else {
-            return offer(&held, Some(Calls::decided(Fate::Lost)));
+            return offer(held, Some(Calls::decided(Fate::Lost)));
         };
         let policy = Arc::clone(&held.policy);
         let policy = &policy.upgrade.recall;
@@ -119,28 +106,29 @@ impl Recall {
         let room = policy.max_bytes.saturating_sub(self.asks.bytes());
         let hold = policy.hold_ms.saturating_mul(MILLISECOND);
         let fits = bytes <= room;
-        if fits {
-            self.pending.shrink(room.saturating_sub(bytes));
-        } else {
-            offer(&held, Some(Calls::decided(Fate::Lost)));
-        }
-        let ask = Ask {
+        let mut ask = Ask {
             trace_id: held.trace_id(),
             destination,
             tls: held.is_tls(),
             give_up_at: now.saturating_add(hold),
-            bytes: if fits { bytes } else { 0 },
-            item: fits.then_some(held),
+            bytes: 0,
+            item: None,
         };
+        if fits {
+            self.pending.shrink(room.saturating_sub(bytes));
+            (ask.bytes, ask.item) = (bytes, Some(held));
+        } else {
+            offer(held, Some(Calls::decided(Fate::Lost)));
+        }
         if let Err(Ask { item, .. }) = self.asks.add(ask) {
             metrics.count(Metric::CallsUnasked);
             if let Some(held) = item {
-                offer(&held, Some(Calls::decided(Fate::Lost)));
+                offer(held, Some(Calls::decided(Fate::Lost)));
             }
         }
     }
 
-    /// Looks at the log, gives up what it names, asks whom it must. The ticking root's context is in effect.
+    /// Lets go of what was held for long enough, and asks whom it must. The ticking root's context is in effect.
     pub(super) fn tick(
         &mut self,
         host: &impl Host,
@@ -149,13 +137,8 @@ impl Recall {
         metrics: &mut Metrics,
         offer: &mut Offer<'_>,
     ) {
-        if !policy.enabled && self.published_bytes == 0 {
-            return; // Nothing is held, and nothing will be.
-        }
-        self.follow_clock(policy, now, metrics);
-        if policy.enabled && LOOK_APART_NANOS <= now.saturating_sub(self.looked_at) {
-            self.looked_at = now;
-            self.look(host, policy, now, metrics, offer);
+        if self.is_idle(policy) {
+            return;
         }
         self.pending.expire(now);
         self.recent.expire(now);
@@ -168,37 +151,43 @@ impl Recall {
         self.publish(metrics);
     }
 
+    /// Nothing is held, and nothing will be.
+    fn is_idle(&self, policy: &RecallPolicy) -> bool {
+        !policy.enabled && self.published_bytes == 0
+    }
+
     /// Nothing waits for a time of before the clock was set back.
-    fn follow_clock(&mut self, policy: &RecallPolicy, now: u64, metrics: &mut Metrics) {
-        let before = std::mem::replace(&mut self.ticked_at, now);
-        if before <= now {
+    pub(super) fn set_back(&mut self, policy: &RecallPolicy, now: u64, metrics: &mut Metrics) {
+        if self.is_idle(policy) {
             return;
         }
         metrics.count(Metric::RecallClockSetBack);
         let latest = now.saturating_add(policy.hold_ms.saturating_mul(MILLISECOND));
-        self.looked_at = 0;
         self.pending.set_back(latest);
         self.recent.set_back(latest);
         self.shown.set_back(now);
         self.asks.set_back(now, latest);
     }
 
-    fn look(
+    /// Gives up what the log has named since the last look.
+    pub(super) fn release(
         &mut self,
         host: &impl Host,
-        policy: &RecallPolicy,
+        (policy, news): (&RecallPolicy, &News),
         now: u64,
         metrics: &mut Metrics,
         offer: &mut Offer<'_>,
     ) {
-        let Some(news) = self.reader.as_mut().and_then(|reader| upgrade_log::read(host, reader)) else { return };
+        if !policy.enabled {
+            return;
+        }
         metrics.add_count(Metric::RecallMissed, news.missed);
         if news.traces.is_empty() {
             return;
         }
         let expires = now.saturating_add(policy.hold_ms.saturating_mul(MILLISECOND));
-        for trace_id in news.traces {
-            self.recent.insert(trace_id, expires);
+        for trace_id in &news.traces {
+            self.recent.insert(*trace_id, expires);
         }
         let recent = &self.recent;
         for held in self.pending.take(|trace_id| recent.contains(trace_id)) {
@@ -310,6 +299,6 @@ fn decided(held: Option<Box<Held>>, fate: Fate, metrics: &mut Metrics, offer: &m
         Fate::Lost => Metric::CallsLost,
     });
     if let Some(held) = held {
-        offer(&held, Some(Calls::decided(fate)));
+        offer(held, Some(Calls::decided(fate)));
     }
 }

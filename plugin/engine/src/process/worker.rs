@@ -5,8 +5,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::configuration::Setup;
+use super::parents::{self, Parents, Pod};
 use super::recall::Recall;
 use super::root::Root;
+use super::upgrades::Upgrades;
 use crate::central;
 use crate::door::{Exchange, Host, Side};
 use crate::export::MAX_ANSWER;
@@ -27,6 +29,8 @@ pub struct Worker {
     metrics: Metrics,
     entropy: Entropy,
     recall: Recall,
+    parents: Parents,
+    upgrades: Upgrades,
 }
 
 /// Streams that may wait for a host to log them after they are done.
@@ -47,15 +51,13 @@ impl Worker {
     /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
     pub fn configure(&mut self, host: &impl Host, root: u32, setup: Setup) -> bool {
         self.context_created(root, 0);
-        let Self { roots, metrics, entropy, recall, .. } = self;
+        let Self { roots, metrics, entropy, upgrades, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
-        let accepted = root.is_some_and(|root| {
-            let accepted = root.configure(host, setup, (metrics, entropy));
-            if root.policy().is_some_and(|policy| policy.upgrade.recall.enabled) {
-                recall.start(host);
-            }
-            accepted
-        });
+        let accepted = root.is_some_and(|root| root.configure(host, setup, (metrics, entropy)));
+        let lists = roots.iter().filter_map(Root::policy).any(|policy| policy.upgrade.applications.enabled);
+        if lists || Pod::of(roots).has_application() || recalling(roots).is_some() {
+            upgrades.start(host);
+        }
         metrics.flush(host);
         accepted
     }
@@ -70,13 +72,9 @@ impl Worker {
 
     /// Sends what is due and shows the counts.
     pub fn tick(&mut self, host: &impl Host, root: u32) {
-        let Self { roots, metrics, entropy, streams, recall, .. } = self;
         let now = host.now();
-        let policy = roots.iter().find(|candidate| candidate.id() == root).and_then(Root::policy).map(Arc::clone);
-        if let Some(policy) = policy {
-            recall
-                .tick(host, &policy.upgrade.recall, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
-        }
+        self.learn(host, root, now);
+        let Self { roots, metrics, entropy, streams, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.tick(host, now, entropy);
             if let Some(central) = &mut root.scope.central {
@@ -87,6 +85,46 @@ impl Worker {
             root.publish_pending(streams.values(), metrics);
         }
         metrics.flush(host);
+    }
+
+    /// Learns which traces were upgraded in this process, and lets go what waited for that.
+    fn learn(&mut self, host: &impl Host, ticking: u32, now: u64) {
+        let Self { roots, metrics, streams, recall, parents, upgrades, .. } = self;
+        let own = roots.iter().find(|candidate| candidate.id() == ticking).and_then(Root::policy);
+        let Some(own) = own.map(Arc::clone) else { return };
+        let pod = Pod::of(roots);
+        let policy = recalling(roots).unwrap_or_else(|| Arc::clone(&own));
+        let recalling = &policy.upgrade.recall;
+        if upgrades.follow_clock(now) {
+            recall.set_back(recalling, now, metrics);
+            parents.set_back(pod, now);
+        }
+        let news = upgrades.look(host, now);
+        let looked = news.is_some();
+        let mut ready = Vec::new();
+        let mut take = |held, calls| ready.push((held, calls));
+        if let Some(news) = news.filter(|news| !news.traces.is_empty() || 0 < news.missed) {
+            if pod.has_application() {
+                parents::show_running(host, ticking, roots, streams.iter(), &news);
+            }
+            recall.release(host, (recalling, &news), now, metrics, &mut take);
+        }
+        recall.tick(host, &own.upgrade.recall, now, metrics, &mut take);
+        self.place(host, ready);
+        if looked {
+            let Self { roots, metrics, parents, .. } = self;
+            parents.tick(host, pod, now, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
+    }
+
+    /// Queues spans of streams that ended earlier, as soon as their place in the tree is known.
+    #[inline(never)] // One copy in the module.
+    fn place(&mut self, host: &impl Host, ready: Vec<(Box<Held>, Option<Calls>)>) {
+        let Self { roots, metrics, parents, .. } = self;
+        let pod = Pod::of(roots);
+        for kept in ready {
+            parents.keep(host, pod, kept, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+        }
     }
 
     /// Whether a context is a stream of a root that does anything: for others no header is read.
@@ -141,11 +179,14 @@ impl Worker {
 
     /// Exports a span as soon as all is known of it, and sends a batch that is full.
     fn export(&mut self, host: &impl Host, (root, stream): (u32, u32), held: Box<Held>) {
-        let Self { roots, metrics, entropy, recall, .. } = self;
+        let Self { roots, metrics, entropy, recall, parents, .. } = self;
+        let pod = Pod::of(roots);
         let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
-        recall.keep(host, held, metrics, &mut |held: &Held, calls| {
-            held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()))
-        });
+        let mut known = None;
+        recall.keep(host, held, metrics, &mut |held, calls| known = Some((held, calls)));
+        if let Some(kept) = known {
+            parents.keep(host, pod, kept, metrics, &mut |held: &Held, calls| queue(root, held, calls));
+        }
         // The answer must outlive this stream, so the request is the root's.
         if root.batch_is_ready()
             && host.as_root(root.id(), stream, || root.send(host, host.now(), false, entropy)).is_err()
@@ -160,7 +201,9 @@ impl Worker {
         let token = arrival.token;
         if recall.awaits(token) {
             let answer = CallAnswer::read(host, arrival, Extent::default());
-            return recall.answered(host, token, &answer, metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+            let mut ready = Vec::new();
+            recall.answered(host, token, &answer, metrics, &mut |held, calls| ready.push((held, calls)));
+            return self.place(host, ready);
         }
         let mut centrals = roots.iter_mut().filter_map(|root| root.scope.central.as_deref_mut());
         if let Some(central) = centrals.find(|central| central.awaits(token)) {
@@ -183,7 +226,7 @@ impl Worker {
     /// The last callback. A stream has nothing to wait for. A root passes its spans to its successor, or sends
     /// them off, and stays (`false`) while answers are awaited; a host that exits does not wait.
     pub fn done(&mut self, host: &impl Host, context: u32) -> bool {
-        let Self { roots, metrics, recall, .. } = self;
+        let Self { roots, metrics, recall, parents, .. } = self;
         if !roots.iter().any(|root| root.id() == context) {
             if self.streams.contains_key(&context) {
                 self.unlogged(context);
@@ -191,7 +234,8 @@ impl Worker {
             return true;
         }
         if roots.iter().all(|root| root.id() == context || root.is_ending()) {
-            recall.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
+            recall.close(metrics, &mut |held, calls| offer(roots, &held, calls));
+            parents.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
         if let Some(root) = roots.iter_mut().find(|root| root.id() == context) {
             root.end(host, metrics);
@@ -278,13 +322,23 @@ impl Worker {
     }
 }
 
+/// The policy of a root with recall, if there is one.
+fn recalling(roots: &[Root]) -> Option<Arc<Policy>> {
+    roots.iter().filter_map(Root::policy).find(|policy| policy.upgrade.recall.enabled).map(Arc::clone)
+}
+
 /// Queues the span of a stream that ended earlier: with the root that it ran under, or one that is still there.
 fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
     let own = roots.iter().position(|root| root.id() == held.root && !root.is_ending());
     let at = own.or_else(|| roots.iter().position(|root| root.work.is_some() && !root.is_ending()));
     if let Some(root) = at.and_then(|at| roots.get_mut(at)) {
-        held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
+        queue(root, held, calls);
     }
+}
+
+#[inline(never)] // Likewise.
+fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
+    held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
 }
 
 /// Context ids count up: any spread will do, and the standard hasher is four times the work.

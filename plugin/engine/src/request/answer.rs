@@ -4,8 +4,9 @@ use super::signal::{self, Source};
 use super::{Parts, RequestContext, admit, attributes, measure, shadow};
 use crate::door::{Exchange, HeaderView, Refused, Side};
 use crate::http::{GrpcStatus, decimal};
-use crate::stream::Head;
+use crate::stream::{Head, Upgrade};
 use crate::trace_context::XRAY;
+use crate::upgrade::Verdict;
 
 /// Which part of an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +49,9 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         measure::answered(parts, measured, headers);
     }
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
-    let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
-    let flags = || attributes::response_flags(exchange);
-    let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
-    if let Some(shadow) = &mut context.shadow {
-        shadow::answered(parts, shadow, head, verdict);
-    }
-    parts.count_upgrade(upgrade);
+    let upgrade = judge(parts, context, head, verdict);
+    let exchange = parts.exchange;
+    let Some(stream) = &mut context.stream else { return };
     if parts.policy.edge {
         signal::strip(parts, which.side(), headers);
     }
@@ -70,6 +67,25 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     {
         parts.failed();
     }
+}
+
+/// Judges the request by a part of its answer, under the live policy and its shadow, and counts what comes of it.
+#[inline(always)] // Once for a request, and seldom for one whose head came late.
+fn judge<X: Exchange>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    head: Head,
+    verdict: Option<Verdict>,
+) -> Option<Upgrade> {
+    let stream = context.stream.as_mut()?;
+    let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
+    let flags = || attributes::response_flags(exchange);
+    let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    if let Some(shadow) = &mut context.shadow {
+        shadow::answered(parts, shadow, head, verdict);
+    }
+    parts.count_upgrade(upgrade);
+    upgrade
 }
 
 /// What a part of an answer says; `known` is the status of the head before it.
@@ -99,15 +115,9 @@ pub fn as_logged(exchange: &impl Exchange) -> Option<Head> {
 /// An answer whose request was read at the end only: its status counts as that of any other. Its caller has it already, so
 /// that nobody is told.
 pub fn answered_late<X: Exchange>(parts: &mut Parts<'_, X>, context: &mut RequestContext, head: Head) {
-    let Some(stream) = &mut context.stream else { return };
-    let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
-    let flags = || attributes::response_flags(exchange);
-    let upgrade = stream.response(rules, head, flags, None, |limit| admit(exchange, budget, limit));
-    if let Some(shadow) = &mut context.shadow {
-        shadow::answered(parts, shadow, head, None);
-    }
-    parts.count_upgrade(upgrade);
-    if upgrade.is_some() {
+    if judge(parts, context, head, None).is_some()
+        && let Some(stream) = &mut context.stream
+    {
         signal::announce(parts, stream, None, false);
     }
 }

@@ -3,7 +3,9 @@
 use super::asked::Asked;
 use super::measure::Measured;
 use crate::central::RuleId;
+use crate::policy::Rules;
 use crate::stream::{Head, Stream};
+use crate::trace_context::{SpanId, TraceId};
 
 /// A request of a root. `stream` is empty until its headers came.
 pub struct RequestContext {
@@ -11,8 +13,8 @@ pub struct RequestContext {
     pub(super) stream: Option<Stream>,
     /// The same request under the shadow policy, if there is one.
     pub(super) shadow: Option<Box<Stream>>,
-    /// A recall that was answered here: not a request of the mesh's applications.
-    pub(super) is_recall: bool,
+    /// A request of Tracelift's own that was answered here.
+    pub(super) answered_here: bool,
     /// What was asked for, before a route could rewrite it.
     pub(super) asked: Asked,
     /// What came of an answer before any request: a filter in front of ours gave it.
@@ -30,7 +32,7 @@ impl RequestContext {
             root,
             stream: None,
             shadow: None,
-            is_recall: false,
+            answered_here: false,
             asked: Asked::default(),
             early: None,
             measured: None,
@@ -46,6 +48,16 @@ impl RequestContext {
     /// Dropped so far, and not yet at its end.
     pub fn is_pending(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.keep().is_none())
+    }
+
+    /// Its trace, once its headers came.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.stream.as_ref().map(Stream::trace_id)
+    }
+
+    /// The id that it sent upstream, if it is kept or will be, now that its trace was upgraded in this process.
+    pub fn span_id_if_kept(&self, rules: Rules<'_>) -> Option<SpanId> {
+        self.stream.as_ref().filter(|stream| stream.will_be_kept(rules)).map(Stream::span_id)
     }
 
     /// A part of an answer came whose request did not: it is judged when the stream ends.

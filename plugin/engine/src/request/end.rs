@@ -46,7 +46,7 @@ pub fn ended<X: Exchange>(
 ) -> Ended {
     let is_late = context.stream.is_none();
     if is_late {
-        if context.is_recall {
+        if context.answered_here {
             return Ended::Dropped;
         }
         let exchange = parts.exchange;

@@ -113,7 +113,7 @@ impl Facts {
             parent_remote,
             flags: keep.flags,
             tracestate: tracestate.clone(),
-            start_unix_nanos: self.attributes.started.unwrap_or(self.ended),
+            start_unix_nanos: self.began(),
             end_unix_nanos: self.ended,
         };
         let below_caller = |span_id| identity(span_id, keep.parent_id, keep.parent_id.is_some());
@@ -144,6 +144,7 @@ impl Facts {
             trigger: keep.trigger,
             adjusted_count: keep.adjusted_count,
             calls,
+            unrecorded_parent: keep.unrecorded_parent,
         }
     }
 }
@@ -153,6 +154,11 @@ impl Facts {
     /// Whether the stream was a call to another instance, or held one.
     pub fn is_call(&self) -> bool {
         self.attributes.kinds() != Kinds::One(SpanKind::Server)
+    }
+
+    /// Whether the stream was a call of the application beside this proxy, and nothing else.
+    pub fn is_call_only(&self) -> bool {
+        self.attributes.kinds() == Kinds::One(SpanKind::Client)
     }
 
     /// What the stream saw of its own call.
@@ -182,6 +188,11 @@ impl Facts {
     /// The cluster that was called.
     pub fn cluster(&self) -> &[u8] {
         self.attributes.text(Attribute::ClusterName).unwrap_or_default()
+    }
+
+    /// Unix nanoseconds.
+    pub fn began(&self) -> u64 {
+        self.attributes.started.unwrap_or(self.ended)
     }
 
     /// Unix nanoseconds.

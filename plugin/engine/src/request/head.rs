@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, measure, recall, shadow, signal};
+use super::{Parts, RequestContext, Scope, measure, own, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
@@ -28,19 +28,19 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) -> bool {
-    if context.stream.is_some() || context.is_recall {
-        return context.is_recall;
+    if context.stream.is_some() || context.answered_here {
+        return context.answered_here;
     }
     let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
-    if let Some(version) = extracted.recall
-        && recall::answer(parts, version, headers)
+    if let Some(own) = extracted.own
+        && own::answer(parts, own, headers)
     {
-        context.is_recall = true;
+        context.answered_here = true;
         return true;
     }
     context.asked = Asked::of(headers);
-    recall::guard_edge(parts, headers);
+    own::guard_edge(parts, headers);
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
     let exchange = parts.exchange;
     let mut refused = false;

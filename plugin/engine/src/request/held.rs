@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::facts::Facts;
 use crate::policy::Policy;
-use crate::sampling::Reason;
 use crate::span::Span;
 use crate::stream::Keep;
-use crate::trace_context::TraceId;
+use crate::trace_context::{SpanId, TraceId, is_of_a_hop};
+use crate::upgrade::parents::{Inbound, Orphan};
 use crate::upgrade::{CallFacts, Calls};
 
 /// A span before it is made: to be exported, or held for a recall.
@@ -28,7 +28,30 @@ impl Held {
 
     /// An upgrade keeps it: its own, or an earlier one of its trace.
     pub fn is_upgraded(&self) -> bool {
-        self.keep.trigger.is_some() || self.keep.reason == Reason::Upgraded
+        self.keep.upgraded
+    }
+
+    /// The call, if its parent is not exported by anyone: its caller's flag says so, and the id is not one of a hop's, as it is where an
+    /// application copies headers.
+    pub fn orphan(&self) -> Option<Orphan> {
+        let Keep { trace_id, parent_id, upgraded, caller_dropped, .. } = self.keep;
+        let parent_id = parent_id.filter(|parent_id| upgraded && caller_dropped && !is_of_a_hop(*parent_id))?;
+        let (began, ended) = (self.facts.began(), self.facts.ended());
+        self.facts.is_call_only().then_some(Orphan { trace_id, parent_id, began, ended })
+    }
+
+    /// The stream, if it came in and an upgrade keeps it: calls of the application that served it may hang below it.
+    pub fn inbound(&self) -> Option<Inbound> {
+        let Keep { trace_id, span_id, upgraded, .. } = self.keep;
+        let (began, ended) = (self.facts.began(), self.facts.ended());
+        (upgraded && !self.facts.is_call_only()).then_some(Inbound { trace_id, span_id, began, ended })
+    }
+
+    /// The span goes out below this one, and says which parent-id it came with.
+    pub fn move_below(&mut self, ancestor: SpanId) {
+        if self.keep.parent_id != Some(ancestor) {
+            self.keep.unrecorded_parent = self.keep.parent_id.replace(ancestor);
+        }
     }
 
     /// When the stream ended, Unix nanoseconds.

@@ -4,6 +4,7 @@
 //! continue.
 
 mod answer;
+mod applications;
 mod asked;
 mod attributes;
 mod context;
@@ -13,6 +14,7 @@ mod head;
 mod headers;
 mod held;
 mod measure;
+mod own;
 mod recall;
 mod shadow;
 mod signal;

@@ -1,10 +1,10 @@
 //! Recall requests of other instances, answered by the filter itself: the application never sees them.
 
 use super::{Parts, attributes};
-use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
+use crate::door::{Attribute, Exchange, HeaderView, Host};
 use crate::shared::{upgrade_log, verdicts};
 use crate::telemetry::Metric;
-use crate::trace_context::{Propagator, TRACEPARENT, TraceId, recall_version};
+use crate::trace_context::TraceId;
 use crate::upgrade::mac::{self, same_secret};
 use crate::upgrade::recall::wire::{self, Refusal};
 use crate::upgrade::{RecallPolicy, Verdict};
@@ -14,18 +14,9 @@ const DETAILS: &str = "tracelift_recall";
 /// What shows that a request came from outside the mesh: a proxy at its edge wrote it.
 const FROM_OUTSIDE: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 
-/// Answers the request at hand, which bears the mark of a recall, if this listener answers such requests; with `false` it
-/// continues like any other, without our headers. Recall must be on, and the request must have come from another instance:
-/// not from outside the mesh, and not from our own application.
-pub fn answer<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: u8, headers: V) -> bool {
-    let answered = is_for_us(parts, headers) && reply(parts, version, headers);
-    if !answered {
-        take_off(parts, headers);
-    }
-    answered
-}
-
-fn is_for_us<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> bool {
+/// Whether this listener answers the recall at hand. Recall must be on, and the request must have come from another instance: not
+/// from outside the mesh, and not from our own application.
+pub fn is_for_us<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> bool {
     let policy = parts.policy;
     if !policy.upgrade.recall.enabled || policy.edge || attributes::is_client(parts.exchange, policy.span_kind) {
         return false;
@@ -37,7 +28,8 @@ fn is_for_us<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, heade
     !outside
 }
 
-fn reply<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: u8, headers: V) -> bool {
+/// Answers it; `false` where the host did not let us.
+pub fn reply<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: u8, headers: V) -> bool {
     let policy = &parts.policy.upgrade.recall;
     let result = traces(parts.exchange, policy, version, headers).and_then(|traces| upgrade(parts, &traces));
     parts.metrics.count(match result {
@@ -53,32 +45,6 @@ fn reply<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: 
         return false;
     }
     true
-}
-
-/// No header of ours goes on with a request that is not answered here.
-fn take_off<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) {
-    for (name, _) in headers.entries() {
-        if name.starts_with(wire::OURS)
-            && str::from_utf8(name).is_ok_and(|name| parts.exchange.remove(Side::Request, name).is_err())
-        {
-            parts.failed();
-        }
-    }
-}
-
-/// The mark does not pass an edge whose propagators do not read `traceparent`: behind it, it would have the edge's own
-/// identity. Where they do, it is read as a recall and replaced by a context.
-pub fn guard_edge<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) {
-    let policy = parts.policy;
-    if !policy.edge || policy.propagators.contains(&Propagator::TraceContext) {
-        return;
-    }
-    if headers.values(TRACEPARENT).any(|value| recall_version(value.trim_ascii()).is_some()) {
-        if parts.exchange.remove(Side::Request, TRACEPARENT).is_err() {
-            parts.failed();
-        }
-        take_off(parts, headers);
-    }
 }
 
 /// What an authenticated request asks for.

@@ -129,11 +129,11 @@ pub fn answer_context<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
 pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Option<Side>, shown: bool) {
     let Some(verdict) = stream.verdict() else { return };
     let policy = parts.policy;
-    let (signal, recall) = (&policy.upgrade.signal, policy.upgrade.recall.enabled);
+    let signal = &policy.upgrade.signal;
+    let shared = signal.accept || policy.upgrade.recall.enabled || policy.upgrade.applications.enabled;
     let exchange = parts.exchange;
-    let is_news =
-        (signal.accept || recall) && verdicts::remember(exchange.host(), parts.metrics, stream.trace_id(), verdict);
-    if is_news && recall && verdict == Verdict::Upgraded && !upgrade_log::append(exchange.host(), stream.trace_id()) {
+    let is_news = shared && verdicts::remember(exchange.host(), parts.metrics, stream.trace_id(), verdict);
+    if is_news && verdict == Verdict::Upgraded && !upgrade_log::append(exchange.host(), stream.trace_id()) {
         parts.metrics.count(Metric::RecallMissed);
     }
     let Some(side) = side.filter(|_| signal.emit && !policy.edge) else { return };

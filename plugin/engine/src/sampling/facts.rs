@@ -31,8 +31,8 @@ fn without_query(path: &[u8]) -> &[u8] {
     path.split(|&byte| byte == b'?').next().unwrap_or(path)
 }
 
-/// `shop.example:8080` and `[::1]:8080` without the last colon and what follows.
-fn without_port(authority: &[u8]) -> &[u8] {
+/// An authority without its port: `shop.example:8080` and `[::1]:8080` without the last colon and what follows.
+pub fn without_port(authority: &[u8]) -> &[u8] {
     let end = if authority.starts_with(b"[") {
         authority.iter().position(|&byte| byte == b']').map(|bracket| bracket.saturating_add(1))
     } else {

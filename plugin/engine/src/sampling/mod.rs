@@ -15,7 +15,7 @@ mod xray;
 
 pub use decide::{Decision, ExportClass, Parent, Reason, decide, exported_th};
 pub use decider::{Chosen, Decided, Decider};
-pub use facts::RequestFacts;
+pub use facts::{RequestFacts, without_port};
 pub use matcher::{MAX_SEARCHED, RequestMatcher, StringMatcher, compared};
 pub use pattern::{MAX_VALUE, Pattern, PatternError};
 pub use policy::{Mode, Policy, Rule};

@@ -33,6 +33,7 @@ impl SharedBudget {
     }
 
     /// Charges one trigger; `true` admits it.
+    #[inline(never)] // Called for each budget, and rarely.
     pub fn admit(&mut self, budget: &Budget, host: &impl Host) -> bool {
         let now = host.now();
         let own = self.arrival;

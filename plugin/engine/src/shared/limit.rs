@@ -2,6 +2,7 @@
 //! workers and listeners there are.
 
 use super::SharedBudget;
+use super::polls::Polls;
 use crate::door::Host;
 use crate::upgrade::Budget;
 
@@ -37,6 +38,8 @@ pub struct Limits {
     pub recalls: Limit,
     /// Requests of traces that this process has upgraded already.
     pub joins: Limit,
+    /// Questions of the pod's own application.
+    pub polls: Polls,
 }
 
 impl Default for Limits {
@@ -46,6 +49,7 @@ impl Default for Limits {
             signals: Limit::new("tracelift.limit.1.signals", 0),
             recalls: Limit::new("tracelift.limit.1.recalls", 0),
             joins: Limit::new("tracelift.limit.1.joins", SPANS),
+            polls: Polls::default(),
         }
     }
 }

@@ -4,8 +4,11 @@
 mod answer;
 mod budget;
 mod entropy;
+mod keys;
 mod limit;
 pub mod measurements;
+pub mod parents;
+pub mod polls;
 pub mod upgrade_log;
 pub mod verdicts;
 

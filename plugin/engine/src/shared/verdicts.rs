@@ -1,5 +1,6 @@
 //! What became of traces in this process: the shared slots behind [`crate::upgrade::slots`].
 
+use super::keys::{numbered, seconds};
 use crate::door::{Host, Update};
 use crate::telemetry::{Metric, Metrics};
 use crate::trace_context::TraceId;
@@ -31,19 +32,7 @@ pub fn remember(host: &impl Host, metrics: &mut Metrics, trace_id: TraceId, verd
     update == Update::Changed
 }
 
-fn seconds(host: &impl Host) -> u32 {
-    u32::try_from(host.now() / 1_000_000_000).unwrap_or(u32::MAX)
-}
-
 /// The prefix and three hex digits.
 fn key(trace_id: TraceId) -> [u8; PREFIX.len() + 3] {
-    let slot = slots::slot_of(trace_id);
-    let mut key = [b'0'; PREFIX.len() + 3];
-    if let Some((prefix, digits)) = key.split_first_chunk_mut() {
-        *prefix = *PREFIX;
-        for (digit, shift) in digits.iter_mut().zip([8, 4, 0]) {
-            *digit = b"0123456789abcdef".get((slot >> shift & 0xf) as usize).copied().unwrap_or(b'0');
-        }
-    }
-    key
+    numbered(PREFIX, slots::slot_of(trace_id))
 }

@@ -185,6 +185,9 @@ fn origin<'a>(attributes: &mut Attributes<'a>, provenance: &Provenance<'a>) {
         attributes.set(key::UPGRADE_TRIGGER, trigger.name().into());
         attributes.set(key::SAMPLING_PRIORITY, Value::Int(1));
     }
+    if let Some(parent_id) = provenance.unrecorded_parent {
+        attributes.set(key::UNRECORDED_PARENT, Value::Text(Cow::Owned(parent_id.to_string())));
+    }
     if let Some(calls) = provenance.calls {
         let counts = [calls.made, calls.answered, calls.outside, calls.lost];
         for (key, count) in key::CALLS.into_iter().zip(counts) {

@@ -100,4 +100,6 @@ pub struct Provenance<'a> {
     pub adjusted_count: Option<f64>,
     /// What is known of the calls behind this span.
     pub calls: Option<Calls>,
+    /// The parent-id that came over the wire, where its span is not exported and the span goes out below another.
+    pub unrecorded_parent: Option<SpanId>,
 }

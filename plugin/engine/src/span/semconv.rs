@@ -105,6 +105,8 @@ pub const UPGRADE_TRIGGER: &str = "tracelift.upgrade.trigger";
 /// Calls behind the span: made, answered by a filter that keeps its part, gone to where no filter is, and unknown.
 pub const CALLS: [&str; 4] =
     ["tracelift.calls.made", "tracelift.calls.answered", "tracelift.calls.outside", "tracelift.calls.lost"];
+/// The parent-id that came with the call, of a span that its application did not record; the span hangs below the inbound span.
+pub const UNRECORDED_PARENT: &str = "tracelift.parent.unrecorded";
 /// Envoy's response flags, short names joined by commas.
 pub const RESPONSE_FLAGS: &str = "tracelift.response_flags";
 /// Envoy's response code details, when the upstream did not answer.

@@ -5,9 +5,22 @@ use super::tracestate::Shape;
 use super::xray::{XRayHeader, XRaySampled};
 use super::{CallerDecision, Headers, ParentContext, Propagator, TraceParent, TraceState, names};
 
-/// How the `traceparent` of a recall request begins; its version follows. W3C Trace Context Level 2 forbids version `ff`,
-/// so that no context begins like it.
+/// How the `traceparent` of a request of Tracelift's own begins; its purpose and version follow. W3C Trace Context Level 2
+/// forbids version `ff`, so that no context begins like it.
+pub const OWN_MARK: &str = "ff-tracelift-";
+/// The whole of that for a recall; its version follows.
 pub const RECALL_MARK: &str = "ff-tracelift-recall-";
+/// The same for the list of upgrades.
+pub const UPGRADES_MARK: &str = "ff-tracelift-upgrades-";
+
+/// A request of Tracelift's own, by its mark: not a request of the mesh's applications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnRequest {
+    /// Another instance recalls traces, by this version of the protocol; 0 where it is not one digit.
+    Recall(u8),
+    /// The pod's application asks which traces were upgraded, by some version of the protocol.
+    Upgrades,
+}
 
 /// What the headers said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +41,8 @@ pub struct Extracted {
     pub decision: CallerDecision,
     /// B3's debug flag of this trace, which is to be preserved. OpenTelemetry API specification, "B3 Extract".
     pub debug: bool,
-    /// It is [`RECALL_MARK`] with this version, 0 for what is none: this is no request of the mesh's applications.
-    pub recall: Option<u8>,
+    /// It is a mark of [`OWN_MARK`]'s family instead.
+    pub own: Option<OwnRequest>,
     /// `X-Amzn-Trace-Id` as received, for its other fields; asked for whenever `xray` is listed.
     pub xray: Option<Vec<u8>>,
     /// `X-Amzn-Trace-Id` of this trace says `Sampled=?`: the caller wants to hear our decision in the response.
@@ -86,13 +99,13 @@ impl Extracted {
     }
 
     fn read_traceparent(&mut self, headers: &mut impl Headers) -> Option<TraceParent> {
-        let read = |value: &[u8]| TraceParent::parse(value).map_err(|_| recall_version(value));
+        let read = |value: &[u8]| TraceParent::parse(value).map_err(|_| own_request(value));
         match headers.read(names::TRACEPARENT, read) {
             Some(Ok(header)) => return Some(header),
-            Some(Err(recall)) => {
+            Some(Err(own)) => {
                 self.traceparent_invalid = true;
                 self.invalid = true;
-                self.recall = recall;
+                self.own = own;
             }
             None => self.traceparent_absent = true,
         }
@@ -100,13 +113,15 @@ impl Extracted {
     }
 }
 
-/// The version in a recall's mark; 0 where it is not one digit.
-pub fn recall_version(traceparent: &[u8]) -> Option<u8> {
-    let version = traceparent.strip_prefix(RECALL_MARK.as_bytes())?;
-    Some(match version {
+/// Which request of Tracelift's own this `traceparent` marks.
+pub fn own_request(traceparent: &[u8]) -> Option<OwnRequest> {
+    if traceparent.starts_with(UPGRADES_MARK.as_bytes()) {
+        return Some(OwnRequest::Upgrades);
+    }
+    Some(OwnRequest::Recall(match traceparent.strip_prefix(RECALL_MARK.as_bytes())? {
         [digit @ b'0'..=b'9'] => digit & 0xf,
         _ => 0,
-    })
+    }))
 }
 
 /// Reads the context that the request continues: the first listed propagator with a valid one is believed, and no header

@@ -16,12 +16,12 @@ mod tracestate;
 pub mod xray;
 
 pub use edit::{HeaderEdit, MAX_WRITTEN_LEN, ThEdit};
-pub use extract::{Extracted, RECALL_MARK, extract, recall_version};
+pub use extract::{Extracted, OWN_MARK, OwnRequest, RECALL_MARK, UPGRADES_MARK, extract, own_request};
 pub use hex::FieldError;
 pub use ids::{SpanId, TraceFlags, TraceId, TraceIdFormat};
 pub use inject::inject;
 pub use names::{TRACEPARENT, XRAY};
-pub use new_ids::{Ids, new_span_id, new_trace_id};
+pub use new_ids::{Ids, is_of_a_hop, new_span_id, new_trace_id};
 pub use ot::{MAX_OT_LEN, OtMember};
 pub use propagator::{CallerDecision, Headers, OutgoingContext, ParentContext, Propagator};
 pub use traceparent::{TRACEPARENT_LEN, TraceParent, TraceParentError};

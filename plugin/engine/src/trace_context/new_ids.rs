@@ -20,9 +20,21 @@ pub trait Ids {
 /// Zero is no id; a source that gives nothing else still ends here.
 const TRIES: usize = 4;
 
-/// The id of a new span.
+/// The id of a new span: its first 48 bits are random, and the other 16 follow from them, see [`is_of_a_hop`].
 pub fn new_span_id(ids: &mut impl Ids) -> SpanId {
-    (0..TRIES).find_map(|_| SpanId::from_u64(ids.next())).unwrap_or(SpanId::MIN)
+    (0..TRIES).find_map(|_| SpanId::from_u64(checked(ids.next()))).unwrap_or(SpanId::MIN)
+}
+
+/// Whether the id may be one of a hop's. An application that copies headers sends it on as it came, and has no span of its own that
+/// would be missing; of the ids that SDKs make one in 65,536 looks like it.
+pub fn is_of_a_hop(id: SpanId) -> bool {
+    id.get() == checked(id.get())
+}
+
+/// The number with its last 16 bits made of the others: the high bits of a product depend on all of them.
+const fn checked(number: u64) -> u64 {
+    let random = number & !0xffff;
+    random | random.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48
 }
 
 /// The id of a new trace.
@@ -34,4 +46,44 @@ pub fn new_trace_id(ids: &mut impl Ids) -> TraceId {
         TraceId::from_u128(id)
     };
     (0..TRIES).find_map(|_| id()).unwrap_or(TraceId::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Counting(u64);
+
+    impl Ids for Counting {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.0 ^ self.0 >> 29
+        }
+
+        fn are_random(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn ids_of_hops_are_told_from_those_of_others() {
+        let mut ids = Counting(1);
+        assert!((0..10_000).all(|_| is_of_a_hop(new_span_id(&mut ids))));
+        let others = (0..65_536 * 4).filter_map(|_| SpanId::from_u64(ids.next())).filter(|id| is_of_a_hop(*id)).count();
+        assert!(others < 20, "{others} of 262,144");
+    }
+
+    #[test]
+    fn a_source_of_zeros_still_gives_an_id() {
+        struct Zeros;
+        impl Ids for Zeros {
+            fn next(&mut self) -> u64 {
+                0
+            }
+            fn are_random(&self) -> bool {
+                false
+            }
+        }
+        assert_eq!(new_span_id(&mut Zeros), SpanId::MIN);
+    }
 }

@@ -5,7 +5,9 @@
 
 mod budget;
 mod ledger;
+pub mod list;
 pub mod mac;
+pub mod parents;
 mod policy;
 pub mod recall;
 pub mod signal;
@@ -14,6 +16,6 @@ mod trigger;
 
 pub use budget::{Budget, BudgetError};
 pub use ledger::{CallFacts, Calls};
-pub use policy::{Ending, Policy, RecallPolicy, SignalPolicy, Transports};
+pub use policy::{ApplicationsPolicy, Ending, Policy, RecallPolicy, SignalPolicy, Transports};
 pub use signal::{Mark, Verdict};
 pub use trigger::Trigger;

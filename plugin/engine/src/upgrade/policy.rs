@@ -20,6 +20,8 @@ pub struct Policy {
     pub signal: SignalPolicy,
     /// Asking the instances already called for their pending spans.
     pub recall: RecallPolicy,
+    /// The list of upgrades for the pod's own application.
+    pub applications: ApplicationsPolicy,
 }
 
 /// The checked `upgrade.signal` part of the configuration.
@@ -56,6 +58,22 @@ pub struct RecallPolicy {
     pub hold_ms: u64,
     /// Bytes of pending spans a worker holds at most.
     pub max_bytes: usize,
+}
+
+/// The checked `upgrade.applications` part of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationsPolicy {
+    /// Off by default.
+    pub enabled: bool,
+    /// The secret that the application shares, and the one before it, which may be empty.
+    pub tokens: [String; 2],
+}
+
+impl ApplicationsPolicy {
+    /// Both secrets.
+    pub fn keys(&self) -> [&[u8]; 2] {
+        self.tokens.each_ref().map(String::as_bytes)
+    }
 }
 
 /// How an instance is asked: over the transport that the call itself used, or not at all.
@@ -107,6 +125,11 @@ pub struct Ending {
 }
 
 impl Policy {
+    /// Whether a hop hears of upgrades that others saw: by signal, by its process, or by a recall.
+    pub fn joins(&self) -> bool {
+        self.signal.accept || self.recall.enabled
+    }
+
     /// The trigger in the head of an answer, or in its trailers. `flags` say whether the answer is Envoy's own: a refused
     /// connection is told as such and not as the 503 that stands for it. They matter only where there is a trigger.
     pub fn at_response(
@@ -177,6 +200,7 @@ mod tests {
                 hold_ms: 5000,
                 max_bytes: 0,
             },
+            applications: ApplicationsPolicy::default(),
         }
     }
 

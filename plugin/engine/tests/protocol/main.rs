@@ -1,5 +1,6 @@
 //! The protocol of a request, natively: the whole engine on a simulated host, in every order and with every failure.
 
+mod applications;
 mod asking;
 mod budget;
 mod central;
@@ -11,6 +12,7 @@ mod kit;
 mod measured;
 mod merged;
 mod orders;
+mod parents;
 mod properties;
 mod recall;
 mod rules;

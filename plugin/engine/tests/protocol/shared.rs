@@ -101,6 +101,21 @@ fn a_reader_that_was_away_too_long_knows_how_many_it_missed() {
 }
 
 #[test]
+fn a_log_that_another_version_left_is_replaced_and_its_readers_lose_nothing() {
+    let hosts = hosts(2);
+    let mut reader = upgrade_log::open(&hosts[0]).expect("shared values");
+    assert!(upgrade_log::append(&hosts[1], trace(1)));
+    let shared = &hosts[0].state.shared;
+    let key = shared.keys().into_iter().find(|key| key.starts_with(b"tracelift.upgrades.")).expect("the log");
+    shared.swap(&key, b"bytes of another version", 0);
+    assert_eq!(upgrade_log::read(&hosts[0], &mut reader).map(|news| news.traces), Some(Vec::new()));
+    let before = reader.epoch;
+    assert!(upgrade_log::append(&hosts[1], trace(2)));
+    assert_eq!(upgrade_log::read(&hosts[0], &mut reader).map(|news| news.traces), Some(vec![trace(2)]));
+    assert!(reader.epoch != before && reader.epoch != 0);
+}
+
+#[test]
 fn an_answer_is_read_as_far_as_it_is_wanted() {
     let hosts = hosts(1);
     let mut reply = Reply::status(200).header("a", "1").header("a", "2").body("0123456789");

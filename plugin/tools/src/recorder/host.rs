@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use tracelift::door::{Description, Host, Level, Part, Refused, Wanted};
+use tracelift::door::{Attribute, Description, Host, Level, Part, Refused, Wanted};
 use tracelift::http::pairs;
 use tracelift::telemetry::Metric;
 
@@ -130,6 +130,11 @@ impl Host for RecorderHost {
     fn as_root(&self, _root: u32, _stream: u32, work: impl FnOnce()) -> Result<(), Refused> {
         work();
         Ok(())
+    }
+
+    /// A worker of the recorder ticks between its requests: none is open then.
+    fn number_of(&self, _root: u32, _stream: u32, _attribute: Attribute) -> Option<i64> {
+        None
     }
 
     fn tick_every(&self, _milliseconds: u32) {}

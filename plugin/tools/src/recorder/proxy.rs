@@ -20,6 +20,8 @@ const PLUGIN: &str = "tracelift";
 const ROOT: u32 = 1;
 /// Beyond the wait for a batch, so that a tick finds it due.
 const SLACK_MS: u64 = 1000;
+/// Longer than a call waits for its place in the tree.
+const SETTLE_MS: u64 = 6000;
 
 /// An answer as it comes to the filter.
 #[derive(Clone, Debug, Default)]
@@ -97,8 +99,10 @@ impl Proxy {
 
     /// Lets what is queued be exported and the counts be shown.
     pub fn flush(&mut self) {
-        self.host.advance(self.delay_ms.saturating_add(SLACK_MS).saturating_mul(1_000_000));
-        self.worker.tick(&self.host, ROOT);
+        for pause in [SETTLE_MS, self.delay_ms.saturating_add(SLACK_MS)] {
+            self.host.advance(pause.saturating_mul(1_000_000));
+            self.worker.tick(&self.host, ROOT);
+        }
         self.acknowledge();
         self.worker.tick(&self.host, ROOT);
     }

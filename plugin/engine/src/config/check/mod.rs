@@ -88,10 +88,19 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             service_name: String::new(),
         },
     };
-    if policy.upgrade.recall.enabled && !policy.propagators.contains(&Propagator::TraceContext) {
-        let problem = Problem::new("upgrade.recall.enabled", "true without `tracecontext` in `propagators`", "false");
-        let advice = "Recall is recognised by `traceparent`: list `tracecontext` among the propagators, at any place.";
-        findings.problems.push(problem.advise(advice));
+    let marked = [
+        (policy.upgrade.recall.enabled, "upgrade.recall.enabled", "Recall"),
+        (policy.upgrade.applications.enabled, "upgrade.applications.enabled", "The list of upgrades"),
+    ];
+    for (_, path, what) in marked
+        .into_iter()
+        .filter(|_| !policy.propagators.contains(&Propagator::TraceContext))
+        .filter(|(enabled, ..)| *enabled)
+    {
+        let problem = Problem::new(path, "true without `tracecontext` in `propagators`", "false");
+        let advice =
+            [what, " is recognised by `traceparent`: list `tracecontext` among the propagators, at any place."];
+        findings.problems.push(problem.advise(advice.concat()));
     }
     findings.problems.is_empty().then_some(policy)
 }

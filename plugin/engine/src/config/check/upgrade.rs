@@ -6,7 +6,7 @@ use crate::config::error::{self, Problem};
 use crate::config::raw;
 use crate::http::{GrpcStatusSet, HttpStatusSet};
 use crate::upgrade::recall::wire;
-use crate::upgrade::{Budget, Policy, RecallPolicy, SignalPolicy, Transports};
+use crate::upgrade::{ApplicationsPolicy, Budget, Policy, RecallPolicy, SignalPolicy, Transports};
 
 /// Below this many characters a token can be guessed.
 const LONG_TOKEN: usize = 16;
@@ -36,6 +36,8 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         findings.refuse("upgrade.traces_per_second", "another number", Rate::ALLOWED);
         return None;
     };
+    let recall = recall(raw.recall, findings);
+    let applications = applications(raw.applications, &recall, findings);
     Some(Policy {
         http_status,
         grpc_status,
@@ -48,20 +50,15 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
             accept_previous: raw.signal.accept_previous,
             accept_server_timing: raw.signal.accept_server_timing,
         },
-        recall: recall(raw.recall, findings),
+        recall,
+        applications,
     })
 }
 
 fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
     const TOKEN: &str = "upgrade.recall.token";
     let tokens = [raw.token.0, raw.previous_token.0];
-    for (path, token) in [TOKEN, "upgrade.recall.previous_token"].into_iter().zip(&tokens) {
-        if !is_token(token) {
-            findings.refuse(path, "a text that is longer or has other characters", TOKEN_ALLOWED);
-        } else if raw.enabled && (1..LONG_TOKEN).contains(&token.len()) {
-            findings.warn(path, "is shorter than 16 characters and can be guessed");
-        }
-    }
+    judge_tokens([TOKEN, "upgrade.recall.previous_token"], &tokens, raw.enabled, findings);
     findings.at_most("upgrade.recall.peers", raw.peers.len(), raw::MAX_PEERS, "peers");
     findings.at_most("upgrade.recall.clusters", raw.clusters.len(), raw::MAX_RECALL_CLUSTERS, "clusters");
     findings.at_most("upgrade.recall.addresses", raw.addresses.len(), raw::MAX_ADDRESSES, "addresses");
@@ -96,6 +93,39 @@ fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
         addresses: texts(raw.addresses),
         hold_ms: raw.hold_ms.get(),
         max_bytes: raw.max_bytes.size(),
+    }
+}
+
+/// Without tokens of its own, the list takes those of recall.
+#[inline(never)] // For the live policy and its shadow.
+fn applications(raw: raw::Applications, recall: &RecallPolicy, findings: &mut Findings) -> ApplicationsPolicy {
+    const TOKEN: &str = "upgrade.applications.token";
+    let mut tokens = [raw.token.0, raw.previous_token.0];
+    judge_tokens([TOKEN, "upgrade.applications.previous_token"], &tokens, raw.enabled, findings);
+    let is_own = tokens.first().is_some_and(|token| !token.is_empty());
+    if !is_own {
+        for (token, fallback) in tokens.iter_mut().zip(&recall.tokens).filter(|(token, _)| token.is_empty()) {
+            token.clone_from(fallback);
+        }
+    }
+    if raw.enabled && tokens.first().is_some_and(String::is_empty) && findings.problems.is_empty() {
+        let problem = Problem::new(TOKEN, "no token while the list is enabled", "a secret that the application shares");
+        let advice = "Set a token of 16 random characters or more, here or in the environment variable \
+                      TRACELIFT_APPLICATION_TOKEN of Envoy and of the application, or set `upgrade.applications.enabled` to \
+                      false.";
+        findings.problems.push(problem.advise(advice));
+    }
+    ApplicationsPolicy { enabled: raw.enabled, tokens }
+}
+
+#[inline(never)] // Several callers.
+fn judge_tokens(paths: [&str; 2], tokens: &[String; 2], enabled: bool, findings: &mut Findings) {
+    for (path, token) in paths.into_iter().zip(tokens) {
+        if !is_token(token) {
+            findings.refuse(path, "a text that is longer or has other characters", TOKEN_ALLOWED);
+        } else if enabled && (1..LONG_TOKEN).contains(&token.len()) {
+            findings.warn(path, "is shorter than 16 characters and can be guessed");
+        }
     }
 }
 

@@ -36,6 +36,7 @@ const TEXTS: [Attribute; 8] = [
 /// A request, its answer, and what only the proxy knows of them.
 pub struct SimExchange {
     host: SimHost,
+    context: u32,
     sides: RefCell<[Option<Lines>; 3]>,
     said: RefCell<Vec<(Attribute, Said)>>,
     answered: RefCell<Option<Answered>>,
@@ -45,9 +46,10 @@ pub struct SimExchange {
 
 impl SimExchange {
     /// A request without headers or attributes.
-    pub fn new(host: SimHost) -> Self {
+    pub fn new(host: SimHost, context: u32) -> Self {
         Self {
             host,
+            context,
             sides: RefCell::default(),
             said: RefCell::default(),
             answered: RefCell::default(),
@@ -76,6 +78,7 @@ impl SimExchange {
 
     /// Sets an attribute that is a number.
     pub fn set_number(&self, attribute: Attribute, number: i64) {
+        self.host.has_number(self.context, attribute, number);
         self.set(attribute, Said::Number(number));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
-use tracelift::door::{Description, Host, Level, Part, Refused, Wanted};
+use tracelift::door::{Attribute, Description, Host, Level, Part, Refused, Wanted};
 use tracelift::http::pairs;
 
 use super::faults::{Faults, Operation};
@@ -109,6 +109,8 @@ pub struct SimHost {
     done: Rc<Cell<u32>>,
     /// A count was not taken since the last tick.
     owes: Rc<Cell<bool>>,
+    /// Attributes that are numbers, of every stream that has not ended.
+    numbers: Rc<RefCell<BTreeMap<(u32, u16), i64>>>,
 }
 
 impl SimHost {
@@ -125,12 +127,23 @@ impl SimHost {
             tick_ms: Rc::default(),
             done: Rc::default(),
             owes: Rc::default(),
+            numbers: Rc::default(),
         }
     }
 
     /// A callback of this context begins.
     pub fn enter(&self, context: u32, is_root: bool) {
         self.effective.set((context, is_root));
+    }
+
+    /// A stream has an attribute that is a number.
+    pub(super) fn has_number(&self, stream: u32, attribute: Attribute, number: i64) {
+        self.numbers.borrow_mut().insert((stream, attribute as u16), number);
+    }
+
+    /// A stream is gone.
+    pub(super) fn forget(&self, stream: u32) {
+        self.numbers.borrow_mut().retain(|(known, _), _| *known != stream);
     }
 
     /// A tick begins, which passes every count again that was not taken.
@@ -277,6 +290,13 @@ impl Host for SimHost {
         work();
         self.enter(stream, false);
         if self.breaks(Operation::LeaveRoot) { Err(BROKEN) } else { Ok(()) }
+    }
+
+    fn number_of(&self, root: u32, stream: u32, attribute: Attribute) -> Option<i64> {
+        assert_eq!(self.effective.get(), (root, true), "the root in effect");
+        let broken = [Operation::Number, Operation::EnterRoot].into_iter().any(|operation| self.breaks(operation));
+        let numbers = self.numbers.borrow();
+        if broken { None } else { numbers.get(&(stream, attribute as u16)).copied() }
     }
 
     fn tick_every(&self, milliseconds: u32) {

@@ -30,6 +30,7 @@ const CONFIGURATIONS: [&str; 11] = [
     r#"{"sampling": {"ratio": 0}, "upgrade": {"recall": {"enabled": true, "cluster": "tracelift_recall", "token": "secret-of-the-mesh", "accept_previous": true}}}"#,
     r#"{"sampling": {"ratio": 0.2}, "span_kind": "client", "upgrade": {"recall": {"enabled": true, "token": "secret-of-the-mesh", "clusters": ["*"], "hold_ms": 300, "max_bytes": 3000}}, "export": {"max_queue_bytes": 1024}}"#,
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
+    r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"applications": {"enabled": true, "token": "secret-of-the-mesh"}}}"#,
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
     r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "server-timing", "temporality": "delta"}}"#,
 ];
@@ -39,13 +40,16 @@ const STATUSES: [&str; 7] = ["200", "404", "429", "500", "503", "101", "0"];
 const REPLIES: [Option<u16>; 6] = [Some(200), Some(404), Some(429), Some(503), Some(400), None];
 
 /// Two traces, so that streams meet in one.
-const REQUESTS: [(&str, &str); 15] = [
+const REQUESTS: [(&str, &str); 18] = [
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02"),
     ("traceparent", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
     ("traceparent", "ff-tracelift-recall-1"),
     ("traceparent", "ff-tracelift-recall-2"),
+    ("traceparent", "ff-tracelift-upgrades-1"),
+    (":path", "/.well-known/tracelift/upgrades?cursor=9f2c41d07b5e8a63.1041"),
+    ("x-tracelift-mac", "1;1795255200;e041ad112d5c0e59ff6533e1e2b02ee2abe382f2dff636d540ac0ad1f36861a3"),
     ("tracestate", "ot=th:8;rv:0123456789abcd,vendor=x"),
     ("x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=?"),
     ("b3", "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-d"),

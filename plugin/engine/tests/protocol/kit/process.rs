@@ -126,7 +126,7 @@ impl Process {
         let at = &mut self.workers[worker];
         at.contexts += 1;
         at.engine.context_created(at.contexts, root);
-        let exchange = SimExchange::new(at.host.clone());
+        let exchange = SimExchange::new(at.host.clone(), at.contexts);
         exchange.set_number(Attribute::StartTime, self.state.now.get().cast_signed());
         Stream { worker, context: at.contexts, exchange }
     }
@@ -169,6 +169,7 @@ impl Process {
     /// The last callback of a context.
     pub fn done(&mut self, worker: usize, context: u32) -> bool {
         let is_root = self.workers[worker].roots.contains(&context);
+        self.workers[worker].host.forget(context);
         self.callback(worker, context, is_root, |engine, host| engine.done(host, context))
     }
 
