@@ -15,6 +15,7 @@ mod exports;
 mod failures;
 mod gateway;
 mod grpc;
+mod measured;
 mod mesh;
 mod ratio;
 mod recall;

@@ -9,14 +9,14 @@ const COURTESY_MS: u64 = 3_000;
 /// Who holds it, and until when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// A random number of the holder; 0 for nobody.
+    /// A random number of the holder; 0 without one.
     holder: u64,
     /// Unix milliseconds.
     until: u64,
 }
 
 impl Lease {
-    /// Reads it; anything that cannot be read is held by nobody.
+    /// Reads it; anything that cannot be read has no holder.
     pub fn read(bytes: &[u8]) -> Self {
         let read = || {
             let (holder, rest) = bytes.split_first_chunk::<8>()?;

@@ -1,6 +1,6 @@
 //! What workers have counted, by the numbers of the dictionary: bytes that only grow in what they say.
 //!
-//! For each series its number, the length of its histogram, and that. A series that nobody adds to is copied unread.
+//! For each series its number, the length of its histogram, and that. A series to which nothing is added is copied unread.
 
 use super::Histogram;
 use super::varint::{put, take};

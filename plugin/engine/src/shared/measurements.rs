@@ -1,7 +1,7 @@
 //! What the workers of a process have counted together: a dictionary of label sets, slots of counts, the lease of the one that
 //! exports, and, for delta temporality, what was exported.
 //!
-//! Every worker adds to a slot by compare-and-swap, so that several may use one and nobody owns it: fewer writers meet where
+//! Every worker adds to a slot by compare-and-swap, so that several may use one and none owns it: fewer writers meet where
 //! there are more slots, and that is all that their number is for.
 
 use super::Entropy;

@@ -125,7 +125,7 @@ metrics! {
     MetricsClockBack Counter "metrics.clock_back" "Requests that ended before they began by the clock, which was set back; counted with a duration of 0."
     MetricsExported Counter "metrics.exports.succeeded" "Exports of request metrics that a collector acknowledged."
     MetricsExportFailed Counter "metrics.exports.failed" "Exports of request metrics that failed; with cumulative temporality the next one makes up for it."
-    MetricsPointsLost Counter "metrics.points_lost" "Points of request metrics that the collector refused, or of which nobody knows whether it has them (delta temporality)."
+    MetricsPointsLost Counter "metrics.points_lost" "Points of request metrics that the collector refused, or may not have received (delta temporality)."
     HeadersNotSet Counter "errors.headers_not_set" "Requests whose trace headers the host would not let us write; they went on without."
     HostcallFailed Counter "errors.hostcall" "Hostcalls that failed and cost at most a detail of a span."
     ConfigAccepted Counter "config.accepted" "Configurations taken into use, counted in each worker."

@@ -175,7 +175,7 @@ proptest! {
                     for (code, count) in std::mem::take(&mut unshared[worker]) {
                         *lost.entry(code).or_default() += count;
                     }
-                    // With it goes an export that nobody answers any more: the next cumulative one makes up for it.
+                    // With it goes an export that is not answered any more: the next cumulative one makes up for it.
                     for call in process.state.calls.borrow().iter().filter(|call| call.worker == worker && !is_cumulative) {
                         for (series, point) in points::of(&metrics(call).expect("nothing is sampled")) {
                             let code = STATUSES.into_iter().find(|code| series.contains(&code.to_string()));

@@ -219,9 +219,9 @@ impl Export {
         let Some(sent) = self.sent.take() else { return };
         metrics.count(Metric::MetricsExportFailed);
         if let Some((since, slot)) = sent.before {
-            // What another holder of the lease has sent since then goes on from what is lost here.
-            let goes_on = matches!(failure, Failure::Refused) && shared.sent(host).0 == sent.time;
-            if !(goes_on && shared.remember(host, since, &slot)) {
+            // What another holder of the lease has sent since then counts from what is lost here.
+            let is_next = matches!(failure, Failure::Refused) && shared.sent(host).0 == sent.time;
+            if !(is_next && shared.remember(host, since, &slot)) {
                 metrics.add_count(Metric::MetricsPointsLost, sent.points);
             }
         }

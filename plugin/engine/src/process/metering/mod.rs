@@ -130,7 +130,7 @@ impl Metering {
         if let Some(next) = lease.next(self.me, now, serves, self.began) {
             self.shared.hold(host, next, mark);
         }
-        // The first write of all cannot be guarded, so nobody leads before it has read that it does.
+        // The first write of all cannot be guarded, so a root leads only once it has read that it does.
         if !lease.is_held_by(self.me, now) {
             self.leads = false;
             return self.export.stop();
