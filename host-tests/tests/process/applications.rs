@@ -7,7 +7,7 @@ use tracelift::upgrade::list;
 use tracelift::upgrade::mac::{self, Statement};
 use tracelift_host::{Answer, Envoy, EnvoyBuilder, Headers, RequestSpec, Response};
 
-use crate::kit::{closed_books, process, seconds, started};
+use crate::kit::{COLLECTOR, closed_books, process, seconds, started};
 
 const TOKEN: &str = "a-token-of-the-pod";
 
@@ -22,7 +22,7 @@ fn upgrade(more: Value) -> String {
 /// A pod whose outbound listener lists upgrades.
 fn listing(workers: usize) -> EnvoyBuilder {
     let applications = json!({"applications": {"enabled": true, "token": TOKEN}});
-    process(upgrade(json!({}))).outbound(upgrade(applications)).workers(workers)
+    process(upgrade(json!({}))).outbound(upgrade(applications)).workers(workers).collector(COLLECTOR, Duration::ZERO)
 }
 
 fn question(envoy: &Envoy, token: &str, query: &str) -> Headers {

@@ -26,11 +26,11 @@ context     no trace context came with the request: a new trace begins
 rule        there are no rules
 randomness  R = ce929d0e0e4736, from the last 14 digits of the trace-id: the trace is kept by every ratio of 19.3075 % or more
 decision    dropped: `sampling.ratio` decides: it keeps 5.0000 % of all traces, and this one is not among them
-outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-02
+outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-02
 answer      status 503 after 0 ms
 upgrade     upgraded (http_status): the budget had room
-signal      the caller is told to keep its span, too: x-tracelift-signal: 2;upgraded;4bf92f3577b34da6a3ce929d0e0e4736; traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec89025cc1-03
-span        exported: SERVER \"GET\", id 910a2dec89025cc1, tracestate ot=th:0, 532 bytes
+signal      the caller is told to keep its span, too: x-tracelift-signal: 2;upgraded;4bf92f3577b34da6a3ce929d0e0e4736; traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-03
+span        exported: SERVER \"GET\", id 910a2dec890266dd, tracestate ot=th:0, 532 bytes
 ";
     assert_eq!(ran.out, wanted);
 }
