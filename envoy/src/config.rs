@@ -1,5 +1,6 @@
 //! The shipped configurations, and how a run adapts one: ports, addresses, the module's path, the filter's settings.
 
+use crate::filter::Filter;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::net::SocketAddr;
@@ -335,7 +336,11 @@ fn discovery_response(listeners: Vec<Value>) -> String {
             Value::Object(resource)
         })
         .collect();
-    json!({ "resources": resources }).to_string()
+    let mut response = json!({ "resources": resources });
+    if let Ok(filter) = Filter::of_this_run() {
+        filter.put_into(&mut response);
+    }
+    response.to_string()
 }
 
 fn socket_address(address: SocketAddr) -> Value {

@@ -1,6 +1,7 @@
 //! The filter of a listener in a file that Envoy watches (ECDS, as `ecds/`): its settings change without a restart.
 
 use crate::config::{Bootstrap, PatchError};
+use crate::filter::Filter;
 use crate::process::replace_file;
 use serde_json::{Value, json};
 use std::fmt;
@@ -51,7 +52,11 @@ impl FilterFile {
             "name": self.filter["name"],
             "typed_config": self.filter["typed_config"],
         });
-        replace_file(&self.path(), &json!({ "resources": [resource] }).to_string())
+        let mut response = json!({ "resources": [resource] });
+        if let Ok(filter) = Filter::of_this_run() {
+            filter.put_into(&mut response);
+        }
+        replace_file(&self.path(), &response.to_string())
     }
 
     fn path(&self) -> PathBuf {

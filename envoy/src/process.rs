@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::client::ClientError;
 use crate::config::Bootstrap;
+use crate::filter::Filter;
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use std::collections::BTreeMap;
@@ -136,7 +137,7 @@ fn fetched() -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path().join("envoy"))
 }
 
-fn variable(name: &str) -> Option<PathBuf> {
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
@@ -144,6 +145,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 #[derive(Clone, Debug)]
 pub struct Launch {
     binary: PathBuf,
+    filter: Filter,
     workers: u32,
     node: String,
     environment: Vec<(String, OsString)>,
@@ -160,6 +162,7 @@ impl Launch {
         let patience = Duration::from_secs(60);
         Ok(Self {
             binary: binary()?,
+            filter: Filter::of_this_run()?,
             workers: 1,
             node,
             environment: Vec::new(),
@@ -168,6 +171,11 @@ impl Launch {
             processor: None,
             wrapper: Vec::new(),
         })
+    }
+
+    /// Runs this filter, whatever the run is about.
+    pub fn filter(self, filter: Filter) -> Self {
+        Self { filter, ..self }
     }
 
     /// Worker threads, each of which has a VM of its own.
@@ -257,10 +265,22 @@ impl Launch {
     }
 
     fn spawn(&self, bootstrap: &Bootstrap, more: &[&str]) -> Result<(Group, TempDir), EnvoyError> {
-        self.spawn_text("bootstrap.json", &bootstrap.as_value().to_string(), more)
+        let mut value = bootstrap.as_value().clone();
+        let environment = self.filter.put_into(&mut value);
+        self.spawn_with("bootstrap.json", &value.to_string(), more, &environment)
     }
 
     fn spawn_text(&self, name: &str, text: &str, more: &[&str]) -> Result<(Group, TempDir), EnvoyError> {
+        self.spawn_with(name, text, more, &[])
+    }
+
+    fn spawn_with(
+        &self,
+        name: &str,
+        text: &str,
+        more: &[&str],
+        environment: &[(String, String)],
+    ) -> Result<(Group, TempDir), EnvoyError> {
         let directory = tempfile::Builder::new().prefix("tracelift-envoy-").tempdir()?;
         let file = |name: &str| directory.path().join(name);
         fs::write(file(name), text)?;
@@ -279,6 +299,7 @@ impl Launch {
             // An old listener must be gone before a test's patience is; an access log line must come soon.
             .args(["--drain-time-s", &self.drain_seconds.to_string(), "--file-flush-interval-msec", "20"])
             .args(more)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(File::create(file(ACCESS_LOG))?)

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter::Sum;
 
-/// What the filter's names start with on `/stats`.
-const PREFIX: &str = "wasmcustom.tracelift.";
+/// What the filter's names start with on `/stats`, as a wasm module and as a dynamic module. An Envoy has one of the two.
+const PREFIXES: [&str; 2] = ["wasmcustom.tracelift.", "dynamicmodulescustom.tracelift."];
 
 /// One reading of `/stats`: counters and gauges by their full name. Histograms and texts are left out.
 #[derive(Clone, Debug, Default)]
@@ -31,15 +31,17 @@ impl Stats {
 
     /// One of the filter's own by its short name, such as `spans.offered`.
     pub fn tracelift(&self, name: &str) -> u64 {
-        self.get(&format!("{PREFIX}{name}"))
+        PREFIXES.iter().map(|prefix| self.get(&format!("{prefix}{name}"))).sum()
     }
 
     /// The filter's own whose short names start with `prefix`, by the rest of the name.
-    pub fn family<'a>(&'a self, prefix: &str) -> impl Iterator<Item = (&'a str, u64)> {
-        let full = format!("{PREFIX}{prefix}");
-        self.0
-            .range(full.clone()..)
-            .map_while(move |(name, value)| name.strip_prefix(full.as_str()).map(|rest| (rest, *value)))
+    pub fn family<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, u64)> {
+        PREFIXES.iter().flat_map(move |ours| {
+            let full = format!("{ours}{prefix}");
+            self.0
+                .range(full.clone()..)
+                .map_while(move |(name, value)| name.strip_prefix(full.as_str()).map(|rest| (rest, *value)))
+        })
     }
 
     /// Sum over [`Self::family`].

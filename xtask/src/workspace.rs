@@ -14,6 +14,9 @@ pub(crate) const ENGINE: &str = "tracelift";
 /// The crate that becomes the module.
 pub(crate) const MODULE: &str = "tracelift-wasm";
 
+/// The crate that becomes the dynamic module.
+pub(crate) const DYNAMIC: &str = "tracelift-dynamic";
+
 /// The command-line tool and what it is made of.
 pub(crate) const TOOLS: &str = "tracelift-tools";
 
@@ -34,6 +37,11 @@ pub(crate) fn target_dir() -> PathBuf {
 /// The built module: what Envoy loads, and what `TRACELIFT_WASM` points at for tests.
 pub(crate) fn module() -> PathBuf {
     root().join("target").join("tracelift.wasm")
+}
+
+/// The built dynamic module: what Envoy loads, and what `TRACELIFT_DYNAMIC_MODULE` points at for tests.
+pub(crate) fn dynamic_module() -> PathBuf {
+    root().join("target").join("libtracelift.so")
 }
 
 /// The Cargo that started us, so that one toolchain builds everything native.

@@ -6,6 +6,7 @@
 mod applications;
 mod attributes;
 mod beside_envoy;
+mod both_forms;
 mod central;
 mod chain;
 mod configs;

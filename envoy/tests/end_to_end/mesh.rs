@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tracelift_envoy::process::module;
 use tracelift_envoy::{
-    Bootstrap, Client, Collector, Envoy, Launch, Ledger, ReceivedSpan, Reply, Request, Shipped, Upstream,
+    Bootstrap, Client, Collector, Envoy, Filter, Launch, Ledger, ReceivedSpan, Reply, Request, Shipped, Upstream,
 };
 
 /// How long a condition may take to come true. Healthy runs need a fraction of a second.
@@ -23,12 +23,16 @@ pub fn shipped(which: Shipped, collector: &Collector) -> Bootstrap {
 
 /// Starts an Envoy with two workers, or fails with its log.
 pub async fn start(bootstrap: &Bootstrap) -> Envoy {
-    Launch::new()
-        .map(|launch| launch.workers(2))
-        .unwrap_or_else(|error| panic!("{error}"))
-        .start(bootstrap)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"))
+    started(launch(), bootstrap).await
+}
+
+/// Of an Envoy with two workers.
+fn launch() -> Launch {
+    Launch::new().unwrap_or_else(|error| panic!("{error}")).workers(2)
+}
+
+async fn started(launch: Launch, bootstrap: &Bootstrap) -> Envoy {
+    launch.start(bootstrap).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The error of a start that must not succeed.
@@ -58,8 +62,17 @@ impl Pod {
         Self::sidecar(|bootstrap| settings(bootstrap, |json| json["sampling"]["ratio"] = ratio.into())).await
     }
 
+    /// The shipped sidecar with a change and the wasm module, also in a run of the dynamic module: for what only a VM has.
+    pub async fn of_wasm(change: impl FnOnce(&mut Bootstrap)) -> Self {
+        Self::of(launch().filter(Filter::Wasm), Shipped::Sidecar, change).await
+    }
+
     /// A shipped configuration with a change; `application` or `frontend` is the programmable upstream.
     pub async fn start(which: Shipped, change: impl FnOnce(&mut Bootstrap)) -> Self {
+        Self::of(launch(), which, change).await
+    }
+
+    async fn of(launch: Launch, which: Shipped, change: impl FnOnce(&mut Bootstrap)) -> Self {
         let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
         let mut bootstrap = shipped(which, &collector);
         let first = if which == Shipped::Gateway { "frontend" } else { "application" };
@@ -68,7 +81,7 @@ impl Pod {
             bootstrap.endpoints("payments", &[upstream.address()]).unwrap();
         }
         change(&mut bootstrap);
-        Self { envoy: start(&bootstrap).await, collector, upstream, client: Client::new() }
+        Self { envoy: started(launch, &bootstrap).await, collector, upstream, client: Client::new() }
     }
 
     /// Where requests enter: `inbound`, or the gateway's `edge`.

@@ -50,6 +50,36 @@ def test_a_call_that_takes_long_keeps_its_siblings_for_a_minute(application: App
     stuck.end()
 
 
+def test_a_span_of_a_busy_trace_is_held_for_no_longer_than_a_minute(application: Application) -> None:
+    worker = application.tracer.start_span("loop", caller(1))
+    for _ in range(200):
+        end(application, 1)
+        application.clock.advance(1)
+    counts = balance(application)
+    assert counts["spans.spans"] == 60
+    assert counts["spans.expired"] == 140
+    worker.end()
+
+
+def test_what_a_status_says_counts_as_memory() -> None:
+    application = Application(Settings(hold_bytes=1_000_000, traces_per_second=0))
+    for trace_id in range(1, 101):
+        with application.tracer.start_as_current_span("work", caller(trace_id)) as span:
+            span.set_status(StatusCode.ERROR, "x" * 100_000)
+    counts = balance(application)
+    assert counts["shed"] == 100
+    assert 0 < counts["spans.spans"] < 10
+
+
+def test_a_later_request_of_a_released_trace_says_so_on_its_answer(application: Application) -> None:
+    end(application, 1, fails=True)
+    with application.tracer.start_as_current_span("GET /", caller(1)) as span:
+        assert span.get_span_context().trace_flags.sampled
+        assert application.holding.signal_for(span) == f"2;upgraded;{1:032x}"
+    with application.tracer.start_as_current_span("GET /", caller(2, sampled=True)) as span:
+        assert application.holding.signal_for(span) is None
+
+
 def test_a_span_that_never_ends_leaves_nothing_behind(application: Application) -> None:
     abandoned = [application.tracer.start_span("lost", caller(trace_id)) for trace_id in range(1, 1000)]
     assert balance(application)["spans.bytes"] > 0

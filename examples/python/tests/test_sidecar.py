@@ -56,6 +56,13 @@ def test_a_span_that_ends_after_its_trace_was_listed_is_exported(sidecar: FakeSi
         assert application.exported() == ["GET /"]
 
 
+def test_a_trace_that_this_process_never_saw_is_not_counted(sidecar: FakeSidecar) -> None:
+    with beside(sidecar.origin) as application:
+        sidecar.upgrade(TRACE)
+        wait_until(lambda: application.holding.is_released(TRACE), "the list is read")
+        assert application.holding.counts()["releases.sidecar"] == 0
+
+
 def test_each_request_is_authenticated_and_the_token_never_travels(sidecar: FakeSidecar) -> None:
     with beside(sidecar.origin) as application:
         wait_until(lambda: polls(application, "answered") >= 3, "three answers")

@@ -112,5 +112,9 @@ fn twenty_thousand_upgraded_requests_fill_a_fixed_number_of_slots() {
     let shared = pod.0.shared_data();
     let slots: Vec<_> = shared.keys().filter(|key| key.starts_with(b"tracelift.parents.")).collect();
     assert_eq!(slots.len(), 1_024);
-    assert!(slots.iter().all(|slot| shared.get(slot).is_some_and(|(value, _)| value.len() <= 352)));
+    assert!(
+        slots.iter().all(|slot| shared
+            .get(slot)
+            .is_some_and(|(value, _)| value.len() <= tracelift::upgrade::parents::SLOT_BYTES))
+    );
 }

@@ -361,9 +361,18 @@ impl Stream {
     /// Keeps a dropped stream because its trace was upgraded elsewhere, also one that the budget shed here. `false` where it
     /// is kept already, or where a rule switches upgrades off.
     pub fn release(&mut self, rules: Rules<'_>) -> bool {
+        self.keep_for(rules, Trigger::Recall)
+    }
+
+    /// The same at the end of a stream that had no answer, whose trace was upgraded in this process.
+    pub fn join(&mut self, rules: Rules<'_>) -> bool {
+        self.keep_for(rules, Trigger::Signal)
+    }
+
+    fn keep_for(&mut self, rules: Rules<'_>, trigger: Trigger) -> bool {
         let given = self.keep().is_none() && upgrades(rules, self.rule);
         if given {
-            self.trigger = Some(Triggered { trigger: Trigger::Recall, admitted: true });
+            self.trigger = Some(Triggered { trigger, admitted: true });
         }
         given
     }

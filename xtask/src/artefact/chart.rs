@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::artefact::archive;
-use crate::tools::git;
 use crate::workspace;
 
 const FOLDER: &str = "envoy/chart";
@@ -18,18 +17,30 @@ const NAME: &str = "tracelift";
 /// The archive's name and bytes.
 pub(crate) fn packed(version: &str) -> Result<(String, Vec<u8>)> {
     let mut files = Vec::new();
-    for path in git::files()? {
-        let Ok(inside) = path.strip_prefix(FOLDER) else { continue };
-        if !inside.starts_with(TESTS) {
-            let content = fs::read(workspace::root().join(&path))
-                .with_context(|| format!("could not read {}", path.display()))?;
-            files.push((named(inside), content));
-        }
-    }
+    let folder = workspace::root().join(FOLDER);
+    read(&folder, &folder, &mut files)?;
     files.sort();
     check(&files, version)?;
     let archive = archive::tar(files.iter().map(|(name, content)| (name.as_str(), content.as_slice())))?;
     Ok((format!("{NAME}-{version}.tgz"), archive::gzip(&archive)?))
+}
+
+/// What is in `folder`, by its path from `top`. Not what git lists: a copy of the sources may lie where git ignores everything.
+fn read(top: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
+    let failed = || format!("could not read {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        let inside = path.strip_prefix(top)?;
+        if path.is_dir() {
+            if inside != Path::new(TESTS) {
+                read(top, &path, files)?;
+            }
+        } else {
+            let content = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+            files.push((named(inside), content));
+        }
+    }
+    Ok(())
 }
 
 fn named(inside: &Path) -> String {

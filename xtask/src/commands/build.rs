@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the module, at `target/tracelift.wasm`.
+//! `cargo xtask build`: the module, at `target/tracelift.wasm`, or the dynamic module, at `target/libtracelift.so`.
 
 use std::fs;
 use std::path::Path;
@@ -7,27 +7,36 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::artefact::elf::Elf;
 use crate::artefact::sizes::Sizes;
-use crate::artefact::{digest, module};
+use crate::artefact::{digest, library, module};
 use crate::tools::binaryen::Binaryen;
 use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
 
-/// Bytes that the module may have: the engine behind its door took 400,400, and what is mended next needs room. Envoy compiles it
-/// for each update, at about 3 ms of processor time a KB.
+/// Bytes that the module may have. Envoy compiles it for each update, so that growth is a decision and not an accident.
 pub(crate) const SIZE_LIMIT: usize = 470_000;
+
+/// Names the dynamic module for tests whose Envoys are to have it.
+pub(crate) const DYNAMIC_MODULE: &str = "TRACELIFT_DYNAMIC_MODULE";
 
 /// How much to say.
 #[derive(Args)]
 pub(crate) struct Build {
     /// Print what the bytes are spent on: code of each room and library, and the largest functions
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dynamic_module")]
     sizes: bool,
+    /// Build Envoy's dynamic module instead, target/libtracelift.so, and check what it needs of a system
+    #[arg(long)]
+    dynamic_module: bool,
 }
 
 impl Build {
     /// Builds the module.
     pub(crate) fn execute(&self) -> Result<()> {
+        if self.dynamic_module {
+            return dynamic_module().map(|_| ());
+        }
         let (_, sizes) = build()?;
         if self.sizes {
             println!("\n{}", sizes.whole());
@@ -44,6 +53,25 @@ pub(crate) fn execute() -> Result<usize> {
     let (bytes, sizes) = build()?;
     println!("{}", sizes.short());
     Ok(bytes)
+}
+
+/// Builds the dynamic module, for a command that needs it, and returns what it needs itself.
+pub(crate) fn dynamic_module() -> Result<Elf> {
+    let started = Instant::now();
+    println!("Building the dynamic module …");
+    let built = library::build(None)?;
+    let needs = Elf::read(&built)?;
+    library::check(&needs)?;
+    let written = write_if_changed(&workspace::dynamic_module(), &built)?;
+    println!(
+        "target/libtracelift.so  {} bytes  sha256 {}  ({}, {:.1} s)\n  loads with glibc {} or later and needs no other library",
+        built.len(),
+        digest::sha256(&built),
+        if written { "written" } else { "unchanged" },
+        started.elapsed().as_secs_f32(),
+        library::GLIBC,
+    );
+    Ok(needs)
 }
 
 fn build() -> Result<(usize, Sizes)> {

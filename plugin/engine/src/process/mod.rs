@@ -1,6 +1,7 @@
 //! A worker's process around its requests: configurations taken up, spans queued and sent, recalls held and asked for, calls that wait for their place, ticks,
 //! and the end.
 
+mod apart;
 mod configuration;
 mod metering;
 mod parents;

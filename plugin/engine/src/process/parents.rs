@@ -10,12 +10,14 @@ use crate::shared::{parents, polls};
 use crate::span::{KindSetting, Kinds, ListenerDirection, SpanKind};
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Calls;
-use crate::upgrade::parents::{Inbound, Judged, Orphan};
+use crate::upgrade::parents::{HOLD_SECONDS, Inbound, Judged, Orphan};
 use crate::upgrade::recall::RecentTraces;
 use crate::upgrade::recall::log::News;
 
 /// How long a call waits where no inbound stream is known, in nanoseconds after its end.
 const WAIT_NANOS: u64 = 5_000_000_000;
+/// How long a trace counts as upgraded a moment ago, in nanoseconds: as long as its inbound streams are remembered.
+const HOLD_NANOS: u64 = HOLD_SECONDS as u64 * 1_000_000_000;
 /// Bytes of all calls that wait. What finds no room goes out as it is.
 const MAX_BYTES: usize = 1 << 20;
 
@@ -63,11 +65,12 @@ struct Waiting {
     give_up_at: u64,
 }
 
-/// Calls that wait, oldest first.
+/// Calls that wait, oldest first, and the traces that they may be of.
 #[derive(Default)]
 pub(super) struct Parents {
     waiting: Vec<Waiting>,
     bytes: usize,
+    recent: RecentTraces,
 }
 
 impl Parents {
@@ -103,6 +106,43 @@ impl Parents {
         self.waiting.push(Waiting { held, calls, call, bytes, ready_at, give_up_at });
     }
 
+    /// These traces were upgraded in this process: whatever runs in them is shown from now on.
+    pub(super) fn learn(&mut self, news: &News, now: u64) {
+        for trace_id in &news.traces {
+            self.recent.insert(*trace_id, now.saturating_add(HOLD_NANOS));
+        }
+    }
+
+    /// Shows to all workers which inbound streams of this one run in traces that were upgraded, each once, also those that began
+    /// later. `ticking` is the root in effect.
+    pub(super) fn show_running<'a>(
+        &mut self,
+        host: &impl Host,
+        (ticking, now): (u32, u64),
+        roots: &[Root],
+        streams: impl Iterator<Item = (&'a u32, &'a mut RequestContext)>,
+    ) {
+        self.recent.expire(now);
+        if self.recent.is_empty() {
+            return;
+        }
+        for (id, context) in streams.filter(|(_, context)| !context.is_shown()) {
+            let Some(trace_id) = context.trace_id().filter(|trace_id| self.recent.contains(*trace_id)) else {
+                continue;
+            };
+            let Some(policy) = roots.iter().find(|root| root.id() == context.root()).and_then(Root::policy) else {
+                continue;
+            };
+            let Some(span_id) = context.span_id_if_kept(policy.rules()) else { continue };
+            context.set_shown();
+            if is_inbound(host, (ticking, *id), policy.span_kind)
+                && let Some(began) = began(host, (ticking, *id))
+            {
+                parents::note(host, Inbound { trace_id, span_id, began, ended: u64::MAX });
+            }
+        }
+    }
+
     /// Queues the calls whose place is known by now, or that would wait for too long by the next tick.
     pub(super) fn tick(&mut self, host: &impl Host, pod: Pod, now: u64, metrics: &mut Metrics, queue: &mut Queue<'_>) {
         if self.waiting.is_empty() {
@@ -131,6 +171,7 @@ impl Parents {
     /// The clock was set back, to `now`: nothing waits for a time of before.
     pub(super) fn set_back(&mut self, pod: Pod, now: u64) {
         let (ready_at, give_up_at) = times(now, pod);
+        self.recent.set_back(now.saturating_add(HOLD_NANOS));
         for waiting in &mut self.waiting {
             waiting.ready_at = waiting.ready_at.min(ready_at);
             waiting.give_up_at = waiting.give_up_at.min(give_up_at);
@@ -164,33 +205,6 @@ fn settle(mut waiting: Waiting, judged: Judged, metrics: &mut Metrics, queue: &m
 /// From when on one candidate is enough, and when none is expected any more.
 fn times(now: u64, pod: Pod) -> (u64, u64) {
     (now.saturating_add(pod.tick_nanos), now.saturating_add(WAIT_NANOS))
-}
-
-/// Shows to all workers which inbound streams of this one still run in traces that were upgraded a moment ago. `ticking` is the root in
-/// effect.
-pub(super) fn show_running<'a>(
-    host: &impl Host,
-    ticking: u32,
-    roots: &[Root],
-    streams: impl Iterator<Item = (&'a u32, &'a RequestContext)>,
-    news: &News,
-) {
-    let mut traces = RecentTraces::default();
-    news.traces.iter().for_each(|trace_id| traces.insert(*trace_id, u64::MAX));
-    for (id, context) in streams {
-        let Some(trace_id) = context.trace_id().filter(|trace_id| traces.contains(*trace_id)) else {
-            continue;
-        };
-        let Some(policy) = roots.iter().find(|root| root.id() == context.root()).and_then(Root::policy) else {
-            continue;
-        };
-        let sent = context.span_id_if_kept(policy.rules());
-        if let Some(span_id) = sent.filter(|_| is_inbound(host, (ticking, *id), policy.span_kind))
-            && let Some(began) = began(host, (ticking, *id))
-        {
-            parents::note(host, Inbound { trace_id, span_id, began, ended: u64::MAX });
-        }
-    }
 }
 
 fn is_inbound(host: &impl Host, (ticking, stream): (u32, u32), kind: KindSetting) -> bool {

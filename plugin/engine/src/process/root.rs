@@ -94,10 +94,15 @@ impl Root {
 
     /// Sends what is due, and what would be late at the next tick.
     pub(super) fn tick(&mut self, host: &impl Host, now: u64, entropy: &mut Entropy) {
+        self.look(now);
+        self.send(host, now, false, entropy);
+    }
+
+    /// Says what time it is.
+    pub(super) fn look(&mut self, now: u64) {
         if let Some(work) = &mut self.work {
             work.exporter.look(now, self.tick_nanos);
         }
-        self.send(host, now, false, entropy);
     }
 
     /// Enough is queued to send it now, or it cannot wait for the next tick.
@@ -198,6 +203,13 @@ impl Root {
     pub(super) fn adopt(&mut self, ending: &mut Self) {
         if let (Some(ours), Some(theirs)) = (&mut self.work, &mut ending.work) {
             ours.exporter.adopt(&mut theirs.exporter);
+        }
+    }
+
+    /// Takes over the queue of the same root on another thread.
+    pub(super) fn gather(&mut self, other: &mut Self) {
+        if let (Some(ours), Some(theirs)) = (&mut self.work, &mut other.work) {
+            ours.exporter.gather(&mut theirs.exporter);
         }
     }
 

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::configuration::Setup;
-use super::parents::{self, Parents, Pod};
+use super::parents::{Parents, Pod};
 use super::recall::Recall;
 use super::root::Root;
 use super::upgrades::Upgrades;
@@ -22,12 +22,12 @@ use crate::upgrade::Calls;
 /// State of one worker, which has one thread.
 #[derive(Default)]
 pub struct Worker {
-    roots: Vec<Root>,
-    streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
+    pub(super) roots: Vec<Root>,
+    pub(super) streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
     /// Streams that are done and may still be logged, in that order.
     unlogged: VecDeque<u32>,
-    metrics: Metrics,
-    entropy: Entropy,
+    pub(super) metrics: Metrics,
+    pub(super) entropy: Entropy,
     recall: Recall,
     parents: Parents,
     upgrades: Upgrades,
@@ -88,7 +88,7 @@ impl Worker {
     }
 
     /// Learns which traces were upgraded in this process, and lets go what waited for that.
-    fn learn(&mut self, host: &impl Host, ticking: u32, now: u64) {
+    pub(super) fn learn(&mut self, host: &impl Host, ticking: u32, now: u64) {
         let Self { roots, metrics, streams, recall, parents, upgrades, .. } = self;
         let own = roots.iter().find(|candidate| candidate.id() == ticking).and_then(Root::policy);
         let Some(own) = own.map(Arc::clone) else { return };
@@ -105,11 +105,14 @@ impl Worker {
         let mut take = |held, calls| ready.push((held, calls));
         if let Some(news) = news.filter(|news| !news.traces.is_empty() || 0 < news.missed) {
             if pod.has_application() {
-                parents::show_running(host, ticking, roots, streams.iter(), &news);
+                parents.learn(&news, now);
             }
             recall.release(host, (recalling, &news), now, metrics, &mut take);
         }
         recall.tick(host, &own.upgrade.recall, now, metrics, &mut take);
+        if looked {
+            parents.show_running(host, (ticking, now), roots, streams.iter_mut());
+        }
         self.place(host, ready);
         if looked {
             let Self { roots, metrics, parents, .. } = self;

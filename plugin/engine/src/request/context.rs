@@ -15,6 +15,8 @@ pub struct RequestContext {
     pub(super) shadow: Option<Box<Stream>>,
     /// A request of Tracelift's own that was answered here.
     pub(super) answered_here: bool,
+    /// All workers know that it runs, or it is not for them to know.
+    shown: bool,
     /// What was asked for, before a route could rewrite it.
     pub(super) asked: Asked,
     /// What came of an answer before any request: a filter in front of ours gave it.
@@ -33,6 +35,7 @@ impl RequestContext {
             stream: None,
             shadow: None,
             answered_here: false,
+            shown: false,
             asked: Asked::default(),
             early: None,
             measured: None,
@@ -48,6 +51,16 @@ impl RequestContext {
     /// Dropped so far, and not yet at its end.
     pub fn is_pending(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.keep().is_none())
+    }
+
+    /// Remembers that it was shown to all workers.
+    pub fn set_shown(&mut self) {
+        self.shown = true;
+    }
+
+    /// Whether that was called.
+    pub fn is_shown(&self) -> bool {
+        self.shown
     }
 
     /// Its trace, once its headers came.

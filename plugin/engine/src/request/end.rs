@@ -76,6 +76,9 @@ pub fn ended<X: Exchange>(
             parts.count_upgrade(Some(Upgrade::Upgraded(Trigger::Recall)));
         }
     }
+    if stream.status().is_none() && !recall.enabled && stream.keep().is_none() {
+        join_unanswered(parts, stream);
+    }
     let Some(keep) = stream.keep() else { return Ended::Dropped };
     let central = parts.scope.central.as_ref().zip(*xray_rule);
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
@@ -87,6 +90,14 @@ pub fn ended<X: Exchange>(
     }
     show_decision(parts.exchange, keep.trigger);
     Ended::Kept(span)
+}
+
+/// A request that had no answer could not learn from it that its trace was upgraded: its application's calls hang below it.
+#[inline(never)] // Rare.
+fn join_unanswered<X: Exchange>(parts: &mut Parts<'_, X>, stream: &mut Stream) {
+    if signal::joins_at_end(parts, stream.trace_id()) && stream.join(parts.policy.rules()) {
+        parts.count_upgrade(Some(Upgrade::Upgraded(Trigger::Signal)));
+    }
 }
 
 /// Judges the end.

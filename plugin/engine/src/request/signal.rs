@@ -26,6 +26,12 @@ fn join<X: Exchange>(parts: &mut Parts<'_, X>, trace_id: TraceId) -> Option<Verd
     Some(if known == Verdict::Upgraded && !parts.joins() { Verdict::Shed } else { known })
 }
 
+/// Whether a request that ends without an answer is kept because its trace was upgraded in this process.
+pub fn joins_at_end<X: Exchange>(parts: &mut Parts<'_, X>, trace_id: TraceId) -> bool {
+    let joins = parts.policy.upgrade.signal.accept && Signs::of(parts.policy.span_kind).join;
+    joins && join(parts, trace_id) == Some(Verdict::Upgraded)
+}
+
 /// An answer's own words on the trace.
 #[derive(Clone, Copy)]
 pub struct Source<V> {

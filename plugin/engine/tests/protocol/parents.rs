@@ -10,24 +10,24 @@ use crate::kit::process::{MILLISECOND, Process, SECOND, START, Stream, get, stat
 use crate::recall::{CLIENT, SERVER, TOKEN, end, recall, trace};
 
 const INBOUND: &str = r#"{"span_kind": "server", "sampling": {"ratio": 0}}"#;
-const OUTBOUND: &str = r#"{"span_kind": "client", "sampling": {"ratio": 0}}"#;
+pub const OUTBOUND: &str = r#"{"span_kind": "client", "sampling": {"ratio": 0}}"#;
 /// The span-id of whoever calls the pod.
 const CALLER: &str = "b7ad6b7169203331";
 /// The span-id that an SDK makes for a span that it does not record.
-const SDK: &str = "00f067aa0ba902b7";
+pub const SDK: &str = "00f067aa0ba902b7";
 
 /// A process with so many workers, each with both listeners of a pod.
-struct Pod {
-    process: Process,
+pub struct Pod {
+    pub process: Process,
     roots: Vec<(u32, u32)>,
 }
 
 impl Pod {
-    fn new(workers: usize) -> Self {
+    pub fn new(workers: usize) -> Self {
         Self::with(workers, INBOUND, OUTBOUND)
     }
 
-    fn with(workers: usize, inbound: &str, outbound: &str) -> Self {
+    pub fn with(workers: usize, inbound: &str, outbound: &str) -> Self {
         let mut process = Process::new(workers);
         let mut listeners =
             |worker| (process.listener(worker, "in", inbound), process.listener(worker, "out", outbound));
@@ -36,28 +36,28 @@ impl Pod {
     }
 
     /// A request of a dropped trace comes in.
-    fn arrives(&mut self, worker: usize, number: u32) -> Stream {
+    pub fn arrives(&mut self, worker: usize, number: u32) -> Stream {
         let root = self.roots[worker].0;
         open(&mut self.process, (worker, root), &format!("00-{}-{CALLER}-02", trace(number)))
     }
 
     /// The application makes a call with this parent-id and this flag.
-    fn calls(&mut self, worker: usize, number: u32, parent: &str, flags: &str) -> Stream {
+    pub fn calls(&mut self, worker: usize, number: u32, parent: &str, flags: &str) -> Stream {
         let root = self.roots[worker].1;
         open(&mut self.process, (worker, root), &format!("00-{}-{parent}-{flags}", trace(number)))
     }
 
-    fn pass(&mut self, nanos: u64) {
+    pub fn pass(&mut self, nanos: u64) {
         let now = self.process.state.now.get();
         self.process.state.now.set(now + nanos);
     }
 
-    fn counts(&self) -> [i64; 3] {
+    pub fn counts(&self) -> [i64; 3] {
         ["found", "ambiguous", "unknown"].map(|name| self.process.metric(&format!("parents.{name}")))
     }
 
     /// The span of that stream, once everything that waits has had its time.
-    fn span(&mut self, stream: &Stream) -> Span {
+    pub fn span(&mut self, stream: &Stream) -> Span {
         let id = sent(stream);
         (0..3).for_each(|_| {
             self.process.export();
@@ -79,15 +79,15 @@ fn open(process: &mut Process, (worker, root): (usize, u32), traceparent: &str) 
 }
 
 /// The span-id that a stream sent upstream.
-fn sent(stream: &Stream) -> String {
+pub fn sent(stream: &Stream) -> String {
     stream.exchange.values(Side::Request, "traceparent")[0][36..52].to_owned()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unrecorded(span: &Span) -> Option<String> {
+pub fn unrecorded(span: &Span) -> Option<String> {
     attribute(span, "tracelift.parent.unrecorded")
 }
 

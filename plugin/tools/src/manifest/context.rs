@@ -92,15 +92,26 @@ pub fn statistics(document: &Located, found: &[Found<'_>], findings: &mut Vec<Fi
     let tags = statistics.and_then(|statistics| statistics.proto("stats_tags"));
     let is_ours = |tag: &Located| tag.text_at(&["regex"]).is_some_and(|regex| regex.contains("tracelift"));
     if !tags.is_some_and(|tags| tags.elements().iter().any(is_ours)) {
-        let message = "no tag is for `wasmcustom.tracelift`: each reason stays a part of a metric's name, where a sum over \
-                       `reason` does not find it. Copy `stats_config` from envoy/sidecar.yaml, or relabel in Prometheus.";
+        let (prefix, file) = match found.iter().all(is_dynamic_module) {
+            true => ("dynamicmodulescustom", "envoy/dynamic-module.yaml"),
+            false => ("wasmcustom", "envoy/sidecar.yaml"),
+        };
+        let message = format!(
+            "no tag is for `{prefix}.tracelift`: each reason stays a part of a metric's name, where a sum over `reason` does \
+             not find it. Copy `stats_config` from {file}, or relabel in Prometheus."
+        );
         findings.push(Finding::warning(tags.or(statistics).unwrap_or(document).at, "stats_config.stats_tags", message));
     }
+}
+
+fn is_dynamic_module(found: &Found<'_>) -> bool {
+    found.plugin.proto("dynamic_module_config").is_some()
 }
 
 /// What the manifest says of failures of the filter itself.
 pub fn failures(found: &Found<'_>, findings: &mut Vec<Finding>) {
     match found.home {
+        Home::Envoy if is_dynamic_module(found) => {} // A fault of it costs one request its tracing.
         Home::Envoy => {
             let policy = found.plugin.proto("failure_policy");
             let fails_open = found.plugin.proto("fail_open").is_some();

@@ -1,4 +1,4 @@
-//! Wasm filters in what Envoy reads and writes: bootstraps, xDS files, dumps. Keys are as Protocol Buffers write them in
+//! Our filter, as a Wasm filter or as a dynamic module, in what Envoy reads and writes: bootstraps, xDS files, dumps. Keys are as Protocol Buffers write them in
 //! JSON, `vm_config` or `vmConfig`.
 
 use super::find::{Around, Direction, Form, Found, Home, ours, secret_of_host};
@@ -7,6 +7,8 @@ use super::{Located, Node, Position};
 
 /// The type of Envoy's Wasm filter.
 pub const WASM_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
+/// The type of Envoy's filter from a dynamic module.
+const DYNAMIC_FILTER: &str = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 /// The type of what holds HTTP filters.
 const CONNECTION_MANAGER: &str = "http_connection_manager.v3.HttpConnectionManager";
 
@@ -19,6 +21,14 @@ pub fn find<'t>(value: &'t Located, around: Around<'t>, found: &mut Vec<Found<'t
     }
     if is("type_url", WASM_FILTER) {
         found.extend(value.path(&["value", "config"]).and_then(|plugin| filter(plugin, around)));
+        return;
+    }
+    if is("@type", DYNAMIC_FILTER) {
+        found.extend(dynamic_filter(value, around));
+        return;
+    }
+    if is("type_url", DYNAMIC_FILTER) {
+        found.extend(value.get("value").and_then(|filter| dynamic_filter(filter, around)));
         return;
     }
     let mut around = around;
@@ -63,11 +73,7 @@ fn filter<'t>(plugin: &'t Located, around: Around<'t>) -> Option<Found<'t>> {
     if !ours(&names) {
         return None;
     }
-    let (configuration, form, fault) = match plugin.proto("configuration").map(configuration) {
-        None => (None, Form::Json, None),
-        Some(Ok((value, form))) => (value, form, None),
-        Some(Err(fault)) => (None, Form::Json, Some(fault)),
-    };
+    let (configuration, form, fault) = read(plugin.proto("configuration"));
     let variables = vm.and_then(|vm| vm.proto("environment_variables"));
     let from_host = variables.and_then(|variables| variables.proto("host_env_keys"));
     let from_host = from_host.map(Located::elements).unwrap_or_default().iter().filter_map(|key| {
@@ -98,6 +104,44 @@ fn filter<'t>(plugin: &'t Located, around: Around<'t>) -> Option<Found<'t>> {
         scope: String::new(),
         around,
     })
+}
+
+/// A dynamic module has its process's environment, of which no manifest says all, and all of them share one memory.
+fn dynamic_filter<'t>(filter: &'t Located, around: Around<'t>) -> Option<Found<'t>> {
+    let text = |path: &[&str]| path.iter().try_fold(filter, |value, key| value.proto(key)).and_then(Located::text);
+    let names = [
+        around.name,
+        text(&["filter_name"]),
+        text(&["dynamic_module_config", "name"]),
+        text(&["dynamic_module_config", "module", "local", "filename"]),
+        text(&["dynamic_module_config", "module", "remote", "http_uri", "uri"]),
+    ];
+    if !ours(&names) {
+        return None;
+    }
+    let (configuration, form, fault) = read(filter.proto("filter_config"));
+    Some(Found {
+        home: Home::Envoy,
+        name: names.into_iter().flatten().next().unwrap_or_default().to_owned(),
+        at: filter.at,
+        configuration,
+        form,
+        environment: Vec::new(),
+        vm_id: None,
+        plugin: filter,
+        fault,
+        scope: String::new(),
+        around,
+    })
+}
+
+/// What the filter reads of its `Any`, in which form, and what is wrong with that.
+fn read(any: Option<&Located>) -> (Option<&Located>, Form, Option<(Position, String)>) {
+    match any.map(configuration) {
+        None => (None, Form::Json, None),
+        Some(Ok((value, form))) => (value, form, None),
+        Some(Err(fault)) => (None, Form::Json, Some(fault)),
+    }
 }
 
 /// The value in the `Any` that Envoy wants here, or why it refuses what is there.

@@ -57,8 +57,8 @@ fn every_shipped_file_is_accepted_without_a_warning_or_has_no_configuration_in_i
             accepted += configurations;
         }
     }
-    // Three Envoys, two files of ECDS, Istio's two sides in both forms, Envoy Gateway.
-    assert_eq!(accepted, 2 + 1 + 2 + 2 + 2 * 2 + 1);
+    // Three Envoys, one more with the dynamic module, two files of ECDS, Istio's two sides in both forms, Envoy Gateway.
+    assert_eq!(accepted, 2 + 1 + 2 + 2 + 2 + 2 * 2 + 1);
 }
 
 #[test]

@@ -26,6 +26,11 @@ impl RecentTraces {
         }
     }
 
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Whether the trace is remembered.
     pub fn contains(&self, trace_id: TraceId) -> bool {
         self.index.binary_search(&trace_id).is_ok()

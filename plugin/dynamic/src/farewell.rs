@@ -1,0 +1,42 @@
+//! The last export, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
+//! still are clusters, and may have Envoy wait for an answer.
+
+use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
+
+use super::abi::Completion;
+use super::{calls, door, process};
+
+/// How long an exit waits for the collector at most. Less than what orchestrators grant a process that is to end.
+const PATIENCE_NANOS: u64 = 2_000_000_000;
+
+/// An exit that waits for us.
+struct Exit {
+    completion: Completion,
+    context: *mut c_void,
+    /// Unix nanoseconds.
+    until: u64,
+}
+
+// SAFETY: what Envoy gave us is given back to it on the same thread, its main one; the lock is for the compiler alone.
+unsafe impl Send for Exit {}
+
+static EXIT: Mutex<Option<Exit>> = Mutex::new(None);
+
+/// Envoy is about to exit: what waits for export leaves, and Envoy waits for the answers, for a while.
+pub fn begin(completion: Completion, context: *mut c_void) {
+    let exit = Exit { completion, context, until: door::now().saturating_add(PATIENCE_NANOS) };
+    *EXIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(exit);
+    process::flush();
+    look();
+}
+
+/// Lets Envoy exit when nothing is awaited, or for too long.
+pub fn look() {
+    let mut exit = EXIT.lock().unwrap_or_else(PoisonError::into_inner);
+    let over = exit.as_ref().is_some_and(|exit| calls::none_is_awaited() || exit.until <= door::now());
+    let Some(Exit { completion, context, .. }) = (if over { exit.take() } else { None }) else { return };
+    drop(exit);
+    // SAFETY: both are Envoy's, in one shutdown hook, and used once.
+    unsafe { completion(context) };
+}
