@@ -27,8 +27,8 @@ pub struct Shared {
 
 impl Shared {
     /// Makes what is not there yet. `identity` names the set: whoever has the same counts into it. `now` is Unix nanoseconds.
-    pub fn open(host: &impl Host, identity: &[u8], now: u64) -> Self {
-        let scope = [PREFIX, &digits(fnv(identity)), "."].concat();
+    pub fn open(host: &impl Host, identity: u64, now: u64) -> Self {
+        let scope = [PREFIX, &digits(identity), "."].concat();
         let key = |name: &str| [&scope, name].concat().into_bytes();
         let slots = (0..SLOTS).map(|slot| key(&["slot.", &slot.to_string()].concat())).collect();
         let shared = Self { dictionary: key("dictionary"), lease: key("lease"), sent: key("sent"), slots };
@@ -135,7 +135,9 @@ fn digits(number: u64) -> String {
     (0..16_u32).rev().map(|place| digit(place * 4)).collect()
 }
 
-/// FNV-1a: what it tells apart is configuration, not what a client chose.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+/// FNV-1a of a text and its length, after what was hashed before.
+pub fn hash(before: u64, bytes: &[u8]) -> u64 {
+    let add = |hash: u64, byte: u64| (hash ^ byte).wrapping_mul(0x0100_0000_01b3);
+    let start = add(before ^ 0xcbf2_9ce4_8422_2325, bytes.len() as u64);
+    bytes.iter().fold(start, |hash, byte| add(hash, u64::from(*byte)))
 }

@@ -28,7 +28,7 @@ const LAST_WRITES: usize = 256;
 /// The metrics of one root.
 pub(super) struct Metering {
     settings: Arc<metrics::Settings>,
-    identity: Vec<u8>,
+    identity: u64,
     shared: Shared,
     export: Export,
     /// Names this root in the lease, and says which slot is its own; 0 before its first tick.
@@ -49,8 +49,8 @@ impl Metering {
         keeps_instance: bool,
         entropy: &mut Entropy,
     ) -> Self {
-        let identity = identity(settings, export, resource);
-        let shared = Shared::open(host, &identity, host.now());
+        let identity = identity(settings, export, &Envelope::new(resource));
+        let shared = Shared::open(host, identity, host.now());
         let resource = match keeps_instance {
             true => resource.clone(),
             false => resource.clone().with_instance(&measurements::instance(host, entropy)),
@@ -73,7 +73,7 @@ impl Metering {
         (settings, export): (&Arc<metrics::Settings>, &otlp::Settings),
         resource: &Resource,
     ) -> bool {
-        self.identity == identity(settings, export, resource)
+        self.identity == identity(settings, export, &Envelope::new(resource))
     }
 
     /// Does what is due.
@@ -174,15 +174,11 @@ impl Metering {
     }
 }
 
-/// What tells one set of metrics from another: roots with the same count together.
-fn identity(settings: &metrics::Settings, export: &otlp::Settings, resource: &Resource) -> Vec<u8> {
-    let numbers = [settings.interval_ms, settings.max_series as u64].map(|number| number.to_string());
-    let [interval, series] = &numbers;
+/// What tells one set of metrics from another: roots with the same count together. It is configuration, not what a client chose.
+fn identity(settings: &metrics::Settings, export: &otlp::Settings, envelope: &Envelope) -> u64 {
     let texts = [
         settings.temporality.name(),
         settings.histogram.name(),
-        interval,
-        series,
         &settings.namespace,
         &settings.path,
         settings.route_header.as_deref().unwrap_or_default(),
@@ -190,7 +186,10 @@ fn identity(settings: &metrics::Settings, export: &otlp::Settings, resource: &Re
         &export.cluster,
         &export.authority,
     ];
-    let templates = settings.routes.templates().iter().map(String::as_str);
-    let texts: Vec<&str> = texts.into_iter().chain(templates).collect();
-    [texts.join("\n").as_bytes(), Envelope::new(resource).resource()].concat()
+    let mut identity = measurements::hash(settings.interval_ms, envelope.resource());
+    identity = measurements::hash(identity, &(settings.max_series as u64).to_le_bytes());
+    for text in texts.into_iter().chain(settings.routes.templates().iter().map(String::as_str)) {
+        identity = measurements::hash(identity, text.as_bytes());
+    }
+    identity
 }
