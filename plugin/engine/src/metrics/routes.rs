@@ -96,6 +96,11 @@ impl Routes {
         &self.templates
     }
 
+    /// A template by its place.
+    pub fn template(&self, place: u16) -> &str {
+        self.templates.get(usize::from(place)).map(String::as_str).unwrap_or_default()
+    }
+
     /// The template of a path, by its place; a query is not looked at.
     pub fn find(&self, path: &[u8]) -> Option<u16> {
         let path = path.strip_prefix(b"/")?;

@@ -78,7 +78,8 @@ pub fn ended<X: Exchange>(
     let root = *root;
     let started = counted.as_ref().map(|counted| counted.started);
     let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
-    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts });
+    let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
+    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar });
     if held {
         return Ended::Held(span);
     }

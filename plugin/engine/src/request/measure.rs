@@ -7,10 +7,11 @@ use super::end::Finish;
 use super::{Parts, attributes};
 use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
 use crate::http::{GrpcStatus, ResponseFlags};
-use crate::metrics::{Instrument, Labels, Name, Scheme};
+use crate::metrics::{Instrument, Labels, Name, Scheme, series};
+use crate::otlp::Exemplar;
 use crate::policy::Policy;
 use crate::span::{HttpFacts, KindSetting, RpcMethod, SpanKind, is_grpc, judge, rpc_method};
-use crate::stream::Stream;
+use crate::stream::{Keep, Stream};
 use crate::telemetry::Metric;
 
 /// What the head of a request said.
@@ -32,9 +33,13 @@ enum Route {
 }
 
 /// How a request was counted.
-pub struct Counted {
+pub struct Counted<'a> {
+    labels: Labels,
+    name: Name<'a>,
+    nanos: u64,
     /// Unix nanoseconds of its beginning, which is that of its span, too.
     pub started: u64,
+    ended: u64,
 }
 
 /// Reads the head of a request.
@@ -100,12 +105,12 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, me
 
 /// Counts a request that has ended. `is_late`: its head was read only then.
 #[inline(never)]
-pub fn ended<X: Exchange>(
+pub fn ended<'a, X: Exchange>(
     parts: &mut Parts<'_, X>,
-    measured: &Measured,
+    measured: &'a Measured,
     stream: &Stream,
     (finish, is_late): (&Finish, bool),
-) -> Counted {
+) -> Counted<'a> {
     let (exchange, kind) = (parts.exchange, parts.policy.span_kind);
     let kind = if attributes::is_client(exchange, kind) { SpanKind::Client } else { SpanKind::Server };
     let status = stream.status();
@@ -124,10 +129,33 @@ pub fn ended<X: Exchange>(
     if nanos.is_none() {
         parts.metrics.count(Metric::MetricsClockBack);
     }
+    let nanos = nanos.unwrap_or_default();
     if let Some(recorder) = &mut parts.scope.recorder {
-        recorder.record(labels, name, nanos.unwrap_or_default(), ended);
+        recorder.record(labels, name, nanos, ended);
     }
-    Counted { started }
+    Counted { labels, name, nanos, started, ended }
+}
+
+/// What a point may show of a request whose span is kept.
+#[inline(never)]
+pub fn exemplar(policy: &Policy, counted: &Counted<'_>, keep: &Keep) -> Option<Box<Exemplar>> {
+    let settings = policy.metrics.as_ref().filter(|settings| settings.exemplars)?;
+    let name = match counted.name {
+        Name::None => &[],
+        Name::Route(place) => settings.routes.template(place).as_bytes(),
+        Name::Text(name) => name,
+    };
+    let span_id = if counted.labels.instrument().is_server() { keep.server_span_id } else { None };
+    Some(Box::new(Exemplar {
+        series: series(counted.labels, name),
+        labels: counted.labels.bits(),
+        nanos: counted.nanos,
+        time: counted.ended,
+        trace_id: keep.trace_id,
+        span_id: span_id.unwrap_or(keep.span_id),
+        upgraded: keep.upgraded,
+        reason: keep.reason.index(),
+    }))
 }
 
 fn named(route: &Route) -> Name<'_> {

@@ -8,7 +8,7 @@ use export::Export;
 
 use crate::door::{Host, Update};
 use crate::json::Named;
-use crate::metrics::{self, Recorder, slot};
+use crate::metrics::{self, Exemplars, Recorder, slot};
 use crate::otlp::{self, Envelope};
 use crate::shared::measurements::{self, Shared};
 use crate::shared::{CallAnswer, Entropy};
@@ -80,7 +80,7 @@ impl Metering {
     pub(super) fn tick(
         &mut self,
         host: &impl Host,
-        recorder: &mut Recorder,
+        (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         entropy: &mut Entropy,
         metrics: &mut Metrics,
     ) {
@@ -96,6 +96,7 @@ impl Metering {
             if !recorder.has_changes() {
                 self.shared_at = now;
             }
+            self.show(host, exemplars);
         }
         self.lead(host, recorder.serves(), now, metrics);
     }
@@ -123,6 +124,13 @@ impl Metering {
             recorder.shared(&changed);
         }
         update == Update::Changed
+    }
+
+    /// Passes on what points may show.
+    fn show(&self, host: &impl Host, exemplars: &mut Exemplars) {
+        if !exemplars.is_empty() && self.shared.show(host, self.me, exemplars) {
+            exemplars.take();
+        }
     }
 
     fn lead(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) {
@@ -157,13 +165,19 @@ impl Metering {
     }
 
     /// The root ends: everything is shared, and sent where this root would have sent it.
-    pub(super) fn end(&mut self, host: &impl Host, recorder: &mut Recorder, metrics: &mut Metrics) {
+    pub(super) fn end(
+        &mut self,
+        host: &impl Host,
+        (recorder, exemplars): (&mut Recorder, &mut Exemplars),
+        metrics: &mut Metrics,
+    ) {
         self.admit(host, recorder, metrics);
         for _ in 0..LAST_WRITES {
             if !self.share(host, recorder) {
                 break;
             }
         }
+        self.show(host, exemplars);
         if self.leads {
             self.export.finish(host, &self.shared, metrics);
             let now = host.now() / MILLISECOND;
