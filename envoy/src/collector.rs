@@ -1,5 +1,8 @@
 //! An OTLP collector that answers as it is told: HTTP/protobuf with gzip and gRPC on one port, decoded by the generated types.
 
+/// Request metrics.
+pub mod measured;
+
 use crate::ports::{self, RefusingPort};
 use crate::server::Server;
 use crate::spans::ReceivedSpan;
@@ -12,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use flate2::read::GzDecoder;
 use hyper_util::service::TowerToHyperService;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -125,6 +130,7 @@ struct Inner {
     next: VecDeque<Answer>,
     spans: Vec<ReceivedSpan>,
     attempts: Vec<Attempt>,
+    measured: Vec<ExportMetricsServiceRequest>,
 }
 
 impl Collector {
@@ -135,7 +141,8 @@ impl Collector {
 
     /// Listens on `address`.
     pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
-        let inner = Inner { always: Answer::Accept, next: VecDeque::new(), spans: Vec::new(), attempts: Vec::new() };
+        let (spans, attempts, measured) = (Vec::new(), Vec::new(), Vec::new());
+        let inner = Inner { always: Answer::Accept, next: VecDeque::new(), spans, attempts, measured };
         let store = Store { inner: Arc::new(Mutex::new(inner)), changes: watch::Sender::new(0) };
         let listener = ports::listen(address)?;
         let address = listener.local_addr()?;
@@ -289,8 +296,13 @@ fn router(store: Store) -> Router {
     let grpc = TraceServiceServer::new(Grpc(store.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(64 << 20);
+    let measured = MetricsServiceServer::new(Grpc(store.clone())).accept_compressed(CompressionEncoding::Gzip);
     tonic::service::Routes::new(grpc)
+        .add_service(measured)
         .into_axum_router()
+        .route("/v1/metrics", post(measured::over_http).with_state(store.clone()))
+        // Another signal's path, or a wrong one: this collector has no pipeline behind it.
+        .route("/v1/{signal}", post(async || StatusCode::NOT_FOUND))
         .route("/v1/traces", post(over_http).with_state(store.clone()))
         .layer(middleware::from_fn_with_state(store, answer_as_told))
         .layer(axum::extract::DefaultBodyLimit::max(64 << 20))
@@ -335,15 +347,8 @@ async fn over_http(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let plain = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        Some(b"gzip") => {
-            let mut plain = Vec::new();
-            GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| Bytes::from(plain))
-        }
-        None => Ok(body),
-        Some(_) => Err(io::Error::other("unknown content-encoding")),
-    };
-    let export = plain.and_then(|plain| ExportTraceServiceRequest::decode(plain).map_err(io::Error::other));
+    let export =
+        plain(&headers, body).and_then(|plain| ExportTraceServiceRequest::decode(plain).map_err(io::Error::other));
     match export {
         Ok(export) => {
             let body = store.take(export, &answer).encode_to_vec();
@@ -353,7 +358,23 @@ async fn over_http(
     }
 }
 
+/// The body without its compression.
+fn plain(headers: &HeaderMap, body: Bytes) -> io::Result<Bytes> {
+    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        Some(b"gzip") => {
+            let mut plain = Vec::new();
+            GzDecoder::new(&body[..]).read_to_end(&mut plain).map(|_| Bytes::from(plain))
+        }
+        None => Ok(body),
+        Some(_) => Err(io::Error::other("unknown content-encoding")),
+    }
+}
+
 struct Grpc(Store);
+
+fn answer_of<T>(request: &tonic::Request<T>) -> Answer {
+    request.extensions().get::<Answer>().cloned().unwrap_or(Answer::Accept)
+}
 
 #[tonic::async_trait]
 impl TraceService for Grpc {
@@ -361,7 +382,7 @@ impl TraceService for Grpc {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
-        let answer = request.extensions().get::<Answer>().cloned().unwrap_or(Answer::Accept);
+        let answer = answer_of(&request);
         if let Answer::RefuseGrpc { code, retry_after } = answer {
             return Err(refusal(code, retry_after));
         }

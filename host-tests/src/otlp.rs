@@ -17,6 +17,7 @@ pub use proto::status::StatusCode;
 
 use crate::callout::{Callout, CalloutId, CalloutKind, CalloutState};
 use crate::envoy::Envoy;
+use crate::measured;
 
 const SERVICE: &str = "opentelemetry.proto.collector.trace.v1.TraceService";
 
@@ -77,7 +78,7 @@ pub fn is_export(callout: &Callout) -> bool {
     match &callout.kind {
         CalloutKind::Grpc { service, .. } | CalloutKind::GrpcStream { service, .. } => service == SERVICE,
         CalloutKind::Http if content.starts_with(b"application/grpc") => callout.path() == format!("/{SERVICE}/Export"),
-        CalloutKind::Http => content == b"application/x-protobuf",
+        CalloutKind::Http => content == b"application/x-protobuf" && !measured::is_export(callout),
     }
 }
 
@@ -86,6 +87,12 @@ pub fn is_export(callout: &Callout) -> bool {
 /// # Errors
 /// If it is no such message.
 pub fn decode(callout: &Callout) -> Result<Export, ExportError> {
+    let request = message(callout)?;
+    Ok(Export { callout: callout.id, state: callout.state.clone(), request, wire_size: callout.body.len() })
+}
+
+/// The message in an export's body.
+pub(crate) fn message<M: Message + Default>(callout: &Callout) -> Result<M, ExportError> {
     let header = |name: &str| callout.headers.get(name).unwrap_or_default();
     let framed = callout.kind == CalloutKind::Http && header("content-type").starts_with(b"application/grpc");
     let body = if framed {
@@ -95,9 +102,7 @@ pub fn decode(callout: &Callout) -> Result<Export, ExportError> {
     } else {
         callout.body.clone()
     };
-    let request =
-        ExportTraceServiceRequest::decode(&body[..]).map_err(|error| ExportError::Message(error.to_string()))?;
-    Ok(Export { callout: callout.id, state: callout.state.clone(), request, wire_size: callout.body.len() })
+    M::decode(&body[..]).map_err(|error| ExportError::Message(error.to_string()))
 }
 
 /// gRPC over HTTP/2, "Length-Prefixed-Message": a flag, four bytes of length, the message.

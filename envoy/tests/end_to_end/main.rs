@@ -16,6 +16,7 @@ mod exports;
 mod failures;
 mod gateway;
 mod grpc;
+mod measured;
 mod mesh;
 mod ratio;
 mod recall;

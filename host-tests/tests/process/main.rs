@@ -1,7 +1,6 @@
 //! The release module over the life of a process: exports, backpressure, configuration, budget, shutdown, telemetry.
 
 mod answers;
-mod applications;
 mod backpressure;
 mod budget;
 mod configuration;
@@ -13,6 +12,7 @@ mod figures;
 mod kit;
 #[path = "../../examples/cost/measure.rs"]
 mod measure;
+mod measured;
 mod outage;
 mod reconfiguration;
 mod shutdown;

@@ -14,6 +14,7 @@ pub mod export;
 pub mod http;
 pub mod identity;
 pub mod json;
+pub mod metrics;
 pub mod otlp;
 pub mod policy;
 pub mod process;

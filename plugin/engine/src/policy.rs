@@ -1,8 +1,10 @@
 //! What a checked configuration says, live and in its shadow, and the parts of it that one request obeys.
 
-use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs};
+use std::sync::Arc;
+
+use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs, semconv};
 use crate::trace_context::{Propagator, TraceIdFormat};
-use crate::{otlp, sampling, upgrade};
+use crate::{metrics, otlp, sampling, upgrade};
 
 /// A checked configuration: whatever it says can be done.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub struct Policy {
     pub upgrade: upgrade::Policy,
     /// A shadow policy: evaluated on live traffic, never acted on.
     pub shadow: Option<Shadow>,
+    /// What is counted of every request, if anything is.
+    pub metrics: Option<Arc<metrics::Settings>>,
     /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
     /// leaves.
     pub edge: bool,
@@ -54,6 +58,12 @@ impl Policy {
 }
 
 impl ResourceSources {
+    /// The user names this instance (`service.instance.id`).
+    pub fn names_instance(&self) -> bool {
+        let names = |(key, _): &(String, String)| key == semconv::resource::SERVICE_INSTANCE_ID;
+        self.attributes.iter().any(names) || self.environment_attributes.iter().any(names)
+    }
+
     /// The resource of this node's spans.
     pub fn merge(&self, node: &NodeMetadata) -> Resource {
         Resource::merge(&ResourceInputs {

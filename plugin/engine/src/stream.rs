@@ -296,6 +296,21 @@ impl Stream {
         self.status
     }
 
+    /// gRPC status of the answer, as far as it was seen.
+    pub fn grpc_status(&self) -> Option<GrpcStatus> {
+        self.grpc_status
+    }
+
+    /// Unix nanoseconds of the request's head, where they were asked for.
+    pub fn started(&self) -> Option<u64> {
+        self.started
+    }
+
+    /// Whether the end needs a clock.
+    pub fn is_timed(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// Envoy's flags can say more than status and completeness: they cost a hostcall, so only where they may matter.
     pub fn wants_flags(&self) -> bool {
         self.trigger.is_none() && (!self.complete || self.status.is_none_or(|status| 400 <= status))
@@ -310,12 +325,8 @@ impl Stream {
         Ending { flags, complete: complete || self.complete, latency_ms }
     }
 
-    /// Whether the end needs a clock.
-    pub fn is_timed(&self) -> bool {
-        self.started.is_some()
-    }
-
     /// The end of the stream.
+    #[inline(always)] // It is called once for a request, and has much to pass.
     pub fn end(&mut self, rules: Rules<'_>, ending: &Ending, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
         let trigger = rules.upgrade.at_end(ending, latency_limit(rules, self.rule))?;
         self.settle(rules, trigger, admit)

@@ -67,6 +67,10 @@ fn sizes_have_a_limit_that_is_named() {
             format!("{{\"sampling\": {{\"rules\": [{{\"match\": {{\"method\": [{}]}}}}]}}}}", list("\"GET\"", 33)),
             "found 33 methods; allowed is at most 32 methods",
         ),
+        (
+            format!("{{\"metrics\": {{\"routes\": [{}]}}}}", list("\"/a\"", 201)),
+            "found 201 templates; allowed is at most 200 templates",
+        ),
     ] {
         let told = refusal(configuration.as_bytes()).to_string();
         assert!(told.contains(wanted), "{told}");

@@ -15,6 +15,7 @@ const LAYERS: Layers<'_> = &[
     &["central", "config", "export"],
     &["shared", "stream"],
     &["policy"],
+    &["metrics"],
     &["otlp"],
     &["span"],
     &["sampling", "upgrade"],

@@ -9,6 +9,9 @@ use super::schema::{METHOD, header_names, resource_names};
 use crate::http::GrpcStatus;
 
 use crate::json::{Step, Tree, names};
+#[cfg(feature = "schema")]
+use crate::metrics::MAX_ROUTES;
+use crate::metrics::{Aggregation, Temporality};
 use crate::otlp::{Compression, Protocol};
 use crate::sampling::Mode;
 use crate::span::KindSetting;
@@ -47,6 +50,8 @@ keys! {
         pub upgrade: Upgrade = Upgrade::default(),
         /// A second policy that is evaluated on all traffic and exports nothing: `tracelift.shadow.*` tell what it would do.
         pub shadow: Option<Shadow> = None,
+        /// How many requests there are and how long they take, counted before anything is sampled.
+        pub metrics: Metrics = Metrics::default(),
         /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
         /// leaves.
         pub edge: bool = false,
@@ -140,6 +145,8 @@ keys! {
         pub upgrade: bool = true,
         /// From how many milliseconds on such a request is slow enough for an upgrade. Null: `upgrade.latency_ms`.
         pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+        /// Whether such a request is counted where `metrics.enabled` is true. Without effect in a shadow policy.
+        pub metrics: bool = true,
     }
 }
 
@@ -336,6 +343,39 @@ keys! {
         /// Whether spans carry their `tracestate`. Switch it off for a collector whose `probabilistic_sampler` runs in
         /// `hash_seed` mode, which refuses spans with `th` or `rv`.
         pub tracestate: bool = true,
+    }
+}
+
+keys! {
+    /// How many requests there are and how long they take.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Metrics {
+        /// Count and time every request, sampled or not, and export that as OTLP metrics to `export.cluster`. Off, because it costs
+        /// each request two readings of the clock, and Envoy's own statistics may be enough.
+        pub enabled: bool = false,
+        /// Path templates such as `/users/{id}/orders`, `{rest...}` at the end; literals win over `{}`. What matches none has no
+        /// `http.route`. At most 200.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_ROUTES)))]
+        pub routes: Vec<Text<1, 256>> = Vec::new(),
+        /// A response header in which the application names its route; stronger than `routes`. Taken off where `edge` is true.
+        pub route_header: Option<HeaderName> = None,
+        /// What a point of a metric counts.
+        pub temporality: Temporality = Temporality::Cumulative,
+        /// How durations are sorted into buckets.
+        pub histogram: Aggregation = Aggregation::Exponential,
+        /// Milliseconds between two exports.
+        pub interval_ms: Whole<1000, 600_000> = Whole::new(60_000),
+        /// Series that an Envoy keeps for a metric. Beyond it the route is given up first, then all attributes.
+        pub max_series: Whole<10, 2000> = Whole::new(500),
+        /// Show on each point requests whose spans the collector has acknowledged: for each doubling of the latency the latest one,
+        /// those of upgraded traces first.
+        pub exemplars: bool = true,
+        /// Before the names of the metrics, with a dot: for applications that report the same metrics themselves.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^([A-Za-z][A-Za-z0-9_.-]*)?$")))]
+        pub namespace: Text<0, 64> = Text(String::new()),
+        /// Path of the requests, for `http/protobuf` only; gRPC has its own.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^/[!-~]*$")))]
+        pub path: Text<1, 2048> = Text("/v1/metrics".to_owned()),
     }
 }
 

@@ -29,7 +29,8 @@ pub struct Answer<'a> {
 
 /// What to do with the batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
+    /// The collector has it.
     Accepted {
         /// Spans that the collector refused; may be above what was sent.
         rejected: u64,
@@ -38,21 +39,29 @@ pub(super) enum Verdict {
         /// Whether the body could be read.
         readable: bool,
     },
+    /// It may be sent again.
     Retry {
+        /// What happened.
         problem: Problem,
+        /// The collector's words.
         detail: String,
         /// The wait that the collector asks for.
         asked_ms: Option<u64>,
     },
+    /// It must not be sent again.
     Discard {
+        /// What happened.
         problem: Problem,
+        /// The collector's words.
         detail: String,
+        /// How the loss is counted.
         reason: DiscardReason,
     },
 }
 
 impl Answer<'_> {
-    pub(super) fn verdict(&self, protocol: Protocol, unix_nanos: u64) -> Verdict {
+    /// What to do now; `unix_nanos` is the time.
+    pub fn verdict(&self, protocol: Protocol, unix_nanos: u64) -> Verdict {
         let Some(status) = self.status else {
             return Verdict::Retry { problem: Problem::NoAnswer, detail: String::new(), asked_ms: None };
         };

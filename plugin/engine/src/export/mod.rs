@@ -12,7 +12,7 @@ mod exporter;
 mod queue;
 mod room;
 
-pub use answer::{Answer, MAX_ANSWER};
+pub use answer::{Answer, MAX_ANSWER, Verdict};
 pub use counts::{Counts, DiscardReason};
 pub use event::{Event, Problem};
 pub use exporter::{ExportRequest, Exporter, RequestId};

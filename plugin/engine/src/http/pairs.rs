@@ -28,8 +28,9 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (key_size, rest) = number(self.sizes)?;
-        let (value_size, rest) = number(rest)?;
+        let (both, rest) = self.sizes.split_first_chunk::<8>()?;
+        let both = u64::from_le_bytes(*both);
+        let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
         let (key, data) = self.data.split_at_checked(key_size)?;
         let (value, data) = data.get(1..)?.split_at_checked(value_size)?;
         self.sizes = rest;
@@ -61,6 +62,27 @@ impl<'a> Pairs<'a> {
             }
             None
         })
+    }
+
+    /// Shows the entries whose names have one of these lengths (bits of `lengths`, so below 64), in order. Steps over others by
+    /// their sizes alone.
+    pub fn of_lengths(self, lengths: u64, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        let Self { mut sizes, data } = self;
+        let mut next = 0_usize;
+        while let Some((both, rest)) = sizes.split_first_chunk::<8>() {
+            sizes = rest;
+            let both = u64::from_le_bytes(*both);
+            let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
+            let start = next;
+            next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
+            if key_size < 64
+                && lengths >> key_size & 1 != 0
+                && let Some((key, rest)) = data.get(start..).and_then(|rest| rest.split_at_checked(key_size))
+                && let Some(value) = rest.get(1..).and_then(|rest| rest.get(..value_size))
+            {
+                take(key, value);
+            }
+        }
     }
 
     /// All entries, in one allocation.

@@ -5,8 +5,10 @@ use super::settings::{Compression, Protocol, Settings};
 use super::span::{EncodedSpan, Envelope};
 use crate::identity::USER_AGENT;
 
-/// The one method of OTLP/gRPC.
+/// The one method of OTLP/gRPC for spans.
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// The one for metrics.
+const GRPC_METRICS_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 /// A gRPC message starts with one byte, whether it is compressed, and four, its length, most significant first.
 pub const GRPC_PREFIX: usize = 5;
 
@@ -19,15 +21,28 @@ pub fn path(settings: &Settings) -> &str {
     }
 }
 
-/// The headers of every request. All names are lower case.
+/// The headers of every request with spans. All names are lower case.
 pub fn headers(settings: &Settings) -> Vec<(String, String)> {
+    headers_to(settings, path(settings))
+}
+
+/// The headers of every request with metrics; `path` is that of OTLP over HTTP.
+pub fn metrics_headers(settings: &Settings, path: &str) -> Vec<(String, String)> {
+    let path = match settings.protocol {
+        Protocol::Grpc => GRPC_METRICS_PATH,
+        Protocol::HttpProtobuf => path,
+    };
+    headers_to(settings, path)
+}
+
+fn headers_to(settings: &Settings, path: &str) -> Vec<(String, String)> {
     let content_type = match settings.protocol {
         Protocol::HttpProtobuf => "application/x-protobuf",
         Protocol::Grpc => "application/grpc",
     };
     let own = [
         (":method", "POST"),
-        (":path", path(settings)),
+        (":path", path),
         (":authority", &settings.authority),
         ("content-type", content_type),
         ("user-agent", USER_AGENT),

@@ -76,7 +76,8 @@ impl Writer {
         size(u64::from(tag) << 3).saturating_add(size(value))
     }
 
-    fn raw(&mut self, mut value: u64) {
+    /// A varint without a key, as packed fields have it.
+    pub fn raw(&mut self, mut value: u64) {
         while 0x80 <= value {
             self.0.push(value as u8 | 0x80); // The low seven bits, and that more follow.
             value >>= 7;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::metering::Metering;
 use super::recall::Recall;
 use super::root::{Root, Work};
 use crate::central::{Central, Service};
@@ -9,10 +10,11 @@ use crate::config::{self, Environment, OnInvalidConfig};
 use crate::door::{Host, Level};
 use crate::export::Exporter;
 use crate::identity::VERSION;
+use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::request;
-use crate::shared::SharedBudget;
-use crate::span::NodeMetadata;
+use crate::shared::{Entropy, SharedBudget};
+use crate::span::{NodeMetadata, Resource};
 use crate::telemetry::{Metric, Metrics};
 
 /// Ticks are no rarer, because counters are shown on a tick, and no closer, because each enters every worker.
@@ -34,7 +36,12 @@ pub struct Setup {
 
 impl Root {
     /// Reads and checks the configuration; `false` refuses it. Says in the log what is wrong, and where.
-    pub(super) fn configure(&mut self, host: &impl Host, setup: Setup, metrics: &mut Metrics) -> bool {
+    pub(super) fn configure(
+        &mut self,
+        host: &impl Host,
+        setup: Setup,
+        (metrics, entropy): (&mut Metrics, &mut Entropy),
+    ) -> bool {
         let loaded = setup
             .configuration
             .as_ref()
@@ -46,7 +53,7 @@ impl Root {
                     host.log(Level::Warn, &format!("tracelift: {warning}"));
                 }
                 let ratio = loaded.policy.sampling.fallback.share();
-                self.take_up(host, loaded.policy, &setup.node, setup.plugin);
+                self.take_up(host, loaded.policy, &setup.node, setup.plugin, (metrics, entropy));
                 metrics.count(Metric::ConfigAccepted);
                 metrics.record(host, Metric::ConfigRatio, (ratio * 1e6).round() as u64);
                 true
@@ -59,7 +66,14 @@ impl Root {
     }
 
     /// Uses a policy from now on, under the name of a plugin.
-    pub(super) fn take_up(&mut self, host: &impl Host, mut policy: Policy, node: &NodeMetadata, plugin: String) {
+    pub(super) fn take_up(
+        &mut self,
+        host: &impl Host,
+        mut policy: Policy,
+        node: &NodeMetadata,
+        plugin: String,
+        (metrics, entropy): (&mut Metrics, &mut Entropy),
+    ) {
         self.plugin = plugin;
         let resource = policy.resource.merge(node);
         policy.attributes.service_name = resource.xray_service_name().to_owned();
@@ -76,6 +90,7 @@ impl Root {
         if policy.shadow.is_some() {
             self.scope.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }
+        self.meter_by(host, &policy, &resource, (metrics, entropy));
         let wanted = |failed| request::wanted(policy.span_kind, policy.upgrade.recall.enabled, failed);
         host.prepare(self.id(), &[wanted(false), wanted(true)]);
         match &mut self.work {
@@ -95,6 +110,32 @@ impl Root {
         }
         host.tick_every(u32::try_from(tick).unwrap_or(1000));
         host.log(Level::Debug, &["tracelift ", VERSION, ": configured"].concat());
+    }
+}
+
+impl Root {
+    /// Counts requests as a policy says from now on. What was counted before goes where it was to go.
+    fn meter_by(
+        &mut self,
+        host: &impl Host,
+        policy: &Policy,
+        resource: &Resource,
+        (metrics, entropy): (&mut Metrics, &mut Entropy),
+    ) {
+        let settings = policy.metrics.as_ref().map(|settings| (settings, &policy.export));
+        if let (Some(metering), Some(settings)) = (&self.metering, settings)
+            && metering.is_for(settings, resource)
+        {
+            return;
+        }
+        if let (Some(mut metering), Some(recorder), Some(work)) =
+            (self.metering.take(), &mut self.scope.recorder, &mut self.work)
+        {
+            metering.end(host, (recorder, work.exporter.exemplars()), metrics);
+        }
+        let mut open = |settings| Metering::open(host, settings, resource, policy.resource.names_instance(), entropy);
+        self.metering = settings.map(|settings| Box::new(open(settings)));
+        self.scope.recorder = settings.map(|(settings, _)| Box::new(Recorder::new(settings)));
     }
 }
 

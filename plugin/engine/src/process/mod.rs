@@ -3,6 +3,7 @@
 
 mod apart;
 mod configuration;
+mod metering;
 mod parents;
 mod publish;
 mod recall;

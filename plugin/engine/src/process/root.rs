@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::metering::{Meter, Metering};
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
-use crate::otlp::encode_span;
+use crate::otlp::{Exemplar, encode_span};
 use crate::policy::Policy;
 use crate::request::Scope;
 use crate::shared::{CallAnswer, Entropy, Tokens};
@@ -22,6 +23,8 @@ pub(super) struct Root {
     pub(super) work: Option<Work>,
     /// What its requests share.
     pub(super) scope: Scope,
+    /// What becomes of the counts of its requests, where they are counted.
+    pub(super) metering: Option<Box<Metering>>,
     /// Spans made so far and their bytes.
     made: (u64, u64),
     /// What the metrics have seen of the exporter.
@@ -61,6 +64,7 @@ impl Root {
             plugin: String::new(),
             work: None,
             scope: Scope { root: id, mean_span_bytes: ORDINARY_SPAN_BYTES, ..Scope::default() },
+            metering: None,
             made: (0, 0),
             published: Counts::default(),
             published_pending: 0,
@@ -78,13 +82,14 @@ impl Root {
         self.work.as_ref().map(|work| &work.policy)
     }
 
-    /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it.
-    pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool) {
+    /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it. `exemplar`: may be shown, if it is of this span.
+    pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool, exemplar: Option<&Exemplar>) {
         if let Some(work) = &mut self.work {
             let encoded = encode_span(span, work.policy.export.tracestate);
             self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
             self.scope.mean_span_bytes = self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES);
-            let _ = work.exporter.offer(encoded.upgraded(upgraded)); // Counted by the exporter.
+            let exemplar = exemplar.filter(|exemplar| exemplar.span_id == span.span_id);
+            let _ = work.exporter.offer(encoded.upgraded(upgraded).shown_by(exemplar)); // Counted by the exporter.
         }
     }
 
@@ -123,7 +128,12 @@ impl Root {
 
     /// Whether this root made the call with that token.
     pub(super) fn awaits(&self, token: u32) -> bool {
-        self.work.as_ref().is_some_and(|work| work.calls.awaits(token))
+        self.work.as_ref().is_some_and(|work| work.calls.awaits(token)) || self.meters(token)
+    }
+
+    /// The call with that token is an export of request metrics.
+    fn meters(&self, token: u32) -> bool {
+        self.metering.as_ref().is_some_and(|metering| metering.awaits(token))
     }
 
     /// Takes an answer, and sends the next batch while the connection is warm.
@@ -135,6 +145,9 @@ impl Root {
         metrics: &mut Metrics,
         entropy: &mut Entropy,
     ) {
+        if self.meters(token) {
+            return self.metering.iter_mut().for_each(|metering| metering.answered(host, answer, metrics));
+        }
         let now = host.now();
         let Some(work) = &mut self.work else { return };
         let Some(id) = work.calls.take(token) else { return };
@@ -149,8 +162,24 @@ impl Root {
         }
     }
 
+    /// Shares what was counted of requests, and exports it where this root is the one that does.
+    pub(super) fn meter(&mut self, host: &impl Host, what: Meter, entropy: &mut Entropy, metrics: &mut Metrics) {
+        if let (Some(metering), Some(recorder), Some(work)) =
+            (&mut self.metering, &mut self.scope.recorder, &mut self.work)
+            && !self.ending
+        {
+            metering.tick(host, what, (recorder, work.exporter.exemplars()), entropy, metrics);
+        }
+    }
+
     /// The host has no more use for this root.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
+        if let (Some(metering), Some(recorder), Some(work)) =
+            (&mut self.metering, &mut self.scope.recorder, &mut self.work)
+            && !self.ending
+        {
+            metering.end(host, (recorder, work.exporter.exemplars()), metrics);
+        }
         self.ending = true;
     }
 
@@ -162,6 +191,7 @@ impl Root {
     /// Whether answers are outstanding.
     pub(super) fn is_awaiting(&self) -> bool {
         self.work.as_ref().is_some_and(|work| 0 < work.exporter.counts().in_flight)
+            || self.metering.as_ref().is_some_and(|metering| metering.is_awaiting())
     }
 
     /// Whether this root works for the same filter, so that it exports what the other leaves behind.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::configuration::Setup;
+use super::metering::Meter;
 use super::parents::{Parents, Pod};
 use super::recall::Recall;
 use super::root::Root;
@@ -51,9 +52,9 @@ impl Worker {
     /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
     pub fn configure(&mut self, host: &impl Host, root: u32, setup: Setup) -> bool {
         self.context_created(root, 0);
-        let Self { roots, metrics, upgrades, .. } = self;
+        let Self { roots, metrics, entropy, upgrades, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
-        let accepted = root.is_some_and(|root| root.configure(host, setup, metrics));
+        let accepted = root.is_some_and(|root| root.configure(host, setup, (metrics, entropy)));
         let lists = roots.iter().filter_map(Root::policy).any(|policy| policy.upgrade.applications.enabled);
         if lists || Pod::of(roots).has_application() || recalling(roots).is_some() {
             upgrades.start(host);
@@ -66,7 +67,7 @@ impl Worker {
     pub fn take_up(&mut self, host: &impl Host, root: u32, policy: Policy, node: &NodeMetadata, plugin: &str) {
         self.context_created(root, 0);
         if let Some(root) = self.roots.iter_mut().find(|candidate| candidate.id() == root) {
-            root.take_up(host, policy, node, plugin.to_owned());
+            root.take_up(host, policy, node, plugin.to_owned(), (&mut self.metrics, &mut self.entropy));
         }
     }
 
@@ -80,6 +81,7 @@ impl Worker {
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
+            root.meter(host, Meter::ShareAndExport, entropy, metrics);
             root.publish(metrics);
             root.publish_pending(streams.values(), metrics);
         }
@@ -243,7 +245,7 @@ impl Worker {
             parents.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
         if let Some(root) = roots.iter_mut().find(|root| root.id() == context) {
-            root.end();
+            root.end(host, metrics);
             if let Some(central) = &mut root.scope.central {
                 central.end(host, metrics);
             }
@@ -343,7 +345,7 @@ fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
 
 #[inline(never)] // Likewise.
 fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
-    held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
+    held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded(), held.exemplar()));
 }
 
 /// Context ids count up: any spread will do, and the standard hasher is four times the work.

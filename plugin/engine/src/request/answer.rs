@@ -1,7 +1,7 @@
 //! The head of an answer, or its trailers, which are a head that ends it: one path for both.
 
 use super::signal::{self, Source};
-use super::{Parts, RequestContext, admit, attributes, shadow};
+use super::{Parts, RequestContext, admit, attributes, measure, shadow};
 use crate::door::{Exchange, HeaderView, Refused, Side};
 use crate::http::{GrpcStatus, decimal};
 use crate::stream::{Head, Upgrade};
@@ -43,6 +43,11 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         return context.answered_early(read(which, headers, None));
     };
     let head = read(which, headers, stream.status());
+    if let Some(measured) = &mut context.measured
+        && which != Answered::Trailers
+    {
+        measure::answered(parts, (measured, &mut context.named), headers);
+    }
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
     let upgrade = judge(parts, context, head, verdict);
     let exchange = parts.exchange;

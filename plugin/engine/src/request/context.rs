@@ -1,6 +1,7 @@
 //! One request between its callbacks.
 
 use super::asked::Asked;
+use super::measure::{Measured, Named};
 use crate::central::RuleId;
 use crate::policy::Rules;
 use crate::stream::{Head, Stream};
@@ -20,6 +21,10 @@ pub struct RequestContext {
     pub(super) asked: Asked,
     /// What came of an answer before any request: a filter in front of ours gave it.
     pub(super) early: Option<Head>,
+    /// What is counted of it, if anything is.
+    pub(super) measured: Option<Measured>,
+    /// The text that names its series. Apart, and behind a thin pointer: what is dropped with every request should be one word.
+    pub(super) named: Option<Box<Named>>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -35,6 +40,8 @@ impl RequestContext {
             shown: false,
             asked: Asked::default(),
             early: None,
+            measured: None,
+            named: None,
             xray_rule: None,
         }
     }

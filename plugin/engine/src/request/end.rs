@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::facts::Facts;
-use super::{Held, Parts, RequestContext, admit, answer, attributes, head, shadow, signal};
+use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
@@ -32,6 +32,8 @@ pub struct Finish {
     pub complete: bool,
     /// The answer is a switched protocol, a tunnel or a stream of events: it lasts until one side closes it.
     pub lasting: bool,
+    /// Unix nanoseconds of the end, where the clock was read.
+    pub ended: Option<u64>,
 }
 
 /// The stream has ended. `is_recent` says whether a trace was upgraded in this process a moment ago.
@@ -40,7 +42,8 @@ pub fn ended<X: Exchange>(
     context: &mut RequestContext,
     is_recent: impl FnOnce(TraceId) -> bool,
 ) -> Ended {
-    if context.stream.is_none() {
+    let is_late = context.stream.is_none();
+    if is_late {
         if context.answered_here {
             return Ended::Dropped;
         }
@@ -50,10 +53,12 @@ pub fn ended<X: Exchange>(
             answer::answered_late(parts, context, head);
         }
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, .. } = context else {
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, named, .. } = context else {
         return Ended::Dropped;
     };
     let finish = finish(parts, (stream, shadow.take(), *xray_rule));
+    let measured = measured.map(|measured| (measured, named.as_ref().map_or(&[][..], |named| &named.0)));
+    let counted = measured.map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
@@ -72,8 +77,10 @@ pub fn ended<X: Exchange>(
     let central = parts.scope.central.as_ref().zip(*xray_rule);
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
     let root = *root;
-    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, *asked), xray_rule);
-    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts });
+    let started = counted.as_ref().map(|counted| counted.started);
+    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
+    let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
+    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar });
     if held {
         return Ended::Held(span);
     }
@@ -116,7 +123,7 @@ fn finish<X: Exchange>(
     if parts.scope.central.is_some() {
         count_for_rule(parts, xray_rule, stream, parts.policy.span_kind);
     }
-    Finish { flags: read, complete: ending.complete, lasting }
+    Finish { flags: read, complete: ending.complete, lasting, ended: now }
 }
 
 /// Counts the end of a request whose trace was decided by an X-Ray rule that wants to know of failures.

@@ -35,13 +35,14 @@ impl Facts {
         exchange: &impl Exchange,
         (root, policy): (u32, &Policy),
         keep: &Keep,
-        (finish, asked): (Finish, Asked),
+        (finish, started, asked): (Finish, Option<u64>, Asked),
         xray_rule: Option<String>,
     ) -> Self {
-        let ended = exchange.host().now();
-        let Finish { flags, complete, lasting } = finish;
+        let Finish { flags, complete, lasting, ended } = finish;
+        let ended = ended.unwrap_or_else(|| exchange.host().now());
         let mut attributes =
             Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
+        attributes.started = started.or(attributes.started);
         let request = exchange.copied(Side::Request, |name| is_said(policy, name));
         let listed = &policy.attributes.response_headers;
         let response = if listed.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, own, shadow, signal};
+use super::{Parts, RequestContext, Scope, measure, own, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
@@ -108,7 +108,9 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     }
     let rules = policy.rules();
     let host = parts.exchange.host();
-    let timed = Stream::wants_clock(rules, matched.live)
+    let counts = parts.scope.recorder.is_some() && policy.sampling.rule(matched.live).is_none_or(|rule| rule.metrics);
+    let timed = counts
+        || Stream::wants_clock(rules, matched.live)
         || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));
     let now = if timed { Some(host.now()) } else { None };
     let Scope { central, limits, .. } = &mut *parts.scope;
@@ -138,6 +140,9 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         parts.metrics.count(Metric::JoinsRefused);
     }
     context.xray_rule = xray_rule;
+    if counts {
+        measure::requested(policy, context, headers);
+    }
     if matched.steps.is_over() {
         parts.metrics.count(Metric::RulesOverBudget);
     }

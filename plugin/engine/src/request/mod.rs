@@ -13,6 +13,7 @@ mod facts;
 mod head;
 mod headers;
 mod held;
+mod measure;
 mod own;
 mod recall;
 mod shadow;
@@ -31,6 +32,7 @@ pub use shadow::Outcome;
 
 use crate::central::Central;
 use crate::door::Exchange;
+use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::shared::{Entropy, Limits, SharedBudget};
 use crate::stream::Upgrade;
@@ -48,6 +50,8 @@ pub struct Scope {
     pub shadow_budget: SharedBudget,
     /// X-Ray's sampling rules, where they are to decide.
     pub central: Option<Box<Central>>,
+    /// What is counted of every request, where that is wanted.
+    pub recorder: Option<Box<Recorder>>,
     /// What others may have kept beyond that.
     pub limits: Limits,
     /// Mean size of the spans made so far, in bytes.

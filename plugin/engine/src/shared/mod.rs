@@ -6,6 +6,7 @@ mod budget;
 mod entropy;
 mod keys;
 mod limit;
+pub mod measurements;
 pub mod parents;
 pub mod polls;
 pub mod upgrade_log;

@@ -6,7 +6,8 @@ use super::grpc::Method;
 use super::{HttpFacts, bounds};
 
 /// Methods of RFC 9110, PATCH (RFC 5789) and QUERY; case-sensitive.
-const METHODS: [&str; 10] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "QUERY"];
+pub const METHODS: [&str; 10] =
+    ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "QUERY"];
 
 /// The method, if it is a known one.
 pub fn known_method(method: &[u8]) -> Option<&'static str> {

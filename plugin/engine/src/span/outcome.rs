@@ -48,6 +48,21 @@ const WORDS: [(ResponseFlags, &str); 9] = [
     (ResponseFlags::RETRIES_EXHAUSTED, "retries_exhausted"),
 ];
 
+/// Every word that `error.type` can be; else it is an HTTP status or the name of a gRPC status.
+pub const ERROR_WORDS: [&str; 11] = [
+    "dns_failure",
+    "connection_failure",
+    "timeout",
+    "overflow",
+    "no_healthy_upstream",
+    "no_route",
+    "protocol_error",
+    "reset",
+    "retries_exhausted",
+    CLIENT_DISCONNECT,
+    OTHER,
+];
+
 /// `error.type` of a caller that left.
 const CLIENT_DISCONNECT: &str = "client_disconnect";
 
@@ -166,6 +181,14 @@ mod tests {
             Status::Error { description } => Some(description),
         };
         (description, outcome.error_type.unwrap_or_default().into_owned())
+    }
+
+    #[test]
+    fn every_word_is_in_the_list() {
+        for bit in 0..64 {
+            let word = word(ResponseFlags::from_bits(1 << bit));
+            assert!(ERROR_WORDS.contains(&word), "{word}");
+        }
     }
 
     #[test]

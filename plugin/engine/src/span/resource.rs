@@ -66,6 +66,14 @@ impl Resource {
         }
     }
 
+    /// The same of one process, which this names.
+    #[must_use]
+    pub fn with_instance(mut self, id: &str) -> Self {
+        self.0.retain(|(name, _)| name != key::SERVICE_INSTANCE_ID);
+        self.0.push((key::SERVICE_INSTANCE_ID.to_owned(), Value::Text(id.to_owned().into())));
+        self
+    }
+
     /// The attributes.
     pub fn attributes(&self) -> &[(String, Value<'static>)] {
         &self.0

@@ -2,6 +2,7 @@
 
 mod applications;
 mod asking;
+mod attacked;
 mod budget;
 mod central;
 mod crowds;
@@ -10,6 +11,8 @@ mod edge;
 mod endings;
 mod faults;
 mod kit;
+mod measured;
+mod merged;
 mod orders;
 mod parents;
 mod properties;
@@ -18,6 +21,7 @@ mod rules;
 mod several_lines;
 mod shadow;
 mod shared;
+mod shown;
 mod signal;
 mod updates;
 mod ways;

@@ -1,6 +1,7 @@
 //! From what was written to what the filter uses. Everything that a type cannot say is said here.
 
 mod export;
+mod metrics;
 mod sampling;
 mod upgrade;
 
@@ -77,6 +78,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             Some(raw) => Some(shadow(raw, findings)?),
             None => None,
         },
+        metrics: metrics::settings(raw.metrics, raw.span_kind, findings).map(std::sync::Arc::new),
         edge: raw.edge,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {

@@ -6,5 +6,6 @@ pub mod exchange;
 pub mod faults;
 pub mod host;
 pub mod play;
+pub mod points;
 pub mod process;
 pub mod shared;

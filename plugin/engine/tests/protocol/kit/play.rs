@@ -20,7 +20,7 @@ pub trait Source {
 }
 
 /// Every room of the engine is entered by one of them.
-const CONFIGURATIONS: [&str; 11] = [
+const CONFIGURATIONS: [&str; 12] = [
     r#"{"sampling": {"ratio": 0.5}, "upgrade": {"latency_ms": 1000}, "export": {"max_export_batch_size": 3, "scheduled_delay_ms": 200}}"#,
     r#"{"sampling": {"ratio": 1}, "export": {"max_queue_size": 4, "max_export_batch_size": 2}}"#,
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
@@ -32,6 +32,7 @@ const CONFIGURATIONS: [&str; 11] = [
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
     r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"applications": {"enabled": true, "token": "secret-of-the-mesh"}}}"#,
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
+    r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "server-timing", "temporality": "delta"}}"#,
 ];
 
 const PLUGINS: [&str; 2] = ["inbound", "outbound"];

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tracelift::config::Environment;
 use tracelift::door::{Attribute, Level, Refused, Side};
@@ -50,6 +51,8 @@ pub struct Process {
     pub workers: Vec<SimWorker>,
     /// Spans that a collector has acknowledged.
     pub exported: Vec<Span>,
+    /// Exports of metrics that it has acknowledged.
+    pub measured: Vec<ExportMetricsServiceRequest>,
 }
 
 impl Process {
@@ -63,7 +66,7 @@ impl Process {
             roots: Vec::new(),
             contexts: 0,
         };
-        Self { workers: (0..workers).map(worker).collect(), state, exported: Vec::new() }
+        Self { workers: (0..workers).map(worker).collect(), state, exported: Vec::new(), measured: Vec::new() }
     }
 
     /// One worker whose one listener has this configuration: the usual story.
@@ -176,6 +179,15 @@ impl Process {
         self.callback(worker, root, true, |engine, host| engine.tick(host, root));
     }
 
+    /// The VM of a worker traps: nothing of it is left, and no answer finds it. Its part of the gauges is gone with it.
+    pub fn trap(&mut self, worker: usize) {
+        self.state.calls.borrow_mut().retain(|call| call.worker != worker);
+        let at = &mut self.workers[worker];
+        at.engine = Worker::default();
+        at.host = SimHost::new(Rc::clone(&self.state), worker);
+        at.roots.clear();
+    }
+
     /// Everything works again, and what the host had not counted is passed once more.
     pub fn repair(&mut self) {
         self.state.faults.clear();
@@ -212,6 +224,7 @@ impl Process {
         };
         if was_awaited && call.cluster == COLLECTOR && reply.status == Some(200) {
             self.exported.extend(collector::spans(call));
+            self.measured.extend(collector::metrics(call));
         }
         let arrival = Arrival { token: call.token, has_headers: reply.status.is_some(), body_size: reply.body.len() };
         self.workers[call.worker].host.show_answer(reply);

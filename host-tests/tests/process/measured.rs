@@ -1,0 +1,162 @@
+//! Request metrics of the release module: equal to the request, whatever is sampled and however many workers count.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tracelift_host::{Envoy, RequestSpec, Response, VmId, measured};
+
+use crate::kit::{COLLECTOR, closed_books, get, process, seconds, started};
+
+const HTTP: &str = "http.server.request.duration";
+
+fn configuration(ratio: f64, metrics: Value, protocol: &str) -> String {
+    let mut metrics = metrics;
+    metrics["enabled"] = true.into();
+    metrics["interval_ms"] = 2000.into();
+    json!({
+        "service_name": "cart", "span_kind": "server", "sampling": {"ratio": ratio},
+        "upgrade": {"traces_per_second": 1_000_000}, "metrics": metrics, "export": {"protocol": protocol},
+    })
+    .to_string()
+}
+
+fn with_workers(configuration: String, workers: usize) -> Envoy {
+    started(process(configuration).workers(workers).collector(COLLECTOR, Duration::from_millis(20)))
+}
+
+/// Requests over methods, routes, statuses, gRPC and resets, in turn over the workers; what a collector should count.
+fn traffic(envoy: &mut Envoy, count: usize, workers: usize) -> BTreeMap<String, u64> {
+    let mut expected = BTreeMap::<String, u64>::new();
+    for number in 0..count {
+        let worker = number % workers;
+        let method = ["GET", "POST", "BREW"][number % 3];
+        let known = if method == "BREW" { "_OTHER" } else { method };
+        let path = ["/users/1", "/users/2?x=1", "/health"][number / 3 % 3];
+        let route = if path == "/health" { "" } else { "http.route=/users/{id}," };
+        let labels = |error: &str, status: &str| {
+            format!("{HTTP}{{{error}http.request.method={known},{status}{route}url.scheme=http}}")
+        };
+        let head = [(":method", method), (":path", path), (":authority", "cart.example"), (":scheme", "http")];
+        let series = match number % 7 {
+            0..4 => {
+                let code = [200, 404, 503, 204][number % 7];
+                envoy.open(RequestSpec::new("inbound", head).worker(worker)).respond(envoy, code);
+                let error = if code == 503 { "error.type=503," } else { "" };
+                labels(error, &format!("http.response.status_code={code},"))
+            }
+            4 => {
+                let request = envoy.open(RequestSpec::new("inbound", head).worker(worker));
+                request.break_off(envoy, Response::status(200).body("["));
+                labels("error.type=protocol_error,", "http.response.status_code=200,") // As Envoy flags an answer that breaks off.
+            }
+            rest => {
+                let head = [(":method", "POST"), (":path", "/shop.Cart/Add"), ("content-type", "application/grpc")];
+                let code = if rest == 5 { 0 } else { 14 };
+                let request = envoy.open(RequestSpec::new("inbound", head).worker(worker));
+                request.respond(envoy, Response::grpc(code));
+                let (error, status) = if code == 0 { ("", "OK") } else { ("error.type=UNAVAILABLE,", "UNAVAILABLE") };
+                format!(
+                    "rpc.server.call.duration{{{error}rpc.method=shop.Cart/Add,rpc.status_code={status},rpc.system.name=grpc}}"
+                )
+            }
+        };
+        *expected.entry(series).or_default() += 1;
+        if number.is_multiple_of(97) {
+            envoy.advance(Duration::from_millis(50));
+        }
+    }
+    expected
+}
+
+#[test]
+fn what_is_counted_is_equal_to_the_request_at_any_ratio_by_http_and_by_grpc() {
+    for (ratio, protocol, histogram, count) in
+        [(1.0, "http/protobuf", "explicit", 1_500), (0.05, "grpc", "exponential", 6_000)]
+    {
+        let metrics = json!({"routes": ["/users/{id}"], "histogram": histogram});
+        let mut envoy = with_workers(configuration(ratio, metrics, protocol), 4);
+        let expected = traffic(&mut envoy, count, 4);
+        envoy.advance(seconds(20));
+        let exports = envoy.measured();
+        assert_eq!(measured::counts(exports.last().expect("an export")), expected, "{ratio} {protocol}");
+        closed_books(&mut envoy);
+    }
+}
+
+#[test]
+fn deltas_add_up_to_the_same() {
+    let metrics = json!({"routes": ["/users/{id}"], "temporality": "delta"});
+    let mut envoy = with_workers(configuration(0.0, metrics, "http/protobuf"), 3);
+    let mut expected = BTreeMap::<String, u64>::new();
+    for _ in 0..5 {
+        for (series, count) in traffic(&mut envoy, 300, 3) {
+            *expected.entry(series).or_default() += count;
+        }
+        envoy.advance(seconds(3));
+    }
+    envoy.advance(seconds(20));
+    let mut found = BTreeMap::<String, u64>::new();
+    let exports = envoy.measured();
+    assert!(4 < exports.len(), "{}", exports.len());
+    for (series, count) in exports.iter().flat_map(measured::counts) {
+        *found.entry(series).or_default() += count;
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn counting_a_dropped_request_asks_the_host_for_two_readings_of_the_clock_and_nothing_else() {
+    let cost = |configuration: String| {
+        let mut envoy = with_workers(configuration, 1);
+        let mut last = None;
+        for _ in 0..100 {
+            let request = envoy.open(RequestSpec::new("inbound", get("/users/1")));
+            last = Some(request.respond(&mut envoy, 200).cost);
+            envoy.advance(Duration::from_millis(100));
+        }
+        last.expect("a request")
+    };
+    let without = cost(json!({"span_kind": "server", "sampling": {"ratio": 0}}).to_string());
+    let with = cost(configuration(0.0, json!({"routes": ["/users/{id}"]}), "http/protobuf"));
+    assert_eq!(with.returning, without.returning, "{with:?} {without:?}");
+    assert_eq!(with.hostcall_count(), without.hostcall_count() + 2, "{with:?} {without:?}");
+}
+
+/// Methods, routes and gRPC methods, each only once: what a client or an application can make up.
+#[test]
+fn names_without_end_cost_no_memory_and_no_request() {
+    const REQUESTS: u64 = 24_000;
+    let metrics = json!({"route_header": "x-route", "max_series": 100});
+    let mut envoy = with_workers(configuration(0.0, metrics, "http/protobuf"), 1);
+    let mut sizes = Vec::new();
+    for number in 0..REQUESTS {
+        let (method, path, name) = (format!("M{number}"), format!("/made.Up{number}/Name"), format!("/{number}"));
+        let (head, response) = match number % 3 {
+            0 => (vec![(":method", "GET"), (":path", "/")], Response::status(404).header("x-route", &name)),
+            1 => (vec![(":method", method.as_str()), (":path", "/")], Response::status(503)),
+            _ => {
+                let head = [(":method", "POST"), (":path", path.as_str()), ("content-type", "application/grpc")];
+                (head.to_vec(), Response::grpc(0))
+            }
+        };
+        envoy.open(RequestSpec::new("inbound", head)).respond(&mut envoy, response);
+        if number.is_multiple_of(400) {
+            envoy.advance(Duration::from_millis(50));
+            envoy.forget_callouts();
+        }
+        if number % (REQUESTS / 4) == REQUESTS / 4 - 1 {
+            sizes.push(envoy.memory_size(VmId::Worker(0)));
+        }
+    }
+    assert_eq!(sizes[0], sizes[3], "{sizes:?}");
+    envoy.advance(seconds(20));
+    let counts = measured::counts(envoy.measured().last().expect("an export"));
+    let with =
+        |part: &str| -> u64 { counts.iter().filter(|(series, _)| series.contains(part)).map(|(_, count)| count).sum() };
+    assert_eq!(with(""), REQUESTS);
+    let each = ["status_code=404", "status_code=503", "rpc.status_code=OK"].map(with);
+    assert_eq!(each, [REQUESTS / 3; 3], "a name is given up before a status");
+    let of_http = counts.keys().filter(|series| series.starts_with(HTTP)).count();
+    assert!(of_http <= 100 && counts.len() <= 200, "{of_http} of {}", counts.len());
+}

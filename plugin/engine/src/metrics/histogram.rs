@@ -1,0 +1,309 @@
+//! How long requests took, sorted into buckets.
+
+use super::Aggregation;
+use super::varint::{put, take, unzigzag, zigzag};
+use super::window::{MAX_BUCKETS, Window};
+
+/// The finest resolution: sixteen buckets for each doubling, an error of at most 2.2 %.
+const MAX_SCALE: i32 = 4;
+/// The coarsest that a clock of 64 bits can ask for.
+const MIN_SCALE: i32 = -10;
+const NANOS_PER_SECOND: f64 = 1e9;
+
+/// Upper bounds in nanoseconds. OTel semantic conventions, `http.server.request.duration` and its likes.
+pub const BOUNDS_NANOS: [u64; 14] = [
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    75_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    750_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    7_500_000_000,
+    10_000_000_000,
+];
+
+/// The mantissas of 2^(1/16) to 2^(15/16), cut to 52 bits: none of them is a double, so that cutting decides nothing wrongly.
+const SIXTEENTHS: [u64; 15] = [
+    0x0_b558_6cf9_890f,
+    0x1_72b8_3c7d_517a,
+    0x2_387a_6e75_6238,
+    0x3_06fe_0a31_b715,
+    0x3_dea6_4c12_3422,
+    0x4_bfda_d536_2a27,
+    0x5_ab07_dd48_5429,
+    0x6_a09e_667f_3bcc,
+    0x7_a114_73eb_0186,
+    0x8_ace5_422a_a0db,
+    0x9_c491_82a3_f090,
+    0xa_e89f_995a_d3ad,
+    0xc_199b_dd85_529c,
+    0xd_5818_dcfb_a487,
+    0xe_a4af_a2a4_90d9,
+];
+
+/// Counts of one series. In exponential buckets at scale `s`, bucket `i` holds what is above 2^(i/2^s) and at most
+/// 2^((i+1)/2^s) seconds; explicit buckets are numbered from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    scale: i32,
+    zeros: u64,
+    sum_nanos: u128,
+    window: Window,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { scale: MAX_SCALE, zeros: 0, sum_nanos: 0, window: Window::default() }
+    }
+}
+
+impl Histogram {
+    /// Counts one request.
+    pub fn record(&mut self, aggregation: Aggregation, nanos: u64) {
+        self.sum_nanos = self.sum_nanos.saturating_add(u128::from(nanos));
+        let bucket = match aggregation {
+            Aggregation::Explicit => explicit(nanos),
+            Aggregation::Exponential if nanos == 0 => return self.zeros = self.zeros.saturating_add(1),
+            Aggregation::Exponential => {
+                let bucket = exponential(nanos) >> (MAX_SCALE - self.scale);
+                let excess = self.window.excess(bucket, bucket);
+                self.coarsen(excess);
+                bucket >> excess.min(31)
+            }
+        };
+        self.window.add(bucket, 1);
+    }
+}
+
+impl Histogram {
+    /// Requests.
+    pub fn count(&self) -> u64 {
+        self.window.counts().iter().fold(self.zeros, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Seconds in all.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_nanos as f64 / NANOS_PER_SECOND
+    }
+
+    /// Halvings of the bucket width, at most 4.
+    pub fn scale(&self) -> i32 {
+        self.scale
+    }
+
+    /// Requests that took no time as far as the clock shows.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// Index of the first bucket with a count.
+    pub fn first(&self) -> i32 {
+        self.window.first()
+    }
+
+    /// The counts from there on.
+    pub fn counts(&self) -> &[u64] {
+        self.window.counts()
+    }
+
+    /// Counts of the buckets from 0 to `last`.
+    pub fn from_zero(&self, last: usize) -> Vec<u64> {
+        let mut counts = vec![0; last.saturating_add(1)];
+        for (bucket, count) in self.window.buckets() {
+            let place = usize::try_from(bucket).ok().and_then(|place| counts.get_mut(place));
+            if let Some(place) = place {
+                *place = count;
+            }
+        }
+        counts
+    }
+
+    /// Appends it as [`Self::take`] reads it.
+    pub fn put(&self, bytes: &mut Vec<u8>) {
+        put(bytes, zigzag(self.scale));
+        put(bytes, self.zeros);
+        put(bytes, self.sum_nanos as u64); // The low half, and the high one.
+        put(bytes, (self.sum_nanos >> 64) as u64);
+        put(bytes, zigzag(self.window.first()));
+        put(bytes, self.window.counts().len() as u64);
+        for count in self.window.counts() {
+            put(bytes, *count);
+        }
+    }
+}
+
+impl Histogram {
+    /// Reads what [`Self::put`] wrote; `None` for anything else.
+    pub fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let scale = unzigzag(take(bytes)?);
+        let zeros = take(bytes)?;
+        let (low, high) = (take(bytes)?, take(bytes)?);
+        let first = unzigzag(take(bytes)?);
+        let len = usize::try_from(take(bytes)?).ok().filter(|len| *len <= MAX_BUCKETS)?;
+        let mut counts = Vec::with_capacity(len);
+        for _ in 0..len {
+            counts.push(take(bytes)?);
+        }
+        let legal = (MIN_SCALE..=MAX_SCALE).contains(&scale) && first.unsigned_abs() <= 1 << 20;
+        legal.then(|| Self {
+            scale,
+            zeros,
+            sum_nanos: u128::from(high) << 64 | u128::from(low),
+            window: Window::new(first, counts),
+        })
+    }
+
+    /// What came since `before`, which this has grown from.
+    pub fn since(&self, before: &Self) -> Self {
+        let mut before = before.clone();
+        before.coarsen(halvings(before.scale, self.scale));
+        let counted = |bucket: i32| {
+            let place = usize::try_from(i64::from(bucket) - i64::from(before.window.first())).ok();
+            place.and_then(|place| before.window.counts().get(place)).copied().unwrap_or_default()
+        };
+        let mut window = Window::default();
+        for (bucket, count) in self.window.buckets() {
+            let new = count.saturating_sub(counted(bucket));
+            if new != 0 {
+                window.add(bucket, new);
+            }
+        }
+        Self {
+            scale: self.scale,
+            zeros: self.zeros.saturating_sub(before.zeros),
+            sum_nanos: self.sum_nanos.saturating_sub(before.sum_nanos),
+            window,
+        }
+    }
+}
+
+impl Histogram {
+    /// Adds what another counted; the coarser resolution of the two remains.
+    pub fn merge(&mut self, other: &Self) {
+        self.zeros = self.zeros.saturating_add(other.zeros);
+        self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
+        self.coarsen(halvings(self.scale, other.scale));
+        for (bucket, count) in other.window.buckets() {
+            let bucket = bucket >> halvings(other.scale, self.scale);
+            if count != 0 {
+                let excess = self.window.excess(bucket, bucket);
+                self.coarsen(excess);
+                self.window.add(bucket >> excess.min(31), count);
+            }
+        }
+    }
+
+    fn coarsen(&mut self, times: u32) {
+        self.window.halve(times);
+        self.scale -= times.cast_signed();
+    }
+}
+
+/// From one scale to another that is not above it.
+fn halvings(from: i32, to: i32) -> u32 {
+    u32::try_from(from.saturating_sub(to)).unwrap_or_default().min(31)
+}
+
+/// The bucket at [`MAX_SCALE`], from the bits of the seconds as a double: exponent and mantissa of a normal number above 0.
+fn exponential(nanos: u64) -> i32 {
+    let bits = (nanos as f64 / NANOS_PER_SECOND).to_bits();
+    let exponent = i32::try_from(bits >> 52).unwrap_or_default().saturating_sub(1023);
+    let mantissa = bits & ((1 << 52) - 1);
+    let above = SIXTEENTHS.partition_point(|bound| *bound < mantissa) + usize::from(0 < mantissa);
+    // A bucket holds its upper bound: a power of two belongs to the bucket below.
+    exponent.saturating_mul(1 << MAX_SCALE).saturating_add(i32::try_from(above).unwrap_or_default()).saturating_sub(1)
+}
+
+/// The bucket among the conventions' bounds, each of which is in the bucket that it ends.
+fn explicit(nanos: u64) -> i32 {
+    i32::try_from(BOUNDS_NANOS.partition_point(|bound| *bound < nanos)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(aggregation: Aggregation, all: &[u64]) -> Histogram {
+        let mut histogram = Histogram::default();
+        all.iter().for_each(|nanos| histogram.record(aggregation, *nanos));
+        histogram
+    }
+
+    fn sum_of(all: &[u64]) -> Histogram {
+        let mut sum = Histogram::default();
+        sum.merge(&of(Aggregation::Exponential, all));
+        sum
+    }
+
+    #[test]
+    fn powers_of_two_end_their_bucket() {
+        for (nanos, bucket) in [(1_000_000_000, -1), (1_000_000_001, 0), (2_000_000_000, 15), (500_000_000, -17)] {
+            assert_eq!(exponential(nanos), bucket, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_the_conventions_end_their_buckets() {
+        for (nanos, bucket) in [(0, 0), (5_000_000, 0), (5_000_001, 1), (10_000_000_000, 13), (u64::MAX, 14)] {
+            assert_eq!(explicit(nanos), bucket, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn what_spans_more_than_ten_doublings_is_kept_at_a_coarser_scale() {
+        let histogram = of(Aggregation::Exponential, &[1_000, 60_000_000_000, 0]);
+        assert_eq!((histogram.count(), histogram.zeros(), histogram.scale()), (3, 1, 2));
+        assert!(histogram.counts().len() <= MAX_BUCKETS);
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_what_the_logarithm_says(nanos in 1_u64..1 << 50) {
+            let exact = (nanos as f64 / 1e9).log2() * 16.0;
+            let found = f64::from(exponential(nanos));
+            prop_assert!(found - 1e-6 < exact && exact < found + 1.0 + 1e-6, "{nanos}: {exact} {found}");
+        }
+
+        #[test]
+        fn merging_is_counting_together(
+            ours in prop::collection::vec(0_u64..1 << 45, 0..40),
+            theirs in prop::collection::vec(0_u64..1 << 45, 0..40),
+        ) {
+            let mut merged = sum_of(&ours);
+            merged.merge(&of(Aggregation::Exponential, &theirs));
+            let together = sum_of(&[ours.clone(), theirs.clone()].concat());
+            prop_assert_eq!(&merged, &together);
+            prop_assert_eq!(merged.count(), (ours.len() + theirs.len()) as u64);
+            let since = merged.since(&sum_of(&ours));
+            prop_assert_eq!(since.count(), theirs.len() as u64);
+            prop_assert_eq!(since.sum_nanos, sum_of(&theirs).sum_nanos);
+            let mut again = sum_of(&ours);
+            again.merge(&since);
+            prop_assert_eq!(again.count(), merged.count());
+        }
+
+        #[test]
+        fn a_histogram_comes_back_from_its_bytes_and_no_bytes_are_fatal(
+            nanos in prop::collection::vec(0_u64..1 << 45, 0..40),
+            junk in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let sum = sum_of(&nanos);
+            let mut bytes = Vec::new();
+            sum.put(&mut bytes);
+            prop_assert_eq!(Histogram::take(&mut bytes.as_slice()), Some(sum.clone()));
+            if let Some(odd) = Histogram::take(&mut junk.as_slice()) {
+                let mut merged = sum;
+                merged.merge(&odd);
+                let _ = merged.since(&odd);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Request metrics: how many requests there were and how long they took, counted for every request that the filter serves,
+//! whatever is sampled.
+//!
+//! A worker counts into a [`Recorder`]. On its tick it has new label sets admitted to the process's [`dictionary`], and adds what
+//! it counted to a [`slot`] that workers share; one worker sums the slots and exports the [`points`]. A slot only grows, and what
+//! was added to it is gone from the worker: whoever reads it, and however often, a request is in it once.
+
+pub mod dictionary;
+mod encode;
+mod exemplars;
+mod histogram;
+mod labels;
+mod lease;
+mod places;
+pub mod points;
+mod recorder;
+mod routes;
+mod settings;
+pub mod slot;
+mod varint;
+mod window;
+
+pub use encode::encode;
+pub use exemplars::Exemplars;
+pub use histogram::Histogram;
+pub use labels::{Instrument, Labels, Scheme, series};
+pub use lease::Lease;
+pub use points::Point;
+pub use recorder::{Name, Recorder, Waiting};
+pub use routes::{MAX_ROUTES, Routes, TemplateError};
+pub use settings::{Aggregation, Settings, Temporality};

@@ -1,0 +1,46 @@
+//! Numbers by 64-bit keys: one kind of map for all that is looked up here, so that the module has it once.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// The map.
+pub type Places = HashMap<u64, u32, BuildHasherDefault<KeyHasher>>;
+
+/// Keys are spread by one multiplication: whoever makes them collide may choose only among what was admitted.
+#[derive(Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        let mixed = (self.0 ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
+/// Looks for a text: the keys after `seed` are tried until `is_it` finds the text under one, or none is there. Returns its number,
+/// or the key that is free for it.
+pub fn find(places: &Places, seed: u32, text: &[u8], is_it: impl Fn(u32) -> bool) -> Result<u32, u64> {
+    let mut key = hash(seed, text);
+    loop {
+        match places.get(&key) {
+            Some(number) if is_it(*number) => return Ok(*number),
+            Some(_) => key = key.wrapping_add(1),
+            None => return Err(key),
+        }
+    }
+}
+
+/// FNV-1a after a seed.
+pub fn hash(seed: u32, text: &[u8]) -> u64 {
+    text.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,312 @@
+//! What one worker has counted and not yet shared.
+
+use std::sync::Arc;
+
+use super::dictionary::{self, Admission, Admitted, MAX_NAME};
+use super::places::{self, Places};
+use super::{Histogram, Instrument, Labels, Settings};
+
+/// The route or the gRPC method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name<'a> {
+    /// Unknown.
+    None,
+    /// A template of [`Settings::routes`], by its place.
+    Route(u16),
+    /// A text; one of more than 256 bytes, or that is not ASCII, counts as unknown.
+    Text(&'a [u8]),
+}
+
+/// A label set that the process has not admitted yet, and what was counted for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// All but the name.
+    pub labels: Labels,
+    /// The route or the gRPC method; empty for none.
+    pub name: Box<[u8]>,
+    /// Unix nanoseconds of the first request that is counted.
+    pub since: u64,
+    /// The counts.
+    pub pending: Histogram,
+}
+
+#[derive(Debug)]
+struct Series {
+    /// By the dictionary.
+    number: u16,
+    pending: Histogram,
+    changed: bool,
+}
+
+/// Counts of one worker, by label sets.
+#[derive(Debug)]
+pub struct Recorder {
+    settings: Arc<Settings>,
+    /// Names by their numbers in this worker, less 1. Templates first.
+    names: Vec<Box<[u8]>>,
+    /// The numbers of names.
+    numbers: Places,
+    places: Places,
+    series: Vec<Series>,
+    /// Of which something is not shared yet, in the order of the dictionary.
+    changed: Vec<u32>,
+    waiting: Vec<Waiting>,
+    /// Where those are.
+    waits: Places,
+    full: [bool; Instrument::ALL.len()],
+    overflowed: u64,
+    served: bool,
+}
+
+impl Recorder {
+    /// Nothing is counted yet.
+    pub fn new(settings: &Arc<Settings>) -> Self {
+        let mut recorder = Self {
+            settings: Arc::clone(settings),
+            names: Vec::new(),
+            numbers: Places::default(),
+            places: Places::default(),
+            series: Vec::new(),
+            changed: Vec::new(),
+            waiting: Vec::new(),
+            waits: Places::default(),
+            full: [false; Instrument::ALL.len()],
+            overflowed: 0,
+            served: false,
+        };
+        for template in settings.routes.templates() {
+            recorder.name(template.as_bytes());
+        }
+        recorder
+    }
+
+    /// Counts a request that took so long and ended `at` (Unix nanoseconds).
+    pub fn record(&mut self, labels: Labels, name: Name<'_>, nanos: u64, at: u64) {
+        let place = self.number(name).and_then(|number| self.places.get(&key(labels, number)));
+        match place {
+            Some(place) => self.add(*place, nanos),
+            None => self.record_new(labels, name, nanos, at),
+        }
+    }
+
+    /// Whether any request was ever counted here.
+    pub fn serves(&self) -> bool {
+        self.served
+    }
+
+    /// Requests that were counted without their name, or in the overflow series, since the last call.
+    pub fn take_overflowed(&mut self) -> u64 {
+        std::mem::take(&mut self.overflowed)
+    }
+
+    /// The label sets that wait for a number. [`Self::settle`] or [`Self::put_back`] follows.
+    pub fn take_waiting(&mut self) -> Vec<Waiting> {
+        self.waits.clear();
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// They could not be admitted now.
+    pub fn put_back(&mut self, waiting: Vec<Waiting>) {
+        for (place, waiting) in (0..).zip(&waiting) {
+            let number = self.known_number(&waiting.name).unwrap_or_default();
+            self.waits.insert(key(waiting.labels, number), place);
+        }
+        self.waiting = waiting;
+    }
+
+    /// They were admitted, whole or not; `dictionary` is what they are in now.
+    pub fn settle(&mut self, waiting: Vec<Waiting>, admission: &Admission, dictionary: &[u8]) {
+        let was_full = std::mem::replace(&mut self.full, admission.full);
+        for (waiting, admitted) in waiting.into_iter().zip(&admission.places) {
+            let instrument = waiting.labels.instrument();
+            let (labels, place, number) = match admitted {
+                Admitted::Whole(place) => (waiting.labels, place, self.known_number(&waiting.name).unwrap_or_default()),
+                Admitted::Unnamed(place) => (waiting.labels, place, 0),
+                Admitted::Overflow(place) => (Labels::overflow(instrument), place, 0),
+            };
+            if !matches!(admitted, Admitted::Whole(_)) && !waiting.labels.is_overflow() {
+                self.overflowed = self.overflowed.saturating_add(waiting.pending.count());
+            }
+            let place = self.place(key(labels, number), *place);
+            if let Some(series) = self.series.get_mut(place as usize) {
+                series.pending.merge(&waiting.pending);
+            }
+            self.mark(place);
+        }
+        // From now on what is not known here is not known to any worker.
+        if admission.full.iter().zip(was_full).any(|(full, was)| *full && !was) {
+            self.import(dictionary);
+        }
+    }
+
+    /// Series with counts that are not shared yet, at most so many, in the order of the dictionary.
+    pub fn changed(&self, most: usize) -> Vec<u32> {
+        self.changed.iter().copied().take(most).collect()
+    }
+
+    /// Their counts, by the numbers of the dictionary.
+    pub fn pending(&self, changed: &[u32]) -> impl Iterator<Item = (u16, &Histogram)> {
+        let series = changed.iter().filter_map(|place| self.series.get(*place as usize));
+        series.map(|series| (series.number, &series.pending))
+    }
+
+    /// Their counts are shared.
+    pub fn shared(&mut self, changed: &[u32]) {
+        self.changed.drain(..changed.len().min(self.changed.len()));
+        for place in changed {
+            if let Some(series) = self.series.get_mut(*place as usize) {
+                series.pending = Histogram::default();
+                series.changed = false;
+            }
+        }
+    }
+
+    /// Something is not shared yet.
+    pub fn has_changes(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    fn add(&mut self, place: u32, nanos: u64) {
+        let Some(series) = self.series.get_mut(place as usize) else { return };
+        series.pending.record(self.settings.histogram, nanos);
+        if !series.changed {
+            self.mark(place);
+        }
+    }
+
+    fn mark(&mut self, place: u32) {
+        if let Some(series) = self.series.get_mut(place as usize)
+            && !std::mem::replace(&mut series.changed, true)
+        {
+            let number = series.number;
+            let before = |place: &u32| self.series.get(*place as usize).is_some_and(|other| other.number < number);
+            let at = self.changed.partition_point(before);
+            self.changed.insert(at, place);
+        }
+    }
+
+    #[inline(never)] // Seldom, but under attack.
+    fn record_new(&mut self, labels: Labels, name: Name<'_>, nanos: u64, at: u64) {
+        self.served = true;
+        let max_series = self.settings.max_series;
+        let full = self.full.get(labels.instrument() as usize).copied().unwrap_or_default();
+        let settings = Arc::clone(&self.settings);
+        let text = match name {
+            Name::None => &[],
+            Name::Route(place) => settings.routes.template(place).as_bytes(),
+            Name::Text(text) if text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) => text,
+            Name::Text(_) => &[],
+        };
+        let named = if full { 0 } else { max_series };
+        if !text.is_empty() && (self.waiting.len() < named || self.known_number(text).is_some()) {
+            let number = self.name(text);
+            if self.waits(labels, (number, text), nanos, at, named) {
+                return;
+            }
+        }
+        let was_named = u64::from(name != Name::None);
+        if let Some(place) = self.places.get(&key(labels, 0)).copied() {
+            self.overflowed = self.overflowed.saturating_add(was_named);
+            return self.add(place, nanos);
+        }
+        if self.waits(labels, (0, &[]), nanos, at, max_series.saturating_mul(2)) {
+            self.overflowed = self.overflowed.saturating_add(was_named);
+            return;
+        }
+        self.overflowed = self.overflowed.saturating_add(1);
+        let overflow = Labels::overflow(labels.instrument());
+        match self.places.get(&key(overflow, 0)).copied() {
+            Some(place) => self.add(place, nanos),
+            None => {
+                self.waits(overflow, (0, &[]), nanos, at, usize::MAX);
+            }
+        }
+    }
+
+    /// Counts for a label set without a number; `false` if that would make more than `most` of them.
+    fn waits(&mut self, labels: Labels, (number, name): (u32, &[u8]), nanos: u64, at: u64, most: usize) -> bool {
+        let key = key(labels, number);
+        let place = match self.waits.get(&key) {
+            Some(place) => *place as usize,
+            None if most <= self.waiting.len() => return false,
+            None => {
+                self.waits.insert(key, u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+                self.waiting.push(Waiting { labels, name: name.into(), since: at, pending: Histogram::default() });
+                self.waiting.len().saturating_sub(1)
+            }
+        };
+        if let Some(waiting) = self.waiting.get_mut(place) {
+            waiting.since = waiting.since.min(at);
+            waiting.pending.record(self.settings.histogram, nanos);
+        }
+        true
+    }
+
+    fn number(&self, name: Name<'_>) -> Option<u32> {
+        match name {
+            Name::None => Some(0),
+            Name::Route(place) => Some(u32::from(place).saturating_add(1)),
+            Name::Text(text) => self.known_number(text),
+        }
+    }
+
+    fn known_number(&self, name: &[u8]) -> Option<u32> {
+        if name.is_empty() { Some(0) } else { self.find(name).ok() }
+    }
+
+    fn find(&self, name: &[u8]) -> Result<u32, u64> {
+        places::find(&self.numbers, 0, name, |number| {
+            let known = (number as usize).checked_sub(1).and_then(|place| self.names.get(place));
+            known.is_some_and(|known| **known == *name)
+        })
+    }
+
+    /// The number of a name, from now on.
+    fn name(&mut self, name: &[u8]) -> u32 {
+        self.find(name).unwrap_or_else(|key| {
+            self.names.push(name.into());
+            let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+            self.numbers.insert(key, number);
+            number
+        })
+    }
+
+    /// Names without a series are forgotten, but for templates: numbers of the others change with it.
+    fn import(&mut self, dictionary: &[u8]) {
+        let templates = self.settings.routes.templates().len();
+        self.names.truncate(templates);
+        self.numbers.retain(|_, number| *number as usize <= templates);
+        self.places.clear();
+        let mut places = vec![u32::MAX; dictionary::entries(dictionary).count()];
+        for (place, series) in (0..).zip(&self.series) {
+            if let Some(known) = places.get_mut(usize::from(series.number)) {
+                *known = place;
+            }
+        }
+        for (number, entry) in (0..=u16::MAX).zip(dictionary::entries(dictionary)) {
+            let name = if entry.name.is_empty() { 0 } else { self.name(entry.name) };
+            match places.get(usize::from(number)).copied().filter(|place| *place != u32::MAX) {
+                Some(place) => {
+                    self.places.insert(key(entry.labels, name), place);
+                }
+                None => {
+                    self.place(key(entry.labels, name), number);
+                }
+            }
+        }
+    }
+
+    /// The series of this key, with this number.
+    fn place(&mut self, key: u64, number: u16) -> u32 {
+        let next = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.series.push(Series { number, pending: Histogram::default(), changed: false });
+        }
+        place
+    }
+}
+
+fn key(labels: Labels, name: u32) -> u64 {
+    u64::from(name) << 32 | u64::from(labels.bits())
+}

@@ -1,0 +1,260 @@
+//! Exports of request metrics, by the one root of a process that holds the lease.
+//!
+//! Cumulative points heal what was lost: nothing is sent twice. Delta points are noted as sent before they are: where it is not
+//! known whether the collector has them, they are lost and counted; where it said that it has not, they are part of the next.
+
+use std::sync::Arc;
+
+use crate::door::{Host, Level, Refused};
+use crate::export::{Answer, Problem, Verdict};
+use crate::metrics::slot::{self, Sums};
+use crate::metrics::{self, Exemplars, Temporality, dictionary, encode, points};
+use crate::otlp::{self, EncodedSpan, Envelope, Exemplar};
+use crate::shared::CallAnswer;
+use crate::shared::measurements::Shared;
+use crate::span::Resource;
+use crate::telemetry::{Metric, Metrics};
+
+const MILLISECOND: u64 = 1_000_000;
+/// How long after its timeout a request counts as lost when the host has not called back, milliseconds.
+const CALLBACK_SLACK_MS: u64 = 5_000;
+
+/// Exemplars of one export at most.
+const SHOWN: usize = 256;
+/// Bytes of slots that are added up in one tick, where a request may be waiting: some 50 µs.
+const BYTES_AT_ONCE: usize = 4 * 1024;
+
+/// What is exported, where, and how far that has come.
+pub(super) struct Export {
+    settings: Arc<metrics::Settings>,
+    export: otlp::Settings,
+    headers: Vec<(String, String)>,
+    envelope: Envelope,
+    /// Unix nanoseconds of the next one.
+    due: u64,
+    /// The next slot to be added, and the sum of those before.
+    adding: Option<(usize, Sums)>,
+    /// What the next points may show.
+    exemplars: Exemplars,
+    sent: Option<Sent>,
+    /// A problem was logged, and no export has succeeded since.
+    failing: bool,
+}
+
+/// An export whose answer is awaited.
+struct Sent {
+    token: u32,
+    /// Unix nanoseconds as of which it was made.
+    time: u64,
+    points: u64,
+    /// What the points show.
+    exemplars: Vec<Exemplar>,
+    /// Unix nanoseconds from which on nothing comes any more.
+    lost_at: u64,
+    /// What had been sent before, for delta temporality.
+    before: Option<(u64, Vec<u8>)>,
+}
+
+/// What is known of an export that failed.
+enum Failure {
+    /// The collector does not have it.
+    Refused,
+    /// It may have it.
+    Unknown,
+}
+
+impl Export {
+    pub(super) fn new(settings: Arc<metrics::Settings>, export: otlp::Settings, resource: &Resource) -> Self {
+        Self {
+            headers: otlp::metrics_headers(&export, &settings.path),
+            envelope: Envelope::new(resource),
+            settings,
+            export,
+            due: 0,
+            adding: None,
+            exemplars: Exemplars::with_room(SHOWN),
+            sent: None,
+            failing: false,
+        }
+    }
+
+    /// The lease is held from now on (Unix nanoseconds).
+    pub(super) fn begin(&mut self, now: u64) {
+        self.due = now.saturating_add(self.interval());
+    }
+
+    /// The lease is lost. An answer may still come.
+    pub(super) fn stop(&mut self) {
+        self.adding = None;
+    }
+
+    fn interval(&self) -> u64 {
+        self.settings.interval_ms.saturating_mul(MILLISECOND)
+    }
+
+    /// Does the next part of what is due: a part of the sum where requests are served, everything where none are.
+    pub(super) fn step(&mut self, host: &impl Host, shared: &Shared, serves: bool, metrics: &mut Metrics) {
+        let now = host.now();
+        if self.sent.as_ref().is_some_and(|sent| sent.lost_at <= now || now.saturating_add(self.interval()) < self.due)
+        {
+            self.fail(host, shared, (&Problem::NoCallback, ""), Failure::Unknown, metrics);
+        }
+        if self.sent.is_some() {
+            return;
+        }
+        if self.due.saturating_sub(now) > self.interval() {
+            self.due = now; // The clock was set back.
+        }
+        if self.adding.is_none() && self.due <= now {
+            let next = self.due.saturating_add(self.interval());
+            self.due = if next <= now { now.saturating_add(self.interval()) } else { next };
+            self.adding = Some((0, Sums::default()));
+        }
+        let mut read = 0_usize;
+        while let Some((place, sums)) = &mut self.adding
+            && (!serves || read < BYTES_AT_ONCE)
+        {
+            match shared.read(host, *place, sums) {
+                Some(bytes) => read = read.saturating_add(bytes),
+                None => self.send(host, shared, metrics),
+            }
+            if let Some((place, _)) = &self.adding {
+                shared.take_shown(host, *place, &mut self.exemplars);
+            }
+            if let Some((place, _)) = &mut self.adding {
+                *place = place.saturating_add(1);
+            }
+        }
+    }
+
+    /// Everything at once, whatever is due: the root ends.
+    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
+        self.sent = None;
+        self.adding = Some((0, Sums::default()));
+        self.due = host.now().saturating_add(self.interval());
+        self.step(host, shared, false, metrics);
+    }
+
+    /// Sends what was added up.
+    fn send(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
+        let Some((_, sums)) = self.adding.take() else { return };
+        let now = host.now();
+        let dictionary = shared.dictionary(host);
+        let series = dictionary::entries(&dictionary).count();
+        metrics.record(host, Metric::MetricsSeries, u64::try_from(series).unwrap_or(u64::MAX));
+        let mut before = None;
+        let mut points = match self.settings.temporality {
+            Temporality::Cumulative => points::cumulative(&dictionary, &sums),
+            Temporality::Delta => {
+                let (since, slot) = shared.sent(host);
+                let mut known = Sums::default();
+                slot::read(&slot, &mut known);
+                before = Some((since, slot));
+                points::delta(&dictionary, &sums, &known, since)
+            }
+        };
+        if points.is_empty() {
+            return;
+        }
+        if before.is_some() && !shared.remember(host, now, &slot::write(&sums)) {
+            return; // It would be counted twice.
+        }
+        self.exemplars.show_on(&mut points, now);
+        let fields = EncodedSpan::from_field(encode(&self.settings, &points, now));
+        let size = fields.len();
+        let body = otlp::body(&self.export, &self.envelope, &[fields], size);
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let timeout_ms = self.export.timeout_ms.max(1);
+        let wait = u64::from(timeout_ms).saturating_add(CALLBACK_SLACK_MS).saturating_mul(MILLISECOND);
+        let called = host.call(&self.export.cluster, &headers, &body, timeout_ms);
+        let exemplars = points.iter().flat_map(|point| &point.exemplars).copied().collect();
+        let points = points.len() as u64;
+        self.sent = Some(Sent {
+            token: *called.as_ref().unwrap_or(&0),
+            time: now,
+            points,
+            exemplars,
+            lost_at: now.saturating_add(wait),
+            before,
+        });
+        if let Err(Refused(status)) = called {
+            self.fail(host, shared, (&Problem::NotDispatched { status }, ""), Failure::Refused, metrics);
+        }
+    }
+
+    /// Whether this is the token of our call.
+    pub(super) fn awaits(&self, token: u32) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.token == token)
+    }
+
+    /// Whether an answer is awaited.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.sent.is_some()
+    }
+
+    /// The answer to our call came, or its absence.
+    pub(super) fn answered(&mut self, host: &impl Host, shared: &Shared, answer: &CallAnswer, metrics: &mut Metrics) {
+        let (headers, trailers) = (answer.headers(), answer.trailers());
+        let read = Answer { status: answer.status, headers: &headers, trailers: &trailers, body: &answer.body };
+        match read.verdict(self.export.protocol, host.now()) {
+            Verdict::Accepted { rejected, detail, .. } => {
+                let points = self.sent.take().map_or(0, |sent| sent.points);
+                metrics.count(Metric::MetricsExported);
+                metrics.add_count(Metric::MetricsPointsLost, rejected.min(points));
+                if rejected != 0 && !std::mem::replace(&mut self.failing, true) {
+                    let words = ["tracelift: request metrics: the collector refused points: ", &detail].concat();
+                    host.log(Level::Warn, &words);
+                } else if rejected == 0 && std::mem::take(&mut self.failing) {
+                    host.log(Level::Info, "tracelift: request metrics: exports succeed again");
+                }
+            }
+            Verdict::Retry { problem, detail, .. } => {
+                let unknown =
+                    matches!(problem, Problem::NoAnswer | Problem::Http { status: 504 } | Problem::Grpc { code: 4 });
+                let failure = if unknown { Failure::Unknown } else { Failure::Refused };
+                self.fail(host, shared, (&problem, &detail), failure, metrics);
+            }
+            Verdict::Discard { problem, detail, .. } => {
+                let failure = if problem == Problem::AnswerTooLarge { Failure::Unknown } else { Failure::Refused };
+                self.fail(host, shared, (&problem, &detail), failure, metrics);
+            }
+        }
+    }
+
+    fn fail(
+        &mut self,
+        host: &impl Host,
+        shared: &Shared,
+        (problem, detail): (&Problem, &str),
+        failure: Failure,
+        metrics: &mut Metrics,
+    ) {
+        let Some(sent) = self.sent.take() else { return };
+        metrics.count(Metric::MetricsExportFailed);
+        sent.exemplars.iter().for_each(|exemplar| self.exemplars.offer(exemplar));
+        if let Some((since, slot)) = sent.before {
+            // What another holder of the lease has sent since then counts from what is lost here.
+            let is_next = matches!(failure, Failure::Refused) && shared.sent(host).0 == sent.time;
+            if !(is_next && shared.remember(host, since, &slot)) {
+                metrics.add_count(Metric::MetricsPointsLost, sent.points);
+            }
+        }
+        if std::mem::replace(&mut self.failing, true) {
+            return;
+        }
+        let path = self.headers.iter().find(|(name, _)| name == ":path").map_or("", |(_, path)| path);
+        let advice = match problem {
+            Problem::Http { status: 404 | 405 } | Problem::Grpc { code: 12 } => {
+                " The collector has no pipeline for metrics: add the OTLP receiver to one, or set `metrics.enabled` to false. Spans \
+                 are not affected."
+            }
+            _ => "",
+        };
+        let separator = if detail.is_empty() { "" } else { ": " };
+        let words = format!(
+            "tracelift: request metrics: cluster \"{}\", {path}: {problem}{separator}{detail}.{advice}",
+            self.export.cluster
+        );
+        host.log(Level::Warn, &words);
+    }
+}

@@ -1,0 +1,221 @@
+//! Request metrics of one root: label sets admitted, counts shared, and, where this root holds the lease, summed and exported.
+
+mod export;
+
+use std::sync::Arc;
+
+use export::Export;
+
+use crate::door::{Host, Update};
+use crate::json::Named;
+use crate::metrics::{self, Exemplars, Recorder, slot};
+use crate::otlp::{self, Envelope};
+use crate::shared::measurements::{self, Shared};
+use crate::shared::{CallAnswer, Entropy};
+use crate::span::Resource;
+use crate::telemetry::{Metric, Metrics};
+
+const MILLISECOND: u64 = 1_000_000;
+/// Counts are shared at least this often, in milliseconds: what a VM that dies takes along.
+const SHARE_MS: u64 = 10_000;
+/// Parts of an export's interval after which counts are shared.
+const SHARES: u64 = 6;
+/// Series whose counts are added to the shared ones in one tick: a request may be waiting.
+const SERIES_AT_ONCE: usize = 64;
+/// Writes at the end of a root at most.
+const LAST_WRITES: usize = 256;
+
+/// What a tick does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meter {
+    /// Counts are shared; another worker of the process exports them.
+    Share,
+    /// The same, and they are exported by the root that holds the lease.
+    ShareAndExport,
+}
+
+/// The metrics of one root.
+pub(super) struct Metering {
+    settings: Arc<metrics::Settings>,
+    identity: u64,
+    shared: Shared,
+    export: Export,
+    /// Names this root in the lease, and says which slot is its own; 0 before its first tick.
+    me: u64,
+    /// Unix milliseconds of the first tick.
+    began: u64,
+    /// Unix milliseconds of the last time that nothing was left to share.
+    shared_at: u64,
+    leads: bool,
+}
+
+impl Metering {
+    /// Opens what the process shares; the main thread does so before any worker.
+    pub(super) fn open(
+        host: &impl Host,
+        (settings, export): (&Arc<metrics::Settings>, &otlp::Settings),
+        resource: &Resource,
+        keeps_instance: bool,
+        entropy: &mut Entropy,
+    ) -> Self {
+        let identity = identity(settings, export, &Envelope::new(resource));
+        let shared = Shared::open(host, identity, host.now());
+        let resource = match keeps_instance {
+            true => resource.clone(),
+            false => resource.clone().with_instance(&measurements::instance(host, entropy)),
+        };
+        Self {
+            export: Export::new(Arc::clone(settings), export.clone(), &resource),
+            identity,
+            settings: Arc::clone(settings),
+            shared,
+            me: 0,
+            began: 0,
+            shared_at: 0,
+            leads: false,
+        }
+    }
+
+    /// Whether a new configuration counts the same into the same.
+    pub(super) fn is_for(
+        &self,
+        (settings, export): (&Arc<metrics::Settings>, &otlp::Settings),
+        resource: &Resource,
+    ) -> bool {
+        self.identity == identity(settings, export, &Envelope::new(resource))
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(
+        &mut self,
+        host: &impl Host,
+        what: Meter,
+        (recorder, exemplars): (&mut Recorder, &mut Exemplars),
+        entropy: &mut Entropy,
+        metrics: &mut Metrics,
+    ) {
+        let now = host.now() / MILLISECOND;
+        if self.me == 0 {
+            (self.me, self.began) = (entropy.next_u64(host) | 1, now);
+        }
+        self.admit(host, recorder, metrics);
+        let apart = (self.settings.interval_ms / SHARES).min(SHARE_MS);
+        let waited = now.checked_sub(self.shared_at).is_none_or(|waited| apart <= waited);
+        if waited {
+            self.share(host, recorder);
+            if !recorder.has_changes() {
+                self.shared_at = now;
+            }
+            self.show(host, exemplars);
+        }
+        if what == Meter::ShareAndExport {
+            self.lead(host, recorder.serves(), now, metrics);
+        }
+    }
+
+    /// Has new label sets admitted; until then their counts stay here.
+    fn admit(&mut self, host: &impl Host, recorder: &mut Recorder, metrics: &mut Metrics) {
+        let waiting = recorder.take_waiting();
+        if !waiting.is_empty() {
+            match self.shared.admit(host, &waiting, self.settings.max_series) {
+                Some((admission, dictionary)) => recorder.settle(waiting, &admission, &dictionary),
+                None => recorder.put_back(waiting),
+            }
+        }
+        metrics.add_count(Metric::MetricsOverflowed, recorder.take_overflowed());
+    }
+
+    /// Adds counts to those that are shared; `false` if there were none, or if that was not possible.
+    fn share(&mut self, host: &impl Host, recorder: &mut Recorder) -> bool {
+        let changed = recorder.changed(SERIES_AT_ONCE);
+        if changed.is_empty() {
+            return false;
+        }
+        let update = self.shared.add(host, self.me, |slot| slot::add(slot, recorder.pending(&changed)));
+        if update == Update::Changed {
+            recorder.shared(&changed);
+        }
+        update == Update::Changed
+    }
+
+    /// Passes on what points may show.
+    fn show(&self, host: &impl Host, exemplars: &mut Exemplars) {
+        if !exemplars.is_empty() && self.shared.show(host, self.me, exemplars) {
+            exemplars.take();
+        }
+    }
+
+    fn lead(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) {
+        let Some((lease, mark)) = self.shared.lease(host) else { return };
+        if let Some(next) = lease.next(self.me, now, serves, self.began) {
+            self.shared.hold(host, next, mark);
+        }
+        // The first write of all cannot be guarded, so a root leads only once it has read that it does.
+        if !lease.is_held_by(self.me, now) {
+            self.leads = false;
+            return self.export.stop();
+        }
+        if !std::mem::replace(&mut self.leads, true) {
+            self.export.begin(host.now());
+        }
+        self.export.step(host, &self.shared, serves, metrics);
+    }
+
+    /// Whether this is the token of our call.
+    pub(super) fn awaits(&self, token: u32) -> bool {
+        self.export.awaits(token)
+    }
+
+    /// Whether an answer is awaited.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.export.is_awaiting()
+    }
+
+    /// The answer to our call came, or its absence.
+    pub(super) fn answered(&mut self, host: &impl Host, answer: &CallAnswer, metrics: &mut Metrics) {
+        self.export.answered(host, &self.shared, answer, metrics);
+    }
+
+    /// The root ends: everything is shared, and sent where this root would have sent it.
+    pub(super) fn end(
+        &mut self,
+        host: &impl Host,
+        (recorder, exemplars): (&mut Recorder, &mut Exemplars),
+        metrics: &mut Metrics,
+    ) {
+        self.admit(host, recorder, metrics);
+        for _ in 0..LAST_WRITES {
+            if !self.share(host, recorder) {
+                break;
+            }
+        }
+        self.show(host, exemplars);
+        if self.leads {
+            self.export.finish(host, &self.shared, metrics);
+            let now = host.now() / MILLISECOND;
+            if let Some((lease, mark)) = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now)) {
+                self.shared.hold(host, lease.given_up(), mark);
+            }
+        }
+    }
+}
+
+/// What tells one set of metrics from another: roots with the same count together. It is configuration, not what a client chose.
+fn identity(settings: &metrics::Settings, export: &otlp::Settings, envelope: &Envelope) -> u64 {
+    let texts = [
+        settings.temporality.name(),
+        settings.histogram.name(),
+        &settings.namespace,
+        &settings.path,
+        settings.route_header.as_deref().unwrap_or_default(),
+        export.protocol.name(),
+        &export.cluster,
+        &export.authority,
+    ];
+    let mut identity = measurements::hash(settings.interval_ms, envelope.resource());
+    identity = measurements::hash(identity, &(settings.max_series as u64).to_le_bytes());
+    for text in texts.into_iter().chain(settings.routes.templates().iter().map(String::as_str)) {
+        identity = measurements::hash(identity, text.as_bytes());
+    }
+    identity
+}

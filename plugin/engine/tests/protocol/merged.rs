@@ -1,0 +1,211 @@
+//! What several workers count is one stream, whoever sums it, and whatever becomes of them.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::kit::collector::{COLLECTOR, metrics};
+use crate::kit::host::Reply;
+use crate::kit::points;
+use crate::kit::process::{MILLISECOND, Process, SECOND, get, status};
+
+const STATUSES: [u16; 4] = [200, 204, 404, 503];
+
+fn configuration(temporality: &str) -> String {
+    format!(
+        r#"{{"span_kind": "server", "sampling": {{"ratio": 0}}, "upgrade": {{"traces_per_second": 0}},
+             "metrics": {{"enabled": true, "interval_ms": 2000, "temporality": "{temporality}"}}}}"#
+    )
+}
+
+fn serve(process: &mut Process, worker: usize, root: u32, code: u16) {
+    let stream = process.stream(worker, root);
+    process.head(&stream, get(&[]));
+    process.state.now.set(process.state.now.get() + MILLISECOND);
+    process.answer(&stream, status(code, &[]), true);
+    process.log(&stream);
+    process.done(worker, stream.context);
+}
+
+/// Requests by series, as a back end knows them from all exports.
+fn known(process: &Process, is_cumulative: bool) -> BTreeMap<String, u64> {
+    let mut known = BTreeMap::new();
+    let mut starts = BTreeMap::new();
+    for export in &process.measured {
+        for (series, point) in points::of(export) {
+            let count: &mut u64 = known.entry(series.clone()).or_default();
+            if is_cumulative {
+                assert!(*count <= point.count, "{series} never falls");
+                assert_eq!(*starts.entry(series).or_insert(point.start), point.start, "one beginning");
+                *count = point.count;
+            } else {
+                assert!(*starts.get(&series).unwrap_or(&0) <= point.start, "{series} overlaps");
+                starts.insert(series, point.time);
+                *count += point.count;
+            }
+        }
+    }
+    known
+}
+
+fn settle(process: &mut Process) {
+    for _ in 0..40 {
+        process.advance(SECOND);
+        process.collect();
+    }
+}
+
+#[test]
+fn the_main_thread_sums_what_workers_count() {
+    for workers in [2, 5, 81] {
+        let mut process = Process::new(workers);
+        let roots: Vec<u32> =
+            (0..workers).map(|worker| process.listener(worker, "inbound", &configuration("cumulative"))).collect();
+        process.advance(SECOND);
+        for number in 0..workers * 8 {
+            let worker = 1 + number % (workers - 1);
+            serve(&mut process, worker, roots[worker], 200);
+        }
+        for _ in 0..10 {
+            process.advance(SECOND);
+            assert!(process.state.calls.borrow().iter().all(|call| call.worker == 0), "who serves nothing leads");
+            process.collect();
+        }
+        let known = known(&process, true);
+        assert_eq!(known.into_values().collect::<Vec<_>>(), [workers as u64 * 8]);
+    }
+}
+
+#[test]
+fn every_export_names_the_process_by_one_instance() {
+    let mut process = Process::new(3);
+    let roots: Vec<u32> =
+        (0..3).map(|worker| process.listener(worker, "inbound", &configuration("cumulative"))).collect();
+    for worker in 0..3 {
+        serve(&mut process, worker, roots[worker], 200);
+    }
+    settle(&mut process);
+    let resources: Vec<_> = process.measured.iter().map(|export| export.resource_metrics[0].resource.clone()).collect();
+    assert!(1 < resources.len() && resources.iter().all(|resource| *resource == resources[0]));
+    let attributes = resources[0].as_ref().expect("a resource").attributes.clone();
+    let id = attributes.iter().filter(|pair| pair.key == "service.instance.id").count();
+    assert_eq!(id, 1);
+}
+
+#[test]
+fn delta_points_that_the_collector_refused_are_part_of_the_next_and_a_timeout_is_lost_and_counted() {
+    let (mut process, root) = Process::with(&configuration("delta"));
+    let mut answers = [Some(503), Some(503), None].into_iter();
+    let mut lost = 0;
+    for _ in 0..60 {
+        serve(&mut process, 0, root, 200);
+        process.advance(SECOND);
+        while let Some(call) = process.call_to(COLLECTOR) {
+            let export = metrics(&call).expect("nothing is sampled");
+            let status = answers.next().unwrap_or(Some(200));
+            if status.is_none() {
+                lost = points::of(&export).values().map(|point| point.count).sum();
+            }
+            process.reply(&call, Reply { status, ..Reply::default() });
+        }
+    }
+    settle(&mut process);
+    let known: u64 = known(&process, false).into_values().sum();
+    assert!(0 < lost, "the third export timed out");
+    assert_eq!(known, 60 - lost);
+    assert_eq!(process.metric("metrics.points_lost"), 1);
+}
+
+/// Numbers of workers are taken modulo how many there are.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Serve(usize, usize),
+    Tick,
+    /// The root of a worker ends, and another takes its place.
+    Reload(usize),
+    /// A worker's VM traps: what it has not shared is gone.
+    Trap(usize),
+    Refuse,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..80_usize, 0..STATUSES.len()).prop_map(|(worker, code)| Step::Serve(worker, code)),
+        4 => Just(Step::Tick),
+        1 => (0..80_usize).prop_map(Step::Reload),
+        1 => (0..80_usize).prop_map(Step::Trap),
+        1 => Just(Step::Refuse),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn each_request_is_counted_once_whoever_dies(
+        // Alone, as in a pod, one less than all slots could have, and more.
+        workers in prop_oneof![20 => Just(1_usize), 40 => Just(4), 1 => Just(63), 1 => Just(80)],
+        steps in prop::collection::vec(step(), 1..120),
+        is_cumulative: bool,
+    ) {
+        let configuration = configuration(if is_cumulative { "cumulative" } else { "delta" });
+        let mut process = Process::new(workers);
+        let mut roots: Vec<u32> =
+            (0..workers).map(|worker| process.listener(worker, "inbound", &configuration)).collect();
+        let mut served = BTreeMap::<u16, u64>::new();
+        // Served since the last time that all was shared, by worker.
+        let mut unshared = vec![BTreeMap::<u16, u64>::new(); workers];
+        let mut lost = BTreeMap::<u16, u64>::new();
+        for step in steps {
+            match step {
+                Step::Serve(worker, code) => {
+                    let worker = worker % workers;
+                    serve(&mut process, worker, roots[worker], STATUSES[code]);
+                    *served.entry(STATUSES[code]).or_default() += 1;
+                    *unshared[worker].entry(STATUSES[code]).or_default() += 1;
+                }
+                Step::Tick => {
+                    process.advance(SECOND);
+                    unshared.iter_mut().for_each(BTreeMap::clear);
+                    process.collect();
+                }
+                Step::Reload(worker) => {
+                    let worker = worker % workers;
+                    let old = roots[worker];
+                    roots[worker] = process.listener(worker, "inbound", &configuration);
+                    process.done(worker, old);
+                    unshared[worker].clear();
+                }
+                Step::Trap(worker) => {
+                    let worker = worker % workers;
+                    for (code, count) in std::mem::take(&mut unshared[worker]) {
+                        *lost.entry(code).or_default() += count;
+                    }
+                    // With it goes an export that is not answered any more: the next cumulative one makes up for it.
+                    for call in process.state.calls.borrow().iter().filter(|call| call.worker == worker && !is_cumulative) {
+                        for (series, point) in points::of(&metrics(call).expect("nothing is sampled")) {
+                            let code = STATUSES.into_iter().find(|code| series.contains(&code.to_string()));
+                            *lost.entry(code.expect("a status")).or_default() += point.count;
+                        }
+                    }
+                    process.trap(worker);
+                    roots[worker] = process.listener(worker, "inbound", &configuration);
+                }
+                Step::Refuse => {
+                    process.advance(SECOND);
+                    unshared.iter_mut().for_each(BTreeMap::clear);
+                    while let Some(call) = process.call_to(COLLECTOR) {
+                        process.reply(&call, Reply::status(503));
+                    }
+                }
+            }
+        }
+        settle(&mut process);
+        let known = known(&process, is_cumulative);
+        for (code, count) in served {
+            let expected = count - lost.get(&code).copied().unwrap_or_default();
+            let found: u64 = known.iter().filter(|(series, _)| series.contains(&code.to_string())).map(|(_, count)| *count).sum();
+            prop_assert_eq!(found, expected, "{}", code);
+        }
+    }
+}
