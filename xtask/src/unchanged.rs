@@ -1,5 +1,7 @@
-//! Remembers that a stage passed with the files that it depends on, so that a run may leave it out and say so.
+//! Remembers that a stage passed with the files that it depends on, so that a run may leave it out and say so: on this machine, in the
+//! cache, and for every machine, in a file of the tree that is written on request.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,21 +14,56 @@ use crate::workspace;
 /// What npm and Python put beside sources; never committed.
 const NOT_OURS: [&str; 2] = ["node_modules", "__pycache__"];
 
-/// Whether the stage passed on this machine with these files and folders as they are. One without any is never left out.
-pub(crate) fn has_passed(stage: &str, inputs: &[&str]) -> bool {
-    !inputs.is_empty() && mark(stage, inputs).is_ok_and(|mark| cache::entry(&mark).exists())
+/// The file of the tree: an object of the digest of each stage's inputs when it last passed and was recorded.
+pub(crate) const RECORD: &str = "xtask/passed.json";
+
+/// Who knows that a stage passed with its inputs as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It did on this machine.
+    Here,
+    /// The tree's record says so.
+    Recorded,
 }
 
-/// Remembers that it passed.
+/// Whether the stage passed with these files and folders as they are. One without any is never left out.
+pub(crate) fn has_passed(stage: &str, inputs: &[&str]) -> Option<Known> {
+    if inputs.is_empty() {
+        return None;
+    }
+    let digest = digest(&workspace::root(), inputs).ok()?;
+    if cache::entry(&mark(stage, &digest)).exists() {
+        return Some(Known::Here);
+    }
+    (records(&workspace::root()).ok()?.get(stage) == Some(&digest)).then_some(Known::Recorded)
+}
+
+/// Remembers on this machine that it passed.
 pub(crate) fn passed(stage: &str, inputs: &[&str]) -> Result<()> {
-    let mark = mark(stage, inputs)?;
+    let mark = mark(stage, &digest(&workspace::root(), inputs)?);
     Cache::lock()?.fill(&mark, |_| Ok(())).map(drop)
 }
 
-/// The cache's entry for it.
-fn mark(stage: &str, inputs: &[&str]) -> Result<String> {
-    let digest = digest(&workspace::root(), inputs)?;
-    Ok(format!("passed-{stage}-{}", digest.get(..12).unwrap_or(&digest)))
+/// Writes into the tree's record that it passed.
+pub(crate) fn record(stage: &str, inputs: &[&str]) -> Result<()> {
+    let root = workspace::root();
+    let mut records = records(&root)?;
+    records.insert(stage.to_owned(), digest(&root, inputs)?);
+    let path = root.join(RECORD);
+    fs::write(&path, serde_json::to_string_pretty(&records)? + "\n")
+        .with_context(|| format!("could not write {}", path.display()))
+}
+
+/// What the tree's record says, by stage.
+fn records(root: &Path) -> Result<BTreeMap<String, String>> {
+    let path = root.join(RECORD);
+    let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no object of digests", path.display()))
+}
+
+/// The cache's entry for a stage with inputs of this digest.
+fn mark(stage: &str, digest: &str) -> String {
+    format!("passed-{stage}-{}", digest.get(..12).unwrap_or(digest))
 }
 
 /// Of names and contents of all files.
@@ -88,6 +125,6 @@ mod tests {
     #[test]
     fn an_input_that_is_not_there_is_an_error_and_a_stage_without_inputs_always_runs() {
         assert!(digest(Path::new("/nonexistent"), &["file"]).is_err());
-        assert!(!has_passed("lint", &[]));
+        assert_eq!(has_passed("lint", &[]), None);
     }
 }

@@ -15,7 +15,8 @@ use crate::commands::{build, dynamic, lint, playground, python};
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
 use crate::tools::{chromium, collector, envoy, helm, kustomize, miri, moto, node, rollout};
-use crate::{run, unchanged, workspace};
+use crate::unchanged::{self, Known};
+use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
 const DEMO_REQUESTS: u64 = 2000;
@@ -26,6 +27,10 @@ pub(crate) struct Test {
     /// Run this stage and what it needs; may be given more than once
     #[arg(long, value_name = "STAGE")]
     only: Vec<Stage>,
+    /// Write into xtask/passed.json that the seldom stages of --only passed, so that runs elsewhere leave them out until what they
+    /// depend on changes
+    #[arg(long, requires = "only")]
+    record: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,7 +99,7 @@ impl Stage {
     }
 
     /// What a stage depends on that runs seldom: files and folders. A usual run leaves it out while they are as they were when it
-    /// passed on this machine; none is a stage that always runs.
+    /// passed on this machine or was recorded; none is a stage that always runs.
     fn inputs(self) -> &'static [&'static str] {
         match self {
             Self::Node => &[
@@ -145,7 +150,13 @@ impl Report {
 impl Test {
     /// Runs the stages and prints the summary, whose last line is the sums.
     pub(crate) fn execute(&self) -> ExitCode {
-        let mut run = Run { reports: Vec::new(), asked_for: self.only.clone(), envoy: None, renderers: Vec::new() };
+        let mut run = Run {
+            reports: Vec::new(),
+            asked_for: self.only.clone(),
+            record: self.record,
+            envoy: None,
+            renderers: Vec::new(),
+        };
         for stage in planned(&self.only) {
             run.stage(stage);
         }
@@ -179,6 +190,8 @@ fn planned(only: &[Stage]) -> Vec<Stage> {
 struct Run {
     reports: Vec<Report>,
     asked_for: Vec<Stage>,
+    /// Whether seldom stages that pass are recorded in the tree.
+    record: bool,
     envoy: Option<PathBuf>,
     /// What renders manifests, by the variables that name it to the tests.
     renderers: Vec<(&'static str, PathBuf)>,
@@ -197,7 +210,7 @@ impl Run {
         }
         let started = Instant::now();
         let mut counts = Counts::default();
-        let result = self.run(stage, &mut counts);
+        let result = self.run(stage, &mut counts).and_then(|()| self.remember(stage));
         let outcome = if result.is_ok() { Outcome::Passed } else { Outcome::Failed };
         let error = result.err().map(|error| format!("{error:#}"));
         if let Some(error) = &error {
@@ -211,14 +224,27 @@ impl Run {
 
     /// Says so where a stage is left out because nothing that it depends on has changed.
     fn is_unchanged(&self, stage: Stage) -> bool {
-        let left_out = !self.asked_for.contains(&stage) && unchanged::has_passed(&stage.name(), stage.inputs());
-        if left_out {
-            let (name, inputs) = (stage.name(), stage.inputs().join(", "));
-            println!(
-                "Not run: it passed on this machine with these {inputs}.\nTo run it: cargo xtask test --only {name}"
-            );
+        if self.asked_for.contains(&stage) {
+            return false;
         }
-        left_out
+        let Some(known) = unchanged::has_passed(&stage.name(), stage.inputs()) else { return false };
+        let (name, inputs) = (stage.name(), stage.inputs().join(", "));
+        let known = match known {
+            Known::Here => "it passed on this machine".to_owned(),
+            Known::Recorded => format!("{} records that it passed", unchanged::RECORD),
+        };
+        println!("Not run: {known} with these {inputs}.\nTo run it: cargo xtask test --only {name}");
+        true
+    }
+
+    /// Remembers that a stage passed that runs seldom.
+    fn remember(&self, stage: Stage) -> Result<()> {
+        let (name, inputs) = (stage.name(), stage.inputs());
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        unchanged::passed(&name, inputs)?;
+        if self.record { unchanged::record(&name, inputs) } else { Ok(()) }
     }
 
     fn run(&mut self, stage: Stage, counts: &mut Counts) -> Result<()> {
@@ -263,8 +289,7 @@ impl Run {
             }
             Stage::Node => {
                 let test = ["--package", "tracelift-envoy", "--features", "node", "--test", "node"];
-                self.cargo_test_with(&test, &[(node::VARIABLE, node::ensure()?)], counts)?;
-                unchanged::passed(&stage.name(), stage.inputs())
+                self.cargo_test_with(&test, &[(node::VARIABLE, node::ensure()?)], counts)
             }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
@@ -353,6 +378,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_record_names_stages_that_run_seldom() {
+        let record = std::fs::read_to_string(workspace::root().join(unchanged::RECORD)).unwrap();
+        let recorded: std::collections::BTreeMap<String, String> = serde_json::from_str(&record).unwrap();
+        for name in recorded.keys() {
+            let stage = Stage::from_str(name, false).unwrap();
+            assert!(!stage.inputs().is_empty(), "{name} always runs");
+        }
+    }
+
+    #[test]
     fn a_stage_runs_after_everything_that_it_needs() {
         let usual = Stage::value_variants().iter().copied().filter(|stage| *stage != Stage::Miri);
         assert_eq!(planned(&[]), usual.collect::<Vec<_>>());
@@ -376,7 +411,8 @@ mod tests {
             took: Duration::ZERO,
             error: Some("it does not compile".to_owned()),
         };
-        let mut run = Run { reports: vec![report], asked_for: Vec::new(), envoy: None, renderers: Vec::new() };
+        let mut run =
+            Run { reports: vec![report], asked_for: Vec::new(), record: false, envoy: None, renderers: Vec::new() };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });
