@@ -28,6 +28,8 @@ struct Kind {
     ending: Ending,
     /// Recall is on, so that a dropped stream is held.
     recall: bool,
+    /// Requests are counted, with so many route templates.
+    routes: Option<usize>,
 }
 
 /// Everything, in the order of the report.
@@ -54,7 +56,7 @@ fn kinds() -> Vec<Kind> {
     let dropped = || vec![parent("02")];
     let tracestate = |text: String| vec![parent("02"), ("tracestate", text)];
     let long = format!("rojo=00f067aa0ba902b7,long={}", "x".repeat(240)) + &format!(",more={}", "y".repeat(240));
-    let kind = |name, rules, headers, ending| Kind { name, rules, headers, ending, recall: false };
+    let kind = |name, rules, headers, ending| Kind { name, rules, headers, ending, recall: false, routes: None };
     vec![
         kind("dropped, no context", 0, Vec::new(), Ending::Ok),
         kind("dropped, traceparent", 0, dropped(), Ending::Ok),
@@ -74,16 +76,29 @@ fn kinds() -> Vec<Kind> {
         kind("upgraded by reset", 0, dropped(), Ending::Reset),
         kind("upgraded by gRPC status", 0, dropped(), Ending::Grpc(14)),
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
+        Kind { routes: Some(0), ..kind("dropped, counted", 0, dropped(), Ending::Ok) },
+        Kind { routes: Some(20), ..kind("dropped, counted by 20 routes", 0, dropped(), Ending::Ok) },
+        Kind { routes: Some(0), ..kind("dropped, gRPC, counted", 0, dropped(), Ending::Grpc(0)) },
+        Kind { routes: Some(20), ..kind("sampled, counted by 20 routes", 0, vec![parent("03")], Ending::Ok) },
     ]
 }
 
-fn configuration(rules: usize, export: &str, recall: bool) -> String {
-    let rules: Vec<String> = (0..rules)
+fn configuration(kind: &Kind, export: &str) -> String {
+    let rules: Vec<String> = (0..kind.rules)
         .map(|n| format!(r#"{{"match": {{"path": {{"prefix": "/never/{n}/"}}, "method": ["GET"]}}, "ratio": 1}}"#))
         .collect();
+    let (rules, recall) = (rules.join(","), kind.recall);
+    let upgrade =
+        format!(r#"{{"traces_per_second": 1000000, "recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}}}"#);
+    let metrics = kind.routes.map(|routes| {
+        let routes: Vec<String> =
+            (0..routes).map(|n| format!(r#""/{}/{{id}}""#, ["cart", "users"][n % 2].repeat(n / 2 + 1))).collect();
+        // The direction is the listener's, and to ask for it is a hostcall.
+        format!(r#""span_kind": "server", "metrics": {{"enabled": true, "routes": [{}]}}, "#, routes.join(","))
+    });
+    let metrics = metrics.unwrap_or_default();
     format!(
-        r#"{{"sampling": {{"ratio": 0, "rules": [{}]}}, "upgrade": {{"traces_per_second": 1000000, "recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}}}, "export": {{{export}}}}}"#,
-        rules.join(",")
+        r#"{{{metrics}"sampling": {{"ratio": 0, "rules": [{rules}]}}, "upgrade": {upgrade}, "export": {{{export}}}}}"#
     )
 }
 
@@ -132,9 +147,12 @@ fn run(envoy: &mut Envoy, kind: &Kind) -> Cost {
 }
 
 fn request(kind: &Kind) -> RequestFigures {
-    let mut envoy = started(&configuration(kind.rules, NEVER_SEND, kind.recall));
+    let mut envoy = started(&configuration(kind, NEVER_SEND));
     for _ in 0..WARM_UP {
         run(&mut envoy, kind);
+    }
+    if kind.routes.is_some() {
+        envoy.advance(Duration::from_millis(1000)); // The process takes up its series.
     }
     let costs: Vec<Cost> = (0..MEASURED).map(|_| run(&mut envoy, kind)).collect();
     let balance = envoy.assert_conservation();
@@ -156,9 +174,15 @@ fn request(kind: &Kind) -> RequestFigures {
 }
 
 fn after_requests(count: usize) -> u64 {
-    let mut envoy = started(&configuration(0, "", false));
     let kinds = kinds();
-    for (index, kind) in kinds.iter().filter(|kind| kind.rules == 0 && !kind.recall).cycle().take(count).enumerate() {
+    let mut envoy = started(&configuration(&kinds[0], ""));
+    for (index, kind) in kinds
+        .iter()
+        .filter(|kind| kind.rules == 0 && !kind.recall && kind.routes.is_none())
+        .cycle()
+        .take(count)
+        .enumerate()
+    {
         run(&mut envoy, kind);
         if index % 100 == 0 {
             envoy.advance(Duration::from_millis(100));
@@ -184,7 +208,7 @@ fn since(envoy: &Envoy, before: &Cost) -> Cost {
 }
 
 fn idle_tick() -> Cost {
-    let mut envoy = started(&configuration(0, "", false));
+    let mut envoy = started(&configuration(&kinds()[0], ""));
     envoy.tick_all();
     let before = worker_fuel(&envoy);
     envoy.tick_all();
@@ -195,16 +219,11 @@ fn idle_tick() -> Cost {
 fn export(protocol: &str, compression: &str) -> ExportFigures {
     let spans = 512;
     let export = format!(r#""protocol": "{protocol}", "compression": "{compression}", "max_export_batch_size": 600"#);
-    let mut envoy = started(&configuration(0, &export, false));
-    let sampled = Kind {
-        name: "sampled",
-        rules: 0,
-        headers: vec![("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03".to_owned())],
-        ending: Ending::Ok,
-        recall: false,
-    };
+    let kinds = kinds();
+    let sampled = kinds.iter().find(|kind| kind.name == "sampled").expect("one of the kinds");
+    let mut envoy = started(&configuration(sampled, &export));
     for _ in 0..spans {
-        run(&mut envoy, &sampled);
+        run(&mut envoy, sampled);
     }
     let before = worker_fuel(&envoy);
     envoy.advance(Duration::from_millis(1100));

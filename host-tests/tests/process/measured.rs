@@ -48,7 +48,7 @@ fn traffic(envoy: &mut Envoy, count: usize, workers: usize) -> BTreeMap<String, 
             4 => {
                 let request = envoy.open(RequestSpec::new("inbound", head).worker(worker));
                 request.break_off(envoy, Response::status(200).body("["));
-                labels("error.type=reset,", "http.response.status_code=200,")
+                labels("error.type=protocol_error,", "http.response.status_code=200,") // As Envoy flags an answer that breaks off.
             }
             rest => {
                 let head = [(":method", "POST"), (":path", "/shop.Cart/Add"), ("content-type", "application/grpc")];

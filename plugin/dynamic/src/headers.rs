@@ -43,6 +43,14 @@ impl<'a> HeaderView<'a> for View<'a> {
         self.entries.iter().filter(named).map(|entry| unsafe { entry.value.bytes() })
     }
 
+    fn each(self, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        for entry in self.entries {
+            // SAFETY: as above.
+            let (key, value) = unsafe { (entry.key.bytes(), entry.value.bytes()) };
+            take(key, value);
+        }
+    }
+
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {
         self.all()
     }

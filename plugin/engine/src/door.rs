@@ -162,6 +162,9 @@ pub trait HeaderView<'a>: Copy {
         self.values(name).next()
     }
 
+    /// Shows every entry, in order of arrival.
+    fn each(self, take: impl FnMut(&'a [u8], &'a [u8]));
+
     /// All entries, in one allocation.
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])>;
 }
@@ -172,6 +175,10 @@ impl<'a> HeaderView<'a> for &'a [(&'a [u8], &'a [u8])] {
 
     fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
+    }
+
+    fn each(self, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        self.iter().for_each(|(key, value)| take(key, value));
     }
 
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {
@@ -185,6 +192,10 @@ impl<'a> HeaderView<'a> for Encoded<'a> {
 
     fn values(self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         Pairs::new(self.0).values_of(name.as_bytes())
+    }
+
+    fn each(self, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        Pairs::new(self.0).for_each(|(key, value)| take(key, value));
     }
 
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {

@@ -306,6 +306,11 @@ impl Stream {
         self.started
     }
 
+    /// Whether the end needs a clock.
+    pub fn is_timed(&self) -> bool {
+        self.started.is_some()
+    }
+
     /// Envoy's flags can say more than status and completeness: they cost a hostcall, so only where they may matter.
     pub fn wants_flags(&self) -> bool {
         self.trigger.is_none() && (!self.complete || self.status.is_none_or(|status| 400 <= status))
@@ -321,6 +326,7 @@ impl Stream {
     }
 
     /// The end of the stream.
+    #[inline(always)] // It is called once for a request, and has much to pass.
     pub fn end(&mut self, rules: Rules<'_>, ending: &Ending, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
         let trigger = rules.upgrade.at_end(ending, latency_limit(rules, self.rule))?;
         self.settle(rules, trigger, admit)

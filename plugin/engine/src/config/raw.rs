@@ -365,6 +365,9 @@ keys! {
         pub interval_ms: Whole<1000, 600_000> = Whole::new(60_000),
         /// Series that an Envoy keeps for a metric. Beyond it the route is given up first, then all attributes.
         pub max_series: Whole<10, 2000> = Whole::new(500),
+        /// Show on each point requests whose spans the collector has acknowledged: for each doubling of the latency the latest one,
+        /// those of upgraded traces first.
+        pub exemplars: bool = true,
         /// Before the names of the metrics, with a dot: for applications that report the same metrics themselves.
         #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^([A-Za-z][A-Za-z0-9_.-]*)?$")))]
         pub namespace: Text<0, 64> = Text(String::new()),

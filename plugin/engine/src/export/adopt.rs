@@ -31,6 +31,7 @@ impl Exporter {
     /// them next, with the resource that they were recorded under. What the other one has in flight stays with it until
     /// it is answered; what comes back for a retry is there for the next call.
     pub fn adopt(&mut self, other: &mut Self) {
+        self.adopt_exemplars(other);
         while let Some(batch) = other.waiting.pop_front() {
             other.release(batch.len(), batch.bytes, batch.upgraded);
             let mut source = SpanQueue::default();
@@ -46,6 +47,7 @@ impl Exporter {
     /// Takes over what waits in the exporter of another thread, which has the same configuration and sends nothing itself. Spans
     /// stay as old as they are, so that they wait for a full batch no longer than others.
     pub fn gather(&mut self, other: &mut Self) {
+        self.adopt_exemplars(other);
         if !other.waiting.is_empty() {
             return self.adopt(other);
         }
@@ -69,6 +71,10 @@ impl Exporter {
                 self.waiting.push_back(Batch::new(spans, envelope));
             }
         }
+    }
+
+    fn adopt_exemplars(&mut self, other: &mut Self) {
+        other.exemplars.take().iter().for_each(|exemplar| self.exemplars.offer(exemplar));
     }
 
     fn release(&mut self, spans: u64, bytes: usize, upgraded: u64) {

@@ -11,6 +11,7 @@ use super::counts::{Counts, DiscardReason};
 use super::episode::Episode;
 use super::event::{Event, Problem};
 use super::queue::SpanQueue;
+use crate::metrics::Exemplars;
 use crate::otlp as framing;
 use crate::otlp::EncodedSpan;
 use crate::otlp::Envelope;
@@ -63,6 +64,8 @@ pub struct Exporter {
     pub(super) episode: Episode,
     durations_ms: VecDeque<u64>,
     pub(super) counts: Counts,
+    /// Of spans that the collector has.
+    pub(super) exemplars: Exemplars,
     pub(super) closed: bool,
 }
 
@@ -90,6 +93,7 @@ impl Exporter {
             episode: Episode::new(endpoint),
             durations_ms: VecDeque::new(),
             counts: Counts::default(),
+            exemplars: Exemplars::default(),
             closed: false,
         }
     }
@@ -201,6 +205,11 @@ impl Exporter {
         self.durations_ms.pop_front()
     }
 
+    /// What points of metrics may show: of spans that the collector has acknowledged.
+    pub fn exemplars(&mut self) -> &mut Exemplars {
+        &mut self.exemplars
+    }
+
     /// The next line for the log.
     pub fn next_event(&mut self) -> Option<Event> {
         self.episode.next_event()
@@ -296,6 +305,10 @@ impl Exporter {
         self.counts.exported = self.counts.exported.saturating_add(exported);
         self.episode.succeed(request.id, self.counts.discarded_in_all());
         self.counts.discard(DiscardReason::Rejected, rejected, request.batch.upgraded);
+        // Which ones were rejected is not said.
+        for exemplar in request.batch.spans.iter().filter(|_| rejected == 0).filter_map(EncodedSpan::exemplar) {
+            self.exemplars.offer(exemplar);
+        }
     }
 
     fn retry(

@@ -28,8 +28,9 @@ impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (key_size, rest) = number(self.sizes)?;
-        let (value_size, rest) = number(rest)?;
+        let (both, rest) = self.sizes.split_first_chunk::<8>()?;
+        let both = u64::from_le_bytes(*both);
+        let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
         let (key, data) = self.data.split_at_checked(key_size)?;
         let (value, data) = data.get(1..)?.split_at_checked(value_size)?;
         self.sizes = rest;

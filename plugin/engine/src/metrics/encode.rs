@@ -30,7 +30,8 @@ pub fn encode(settings: &Settings, points: &[Point], now: u64) -> Vec<u8> {
                 let mut attributes = Vec::with_capacity(6);
                 point.labels.attributes(&point.name, &mut |key, value| attributes.push((key, value)));
                 let (start, count) = (point.start.min(now), sum.count());
-                HistogramPoint { attributes, start, time: now, count, sum: sum.sum_seconds(), buckets, counts }
+                let (sum, exemplars) = (sum.sum_seconds(), point.exemplars.as_slice());
+                HistogramPoint { attributes, start, time: now, count, sum, buckets, counts, exemplars }
             })
             .collect();
         if !points.is_empty() {

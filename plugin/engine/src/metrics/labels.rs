@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::places;
 use crate::http::GrpcStatus;
 use crate::span::{ERROR_WORDS, METHODS, SpanKind, Value, semconv};
 
@@ -50,6 +51,11 @@ impl Instrument {
             Self::RpcServer => "Duration of inbound remote procedure calls.",
             Self::RpcClient => "Duration of outbound remote procedure calls.",
         }
+    }
+
+    /// It counts what was served.
+    pub fn is_server(self) -> bool {
+        matches!(self, Self::HttpServer | Self::RpcServer)
     }
 
     /// It counts gRPC calls.
@@ -162,7 +168,7 @@ impl Labels {
     }
 
     /// Reads them; any bits are some label set.
-    pub fn from_bits(bits: u32) -> Self {
+    pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
 
@@ -217,6 +223,11 @@ impl Labels {
             take(semconv::ERROR_TYPE, Value::Text(error));
         }
     }
+}
+
+/// Names a series, also where it is not known whether the process has it.
+pub fn series(labels: Labels, name: &[u8]) -> u64 {
+    places::hash(labels.bits(), name)
 }
 
 fn error_text(error: u32) -> Option<Cow<'static, str>> {

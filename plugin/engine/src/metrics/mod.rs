@@ -7,6 +7,7 @@
 
 pub mod dictionary;
 mod encode;
+mod exemplars;
 mod histogram;
 mod labels;
 mod lease;
@@ -20,8 +21,9 @@ mod varint;
 mod window;
 
 pub use encode::encode;
+pub use exemplars::Exemplars;
 pub use histogram::Histogram;
-pub use labels::{Instrument, Labels, Scheme};
+pub use labels::{Instrument, Labels, Scheme, series};
 pub use lease::Lease;
 pub use points::Point;
 pub use recorder::{Name, Recorder, Waiting};

@@ -28,9 +28,7 @@ impl Hasher for KeyHasher {
 /// Looks for a text: the keys after `seed` are tried until `is_it` finds the text under one, or none is there. Returns its number,
 /// or the key that is free for it.
 pub fn find(places: &Places, seed: u32, text: &[u8], is_it: impl Fn(u32) -> bool) -> Result<u32, u64> {
-    let mut key = text.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let mut key = hash(seed, text);
     loop {
         match places.get(&key) {
             Some(number) if is_it(*number) => return Ok(*number),
@@ -38,4 +36,11 @@ pub fn find(places: &Places, seed: u32, text: &[u8], is_it: impl Fn(u32) -> bool
             None => return Err(key),
         }
     }
+}
+
+/// FNV-1a after a seed.
+pub fn hash(seed: u32, text: &[u8]) -> u64 {
+    text.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::slot::Sums;
 use super::{Histogram, Labels, dictionary};
+use crate::otlp::Exemplar;
 
 /// One point of one series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Point {
     pub start: u64,
     /// What it counts.
     pub sum: Histogram,
+    /// Requests that it shows.
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// Everything since each series began. Sums of numbers that the dictionary does not have are of another one.
@@ -38,7 +41,7 @@ fn points(dictionary: &[u8], take: impl Fn(u16, u64) -> Option<(u64, Histogram)>
         .filter_map(|(number, entry)| {
             let (start, sum) = take(number, entry.since)?;
             let name = str::from_utf8(entry.name).unwrap_or_default().to_owned();
-            Some(Point { labels: entry.labels, name, start, sum })
+            Some(Point { labels: entry.labels, name, start, sum, exemplars: Vec::new() })
         })
         .collect()
 }

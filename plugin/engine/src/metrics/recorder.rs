@@ -193,9 +193,7 @@ impl Recorder {
         let settings = Arc::clone(&self.settings);
         let text = match name {
             Name::None => &[],
-            Name::Route(place) => {
-                settings.routes.templates().get(usize::from(place)).map(String::as_bytes).unwrap_or_default()
-            }
+            Name::Route(place) => settings.routes.template(place).as_bytes(),
             Name::Text(text) if text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) => text,
             Name::Text(_) => &[],
         };

@@ -1,6 +1,8 @@
 //! Path templates: `/users/{id}/orders`, `/files/{path...}`. A path is looked up segment by segment; a literal wins over `{}`, and
 //! `{rest...}` takes what nothing else does.
 
+use std::cmp::Ordering;
+
 /// Templates at most.
 pub const MAX_ROUTES: usize = 200;
 /// Bytes of one at most.
@@ -18,7 +20,7 @@ pub struct Routes {
 /// What may follow a beginning of a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
-    /// In the order of their bytes.
+    /// In the order of their lengths, then of their bytes.
     literals: Vec<(Box<[u8]>, u16)>,
     any: Option<u16>,
     /// The template that takes everything from here on.
@@ -60,28 +62,43 @@ impl Routes {
     pub fn add(&mut self, template: &str) -> Result<(), TemplateError> {
         let legal = |byte: u8| byte.is_ascii_graphic() && !b"?#".contains(&byte);
         let path = template.strip_prefix('/').filter(|_| template.len() <= MAX_TEMPLATE && template.bytes().all(legal));
-        let segments: Vec<&str> = path.ok_or(TemplateError::NotAPath)?.split('/').collect();
+        let mut segments = Vec::new();
+        let mut left = Some(path.ok_or(TemplateError::NotAPath)?);
+        while let Some(path) = left {
+            let (text, rest) = path.split_once('/').map_or((path, None), |(text, rest)| (text, Some(rest)));
+            segments.push(segment(text, rest.is_none())?);
+            left = rest;
+        }
+        let number = u16::try_from(self.templates.len()).map_err(|_| TemplateError::NotAPath)?;
         if MAX_SEGMENTS < segments.len() {
             return Err(TemplateError::NotAPath);
         }
-        let number = u16::try_from(self.templates.len()).map_err(|_| TemplateError::NotAPath)?;
-        let last = segments.len() - 1;
-        let parsed: Result<Vec<_>, _> =
-            segments.iter().enumerate().map(|(at, text)| segment(text, at == last)).collect();
-        let mut node = self.node_at(None);
-        for segment in parsed? {
-            node = match segment {
-                Segment::Literal(text) => self.literal(node, text),
-                Segment::Any => self.any(node),
-                Segment::Rest => return self.finish(node, number, template, |node| &mut node.rest),
-            };
+        let (mut node, mut is_rest) = (self.root(), false);
+        for segment in segments {
+            match segment {
+                Segment::Literal(text) => node = self.literal(node, text),
+                Segment::Any => node = self.any(node),
+                Segment::Rest => is_rest = true, // The last one.
+            }
         }
-        self.finish(node, number, template, |node| &mut node.end)
+        let Some(node) = self.nodes.get_mut(usize::from(node)) else { return Err(TemplateError::NotAPath) };
+        let place = if is_rest { &mut node.rest } else { &mut node.end };
+        if place.is_some() {
+            return Err(TemplateError::Same);
+        }
+        *place = Some(number);
+        self.templates.push(template.to_owned());
+        Ok(())
     }
 
     /// The templates, in their order.
     pub fn templates(&self) -> &[String] {
         &self.templates
+    }
+
+    /// A template by its place.
+    pub fn template(&self, place: u16) -> &str {
+        self.templates.get(usize::from(place)).map(String::as_str).unwrap_or_default()
     }
 
     /// The template of a path, by its place; a query is not looked at.
@@ -101,18 +118,14 @@ impl Routes {
         let segment = path.get(..slash.unwrap_or(path.len())).unwrap_or_default();
         let after = slash.and_then(|slash| path.get(slash..)?.get(1..));
         let child = |place: u16| self.below(self.nodes.get(usize::from(place))?, after, depth.saturating_add(1));
-        let literal = node.literals.binary_search_by(|(text, _)| (**text).cmp(segment)).ok();
+        let literal = node.literals.binary_search_by(|(text, _)| order(text, segment)).ok();
         let literal = literal.and_then(|place| node.literals.get(place)).and_then(|(_, place)| child(*place));
         let any = || if segment.is_empty() { None } else { node.any.and_then(child) };
         literal.or_else(any).or(node.rest.filter(|_| !path.is_empty()))
     }
 
-    fn node_at(&mut self, place: Option<u16>) -> u16 {
-        match place {
-            Some(place) => place,
-            None if self.nodes.is_empty() => self.new_node(),
-            None => 0,
-        }
+    fn root(&mut self) -> u16 {
+        if self.nodes.is_empty() { self.new_node() } else { 0 }
     }
 
     /// There are fewer than 2^16: 200 templates of 32 segments.
@@ -122,7 +135,7 @@ impl Routes {
     }
 
     fn literal(&mut self, node: u16, text: &[u8]) -> u16 {
-        let search = |node: &Node| node.literals.binary_search_by(|(known, _)| (**known).cmp(text));
+        let search = |node: &Node| node.literals.binary_search_by(|(known, _)| order(known, text));
         let Some(found) = self.nodes.get(usize::from(node)).map(search) else { return node };
         match found {
             Ok(place) => {
@@ -149,23 +162,11 @@ impl Routes {
         }
         new
     }
+}
 
-    fn finish(
-        &mut self,
-        node: u16,
-        number: u16,
-        template: &str,
-        place: impl Fn(&mut Node) -> &mut Option<u16>,
-    ) -> Result<(), TemplateError> {
-        let Some(node) = self.nodes.get_mut(usize::from(node)) else { return Err(TemplateError::NotAPath) };
-        let place = place(node);
-        if place.is_some() {
-            return Err(TemplateError::Same);
-        }
-        *place = Some(number);
-        self.templates.push(template.to_owned());
-        Ok(())
-    }
+/// Most literals differ in length, which costs less to compare.
+fn order(one: &[u8], other: &[u8]) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
 fn segment(text: &str, is_last: bool) -> Result<Segment<'_>, TemplateError> {

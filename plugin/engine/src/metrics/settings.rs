@@ -38,6 +38,8 @@ pub struct Settings {
     pub interval_ms: u64,
     /// Series that a process keeps for a metric, 10 to 2000.
     pub max_series: usize,
+    /// Whether points show requests whose spans the collector has.
+    pub exemplars: bool,
     /// Before the names of the metrics.
     pub namespace: String,
     /// `:path` for OTLP over HTTP.

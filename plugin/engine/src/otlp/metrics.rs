@@ -3,6 +3,7 @@
 //! A metric is encoded as the field of a `ScopeMetrics` that it is, whose key and whose surroundings have the numbers of a span's:
 //! the same envelope goes around both.
 
+use super::exemplar::{self, Exemplar};
 use super::protobuf::Writer;
 use super::span::attribute;
 use crate::span::Value;
@@ -49,6 +50,8 @@ pub struct HistogramPoint<'a> {
     pub buckets: Buckets<'a>,
     /// What is in them.
     pub counts: &'a [u64],
+    /// Requests that it shows.
+    pub exemplars: &'a [Exemplar],
 }
 
 /// A metric of seconds with these points, all with buckets of one kind.
@@ -71,9 +74,12 @@ pub fn histogram(name: &str, description: &str, is_cumulative: bool, points: &[H
 
 fn encode(point: &HistogramPoint<'_>) -> Vec<u8> {
     let mut out = Writer::with_capacity(256);
-    let tag = if matches!(point.buckets, Buckets::Exponential { .. }) { 1 } else { 9 };
+    let is_exponential = matches!(point.buckets, Buckets::Exponential { .. });
     for (key, value) in &point.attributes {
-        attribute(&mut out, tag, key, value);
+        attribute(&mut out, if is_exponential { 1 } else { 9 }, key, value);
+    }
+    for exemplar in point.exemplars {
+        exemplar::append(&mut out, if is_exponential { 11 } else { 8 }, exemplar);
     }
     out.fixed64(2, point.start);
     out.fixed64(3, point.time);
@@ -113,7 +119,7 @@ mod tests {
 
     fn point<'a>(buckets: Buckets<'a>, counts: &'a [u64]) -> HistogramPoint<'a> {
         let attributes = vec![("http.route", Value::Text("/cart".into())), ("code", Value::Int(200))];
-        HistogramPoint { attributes, start: 5, time: 9, count: 7, sum: 1.5, buckets, counts }
+        HistogramPoint { attributes, start: 5, time: 9, count: 7, sum: 1.5, buckets, counts, exemplars: &[] }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! OTLP on the wire: spans and requests as bytes, and how they are framed and compressed.
 
+mod exemplar;
 mod framing;
 mod gzip;
 mod metrics;
@@ -9,6 +10,7 @@ mod rpc_status;
 mod settings;
 mod span;
 
+pub use exemplar::Exemplar;
 pub use framing::{GRPC_PREFIX, body, headers, metrics_headers, path};
 pub use metrics::{Buckets, HistogramPoint, histogram};
 pub use response::ExportResponse;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::exemplar::Exemplar;
 use super::protobuf::Writer;
 use crate::identity;
 use crate::span::{Resource, Span, SpanKind, Status, Value};
@@ -30,17 +31,28 @@ const ATTRIBUTE_HEADROOM: usize = 16;
 pub struct EncodedSpan {
     field: Box<[u8]>,
     upgraded: bool,
+    exemplar: Option<Box<Exemplar>>,
 }
 
 impl EncodedSpan {
     /// `field` is a whole `ScopeSpans.spans` field, of an ordinary span.
     pub fn from_field(field: Vec<u8>) -> Self {
-        Self { field: field.into_boxed_slice(), upgraded: false }
+        Self { field: field.into_boxed_slice(), upgraded: false, exemplar: None }
     }
 
     /// Says whether an upgrade keeps the span, so that room is reserved for it.
     pub fn upgraded(self, upgraded: bool) -> Self {
         Self { upgraded, ..self }
+    }
+
+    /// With what a point of a metric may show once the collector has the span.
+    pub fn shown_by(self, exemplar: Option<&Exemplar>) -> Self {
+        Self { exemplar: exemplar.map(|exemplar| Box::new(*exemplar)), ..self }
+    }
+
+    /// What a point of a metric may show once the collector has the span.
+    pub fn exemplar(&self) -> Option<&Exemplar> {
+        self.exemplar.as_deref()
     }
 
     /// Whether an upgrade keeps the span.

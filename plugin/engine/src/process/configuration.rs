@@ -128,8 +128,10 @@ impl Root {
         {
             return;
         }
-        if let (Some(mut metering), Some(recorder)) = (self.metering.take(), &mut self.scope.recorder) {
-            metering.end(host, recorder, metrics);
+        if let (Some(mut metering), Some(recorder), Some(work)) =
+            (self.metering.take(), &mut self.scope.recorder, &mut self.work)
+        {
+            metering.end(host, (recorder, work.exporter.exemplars()), metrics);
         }
         let mut open = |settings| Metering::open(host, settings, resource, policy.resource.names_instance(), entropy);
         self.metering = settings.map(|settings| Box::new(open(settings)));

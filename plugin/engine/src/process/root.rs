@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metering::Metering;
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
-use crate::otlp::encode_span;
+use crate::otlp::{Exemplar, encode_span};
 use crate::policy::Policy;
 use crate::request::Scope;
 use crate::shared::{CallAnswer, Entropy, Tokens};
@@ -82,13 +82,14 @@ impl Root {
         self.work.as_ref().map(|work| &work.policy)
     }
 
-    /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it.
-    pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool) {
+    /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it. `exemplar`: may be shown, if it is of this span.
+    pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool, exemplar: Option<&Exemplar>) {
         if let Some(work) = &mut self.work {
             let encoded = encode_span(span, work.policy.export.tracestate);
             self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
             self.scope.mean_span_bytes = self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES);
-            let _ = work.exporter.offer(encoded.upgraded(upgraded)); // Counted by the exporter.
+            let exemplar = exemplar.filter(|exemplar| exemplar.span_id == span.span_id);
+            let _ = work.exporter.offer(encoded.upgraded(upgraded).shown_by(exemplar)); // Counted by the exporter.
         }
     }
 
@@ -163,19 +164,21 @@ impl Root {
 
     /// Shares and exports what was counted of requests.
     pub(super) fn meter(&mut self, host: &impl Host, entropy: &mut Entropy, metrics: &mut Metrics) {
-        if let (Some(metering), Some(recorder)) = (&mut self.metering, &mut self.scope.recorder)
+        if let (Some(metering), Some(recorder), Some(work)) =
+            (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.tick(host, recorder, entropy, metrics);
+            metering.tick(host, (recorder, work.exporter.exemplars()), entropy, metrics);
         }
     }
 
     /// The host has no more use for this root.
     pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        if let (Some(metering), Some(recorder)) = (&mut self.metering, &mut self.scope.recorder)
+        if let (Some(metering), Some(recorder), Some(work)) =
+            (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.end(host, recorder, metrics);
+            metering.end(host, (recorder, work.exporter.exemplars()), metrics);
         }
         self.ending = true;
     }

@@ -341,7 +341,7 @@ fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
 
 #[inline(never)] // Likewise.
 fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
-    held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded()));
+    held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded(), held.exemplar()));
 }
 
 /// Context ids count up: any spread will do, and the standard hasher is four times the work.

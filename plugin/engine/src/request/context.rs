@@ -22,7 +22,7 @@ pub struct RequestContext {
     /// What came of an answer before any request: a filter in front of ours gave it.
     pub(super) early: Option<Head>,
     /// What is counted of it, if anything is.
-    pub(super) measured: Option<Box<Measured>>,
+    pub(super) measured: Option<Measured>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }

@@ -32,8 +32,6 @@ pub struct Finish {
     pub complete: bool,
     /// The answer is a switched protocol, a tunnel or a stream of events: it lasts until one side closes it.
     pub lasting: bool,
-    /// Unix nanoseconds of the request's head, where the request is counted: its span then begins there, too.
-    pub started: Option<u64>,
     /// Unix nanoseconds of the end, where the clock was read.
     pub ended: Option<u64>,
 }
@@ -58,13 +56,8 @@ pub fn ended<X: Exchange>(
     let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, .. } = context else {
         return Ended::Dropped;
     };
-    let mut finish = finish(parts, (stream, shadow.take(), *xray_rule));
-    if is_late || measured.is_none() {
-        finish.started = None; // It is not that of the head, or the span begins with its first byte.
-    }
-    if let Some(measured) = measured.take() {
-        measure::ended(parts, &measured, stream, &finish);
-    }
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule));
+    let counted = measured.as_ref().map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
@@ -83,8 +76,10 @@ pub fn ended<X: Exchange>(
     let central = parts.scope.central.as_ref().zip(*xray_rule);
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
     let root = *root;
-    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, *asked), xray_rule);
-    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts });
+    let started = counted.as_ref().map(|counted| counted.started);
+    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
+    let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
+    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar });
     if held {
         return Ended::Held(span);
     }
@@ -107,8 +102,7 @@ fn finish<X: Exchange>(
     (stream, mut shadow, xray_rule): (&mut Stream, Option<Box<Stream>>, Option<RuleId>),
 ) -> Finish {
     let exchange = parts.exchange;
-    let started = stream.started();
-    let now = started.map(|_| exchange.host().now());
+    let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
     let lasting = is_lasting(exchange, stream);
     let read = wants_flags.then(|| attributes::response_flags(exchange));
@@ -128,7 +122,7 @@ fn finish<X: Exchange>(
     if parts.scope.central.is_some() {
         count_for_rule(parts, xray_rule, stream, parts.policy.span_kind);
     }
-    Finish { flags: read, complete: ending.complete, lasting, started, ended: now }
+    Finish { flags: read, complete: ending.complete, lasting, ended: now }
 }
 
 /// Counts the end of a request whose trace was decided by an X-Ray rule that wants to know of failures.

@@ -35,10 +35,10 @@ impl Facts {
         exchange: &impl Exchange,
         (root, policy): (u32, &Policy),
         keep: &Keep,
-        (finish, asked): (Finish, Asked),
+        (finish, started, asked): (Finish, Option<u64>, Asked),
         xray_rule: Option<String>,
     ) -> Self {
-        let Finish { flags, complete, lasting, started, ended } = finish;
+        let Finish { flags, complete, lasting, ended } = finish;
         let ended = ended.unwrap_or_else(|| exchange.host().now());
         let mut attributes =
             Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::facts::Facts;
+use crate::otlp::Exemplar;
 use crate::policy::Policy;
 use crate::span::Span;
 use crate::stream::Keep;
@@ -18,6 +19,7 @@ pub struct Held {
     pub policy: Arc<Policy>,
     pub(super) keep: Keep,
     pub(super) facts: Facts,
+    pub(super) exemplar: Option<Box<Exemplar>>,
 }
 
 impl Held {
@@ -52,6 +54,11 @@ impl Held {
         if self.keep.parent_id != Some(ancestor) {
             self.keep.unrecorded_parent = self.keep.parent_id.replace(ancestor);
         }
+    }
+
+    /// What a point of a metric may show once its span is exported.
+    pub fn exemplar(&self) -> Option<&Exemplar> {
+        self.exemplar.as_deref()
     }
 
     /// When the stream ended, Unix nanoseconds.

@@ -7,10 +7,11 @@ use super::end::Finish;
 use super::{Parts, attributes};
 use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
 use crate::http::{GrpcStatus, ResponseFlags};
-use crate::metrics::{Instrument, Labels, Name, Scheme};
+use crate::metrics::{Instrument, Labels, Name, Scheme, series};
+use crate::otlp::Exemplar;
 use crate::policy::Policy;
 use crate::span::{HttpFacts, KindSetting, RpcMethod, SpanKind, is_grpc, judge, rpc_method};
-use crate::stream::Stream;
+use crate::stream::{Keep, Stream};
 use crate::telemetry::Metric;
 
 /// What the head of a request said.
@@ -31,27 +32,52 @@ enum Route {
     Rpc(Box<[u8]>),
 }
 
-/// Reads the head of a request.
-#[inline(never)]
-pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Option<Box<Measured>> {
-    let settings = policy.metrics.as_ref()?;
-    if is_grpc(headers.first("content-type")) {
-        let path = headers.first(":path").unwrap_or_default();
-        return Some(Box::new(Measured { labels: Labels::new(Instrument::RpcServer), route: Route::Rpc(path.into()) }));
-    }
-    let route = if settings.routes.templates().is_empty() { None } else { headers.first(":path") };
-    let route = route.and_then(|path| settings.routes.find(path)).map_or(Route::Unknown, Route::Template);
-    let labels = Labels::new(Instrument::HttpServer)
-        .method(headers.first(":method").unwrap_or_default())
-        .scheme(scheme(policy, headers));
-    Some(Box::new(Measured { labels, route }))
+/// How a request was counted.
+pub struct Counted<'a> {
+    labels: Labels,
+    name: Name<'a>,
+    nanos: u64,
+    /// Unix nanoseconds of its beginning, which is that of its span, too.
+    pub started: u64,
+    ended: u64,
 }
 
-/// As on the span: what a trusted proxy in front says of a SERVER's scheme, or what Envoy does.
-fn scheme<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Scheme {
+/// Reads the head of a request.
+#[inline(never)]
+pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Option<Measured> {
+    let settings = policy.metrics.as_ref()?;
+    let [mut method, mut path, mut scheme, mut forwarded, mut content_type] = [None; 5];
+    headers.each(|key, value| {
+        let place = match key {
+            b":method" => &mut method,
+            b":path" => &mut path,
+            b":scheme" => &mut scheme,
+            b"x-forwarded-proto" => &mut forwarded,
+            b"content-type" => &mut content_type,
+            _ => return,
+        };
+        place.get_or_insert(value);
+    });
+    if is_grpc(content_type) {
+        let route = Route::Rpc(path.unwrap_or_default().into());
+        return Some(Measured { labels: Labels::new(Instrument::RpcServer), route });
+    }
+    let path = path.filter(|_| !settings.routes.templates().is_empty());
+    let route = path.and_then(|path| settings.routes.find(path)).map_or(Route::Unknown, Route::Template);
+    // As on the span: what a trusted proxy in front says of a SERVER's scheme, or what Envoy does.
     let trusts = !policy.edge && policy.span_kind != KindSetting::Client;
-    let forwarded = if trusts { headers.first("x-forwarded-proto") } else { None };
-    let text = forwarded.or_else(|| headers.first(":scheme")).unwrap_or_default();
+    let scheme = self::scheme(forwarded.filter(|_| trusts).or(scheme).unwrap_or_default());
+    let labels = Labels::new(Instrument::HttpServer).method(method.unwrap_or_default()).scheme(scheme);
+    Some(Measured { labels, route })
+}
+
+/// The first of a list.
+fn scheme(text: &[u8]) -> Scheme {
+    match text {
+        b"http" => return Scheme::Http,
+        b"https" => return Scheme::Https,
+        _ => {}
+    }
     let first = text.split(|byte| *byte == b',').next().unwrap_or(text).trim_ascii();
     if first.eq_ignore_ascii_case(b"http") {
         Scheme::Http
@@ -77,57 +103,94 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, me
     }
 }
 
-/// Counts a request that has ended.
+/// Counts a request that has ended. `is_late`: its head was read only then.
 #[inline(never)]
-pub fn ended<X: Exchange>(parts: &mut Parts<'_, X>, measured: &Measured, stream: &Stream, finish: &Finish) {
+pub fn ended<'a, X: Exchange>(
+    parts: &mut Parts<'_, X>,
+    measured: &'a Measured,
+    stream: &Stream,
+    (finish, is_late): (&Finish, bool),
+) -> Counted<'a> {
     let (exchange, kind) = (parts.exchange, parts.policy.span_kind);
     let kind = if attributes::is_client(exchange, kind) { SpanKind::Client } else { SpanKind::Server };
-    let is_rpc = matches!(measured.route, Route::Rpc(_));
-    let grpc_status = stream.grpc_status().filter(|_| is_rpc);
-    let end = End::of(exchange, stream, finish, grpc_status);
-    let facts = HttpFacts {
-        path: if let Route::Rpc(path) = &measured.route { Some(path) } else { None },
-        grpc_status,
-        status_code: end.status,
-        response_flags: end.flags,
-        reset: !finish.complete,
-        lasting: finish.lasting,
-        code_details: end.details.as_deref().filter(|details| !details.is_empty()),
-        ..HttpFacts::default()
+    let status = stream.status();
+    let is_plain = finish.complete && finish.flags.is_none_or(ResponseFlags::is_empty);
+    let route = &measured.route;
+    let (labels, name) = match (route, status) {
+        (Route::Rpc(path), _) => call(exchange, stream, finish, (kind, path)),
+        (_, Some(..400)) if is_plain => (measured.labels.on(kind).status(status), named(route)),
+        _ => (unusual(exchange, stream, finish, (kind, measured.labels)), named(route)),
     };
-    let is_plain = grpc_status.is_none() && finish.complete && end.status.is_some_and(|code| code < 400);
-    let error = if is_plain && end.flags.is_empty() { None } else { judge(kind, &facts, grpc_status).error_type };
-    let labels = if is_rpc {
-        Labels::new(Instrument::of(kind, true)).grpc(grpc_status)
-    } else {
-        measured.labels.on(kind).status(end.status)
-    };
-    let name = match &measured.route {
-        Route::Unknown => Name::None,
-        Route::Template(place) => Name::Route(*place),
-        Route::Header(route) => Name::Text(route),
-        Route::Rpc(_) => match rpc_method(&facts) {
-            RpcMethod::Known(method) => Name::Text(method.as_bytes()),
-            RpcMethod::Claimed(_) | RpcMethod::Malformed => Name::None,
-        },
-    };
-    let (nanos, ended) = duration(parts, finish);
-    if let Some(recorder) = &mut parts.scope.recorder {
-        recorder.record(labels.error(error.as_deref()), name, nanos, ended);
-    }
-}
-
-/// How long it took, and when it ended, in nanoseconds.
-fn duration<X: Exchange>(parts: &mut Parts<'_, X>, finish: &Finish) -> (u64, u64) {
-    let exchange = parts.exchange;
     let ended = finish.ended.unwrap_or_else(|| exchange.host().now());
-    let started =
-        finish.started.or_else(|| exchange.number(Attribute::StartTime).and_then(|time| u64::try_from(time).ok()));
-    let nanos = ended.checked_sub(started.unwrap_or(ended));
+    let started = stream.started().filter(|_| !is_late);
+    let started = started.or_else(|| exchange.number(Attribute::StartTime).and_then(|time| u64::try_from(time).ok()));
+    let started = started.unwrap_or(ended);
+    let nanos = ended.checked_sub(started);
     if nanos.is_none() {
         parts.metrics.count(Metric::MetricsClockBack);
     }
-    (nanos.unwrap_or_default(), ended)
+    let nanos = nanos.unwrap_or_default();
+    if let Some(recorder) = &mut parts.scope.recorder {
+        recorder.record(labels, name, nanos, ended);
+    }
+    Counted { labels, name, nanos, started, ended }
+}
+
+/// What a point may show of a request whose span is kept.
+#[inline(never)]
+pub fn exemplar(policy: &Policy, counted: &Counted<'_>, keep: &Keep) -> Option<Box<Exemplar>> {
+    let settings = policy.metrics.as_ref().filter(|settings| settings.exemplars)?;
+    let name = match counted.name {
+        Name::None => &[],
+        Name::Route(place) => settings.routes.template(place).as_bytes(),
+        Name::Text(name) => name,
+    };
+    let span_id = if counted.labels.instrument().is_server() { keep.server_span_id } else { None };
+    Some(Box::new(Exemplar {
+        series: series(counted.labels, name),
+        labels: counted.labels.bits(),
+        nanos: counted.nanos,
+        time: counted.ended,
+        trace_id: keep.trace_id,
+        span_id: span_id.unwrap_or(keep.span_id),
+        upgraded: keep.upgraded,
+        reason: keep.reason.index(),
+    }))
+}
+
+fn named(route: &Route) -> Name<'_> {
+    match route {
+        Route::Unknown | Route::Rpc(_) => Name::None,
+        Route::Template(place) => Name::Route(*place),
+        Route::Header(route) => Name::Text(route),
+    }
+}
+
+/// A gRPC call: its method has a name if an answer has shown that the server knows it.
+#[inline(never)]
+fn call<'a>(
+    exchange: &impl Exchange,
+    stream: &Stream,
+    finish: &Finish,
+    (kind, path): (SpanKind, &'a [u8]),
+) -> (Labels, Name<'a>) {
+    let grpc_status = stream.grpc_status();
+    let end = End::of(exchange, stream, finish, grpc_status);
+    let facts = HttpFacts { path: Some(path), ..end.facts(finish, grpc_status) };
+    let name = match rpc_method(&facts) {
+        RpcMethod::Known(_) => Name::Text(path.get(1..).unwrap_or_default()),
+        RpcMethod::Claimed(_) | RpcMethod::Malformed => Name::None,
+    };
+    let error = judge(kind, &facts, grpc_status).error_type;
+    (Labels::new(Instrument::of(kind, true)).grpc(grpc_status).error(error.as_deref()), name)
+}
+
+/// A request that failed, or of which that is not known yet.
+#[inline(never)]
+fn unusual(exchange: &impl Exchange, stream: &Stream, finish: &Finish, (kind, labels): (SpanKind, Labels)) -> Labels {
+    let end = End::of(exchange, stream, finish, None);
+    let error = judge(kind, &end.facts(finish, None), None).error_type;
+    labels.on(kind).status(end.status).error(error.as_deref())
 }
 
 /// What the judgement of a span would know.
@@ -154,6 +217,19 @@ impl End {
         };
         let details = (!finish.complete || !flags.is_empty() || grpc_status.is_some() && failed)
             .then(|| exchange.text(Attribute::CodeDetails, <[u8]>::to_vec));
-        Self { status, flags, details }
+        Self { status, flags, details: details.filter(|details| !details.is_empty()) }
+    }
+
+    /// As the judgement takes it.
+    fn facts(&self, finish: &Finish, grpc_status: Option<GrpcStatus>) -> HttpFacts<'_> {
+        HttpFacts {
+            grpc_status,
+            status_code: self.status,
+            response_flags: self.flags,
+            reset: !finish.complete,
+            lasting: finish.lasting,
+            code_details: self.details.as_deref(),
+            ..HttpFacts::default()
+        }
     }
 }

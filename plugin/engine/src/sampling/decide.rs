@@ -33,6 +33,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All names, by [`Self::index`].
+    pub const NAMES: [&'static str; 5] = ["parent", "rule", "ratio", "xray", "upgraded"];
+
+    /// The place of its name.
+    pub const fn index(self) -> u8 {
+        match self {
+            Self::Parent => 0,
+            Self::Rule { .. } => 1,
+            Self::Ratio => 2,
+            Self::XRay => 3,
+            Self::Upgraded => 4,
+        }
+    }
+
     /// The name in counters and on spans.
     pub const fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use super::Entropy;
 use crate::door::{Host, Update};
 use crate::metrics::dictionary::{self, Admission};
 use crate::metrics::slot::{self, Sums};
-use crate::metrics::{Lease, Waiting};
+use crate::metrics::{Exemplars, Lease, Waiting};
 
 /// The number is the version of all layouts: other layouts are other keys.
 const PREFIX: &str = "tracelift.metrics.1.";
@@ -23,15 +23,18 @@ pub struct Shared {
     lease: Vec<u8>,
     sent: Vec<u8>,
     slots: Vec<Vec<u8>>,
+    /// What points may show, beside each slot.
+    exemplars: Vec<Vec<u8>>,
 }
 
 impl Shared {
     /// Makes what is not there yet. `identity` names the set: whoever has the same counts into it. `now` is Unix nanoseconds.
-    pub fn open(host: &impl Host, identity: &[u8], now: u64) -> Self {
-        let scope = [PREFIX, &digits(fnv(identity)), "."].concat();
+    pub fn open(host: &impl Host, identity: u64, now: u64) -> Self {
+        let scope = [PREFIX, &digits(identity), "."].concat();
         let key = |name: &str| [&scope, name].concat().into_bytes();
-        let slots = (0..SLOTS).map(|slot| key(&["slot.", &slot.to_string()].concat())).collect();
-        let shared = Self { dictionary: key("dictionary"), lease: key("lease"), sent: key("sent"), slots };
+        let each = |name: &str| (0..SLOTS).map(|slot| key(&[name, &slot.to_string()].concat())).collect();
+        let (slots, exemplars) = (each("slot."), each("exemplars."));
+        let shared = Self { dictionary: key("dictionary"), lease: key("lease"), sent: key("sent"), slots, exemplars };
         shared.make(host, now);
         shared
     }
@@ -44,7 +47,7 @@ impl Shared {
             }
         };
         create(&self.dictionary, &dictionary::new(now));
-        self.slots.iter().for_each(|slot| create(slot, &[]));
+        self.slots.iter().chain(&self.exemplars).for_each(|key| create(key, &[]));
     }
 
     /// Finds a place for each label set, and returns the dictionary that they are in; `None` where that is not possible now.
@@ -65,9 +68,32 @@ impl Shared {
 
     /// Changes the slot of a worker.
     pub fn add(&self, host: &impl Host, worker: u64, change: impl Fn(&[u8]) -> Vec<u8>) -> Update {
-        let place = usize::try_from(worker / 2 % SLOTS).unwrap_or_default();
-        let Some(key) = self.slots.get(place) else { return Update::Failed };
+        let Some(key) = self.slots.get(place(worker)) else { return Update::Failed };
         host.update(key, TRIES, |slot| slot.map(&change))
+    }
+
+    /// Shows what a worker's points may show to whoever exports; `false` where that is not possible now.
+    pub fn show(&self, host: &impl Host, worker: u64, exemplars: &Exemplars) -> bool {
+        let Some(key) = self.exemplars.get(place(worker)) else { return false };
+        let update = host.update(key, TRIES, |known| {
+            let mut all = exemplars.clone();
+            all.offer_bytes(known?);
+            Some(all.to_bytes())
+        });
+        update == Update::Changed
+    }
+
+    /// Takes what is shown beside one slot.
+    pub fn take_shown(&self, host: &impl Host, place: usize, exemplars: &mut Exemplars) {
+        let Some(key) = self.exemplars.get(place) else { return };
+        let mut taken = Vec::new();
+        let update = host.update(key, TRIES, |known| {
+            taken = known.filter(|known| !known.is_empty())?.to_vec();
+            Some([])
+        });
+        if update == Update::Changed {
+            exemplars.offer_bytes(&taken);
+        }
     }
 
     /// Adds what one slot says to `sums`, and returns how many bytes that was; `None` where there is no such slot.
@@ -109,6 +135,11 @@ impl Shared {
     }
 }
 
+/// The slot of a worker.
+fn place(worker: u64) -> usize {
+    usize::try_from(worker / 2 % SLOTS).unwrap_or_default()
+}
+
 /// `service.instance.id` of this process: a UUID (version 4), made once.
 pub fn instance(host: &impl Host, entropy: &mut Entropy) -> String {
     let key = [PREFIX, "instance"].concat().into_bytes();
@@ -135,7 +166,9 @@ fn digits(number: u64) -> String {
     (0..16_u32).rev().map(|place| digit(place * 4)).collect()
 }
 
-/// FNV-1a: what it tells apart is configuration, not what a client chose.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+/// FNV-1a of a text and its length, after what was hashed before.
+pub fn hash(before: u64, bytes: &[u8]) -> u64 {
+    let add = |hash: u64, byte: u64| (hash ^ byte).wrapping_mul(0x0100_0000_01b3);
+    let start = add(before ^ 0xcbf2_9ce4_8422_2325, bytes.len() as u64);
+    bytes.iter().fold(start, |hash, byte| add(hash, u64::from(*byte)))
 }

@@ -41,6 +41,7 @@ pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -
         histogram: raw.histogram,
         interval_ms: raw.interval_ms.get(),
         max_series: raw.max_series.size(),
+        exemplars: raw.exemplars,
         namespace,
         path: raw.path.0,
     })

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Problem, Verdict};
 use crate::metrics::slot::{self, Sums};
-use crate::metrics::{self, Temporality, dictionary, encode, points};
-use crate::otlp::{self, EncodedSpan, Envelope};
+use crate::metrics::{self, Exemplars, Temporality, dictionary, encode, points};
+use crate::otlp::{self, EncodedSpan, Envelope, Exemplar};
 use crate::shared::CallAnswer;
 use crate::shared::measurements::Shared;
 use crate::span::Resource;
@@ -19,6 +19,8 @@ const MILLISECOND: u64 = 1_000_000;
 /// How long after its timeout a request counts as lost when the host has not called back, milliseconds.
 const CALLBACK_SLACK_MS: u64 = 5_000;
 
+/// Exemplars of one export at most.
+const SHOWN: usize = 256;
 /// Bytes of slots that are added up in one tick, where a request may be waiting: some 50 µs.
 const BYTES_AT_ONCE: usize = 4 * 1024;
 
@@ -32,6 +34,8 @@ pub(super) struct Export {
     due: u64,
     /// The next slot to be added, and the sum of those before.
     adding: Option<(usize, Sums)>,
+    /// What the next points may show.
+    exemplars: Exemplars,
     sent: Option<Sent>,
     /// A problem was logged, and no export has succeeded since.
     failing: bool,
@@ -43,6 +47,8 @@ struct Sent {
     /// Unix nanoseconds as of which it was made.
     time: u64,
     points: u64,
+    /// What the points show.
+    exemplars: Vec<Exemplar>,
     /// Unix nanoseconds from which on nothing comes any more.
     lost_at: u64,
     /// What had been sent before, for delta temporality.
@@ -66,6 +72,7 @@ impl Export {
             export,
             due: 0,
             adding: None,
+            exemplars: Exemplars::with_room(SHOWN),
             sent: None,
             failing: false,
         }
@@ -111,6 +118,9 @@ impl Export {
                 Some(bytes) => read = read.saturating_add(bytes),
                 None => self.send(host, shared, metrics),
             }
+            if let Some((place, _)) = &self.adding {
+                shared.take_shown(host, *place, &mut self.exemplars);
+            }
             if let Some((place, _)) = &mut self.adding {
                 *place = place.saturating_add(1);
             }
@@ -133,7 +143,7 @@ impl Export {
         let series = dictionary::entries(&dictionary).count();
         metrics.record(host, Metric::MetricsSeries, u64::try_from(series).unwrap_or(u64::MAX));
         let mut before = None;
-        let points = match self.settings.temporality {
+        let mut points = match self.settings.temporality {
             Temporality::Cumulative => points::cumulative(&dictionary, &sums),
             Temporality::Delta => {
                 let (since, slot) = shared.sent(host);
@@ -149,6 +159,7 @@ impl Export {
         if before.is_some() && !shared.remember(host, now, &slot::write(&sums)) {
             return; // It would be counted twice.
         }
+        self.exemplars.show_on(&mut points, now);
         let fields = EncodedSpan::from_field(encode(&self.settings, &points, now));
         let size = fields.len();
         let body = otlp::body(&self.export, &self.envelope, &[fields], size);
@@ -156,11 +167,13 @@ impl Export {
         let timeout_ms = self.export.timeout_ms.max(1);
         let wait = u64::from(timeout_ms).saturating_add(CALLBACK_SLACK_MS).saturating_mul(MILLISECOND);
         let called = host.call(&self.export.cluster, &headers, &body, timeout_ms);
+        let exemplars = points.iter().flat_map(|point| &point.exemplars).copied().collect();
         let points = points.len() as u64;
         self.sent = Some(Sent {
             token: *called.as_ref().unwrap_or(&0),
             time: now,
             points,
+            exemplars,
             lost_at: now.saturating_add(wait),
             before,
         });
@@ -218,6 +231,7 @@ impl Export {
     ) {
         let Some(sent) = self.sent.take() else { return };
         metrics.count(Metric::MetricsExportFailed);
+        sent.exemplars.iter().for_each(|exemplar| self.exemplars.offer(exemplar));
         if let Some((since, slot)) = sent.before {
             // What another holder of the lease has sent since then counts from what is lost here.
             let is_next = matches!(failure, Failure::Refused) && shared.sent(host).0 == sent.time;

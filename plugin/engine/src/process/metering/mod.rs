@@ -8,7 +8,7 @@ use export::Export;
 
 use crate::door::{Host, Update};
 use crate::json::Named;
-use crate::metrics::{self, Recorder, slot};
+use crate::metrics::{self, Exemplars, Recorder, slot};
 use crate::otlp::{self, Envelope};
 use crate::shared::measurements::{self, Shared};
 use crate::shared::{CallAnswer, Entropy};
@@ -28,7 +28,7 @@ const LAST_WRITES: usize = 256;
 /// The metrics of one root.
 pub(super) struct Metering {
     settings: Arc<metrics::Settings>,
-    identity: Vec<u8>,
+    identity: u64,
     shared: Shared,
     export: Export,
     /// Names this root in the lease, and says which slot is its own; 0 before its first tick.
@@ -49,8 +49,8 @@ impl Metering {
         keeps_instance: bool,
         entropy: &mut Entropy,
     ) -> Self {
-        let identity = identity(settings, export, resource);
-        let shared = Shared::open(host, &identity, host.now());
+        let identity = identity(settings, export, &Envelope::new(resource));
+        let shared = Shared::open(host, identity, host.now());
         let resource = match keeps_instance {
             true => resource.clone(),
             false => resource.clone().with_instance(&measurements::instance(host, entropy)),
@@ -73,14 +73,14 @@ impl Metering {
         (settings, export): (&Arc<metrics::Settings>, &otlp::Settings),
         resource: &Resource,
     ) -> bool {
-        self.identity == identity(settings, export, resource)
+        self.identity == identity(settings, export, &Envelope::new(resource))
     }
 
     /// Does what is due.
     pub(super) fn tick(
         &mut self,
         host: &impl Host,
-        recorder: &mut Recorder,
+        (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         entropy: &mut Entropy,
         metrics: &mut Metrics,
     ) {
@@ -96,6 +96,7 @@ impl Metering {
             if !recorder.has_changes() {
                 self.shared_at = now;
             }
+            self.show(host, exemplars);
         }
         self.lead(host, recorder.serves(), now, metrics);
     }
@@ -123,6 +124,13 @@ impl Metering {
             recorder.shared(&changed);
         }
         update == Update::Changed
+    }
+
+    /// Passes on what points may show.
+    fn show(&self, host: &impl Host, exemplars: &mut Exemplars) {
+        if !exemplars.is_empty() && self.shared.show(host, self.me, exemplars) {
+            exemplars.take();
+        }
     }
 
     fn lead(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) {
@@ -157,13 +165,19 @@ impl Metering {
     }
 
     /// The root ends: everything is shared, and sent where this root would have sent it.
-    pub(super) fn end(&mut self, host: &impl Host, recorder: &mut Recorder, metrics: &mut Metrics) {
+    pub(super) fn end(
+        &mut self,
+        host: &impl Host,
+        (recorder, exemplars): (&mut Recorder, &mut Exemplars),
+        metrics: &mut Metrics,
+    ) {
         self.admit(host, recorder, metrics);
         for _ in 0..LAST_WRITES {
             if !self.share(host, recorder) {
                 break;
             }
         }
+        self.show(host, exemplars);
         if self.leads {
             self.export.finish(host, &self.shared, metrics);
             let now = host.now() / MILLISECOND;
@@ -174,15 +188,11 @@ impl Metering {
     }
 }
 
-/// What tells one set of metrics from another: roots with the same count together.
-fn identity(settings: &metrics::Settings, export: &otlp::Settings, resource: &Resource) -> Vec<u8> {
-    let numbers = [settings.interval_ms, settings.max_series as u64].map(|number| number.to_string());
-    let [interval, series] = &numbers;
+/// What tells one set of metrics from another: roots with the same count together. It is configuration, not what a client chose.
+fn identity(settings: &metrics::Settings, export: &otlp::Settings, envelope: &Envelope) -> u64 {
     let texts = [
         settings.temporality.name(),
         settings.histogram.name(),
-        interval,
-        series,
         &settings.namespace,
         &settings.path,
         settings.route_header.as_deref().unwrap_or_default(),
@@ -190,7 +200,10 @@ fn identity(settings: &metrics::Settings, export: &otlp::Settings, resource: &Re
         &export.cluster,
         &export.authority,
     ];
-    let templates = settings.routes.templates().iter().map(String::as_str);
-    let texts: Vec<&str> = texts.into_iter().chain(templates).collect();
-    [texts.join("\n").as_bytes(), Envelope::new(resource).resource()].concat()
+    let mut identity = measurements::hash(settings.interval_ms, envelope.resource());
+    identity = measurements::hash(identity, &(settings.max_series as u64).to_le_bytes());
+    for text in texts.into_iter().chain(settings.routes.templates().iter().map(String::as_str)) {
+        identity = measurements::hash(identity, text.as_bytes());
+    }
+    identity
 }
