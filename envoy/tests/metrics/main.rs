@@ -2,6 +2,7 @@
 //! a real Prometheus 3. Run when what they depend on has changed: `cargo xtask test --only metrics`.
 
 mod counting;
+mod exemplars;
 #[path = "../end_to_end/mesh.rs"]
 #[allow(dead_code, reason = "the stories of the other suite use the rest")]
 mod mesh;
