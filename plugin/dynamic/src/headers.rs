@@ -43,8 +43,8 @@ impl<'a> HeaderView<'a> for View<'a> {
         self.entries.iter().filter(named).map(|entry| unsafe { entry.value.bytes() })
     }
 
-    fn each(self, mut take: impl FnMut(&'a [u8], &'a [u8])) {
-        for entry in self.entries {
+    fn of_lengths(self, lengths: u64, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        for entry in self.entries.iter().filter(|entry| entry.key.size < 64 && lengths >> entry.key.size & 1 != 0) {
             // SAFETY: as above.
             let (key, value) = unsafe { (entry.key.bytes(), entry.value.bytes()) };
             take(key, value);

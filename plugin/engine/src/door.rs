@@ -162,8 +162,8 @@ pub trait HeaderView<'a>: Copy {
         self.values(name).next()
     }
 
-    /// Shows every entry, in order of arrival.
-    fn each(self, take: impl FnMut(&'a [u8], &'a [u8]));
+    /// Shows every entry whose name has one of these lengths (bits of `lengths`, so below 64), in order of arrival.
+    fn of_lengths(self, lengths: u64, take: impl FnMut(&'a [u8], &'a [u8]));
 
     /// All entries, in one allocation.
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])>;
@@ -177,8 +177,10 @@ impl<'a> HeaderView<'a> for &'a [(&'a [u8], &'a [u8])] {
         self.iter().filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| *value)
     }
 
-    fn each(self, mut take: impl FnMut(&'a [u8], &'a [u8])) {
-        self.iter().for_each(|(key, value)| take(key, value));
+    fn of_lengths(self, lengths: u64, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        for (key, value) in self.iter().filter(|(key, _)| key.len() < 64 && lengths >> key.len() & 1 != 0) {
+            take(key, value);
+        }
     }
 
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {
@@ -194,8 +196,8 @@ impl<'a> HeaderView<'a> for Encoded<'a> {
         Pairs::new(self.0).values_of(name.as_bytes())
     }
 
-    fn each(self, mut take: impl FnMut(&'a [u8], &'a [u8])) {
-        Pairs::new(self.0).for_each(|(key, value)| take(key, value));
+    fn of_lengths(self, lengths: u64, take: impl FnMut(&'a [u8], &'a [u8])) {
+        Pairs::new(self.0).of_lengths(lengths, take);
     }
 
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {

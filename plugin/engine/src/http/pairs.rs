@@ -64,6 +64,27 @@ impl<'a> Pairs<'a> {
         })
     }
 
+    /// Shows the entries whose names have one of these lengths (bits of `lengths`, so below 64), in order. Steps over others by
+    /// their sizes alone.
+    pub fn of_lengths(self, lengths: u64, mut take: impl FnMut(&'a [u8], &'a [u8])) {
+        let Self { mut sizes, data } = self;
+        let mut next = 0_usize;
+        while let Some((both, rest)) = sizes.split_first_chunk::<8>() {
+            sizes = rest;
+            let both = u64::from_le_bytes(*both);
+            let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
+            let start = next;
+            next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
+            if key_size < 64
+                && lengths >> key_size & 1 != 0
+                && let Some((key, rest)) = data.get(start..).and_then(|rest| rest.split_at_checked(key_size))
+                && let Some(value) = rest.get(1..).and_then(|rest| rest.get(..value_size))
+            {
+                take(key, value);
+            }
+        }
+    }
+
     /// All entries, in one allocation.
     pub fn all(bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
         let pairs = Self::new(bytes);

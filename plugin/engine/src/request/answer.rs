@@ -46,7 +46,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     if let Some(measured) = &mut context.measured
         && which != Answered::Trailers
     {
-        measure::answered(parts, measured, headers);
+        measure::answered(parts, (measured, &mut context.named), headers);
     }
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
     let upgrade = judge(parts, context, head, verdict);

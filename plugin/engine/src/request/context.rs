@@ -23,6 +23,8 @@ pub struct RequestContext {
     pub(super) early: Option<Head>,
     /// What is counted of it, if anything is.
     pub(super) measured: Option<Measured>,
+    /// The text that names its series. Not a part of that, so that a request that is not counted is forgotten unread.
+    pub(super) named: Option<Box<[u8]>>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -39,6 +41,7 @@ impl RequestContext {
             asked: Asked::default(),
             early: None,
             measured: None,
+            named: None,
             xray_rule: None,
         }
     }

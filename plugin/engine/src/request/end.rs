@@ -53,11 +53,12 @@ pub fn ended<X: Exchange>(
             answer::answered_late(parts, context, head);
         }
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, .. } = context else {
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, named, .. } = context else {
         return Ended::Dropped;
     };
     let finish = finish(parts, (stream, shadow.take(), *xray_rule));
-    let counted = measured.as_ref().map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
+    let measured = measured.map(|measured| (measured, named.as_deref().unwrap_or_default()));
+    let counted = measured.map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {

@@ -141,7 +141,7 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     }
     context.xray_rule = xray_rule;
     if counts {
-        context.measured = measure::requested(policy, headers);
+        measure::requested(policy, context, headers);
     }
     if matched.steps.is_over() {
         parts.metrics.count(Metric::RulesOverBudget);

@@ -4,7 +4,7 @@
 //! Apart, and never inlined: where nothing is counted, a request pays for a test.
 
 use super::end::Finish;
-use super::{Parts, attributes};
+use super::{Parts, RequestContext, attributes};
 use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
 use crate::http::{GrpcStatus, ResponseFlags};
 use crate::metrics::{Instrument, Labels, Name, Scheme, series};
@@ -14,7 +14,8 @@ use crate::span::{HttpFacts, KindSetting, RpcMethod, SpanKind, is_grpc, judge, r
 use crate::stream::{Keep, Stream};
 use crate::telemetry::Metric;
 
-/// What the head of a request said.
+/// What the head of a request said. A text that names its series is kept beside this.
+#[derive(Clone, Copy)]
 pub struct Measured {
     /// Method and scheme; the metric is not known yet.
     labels: Labels,
@@ -22,15 +23,20 @@ pub struct Measured {
 }
 
 /// What names its series.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Route {
     Unknown,
     /// A template of the configuration.
     Template(u16),
-    /// A response header said it.
-    Header(Box<[u8]>),
-    /// A gRPC call's path.
-    Rpc(Box<[u8]>),
+    /// A response header said it: the text.
+    Header,
+    /// A gRPC call: the text is its path.
+    Rpc,
 }
+
+/// Lengths of the names that the head is read for.
+const LENGTHS: u64 =
+    1 << ":path".len() | 1 << ":method".len() | 1 << "content-type".len() | 1 << "x-forwarded-proto".len();
 
 /// How a request was counted.
 pub struct Counted<'a> {
@@ -44,10 +50,10 @@ pub struct Counted<'a> {
 
 /// Reads the head of a request.
 #[inline(never)]
-pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Option<Measured> {
-    let settings = policy.metrics.as_ref()?;
+pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, context: &mut RequestContext, headers: V) {
+    let Some(settings) = &policy.metrics else { return };
     let [mut method, mut path, mut scheme, mut forwarded, mut content_type] = [None; 5];
-    headers.each(|key, value| {
+    headers.of_lengths(LENGTHS, |key, value| {
         let place = match key {
             b":method" => &mut method,
             b":path" => &mut path,
@@ -59,8 +65,9 @@ pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Option<M
         place.get_or_insert(value);
     });
     if is_grpc(content_type) {
-        let route = Route::Rpc(path.unwrap_or_default().into());
-        return Some(Measured { labels: Labels::new(Instrument::RpcServer), route });
+        context.named = Some(path.unwrap_or_default().into());
+        context.measured = Some(Measured { labels: Labels::new(Instrument::RpcServer), route: Route::Rpc });
+        return;
     }
     let path = path.filter(|_| !settings.routes.templates().is_empty());
     let route = path.and_then(|path| settings.routes.find(path)).map_or(Route::Unknown, Route::Template);
@@ -68,7 +75,7 @@ pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Option<M
     let trusts = !policy.edge && policy.span_kind != KindSetting::Client;
     let scheme = self::scheme(forwarded.filter(|_| trusts).or(scheme).unwrap_or_default());
     let labels = Labels::new(Instrument::HttpServer).method(method.unwrap_or_default()).scheme(scheme);
-    Some(Measured { labels, route })
+    context.measured = Some(Measured { labels, route });
 }
 
 /// The first of a list.
@@ -90,13 +97,18 @@ fn scheme(text: &[u8]) -> Scheme {
 
 /// Reads the route that an answer names, and takes it off at the edge.
 #[inline(never)]
-pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, measured: &mut Measured, headers: V) {
+pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    (measured, named): (&mut Measured, &mut Option<Box<[u8]>>),
+    headers: V,
+) {
     let Some(name) = parts.policy.metrics.as_ref().and_then(|settings| settings.route_header.as_deref()) else {
         return;
     };
     let Some(value) = headers.first(name) else { return };
-    if value.starts_with(b"/") && !matches!(measured.route, Route::Rpc(_)) {
-        measured.route = Route::Header(value.into());
+    if value.starts_with(b"/") && measured.route != Route::Rpc {
+        measured.route = Route::Header;
+        *named = Some(value.into());
     }
     if parts.policy.edge && parts.exchange.remove(Side::Response, name).is_err() {
         parts.failed();
@@ -107,7 +119,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, me
 #[inline(never)]
 pub fn ended<'a, X: Exchange>(
     parts: &mut Parts<'_, X>,
-    measured: &'a Measured,
+    (measured, named): (Measured, &'a [u8]),
     stream: &Stream,
     (finish, is_late): (&Finish, bool),
 ) -> Counted<'a> {
@@ -115,11 +127,15 @@ pub fn ended<'a, X: Exchange>(
     let kind = if attributes::is_client(exchange, kind) { SpanKind::Client } else { SpanKind::Server };
     let status = stream.status();
     let is_plain = finish.complete && finish.flags.is_none_or(ResponseFlags::is_empty);
-    let route = &measured.route;
-    let (labels, name) = match (route, status) {
-        (Route::Rpc(path), _) => call(exchange, stream, finish, (kind, path)),
-        (_, Some(..400)) if is_plain => (measured.labels.on(kind).status(status), named(route)),
-        _ => (unusual(exchange, stream, finish, (kind, measured.labels)), named(route)),
+    let name = match measured.route {
+        Route::Unknown | Route::Rpc => Name::None,
+        Route::Template(place) => Name::Route(place),
+        Route::Header => Name::Text(named),
+    };
+    let (labels, name) = match status {
+        _ if measured.route == Route::Rpc => call(exchange, stream, finish, (kind, named)),
+        Some(..400) if is_plain => (measured.labels.on(kind).status(status), name),
+        _ => (unusual(exchange, stream, finish, (kind, measured.labels)), name),
     };
     let ended = finish.ended.unwrap_or_else(|| exchange.host().now());
     let started = stream.started().filter(|_| !is_late);
@@ -156,14 +172,6 @@ pub fn exemplar(policy: &Policy, counted: &Counted<'_>, keep: &Keep) -> Option<B
         upgraded: keep.upgraded,
         reason: keep.reason.index(),
     }))
-}
-
-fn named(route: &Route) -> Name<'_> {
-    match route {
-        Route::Unknown | Route::Rpc(_) => Name::None,
-        Route::Template(place) => Name::Route(*place),
-        Route::Header(route) => Name::Text(route),
-    }
 }
 
 /// A gRPC call: its method has a name if an answer has shown that the server knows it.

@@ -31,7 +31,10 @@ const REACHED: ResponseFlags = ResponseFlags::UPSTREAM_TIMEOUT
 pub fn is_call(content_type: Option<&[u8]>) -> bool {
     const TYPE: &[u8] = b"application/grpc";
     let Some((start, rest)) = content_type.and_then(|value| value.split_at_checked(TYPE.len())) else { return false };
-    start.eq_ignore_ascii_case(TYPE) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    // `application/json` is as long: one byte tells that from ours.
+    start.ends_with(b"c") | start.ends_with(b"C")
+        && start.eq_ignore_ascii_case(TYPE)
+        && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 /// The method that the call names.

@@ -20,6 +20,7 @@ mod rules;
 mod several_lines;
 mod shadow;
 mod shared;
+mod shown;
 mod signal;
 mod updates;
 mod ways;

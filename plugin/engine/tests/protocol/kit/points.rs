@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric};
 
 /// One point.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Point {
     pub sum: f64,
     /// Counts of the buckets; those of an exponential histogram without where they are.
     pub buckets: Vec<u64>,
+    /// Requests that it shows.
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// The points of an export, by the metric's name and its attributes: `name{key=value,…}` in the order of the keys.
@@ -47,7 +49,9 @@ fn of_metric(metric: &Metric) -> Vec<(String, Point)> {
                 let buckets = point.bucket_counts.clone();
                 let (start, time) = (point.start_time_unix_nano, point.time_unix_nano);
                 let sum = point.sum.expect("a sum");
-                (series(&metric.name, &point.attributes), Point { start, time, count: point.count, sum, buckets })
+                let exemplars = point.exemplars.clone();
+                let point_of = Point { start, time, count: point.count, sum, buckets, exemplars };
+                (series(&metric.name, &point.attributes), point_of)
             })
             .collect(),
         Data::ExponentialHistogram(histogram) => histogram
@@ -58,7 +62,9 @@ fn of_metric(metric: &Metric) -> Vec<(String, Point)> {
                 buckets.extend(point.positive.iter().flat_map(|positive| &positive.bucket_counts));
                 let (start, time) = (point.start_time_unix_nano, point.time_unix_nano);
                 let sum = point.sum.expect("a sum");
-                (series(&metric.name, &point.attributes), Point { start, time, count: point.count, sum, buckets })
+                let exemplars = point.exemplars.clone();
+                let point_of = Point { start, time, count: point.count, sum, buckets, exemplars };
+                (series(&metric.name, &point.attributes), point_of)
             })
             .collect(),
         other => panic!("{other:?}"),
