@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tracelift_host::{Envoy, RequestSpec, Response, measured};
+use tracelift_host::{Envoy, RequestSpec, Response, VmId, measured};
 
 use crate::kit::{COLLECTOR, closed_books, get, process, seconds, started};
 
@@ -121,4 +121,42 @@ fn counting_a_dropped_request_asks_the_host_for_two_readings_of_the_clock_and_no
     let with = cost(configuration(0.0, json!({"routes": ["/users/{id}"]}), "http/protobuf"));
     assert_eq!(with.returning, without.returning, "{with:?} {without:?}");
     assert_eq!(with.hostcall_count(), without.hostcall_count() + 2, "{with:?} {without:?}");
+}
+
+/// Methods, routes and gRPC methods, each only once: what a client or an application can make up.
+#[test]
+fn names_without_end_cost_no_memory_and_no_request() {
+    const REQUESTS: u64 = 24_000;
+    let metrics = json!({"route_header": "x-route", "max_series": 100});
+    let mut envoy = with_workers(configuration(0.0, metrics, "http/protobuf"), 1);
+    let mut sizes = Vec::new();
+    for number in 0..REQUESTS {
+        let (method, path, name) = (format!("M{number}"), format!("/made.Up{number}/Name"), format!("/{number}"));
+        let (head, response) = match number % 3 {
+            0 => (vec![(":method", "GET"), (":path", "/")], Response::status(404).header("x-route", &name)),
+            1 => (vec![(":method", method.as_str()), (":path", "/")], Response::status(503)),
+            _ => {
+                let head = [(":method", "POST"), (":path", path.as_str()), ("content-type", "application/grpc")];
+                (head.to_vec(), Response::grpc(0))
+            }
+        };
+        envoy.open(RequestSpec::new("inbound", head)).respond(&mut envoy, response);
+        if number.is_multiple_of(400) {
+            envoy.advance(Duration::from_millis(50));
+            envoy.forget_callouts();
+        }
+        if number % (REQUESTS / 4) == REQUESTS / 4 - 1 {
+            sizes.push(envoy.memory_size(VmId::Worker(0)));
+        }
+    }
+    assert_eq!(sizes[0], sizes[3], "{sizes:?}");
+    envoy.advance(seconds(20));
+    let counts = measured::counts(envoy.measured().last().expect("an export"));
+    let with =
+        |part: &str| -> u64 { counts.iter().filter(|(series, _)| series.contains(part)).map(|(_, count)| count).sum() };
+    assert_eq!(with(""), REQUESTS);
+    let each = ["status_code=404", "status_code=503", "rpc.status_code=OK"].map(with);
+    assert_eq!(each, [REQUESTS / 3; 3], "a name is given up before a status");
+    let of_http = counts.keys().filter(|series| series.starts_with(HTTP)).count();
+    assert!(of_http <= 100 && counts.len() <= 200, "{of_http} of {}", counts.len());
 }

@@ -1,6 +1,7 @@
 //! JSON beats environment beats default. A value of the environment that cannot be read is a warning and nothing else.
 
 use tracelift::config::{Environment, Loaded, OnInvalidConfig, load};
+use tracelift::metrics::{Aggregation, Temporality};
 use tracelift::otlp::{Compression, Protocol};
 use tracelift::sampling::{Algorithm, Mode, Sampler};
 use tracelift::span::{NodeMetadata, Value};
@@ -142,6 +143,29 @@ fn the_batch_processor_fills_queue_batch_and_delay() {
 }
 
 #[test]
+fn metrics_are_exported_as_the_environment_says() {
+    let read = |json: &str, variables: &[(&str, &str)]| {
+        let Loaded { policy, warnings } = loaded(json, variables);
+        assert!(warnings.iter().all(|warning| !warning.contains("OTEL_")), "{warnings:?}");
+        let metrics = policy.metrics.expect("switched on");
+        (metrics.temporality, metrics.histogram, metrics.interval_ms)
+    };
+    let on = r#"{"span_kind": "server", "metrics": {"enabled": true}}"#;
+    for (temporality, meant) in [("Delta", Temporality::Delta), ("lowmemory", Temporality::Delta)] {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality),
+            ("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "explicit_bucket_histogram"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "5000"),
+        ];
+        assert_eq!(read(on, &variables), (meant, Aggregation::Explicit, 5000));
+        let own = r#"{"span_kind": "server",
+            "metrics": {"enabled": true, "temporality": "cumulative", "histogram": "exponential", "interval_ms": 7000}}"#;
+        assert_eq!(read(own, &variables), (Temporality::Cumulative, Aggregation::Exponential, 7000));
+        assert!(loaded("{}", &variables).policy.metrics.is_none(), "they switch nothing on");
+    }
+}
+
+#[test]
 fn queue_and_batch_of_the_environment_never_refuse_a_configuration() {
     let queue = [("OTEL_BSP_MAX_QUEUE_SIZE", "100")];
     let export = loaded("{}", &queue).policy.export;
@@ -163,6 +187,8 @@ fn numbers_out_of_range_are_named_and_ignored() {
         ("OTEL_BSP_MAX_QUEUE_SIZE", "65537", "a whole number from 1 to 65536"),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0", "a whole number from 1 to 65536"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "99999999999999999999", "a whole number from 1 to 600000"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "999", "a whole number from 1000 to 600000"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "sum", "`cumulative`, `delta` or `lowmemory`"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
         ("TRACELIFT_ON_INVALID_CONFIG", "pass-through", "`refuse` or `pass_through`"),
     ] {

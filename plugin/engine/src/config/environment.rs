@@ -6,7 +6,7 @@ use super::bounded::{HeaderName, Ratio, Whole, whole_allowed};
 use super::check::{MAX_EXPORT_HEADERS, TOKEN_ALLOWED, header_value_fault, is_token};
 use super::error;
 use super::percent;
-use super::raw::Export;
+use super::raw::{Export, Metrics};
 use crate::json::{Named, Tree, number};
 use crate::otlp::Settings;
 use crate::span::bounds;
@@ -35,7 +35,7 @@ const fn variable(name: &'static str, fills: &'static str, meaning: &'static str
 }
 
 /// Every variable that the filter reads. A table for tools and tests: the module, which does not look at it, is without it.
-pub const VARIABLES: [Variable; 21] = {
+pub const VARIABLES: [Variable; 24] = {
     const TRACES_WINS: &str = "The same, weaker than the one with TRACES in its name.";
     const fn weaker(name: &'static str, fills: &'static str, than: &'static str) -> Variable {
         Variable { name, fills: Some(fills), weaker_than: Some(than), meaning: TRACES_WINS }
@@ -74,6 +74,17 @@ pub const VARIABLES: [Variable; 21] = {
         variable("OTEL_BSP_SCHEDULE_DELAY", "export.scheduled_delay_ms", "Milliseconds that a span waits for company."),
         variable("OTEL_BSP_MAX_QUEUE_SIZE", "export.max_queue_size", "Spans that wait for export, a worker."),
         variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "export.max_export_batch_size", "Spans in one request."),
+        variable(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "metrics.temporality",
+            "cumulative, delta or lowmemory, which is delta for histograms.",
+        ),
+        variable(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "metrics.histogram",
+            "explicit_bucket_histogram or base2_exponential_bucket_histogram.",
+        ),
+        variable("OTEL_METRIC_EXPORT_INTERVAL", "metrics.interval_ms", "Milliseconds between two exports of metrics."),
         variable(
             "TRACELIFT_RECALL_TOKEN",
             "upgrade.recall.token",
@@ -155,9 +166,14 @@ pub fn fill(environment: &Environment, tree: &mut Tree, warnings: &mut Vec<Strin
     reader.propagators();
     reader.exporter();
     reader.batch();
+    reader.metrics();
     reader.tokens();
     reader.warnings.extend(environment.on_invalid_config().1);
     reader.resource()
+}
+
+fn limits<const MIN: u64, const MAX: u64>(_: Whole<MIN, MAX>) -> (u64, u64) {
+    Whole::<MIN, MAX>::RANGE
 }
 
 fn ignored(name: &str, found: &str, allowed: &str) -> String {
@@ -278,10 +294,34 @@ impl<'a> Reader<'a> {
     }
 
     fn name(&mut self, variable: &str, path: &[&str], known: &[&str]) {
+        self.name_for(variable, path, known, known);
+    }
+
+    /// The same where the configuration calls it otherwise; `meant` has a name for each of those known.
+    fn name_for(&mut self, variable: &str, path: &[&str], known: &[&str], meant: &[&str]) {
         let Some(found) = self.get(variable) else { return };
-        match known.iter().find(|name| name.eq_ignore_ascii_case(found)) {
-            Some(name) => self.text(path, name),
+        match known.iter().zip(meant).find(|(name, _)| name.eq_ignore_ascii_case(found)) {
+            Some((_, meant)) => self.text(path, meant),
             None => self.warn(variable, &error::quoted(found), &error::one_of(known)),
+        }
+    }
+
+    /// What is counted of requests. "Metrics SDK", "OpenTelemetry Protocol Exporter": `lowmemory` is delta for what we have.
+    fn metrics(&mut self) {
+        self.name_for(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            &["metrics", "temporality"],
+            &["cumulative", "delta", "lowmemory"],
+            &["cumulative", "delta", "delta"],
+        );
+        self.name_for(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            &["metrics", "histogram"],
+            &["explicit_bucket_histogram", "base2_exponential_bucket_histogram"],
+            &["explicit", "exponential"],
+        );
+        if let Some(interval) = self.number("OTEL_METRIC_EXPORT_INTERVAL", limits(Metrics::default().interval_ms)) {
+            self.tree.fill(&["metrics", "interval_ms"], Tree::Number(interval.to_string()));
         }
     }
 
@@ -328,9 +368,6 @@ impl<'a> Reader<'a> {
 
     /// `OTEL_BSP_*` and the timeout of an attempt, which the export timeout of the batch processor can only shorten.
     fn batch(&mut self) {
-        fn limits<const MIN: u64, const MAX: u64>(_: Whole<MIN, MAX>) -> (u64, u64) {
-            Whole::<MIN, MAX>::RANGE
-        }
         let defaults = Export::default();
         let timeouts = limits(defaults.timeout_ms);
         let attempt = self

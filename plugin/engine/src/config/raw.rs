@@ -145,6 +145,8 @@ keys! {
         pub upgrade: bool = true,
         /// From how many milliseconds on such a request is slow enough for an upgrade. Null: `upgrade.latency_ms`.
         pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+        /// Whether such a request is counted where `metrics.enabled` is true. Without effect in a shadow policy.
+        pub metrics: bool = true,
     }
 }
 

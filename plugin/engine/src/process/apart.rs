@@ -1,6 +1,7 @@
 //! Workers of a host whose threads share one exporter: each records and holds by itself, and the exporter is that of one more
 //! worker, on the thread that may send. It has the same roots, by the same numbers, and no streams.
 
+use super::metering::Meter;
 use super::worker::Worker;
 use crate::door::Host;
 
@@ -16,6 +17,7 @@ impl Worker {
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
+            root.meter(host, Meter::Share, entropy, metrics);
             root.publish_pending(streams.values(), metrics);
         }
         exporting.gather(root, self);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::metering::Metering;
+use super::metering::{Meter, Metering};
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
 use crate::otlp::{Exemplar, encode_span};
@@ -162,13 +162,13 @@ impl Root {
         }
     }
 
-    /// Shares and exports what was counted of requests.
-    pub(super) fn meter(&mut self, host: &impl Host, entropy: &mut Entropy, metrics: &mut Metrics) {
+    /// Shares what was counted of requests, and exports it where this root is the one that does.
+    pub(super) fn meter(&mut self, host: &impl Host, what: Meter, entropy: &mut Entropy, metrics: &mut Metrics) {
         if let (Some(metering), Some(recorder), Some(work)) =
             (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.tick(host, (recorder, work.exporter.exemplars()), entropy, metrics);
+            metering.tick(host, what, (recorder, work.exporter.exemplars()), entropy, metrics);
         }
     }
 

@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::configuration::Setup;
+use super::metering::Meter;
 use super::parents::{Parents, Pod};
 use super::recall::Recall;
 use super::root::Root;
@@ -80,7 +81,7 @@ impl Worker {
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
-            root.meter(host, entropy, metrics);
+            root.meter(host, Meter::ShareAndExport, entropy, metrics);
             root.publish(metrics);
             root.publish_pending(streams.values(), metrics);
         }

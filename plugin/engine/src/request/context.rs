@@ -1,7 +1,7 @@
 //! One request between its callbacks.
 
 use super::asked::Asked;
-use super::measure::Measured;
+use super::measure::{Measured, Named};
 use crate::central::RuleId;
 use crate::policy::Rules;
 use crate::stream::{Head, Stream};
@@ -23,8 +23,8 @@ pub struct RequestContext {
     pub(super) early: Option<Head>,
     /// What is counted of it, if anything is.
     pub(super) measured: Option<Measured>,
-    /// The text that names its series. Not a part of that, so that a request that is not counted is forgotten unread.
-    pub(super) named: Option<Box<[u8]>>,
+    /// The text that names its series. Apart, and behind a thin pointer: what is dropped with every request should be one word.
+    pub(super) named: Option<Box<Named>>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }

@@ -57,7 +57,7 @@ pub fn ended<X: Exchange>(
         return Ended::Dropped;
     };
     let finish = finish(parts, (stream, shadow.take(), *xray_rule));
-    let measured = measured.map(|measured| (measured, named.as_deref().unwrap_or_default()));
+    let measured = measured.map(|measured| (measured, named.as_ref().map_or(&[][..], |named| &named.0)));
     let counted = measured.map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;

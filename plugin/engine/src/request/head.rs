@@ -108,7 +108,7 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     }
     let rules = policy.rules();
     let host = parts.exchange.host();
-    let counts = parts.scope.recorder.is_some();
+    let counts = parts.scope.recorder.is_some() && policy.sampling.rule(matched.live).is_none_or(|rule| rule.metrics);
     let timed = counts
         || Stream::wants_clock(rules, matched.live)
         || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));

@@ -34,6 +34,9 @@ enum Route {
     Rpc,
 }
 
+/// A route that a response header said, or a gRPC call's path.
+pub struct Named(pub Box<[u8]>);
+
 /// Lengths of the names that the head is read for.
 const LENGTHS: u64 =
     1 << ":path".len() | 1 << ":method".len() | 1 << "content-type".len() | 1 << "x-forwarded-proto".len();
@@ -65,7 +68,7 @@ pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, context: &mut RequestCo
         place.get_or_insert(value);
     });
     if is_grpc(content_type) {
-        context.named = Some(path.unwrap_or_default().into());
+        context.named = Some(Box::new(Named(path.unwrap_or_default().into())));
         context.measured = Some(Measured { labels: Labels::new(Instrument::RpcServer), route: Route::Rpc });
         return;
     }
@@ -99,7 +102,7 @@ fn scheme(text: &[u8]) -> Scheme {
 #[inline(never)]
 pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
-    (measured, named): (&mut Measured, &mut Option<Box<[u8]>>),
+    (measured, named): (&mut Measured, &mut Option<Box<Named>>),
     headers: V,
 ) {
     let Some(name) = parts.policy.metrics.as_ref().and_then(|settings| settings.route_header.as_deref()) else {
@@ -108,7 +111,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     let Some(value) = headers.first(name) else { return };
     if value.starts_with(b"/") && measured.route != Route::Rpc {
         measured.route = Route::Header;
-        *named = Some(value.into());
+        *named = Some(Box::new(Named(value.into())));
     }
     if parts.policy.edge && parts.exchange.remove(Side::Response, name).is_err() {
         parts.failed();

@@ -173,6 +173,7 @@ mod tests {
             sampler,
             upgrade: true,
             latency_ms: None,
+            metrics: true,
         };
         let rules = vec![rule(Some(sampler(1.0))), rule(Some(sampler(0.0))), rule(None)];
         Policy { mode, fallback: sampler(0.5), rules }

@@ -40,6 +40,8 @@ pub struct Rule {
     pub upgrade: bool,
     /// From how many milliseconds on such a request is slow enough for an upgrade; `None`: the general setting.
     pub latency_ms: Option<u64>,
+    /// Such a request is counted, where any is.
+    pub metrics: bool,
 }
 
 impl Policy {
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     fn rule(name: &str, matcher: RequestMatcher) -> Rule {
-        Rule { name: name.into(), matcher, sampler: None, upgrade: true, latency_ms: None }
+        Rule { name: name.into(), matcher, sampler: None, upgrade: true, latency_ms: None, metrics: true }
     }
 
     fn policy(rules: Vec<Rule>) -> Policy {

@@ -2,6 +2,7 @@
 
 mod applications;
 mod asking;
+mod attacked;
 mod budget;
 mod central;
 mod crowds;

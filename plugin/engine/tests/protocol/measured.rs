@@ -248,3 +248,19 @@ fn a_collector_without_a_pipeline_for_metrics_is_logged_once_and_spans_go_on() {
     assert!(10 < process.metric("metrics.exports.failed"));
     assert!(17 < process.exported.len());
 }
+
+#[test]
+fn a_rule_may_leave_its_requests_out() {
+    let configuration = r#"{"span_kind": "server", "sampling": {"ratio": 1, "rules": [
+        {"match": {"path": {"exact": "/healthz"}}, "metrics": false}, {"match": {"path": {"prefix": "/pay"}}}]},
+        "metrics": {"enabled": true, "interval_ms": 1000}}"#;
+    let (mut process, root) = Process::with(configuration);
+    for path in ["/healthz", "/pay/1", "/cart", "/healthz"] {
+        let stream = process.stream(0, root);
+        process.head(&stream, lines(&[(":method", "GET"), (":path", path), (":scheme", "http")]));
+        process.answer(&stream, status(200, &[]), true);
+        process.log(&stream);
+    }
+    assert_eq!(counts(&measured(&mut process)), [(GET_200, 2)]);
+    assert_eq!(process.exported.len(), 4, "their spans are another matter");
+}

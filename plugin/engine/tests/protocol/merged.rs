@@ -116,6 +116,7 @@ fn delta_points_that_the_collector_refused_are_part_of_the_next_and_a_timeout_is
     assert_eq!(process.metric("metrics.points_lost"), 1);
 }
 
+/// Numbers of workers are taken modulo how many there are.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Serve(usize, usize),
@@ -129,10 +130,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..5_usize, 0..STATUSES.len()).prop_map(|(worker, code)| Step::Serve(worker, code)),
+        8 => (0..80_usize, 0..STATUSES.len()).prop_map(|(worker, code)| Step::Serve(worker, code)),
         4 => Just(Step::Tick),
-        1 => (0..5_usize).prop_map(Step::Reload),
-        1 => (0..5_usize).prop_map(Step::Trap),
+        1 => (0..80_usize).prop_map(Step::Reload),
+        1 => (0..80_usize).prop_map(Step::Trap),
         1 => Just(Step::Refuse),
     ]
 }
@@ -142,20 +143,23 @@ proptest! {
 
     #[test]
     fn each_request_is_counted_once_whoever_dies(
+        // Alone, as in a pod, one less than all slots could have, and more.
+        workers in prop_oneof![20 => Just(1_usize), 40 => Just(4), 1 => Just(63), 1 => Just(80)],
         steps in prop::collection::vec(step(), 1..120),
         is_cumulative: bool,
     ) {
         let configuration = configuration(if is_cumulative { "cumulative" } else { "delta" });
-        let mut process = Process::new(5);
+        let mut process = Process::new(workers);
         let mut roots: Vec<u32> =
-            (0..5).map(|worker| process.listener(worker, "inbound", &configuration)).collect();
+            (0..workers).map(|worker| process.listener(worker, "inbound", &configuration)).collect();
         let mut served = BTreeMap::<u16, u64>::new();
         // Served since the last time that all was shared, by worker.
-        let mut unshared = vec![BTreeMap::<u16, u64>::new(); 5];
+        let mut unshared = vec![BTreeMap::<u16, u64>::new(); workers];
         let mut lost = BTreeMap::<u16, u64>::new();
         for step in steps {
             match step {
                 Step::Serve(worker, code) => {
+                    let worker = worker % workers;
                     serve(&mut process, worker, roots[worker], STATUSES[code]);
                     *served.entry(STATUSES[code]).or_default() += 1;
                     *unshared[worker].entry(STATUSES[code]).or_default() += 1;
@@ -166,12 +170,14 @@ proptest! {
                     process.collect();
                 }
                 Step::Reload(worker) => {
+                    let worker = worker % workers;
                     let old = roots[worker];
                     roots[worker] = process.listener(worker, "inbound", &configuration);
                     process.done(worker, old);
                     unshared[worker].clear();
                 }
                 Step::Trap(worker) => {
+                    let worker = worker % workers;
                     for (code, count) in std::mem::take(&mut unshared[worker]) {
                         *lost.entry(code).or_default() += count;
                     }

@@ -100,19 +100,22 @@ fn whatever_is_shown_has_a_span_at_a_collector_that_refuses_a_third() {
 
 #[test]
 fn an_upgraded_request_is_preferred() {
-    let configuration = configuration("server", r#", "route_header": "x-route""#).replace("0.2", "1");
+    let configuration =
+        configuration("server", "").replace("0.2", "1").replace("1000000}", r#"1000000, "latency_ms": 100}"#);
     let (mut process, root) = Process::with(&configuration);
     let stream = process.stream(0, root);
     process.head(&stream, get(&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02")]));
-    process.answer(&stream, status(503, &[]), true);
+    process.state.now.set(process.state.now.get() + 120 * MILLISECOND);
+    process.answer(&stream, status(200, &[]), true);
     process.log(&stream);
     for _ in 0..10 {
-        serve(&mut process, (0, root), 503, 0);
+        serve(&mut process, (0, root), 200, 80 * MILLISECOND); // Between the same powers of two, sampled and later.
     }
     for _ in 0..30 {
         process.advance(SECOND);
         process.collect();
     }
+    assert_eq!(process.exported.len(), 11);
     let shown = shown(&process);
     let [(_, only)] = &shown[..] else { panic!("one doubling, one request: {shown:?}") };
     assert_eq!(only.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes());

@@ -42,7 +42,8 @@ fn allocations_of(work: impl Fn()) -> usize {
 
 fn policy(matcher: RequestMatcher) -> Policy {
     let sampler = Sampler::new(Algorithm::HashSeed { seed: 1 }, 0.5).unwrap();
-    let rule = Rule { name: "rule".into(), matcher, sampler: Some(sampler), upgrade: true, latency_ms: None };
+    let rule =
+        Rule { name: "rule".into(), matcher, sampler: Some(sampler), upgrade: true, latency_ms: None, metrics: true };
     Policy {
         mode: Mode::ParentBased,
         fallback: Sampler::new(Algorithm::Consistent, 0.05).unwrap(),

@@ -49,6 +49,7 @@ prop_compose! {
     ) -> Policy {
         let rule = |sampler| Rule {
             name: String::new(), matcher: RequestMatcher::default(), sampler, upgrade: true, latency_ms: None,
+            metrics: true,
         };
         Policy {
             mode: if independent { Mode::Independent } else { Mode::ParentBased },
@@ -156,7 +157,7 @@ proptest! {
                 headers: vec![("a".into(), kind(wanted.clone()))],
                 ..RequestMatcher::default()
             };
-            let rule = Rule { name: String::new(), matcher, sampler: None, upgrade: true, latency_ms: None };
+            let rule = Rule { name: String::new(), matcher, sampler: None, upgrade: true, latency_ms: None, metrics: true };
             let policy = Policy { mode: Mode::Independent, fallback: sampler(Algorithm::Consistent, 1.0), rules: vec![rule] };
             let found = policy.first_match(&facts, &mut Steps::default());
             prop_assert!(found.is_none() || headers.iter().any(|(name, _)| name == b"a"));

@@ -53,6 +53,7 @@ pub fn policy(raw: raw::Sampling, findings: &mut Findings) -> Option<Policy> {
             sampler,
             upgrade: rule.upgrade,
             latency_ms: rule.latency_ms.map(|latency| latency.get()),
+            metrics: rule.metrics,
         });
     }
     if MAX_PATTERNS < matchers.patterns {

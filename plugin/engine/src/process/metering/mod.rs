@@ -25,6 +25,15 @@ const SERIES_AT_ONCE: usize = 64;
 /// Writes at the end of a root at most.
 const LAST_WRITES: usize = 256;
 
+/// What a tick does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meter {
+    /// Counts are shared; another worker of the process exports them.
+    Share,
+    /// The same, and they are exported by the root that holds the lease.
+    ShareAndExport,
+}
+
 /// The metrics of one root.
 pub(super) struct Metering {
     settings: Arc<metrics::Settings>,
@@ -80,6 +89,7 @@ impl Metering {
     pub(super) fn tick(
         &mut self,
         host: &impl Host,
+        what: Meter,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         entropy: &mut Entropy,
         metrics: &mut Metrics,
@@ -98,7 +108,9 @@ impl Metering {
             }
             self.show(host, exemplars);
         }
-        self.lead(host, recorder.serves(), now, metrics);
+        if what == Meter::ShareAndExport {
+            self.lead(host, recorder.serves(), now, metrics);
+        }
     }
 
     /// Has new label sets admitted; until then their counts stay here.
