@@ -81,6 +81,11 @@ impl Request {
             .http2()
     }
 
+    /// With another method.
+    pub fn method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
     /// Appends a header line; any bytes that HTTP allows in a value, UTF-8 or not.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.to_owned(), value.as_ref().to_vec()));

@@ -53,7 +53,7 @@ pub enum Answer {
         /// The delay of the RetryInfo.
         retry_after: Option<Duration>,
     },
-    /// Takes all but the last `rejected` spans.
+    /// Takes all but the last `rejected` spans, or points of metrics.
     PartialSuccess {
         /// How many are not taken, at most.
         rejected: usize,

@@ -10,7 +10,7 @@ use crate::workspace;
 
 /// Every name that we create in the folder, by its beginning; nothing else there is ours to remove. The lock stays: whoever
 /// waits for it holds the same file.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "cargo-deny-",
     "collector-",
     "envoy-",
@@ -21,6 +21,7 @@ const OURS: [&str; 11] = [
     "opentelemetry-",
     "partial-",
     "passed-",
+    "prometheus-",
     "rustup-",
 ];
 

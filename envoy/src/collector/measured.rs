@@ -2,11 +2,11 @@
 
 use super::{Answer, Collector, Grpc, NotReceived, Store, answer_of, plain, refusal};
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 pub use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest as Export;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsService;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -69,18 +69,48 @@ fn series(name: &str, attributes: &[KeyValue]) -> String {
 }
 
 impl Store {
-    fn take_measured(&self, export: Export) -> ExportMetricsServiceResponse {
+    /// Keeps what the answer takes, and makes the message that says so.
+    fn take_measured(&self, mut export: Export, answer: &Answer) -> ExportMetricsServiceResponse {
+        let mut partial_success = None;
+        if let Answer::PartialSuccess { rejected, message } = answer {
+            let rejected_data_points = i64::try_from(reject(&mut export, *rejected)).unwrap_or(i64::MAX);
+            let error_message = (*message).to_owned();
+            partial_success = Some(ExportMetricsPartialSuccess { rejected_data_points, error_message });
+        }
         self.lock().measured.push(export);
         self.changes.send_modify(|count| *count += 1);
-        ExportMetricsServiceResponse::default()
+        ExportMetricsServiceResponse { partial_success }
     }
 }
 
-pub(super) async fn over_http(State(store): State<Store>, headers: HeaderMap, body: Bytes) -> Response {
+/// Takes the last points out of an export, at most `rejected` of them; how many it took.
+fn reject(export: &mut Export, rejected: usize) -> usize {
+    let scopes = export.resource_metrics.iter_mut().flat_map(|resource| &mut resource.scope_metrics);
+    let mut left = rejected;
+    for metric in scopes.flat_map(|scope| &mut scope.metrics).collect::<Vec<_>>().into_iter().rev() {
+        left -= match metric.data.as_mut() {
+            Some(Data::Histogram(histogram)) => shorten(&mut histogram.data_points, left),
+            Some(Data::ExponentialHistogram(histogram)) => shorten(&mut histogram.data_points, left),
+            _ => 0,
+        };
+    }
+    rejected - left
+}
+
+fn shorten<T>(points: &mut Vec<T>, by: usize) -> usize {
+    points.split_off(points.len().saturating_sub(by)).len()
+}
+
+pub(super) async fn over_http(
+    State(store): State<Store>,
+    Extension(answer): Extension<Answer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let export = plain(&headers, body).and_then(|plain| Export::decode(plain).map_err(std::io::Error::other));
     match export {
         Ok(export) => {
-            let body = store.take_measured(export).encode_to_vec();
+            let body = store.take_measured(export, &answer).encode_to_vec();
             ([(header::CONTENT_TYPE, "application/x-protobuf")], body).into_response()
         }
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
@@ -93,9 +123,10 @@ impl MetricsService for Grpc {
         &self,
         request: tonic::Request<Export>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
-        if let Answer::RefuseGrpc { code, retry_after } = answer_of(&request) {
+        let answer = answer_of(&request);
+        if let Answer::RefuseGrpc { code, retry_after } = answer {
             return Err(refusal(code, retry_after));
         }
-        Ok(tonic::Response::new(self.0.take_measured(request.into_inner())))
+        Ok(tonic::Response::new(self.0.take_measured(request.into_inner(), &answer)))
     }
 }

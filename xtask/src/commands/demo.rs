@@ -89,7 +89,7 @@ impl Demo {
         stages.begin("Looking for moto, which stands in for X-Ray", "a download of 30 MB");
         demo.env(moto::VARIABLE, moto::ensure()?);
         stages.begin("Looking for an OpenTelemetry Collector", "a few minutes: Go builds it");
-        demo.env(collector::VARIABLE, collector::ensure()?);
+        demo.env(collector::XRAY.variable, collector::XRAY.ensure()?);
         stages.begin("Building and starting the shop", "a minute or two");
         run::become_command(&mut demo)
     }

@@ -15,7 +15,7 @@ use crate::commands::{build, dynamic, lint, playground, python};
 use crate::tools::go::RENDERERS;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::{chromium, collector, envoy, miri, moto, node, rollout};
+use crate::tools::{chromium, collector, envoy, miri, moto, node, prometheus, rollout};
 use crate::unchanged::{self, Known};
 use crate::{run, workspace};
 
@@ -63,6 +63,9 @@ enum Stage {
     Dynamic,
     /// An application in Node behind a real Envoy; when it or what it shows has changed since it passed, or when asked for
     Node,
+    /// Request metrics beside a real collector's and in a real Prometheus; when they or what they are compared with have changed
+    /// since it passed, or when asked for
+    Metrics,
     /// The playground's page, clicked through in a real Chromium
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
@@ -96,7 +99,9 @@ impl Stage {
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Xray => &[Self::Build, Self::Tools],
+            Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
+                &[Self::Build, Self::Tools]
+            }
         }
     }
 
@@ -111,6 +116,17 @@ impl Stage {
                 "plugin/engine/src/process",
                 "plugin/engine/src/upgrade",
                 "xtask/src/tools/node.rs",
+            ],
+            Self::Metrics => &[
+                "envoy/src/collector",
+                "envoy/tests/metrics",
+                "examples/dashboards",
+                "plugin/engine/src/metrics",
+                "plugin/engine/src/otlp",
+                "plugin/engine/src/process/metering",
+                "plugin/engine/src/shared",
+                "xtask/src/tools/collector.rs",
+                "xtask/src/tools/prometheus.rs",
             ],
             _ => &[],
         }
@@ -294,6 +310,12 @@ impl Run {
                 let test = ["--package", "tracelift-envoy", "--features", "node", "--test", "node"];
                 self.cargo_test_with(&test, &[(node::VARIABLE, node::ensure()?)], counts)
             }
+            Stage::Metrics => {
+                let (collector, prometheus) = (collector::METRICS.ensure()?, prometheus::ensure()?);
+                let test = ["--package", "tracelift-envoy", "--features", "metrics", "--test", "metrics"];
+                let variables = [(collector::METRICS.variable, collector), (prometheus::VARIABLE, prometheus)];
+                self.cargo_test_with(&test, &variables, counts)
+            }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
                 let variables = [(playground::VARIABLE, page), (chromium::VARIABLE, driver)];
@@ -310,9 +332,9 @@ impl Run {
                 run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy, Some(&package)))
             }
             Stage::Xray => {
-                let collector = collector::ensure()?;
+                let collector = collector::XRAY.ensure()?;
                 println!("Collector: {}", collector.display());
-                let variables = [(moto::VARIABLE, moto::ensure()?), (collector::VARIABLE, collector)];
+                let variables = [(moto::VARIABLE, moto::ensure()?), (collector::XRAY.variable, collector)];
                 self.cargo_test_with(&["--package", "tracelift-xray"], &variables, counts)
             }
         }

@@ -11,14 +11,14 @@ use crate::{cache, run, workspace};
 pub(crate) fn execute() -> Result<()> {
     let toolchain = WasmToolchain::ensure()?;
     let envoy = envoy::ensure()?;
-    let (moto, collector) = (moto::ensure()?, collector::ensure()?);
+    let (moto, collector) = (moto::ensure()?, collector::XRAY.ensure()?);
     let package = TraceliftOtel::ensure()?;
     println!("module built by  {}", toolchain.describe());
     println!("cache folder     {}", cache::dir().display());
     println!("export TRACELIFT_WASM={}", run::quote(workspace::module().as_os_str()));
     println!("export {}={}", envoy::VARIABLE, run::quote(envoy.as_os_str()));
     println!("export {}={}", moto::VARIABLE, run::quote(moto.as_os_str()));
-    println!("export {}={}", collector::VARIABLE, run::quote(collector.as_os_str()));
+    println!("export {}={}", collector::XRAY.variable, run::quote(collector.as_os_str()));
     for (name, path) in package.variables() {
         println!("export {name}={}", run::quote(path.as_os_str()));
     }

@@ -59,6 +59,37 @@ impl Scratch {
     }
 }
 
+/// Files that hold a Go program to modules of one version and sum each: a folder with `go.mod` and `go.sum`.
+pub(crate) struct Lock {
+    dir: PathBuf,
+}
+
+impl Lock {
+    const FILES: [&str; 2] = ["go.mod", "go.sum"];
+
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Both files, one after the other: what a build depends on.
+    pub(crate) fn content(&self) -> Result<Vec<u8>> {
+        let read = |file| {
+            let path = self.dir.join(file);
+            fs::read(&path).with_context(|| format!("could not read {}", path.display()))
+        };
+        Ok(Self::FILES.into_iter().map(read).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Puts them beside sources that shall be built of these modules.
+    pub(crate) fn copy_to(&self, sources: &Path) -> Result<()> {
+        for file in Self::FILES {
+            fs::copy(self.dir.join(file), sources.join(file))
+                .with_context(|| format!("could not copy {file} of {}", self.dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
 /// A program of one Go module, built at one version. Go checks the sum of every module below it against its public log.
 pub(crate) struct Program {
     name: &'static str,

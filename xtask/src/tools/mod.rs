@@ -13,6 +13,7 @@ pub(crate) mod machine;
 pub(crate) mod miri;
 pub(crate) mod moto;
 pub(crate) mod node;
+pub(crate) mod prometheus;
 pub(crate) mod python;
 pub(crate) mod registry;
 pub(crate) mod rollout;

@@ -1,0 +1,80 @@
+//! The shipped rules and the dashboard in a Prometheus 3 that scrapes an Envoy with request metrics.
+
+use serde_json::{Value, json};
+use tracelift_envoy::ports::RefusingPort;
+
+use crate::mesh::{Pod, SOON, settings};
+use crate::points::{newest, total};
+use crate::prometheus::Prometheus;
+use crate::traffic;
+
+const DASHBOARD: &str = include_str!("../../../examples/dashboards/grafana.json");
+const RULES: &str = include_str!("../../../examples/dashboards/tracelift.rules.yaml");
+const SCRAPE: &str = include_str!("../../../examples/dashboards/scrape.yaml");
+
+/// Each panel's title and expressions, its variables replaced as Grafana does.
+fn panels() -> Vec<(String, Vec<String>)> {
+    let variables =
+        [("$__rate_interval", "1m"), ("$instance", ".*"), ("$price_per_million", "5"), ("$spans_per_trace", "8")];
+    let shown = |target: &Value| {
+        let expression = target["expr"].as_str().unwrap().to_owned();
+        variables.iter().fold(expression, |text, (name, value)| text.replace(name, value))
+    };
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row");
+    panels
+        .map(|panel| {
+            let targets = panel["targets"].as_array().unwrap();
+            (panel["title"].as_str().unwrap().to_owned(), targets.iter().map(shown).collect())
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_panel_and_rule_is_evaluated_and_those_of_request_metrics_say_what_happened() {
+    let refusing = RefusingPort::any().unwrap();
+    let pod = Pod::sidecar(|bootstrap| {
+        settings(bootstrap, |json| json["metrics"] = traffic::metrics("exponential", "cumulative"));
+        traffic::refuse(bootstrap, &refusing);
+    })
+    .await;
+    let mut configuration: Value = yaml_serde::from_str(SCRAPE).unwrap();
+    configuration["scrape_configs"][0]["static_configs"][0]["targets"] = json!([pod.envoy.admin().address().to_string()]);
+    configuration["global"] = json!({ "scrape_interval": "1s", "evaluation_interval": "1s" });
+    configuration["rule_files"] = json!(["rules.yaml"]);
+    let rules = RULES.replace("interval: 30s", "interval: 1s");
+    let prometheus = Prometheus::start(&configuration, &[("rules.yaml", rules)]).await;
+
+    let requests = 500;
+    traffic::send(&pod, requests, 31).await;
+    let whole = |counts: &tracelift_envoy::collector::measured::Counts| counts.values().sum::<u64>() == requests as u64;
+    pod.collector.wait_for_counts(SOON, whole).await.unwrap();
+    let ours = newest(&pod.collector.measured(), "");
+    assert_eq!(total(&ours), requests as u64);
+    prometheus.wait_for("max(tracelift_metrics_series)", ours.len() as f64).await;
+
+    let panels = panels();
+    for expression in panels.iter().flat_map(|(_, expressions)| expressions) {
+        prometheus.query(expression).await;
+    }
+    let of = |title: &str| -> Vec<String> {
+        panels.iter().find(|(found, _)| found == title).unwrap_or_else(|| panic!("no panel {title}")).1.clone()
+    };
+    let series = of("Series of request metrics");
+    assert_eq!(prometheus.value(&series[0]).await, Some(ours.len() as f64));
+    assert_eq!(prometheus.value(&series[1]).await, Some(0.0), "{}", series[1]);
+    let exports = of("Exports of request metrics");
+    prometheus.wait_for(&format!("({}) > bool 0", exports[0]), 1.0).await;
+    assert_eq!(prometheus.value(&exports[1]).await, Some(0.0), "{}", exports[1]);
+
+    prometheus.wait_for("count(tracelift:requests:rate5m)", 1.0).await;
+    let groups = prometheus.api("rules").await;
+    let rules = groups["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let mut alerts = 0;
+    for rule in rules {
+        assert_eq!((&rule["health"], &rule["lastError"]), (&json!("ok"), &Value::Null), "{rule:#}");
+        alerts += u32::from(rule["type"] == "alerting");
+        assert_ne!(rule["state"], "firing", "{rule:#}");
+    }
+    assert!(20 < alerts, "{alerts}");
+}
