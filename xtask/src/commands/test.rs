@@ -344,7 +344,7 @@ impl Run {
     fn dynamic_module(&self, library: &Path, counts: &mut Counts) -> Result<()> {
         dynamic::print_what_is_left_out();
         let with_faults = dynamic::with_faults()?;
-        let xray = [(moto::VARIABLE, moto::ensure()?), (collector::VARIABLE, collector::ensure()?)];
+        let xray = [(moto::VARIABLE, moto::ensure()?), (collector::XRAY.variable, collector::XRAY.ensure()?)];
         let mut failed = None;
         for suite in &dynamic::SUITES {
             let library = if suite.with_faults { with_faults.clone() } else { library.to_owned() };
