@@ -2,7 +2,7 @@
 
 use super::sync::{AtomicU32, Ordering};
 
-/// For whom it was rung last; 0 is nobody. What was done before [`Self::ring`] is seen by whoever comes after [`Self::answer`].
+/// For what it was rung last; 0 for nothing. What was done before [`Self::ring`] is seen by whoever comes after [`Self::answer`].
 pub struct Bell {
     rung: AtomicU32,
 }

@@ -97,7 +97,7 @@ fn a_batch_that_was_queued_is_fetched_though_only_the_first_ring_wakes_the_main_
         }
         worker.join().unwrap();
         let waits = *queue.lock().unwrap();
-        assert!(waits == 0 || 0 < wakes.load(Ordering::Acquire), "{waits} wait, and nobody comes");
+        assert!(waits == 0 || 0 < wakes.load(Ordering::Acquire), "{waits} wait, and the main thread is not coming");
     });
 }
 

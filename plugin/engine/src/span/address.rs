@@ -31,7 +31,7 @@ impl<'a> HostPort<'a> {
                 _ => (authority, &b""[..]), // No port, or an IPv6 address without brackets.
             }
         };
-        if host.is_empty() || host.iter().any(|byte| FOREIGN.get(usize::from(*byte)).is_none_or(|foreign| *foreign)) {
+        if host.is_empty() || host.iter().any(|byte| is_foreign(*byte)) {
             return None;
         }
         Some(Self { host, port: rest.strip_prefix(b":").and_then(port) })
@@ -45,16 +45,10 @@ impl<'a> HostPort<'a> {
     }
 }
 
-/// Whether a byte is one that no host has. A table: anything else, for each byte, is a good part of the work on a span.
-static FOREIGN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < table.len() {
-        table[byte] = matches!(byte as u8, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | 0x7f);
-        byte += 1;
-    }
-    table
-};
+/// A byte that no host has. By `match`: a search of a list, for each byte, is a quarter of the work on a span.
+const fn is_foreign(byte: u8) -> bool {
+    matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'<' | b'>' | b'\\' | 0x7f)
+}
 
 /// Reads a port. Zero is what Envoy says for an address that has none.
 fn port(digits: &[u8]) -> Option<u16> {
