@@ -13,8 +13,8 @@ const UPDATES: u64 = 100;
 /// Seconds for which each configuration stays beside its successors: most of the hundred are there at once.
 const DRAIN: u32 = 10;
 /// Filters of one listener that take up each of the [`CHANGES`] of their file: ten thousand updates together.
-const FILTERS: u64 = 10;
-const CHANGES: u64 = 1_000;
+const FILTERS: u64 = 50;
+const CHANGES: u64 = 200;
 /// By what resident memory may grow through the last four fifths of them: less than 1 KiB for each.
 const GROWTH: u64 = 8 << 20;
 
