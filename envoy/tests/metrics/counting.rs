@@ -54,11 +54,6 @@ impl Counting {
         self.otlp
     }
 
-    /// What it said.
-    pub fn log(&self) -> String {
-        self.program.log()
-    }
-
     /// Kills it, lets something happen, and starts it again at the same address.
     pub async fn without(mut self, meanwhile: impl AsyncFnOnce()) -> Self {
         self.program.kill().await;

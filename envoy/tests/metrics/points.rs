@@ -9,8 +9,14 @@ use std::collections::BTreeMap;
 use tracelift_envoy::collector::measured::Export;
 
 /// What tells HTTP requests apart, and gRPC calls, of which spans say more than metrics do.
-const HTTP: [&str; 6] =
-    ["error.type", "http.request.method", "http.response.status_code", "http.route", "otel.metric.overflow", "url.scheme"];
+const HTTP: [&str; 6] = [
+    "error.type",
+    "http.request.method",
+    "http.response.status_code",
+    "http.route",
+    "otel.metric.overflow",
+    "url.scheme",
+];
 const RPC: [&str; 5] = ["error.type", "otel.metric.overflow", "rpc.method", "rpc.status_code", "rpc.system.name"];
 
 /// Points by `key=value,…`.
@@ -123,8 +129,7 @@ impl Point {
 
 impl From<&HistogramDataPoint> for Point {
     fn from(point: &HistogramDataPoint) -> Self {
-        let buckets =
-            Buckets::Explicit { bounds: point.explicit_bounds.clone(), counts: point.bucket_counts.clone() };
+        let buckets = Buckets::Explicit { bounds: point.explicit_bounds.clone(), counts: point.bucket_counts.clone() };
         Self::histogram(point.count, point.sum, buckets, point.start_time_unix_nano, point.time_unix_nano)
     }
 }
@@ -133,8 +138,7 @@ impl From<&ExponentialHistogramDataPoint> for Point {
     fn from(point: &ExponentialHistogramDataPoint) -> Self {
         let positive = point.positive.clone().unwrap_or_default();
         let indexed = (positive.offset..).zip(positive.bucket_counts).filter(|(_, count)| *count != 0);
-        let buckets =
-            Buckets::Exponential { scale: point.scale, zeros: point.zero_count, counts: indexed.collect() };
+        let buckets = Buckets::Exponential { scale: point.scale, zeros: point.zero_count, counts: indexed.collect() };
         Self::histogram(point.count, point.sum, buckets, point.start_time_unix_nano, point.time_unix_nano)
     }
 }
@@ -167,7 +171,10 @@ pub fn cells(export: &Export, name: &str) -> Cells {
             cells.entry(cell(attributes)).or_default().add(&point);
         }
     }
-    cells.values_mut().filter(|cell| cell.buckets == Buckets::None).for_each(|cell| cell.count = cell.sum.round() as u64);
+    cells
+        .values_mut()
+        .filter(|cell| cell.buckets == Buckets::None)
+        .for_each(|cell| cell.count = cell.sum.round() as u64);
     cells
 }
 

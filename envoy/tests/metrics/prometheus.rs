@@ -65,7 +65,10 @@ impl Prometheus {
             .iter()
             .map(|series| {
                 let labels = serde_json::from_value(series["metric"].clone()).unwrap();
-                (labels, series["value"][1].as_str().unwrap_or_else(|| panic!("{expression}: {series}")).parse().unwrap())
+                (
+                    labels,
+                    series["value"][1].as_str().unwrap_or_else(|| panic!("{expression}: {series}")).parse().unwrap(),
+                )
             })
             .collect()
     }

@@ -29,7 +29,11 @@ fn selectors() -> Vec<&'static str> {
 /// What an SDK's exponential histogram says of as many requests, in the filter's resource.
 fn of_an_sdk(ours: &Export) -> Export {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let pair = |key: &str, value| KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() };
+    let pair = |key: &str, value| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    };
     let point = ExponentialHistogramDataPoint {
         attributes: vec![
             pair("http.request.method", Value::StringValue("GET".to_owned())),
@@ -54,7 +58,10 @@ fn of_an_sdk(ours: &Export) -> Export {
     let mut attributes = ours.resource_metrics[0].resource.clone().unwrap_or_default().attributes;
     attributes.retain(|attribute| attribute.key != "service.instance.id");
     attributes.push(pair("service.instance.id", Value::StringValue("an-sdk".to_owned())));
-    let scope = InstrumentationScope { name: "opentelemetry.instrumentation.flask".to_owned(), ..InstrumentationScope::default() };
+    let scope = InstrumentationScope {
+        name: "opentelemetry.instrumentation.flask".to_owned(),
+        ..InstrumentationScope::default()
+    };
     Export {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(Resource { attributes, ..Resource::default() }),
@@ -80,7 +87,10 @@ async fn reported_twice(namespace: &str, keeps_scopes: bool) -> Prometheus {
         assert_eq!(pod.get("/status/200").await.status, 200);
     }
     let is_whole = |export: &&Export| total(&newest(std::slice::from_ref(*export), "")) == REQUESTS as u64;
-    pod.collector.wait_for_counts(crate::mesh::SOON, |counts| counts.values().sum::<u64>() == REQUESTS as u64).await.unwrap();
+    pod.collector
+        .wait_for_counts(crate::mesh::SOON, |counts| counts.values().sum::<u64>() == REQUESTS as u64)
+        .await
+        .unwrap();
     let exports = pod.collector.measured();
     let ours = exports.iter().rev().find(is_whole).unwrap();
     prometheus.take(ours.encode_to_vec()).await;

@@ -70,7 +70,10 @@ async fn quantiles_of_native_histograms_are_within_a_bucket_of_the_truth() {
             .await
             .unwrap();
         let truth = quantile(&durations, q);
-        assert!(found / truth < width && truth / found < width, "p{q}: {found} s, in truth {truth} s, at scale {scale}");
+        assert!(
+            found / truth < width && truth / found < width,
+            "p{q}: {found} s, in truth {truth} s, at scale {scale}"
+        );
     }
 }
 
@@ -89,8 +92,7 @@ async fn quantiles_of_classic_histograms_are_within_a_bucket_of_the_truth() {
         panic!("{ours:#?}")
     };
     for q in QUANTILES {
-        let expression =
-            format!("histogram_quantile({q}, sum by (le) (http_server_request_duration_seconds_bucket))");
+        let expression = format!("histogram_quantile({q}, sum by (le) (http_server_request_duration_seconds_bucket))");
         let (found, truth) = (prometheus.value(&expression).await.unwrap(), quantile(&durations, q));
         let place = bounds.partition_point(|bound| *bound < truth);
         let (below, above) = (place.checked_sub(1).map_or(0.0, |place| bounds[place]), bounds[place]);

@@ -384,7 +384,7 @@ proptest! {
             forwarded: at(6), forwarded_proto: at(7), forwarded_host: at(8), trust_forwarded, content_type: at(9),
             grpc_status: grpc.and_then(GrpcStatus::from_code), status_code: code,
             response_flags: ResponseFlags::from_bits(flags), reset, lasting: query, code_details: at(10), source_address: at(11),
-            destination_address: at(12), upstream_address: at(13), route_name: at(14), cluster_name: at(15),
+            destination_address: at(12), upstream_address: at(13), template: at(19), route_name: at(14), cluster_name: at(15),
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };
         let rule = at(17).map(String::from_utf8_lossy);

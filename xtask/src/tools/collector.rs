@@ -125,8 +125,7 @@ impl Collector {
             return Ok(binary); // Somebody else built it while we waited for the lock.
         }
         let manifest = self.manifest();
-        let version =
-            version(&fs::read_to_string(&manifest)?).context("builder.yaml names no version")?.to_owned();
+        let version = version(&fs::read_to_string(&manifest)?).context("builder.yaml names no version")?.to_owned();
         println!(
             "Building OpenTelemetry Collector {version} for {} of Go modules ({}, once) …",
             self.purpose, self.takes

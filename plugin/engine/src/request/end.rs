@@ -78,7 +78,8 @@ pub fn ended<X: Exchange>(
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
     let root = *root;
     let started = counted.as_ref().map(|counted| counted.started);
-    let facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
+    let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
+    facts.template = counted.as_ref().and_then(|counted| measure::route(parts.policy, counted));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
     let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar });
     if held {

@@ -27,6 +27,8 @@ pub struct Facts {
     trust_forwarded: bool,
     xray_rule: Option<String>,
     ended: u64,
+    /// The route, where requests are counted by it.
+    pub template: Option<Box<[u8]>>,
 }
 
 impl Facts {
@@ -66,6 +68,7 @@ impl Facts {
             lasting,
             asked,
             ended,
+            template: None,
         }
     }
 
@@ -101,6 +104,7 @@ impl Facts {
             source_address: text(Attribute::SourceAddress),
             destination_address: text(Attribute::DestinationAddress),
             upstream_address: text(Attribute::UpstreamAddress),
+            template: self.template.as_deref(),
             route_name: text(Attribute::RouteName),
             cluster_name: text(Attribute::ClusterName),
             transport_failure_reason: text(Attribute::TransportFailureReason),

@@ -155,6 +155,17 @@ pub fn ended<'a, X: Exchange>(
     Counted { labels, name, nanos, started, ended }
 }
 
+/// The route of a request whose span is kept, which has it, too: what is counted by route can be found by route.
+#[inline(never)]
+pub fn route(policy: &Policy, counted: &Counted<'_>) -> Option<Box<[u8]>> {
+    match counted.name {
+        _ if counted.labels.instrument().is_rpc() => None,
+        Name::None => None,
+        Name::Route(place) => Some(policy.metrics.as_ref()?.routes.template(place).as_bytes().into()),
+        Name::Text(name) => Some(name.into()),
+    }
+}
+
 /// What a point may show of a request whose span is kept.
 #[inline(never)]
 pub fn exemplar(policy: &Policy, counted: &Counted<'_>, keep: &Keep) -> Option<Box<Exemplar>> {

@@ -52,6 +52,8 @@ pub struct HttpFacts<'a> {
     pub destination_address: Option<&'a [u8]>,
     /// `upstream.address`, "ip:port"; set also when the connection failed.
     pub upstream_address: Option<&'a [u8]>,
+    /// The template of the route, where request metrics know it; preferred to a route's name.
+    pub template: Option<&'a [u8]>,
     /// `xds.route_name`. Taken for a path template when it starts with `/`, since it is then an operator's choice.
     pub route_name: Option<&'a [u8]>,
     /// `xds.cluster_name`.

@@ -14,10 +14,13 @@ pub fn known_method(method: &[u8]) -> Option<&'static str> {
     METHODS.into_iter().find(|known| known.as_bytes() == method)
 }
 
-/// The route's path template. Envoy knows no templates, only names that an operator gave to routes. One that begins with `/`
-/// is taken for a template: name a route `/orders/{id}` and its spans are called `GET /orders/{id}`.
+/// The route's path template: that of request metrics. Envoy knows no templates, only names that an operator gave to routes. One that
+/// begins with `/` is taken for a template: name a route `/orders/{id}` and its spans are called `GET /orders/{id}`.
 pub fn template<'a>(facts: &HttpFacts<'a>) -> Option<&'a str> {
-    let name = facts.route_name.filter(|name| name.starts_with(b"/") && name.len() <= bounds::CONFIGURED)?;
+    let name = facts
+        .template
+        .or(facts.route_name)
+        .filter(|name| name.starts_with(b"/") && name.len() <= bounds::CONFIGURED)?;
     let legal = name.iter().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(byte));
     str::from_utf8(name).ok().filter(|_| legal)
 }
@@ -93,6 +96,8 @@ mod tests {
             assert_eq!(template(&facts), expected, "{route:?}");
         }
         assert_eq!(template(&HttpFacts::default()), None);
+        let both = HttpFacts { template: Some(b"/orders/{id}"), route_name: Some(b"/orders"), ..HttpFacts::default() };
+        assert_eq!(template(&both), Some("/orders/{id}"));
     }
 
     #[test]
