@@ -1,13 +1,13 @@
 //! The filter's metrics and those that a real collector makes of spans: the same where every span is there, and what theirs are an estimate
 //! of where one in twenty is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tracelift_envoy::ports::RefusingPort;
 use tracelift_envoy::{Shipped, Stats};
 
 use crate::counting::Counting;
-use crate::mesh::{Pod, SOON, settings};
+use crate::mesh::{Pod, settings};
 use crate::points::{Cells, newest, summed, total};
 use crate::traffic::{self, Truth, without_errors};
 
@@ -55,7 +55,7 @@ impl Counted {
             let ledger = stats.ledger();
             (ledger.is_settled() && ledger.discarded == 0).then_some(ledger.exported)
         };
-        let stats = self.pod.envoy.admin().wait_for_stats(SOON, settled).await.unwrap();
+        let stats = self.pod.envoy.admin().wait_for_stats(PATIENCE, settled).await.unwrap();
         let exported = stats.unwrap_or_else(|| panic!("spans were lost, or wait:\n{}", self.pod.envoy.log()));
         until("the collector has all spans", || self.counting.spans.spans().len() as u64 == exported).await;
         exported
@@ -71,14 +71,17 @@ impl Counted {
     }
 }
 
+/// How long a condition may take to come true after so many requests, on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// Both of the filter's metrics at a server.
 const OURS: &str = "";
 
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < SOON, "not within {SOON:?}: {what}");
-        sleep(std::time::Duration::from_millis(50)).await;
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
