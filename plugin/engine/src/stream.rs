@@ -66,6 +66,8 @@ pub struct Head {
     pub grpc_status: Option<GrpcStatus>,
     /// Nothing follows.
     pub end_of_stream: bool,
+    /// The application marked it as worth keeping.
+    pub marked: bool,
 }
 
 /// What a trigger did to a stream, for the counters.
@@ -214,22 +216,12 @@ impl Stream {
         self.status = head.status.or(self.status);
         // A switched protocol has no end of stream that a filter could see.
         self.complete |= head.end_of_stream || head.status == Some(101);
-        self.answered(rules, head.grpc_status, flags, known, admit)
-    }
-
-    fn answered(
-        &mut self,
-        rules: Rules<'_>,
-        grpc_status: Option<GrpcStatus>,
-        flags: impl FnOnce() -> ResponseFlags,
-        known: Option<Verdict>,
-        admit: impl FnOnce(&Budget) -> bool,
-    ) -> Option<Upgrade> {
-        self.grpc_status = grpc_status.or(self.grpc_status);
+        self.grpc_status = head.grpc_status.or(self.grpc_status);
         if self.trigger.is_some() {
             return None;
         }
         let own = rules.upgrade.at_response(self.status, self.grpc_status, flags);
+        let own = own.or(head.marked.then_some(Trigger::ResponseHeader));
         match (own, known) {
             // The verdict came with the failure: this hop charges nothing and keeps what the hops below keep.
             (Some(trigger), Some(verdict)) => self.settle(rules, trigger, |_| verdict == Verdict::Upgraded),
@@ -243,7 +235,9 @@ impl Stream {
     pub fn wants_verdict(&self, rules: Rules<'_>, head: &Head) -> bool {
         self.trigger.is_none()
             && upgrades(rules, self.rule)
-            && (!self.decision.sampled || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
+            && (!self.decision.sampled
+                || head.marked
+                || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
     }
 
     /// What became of this trace here, for its caller and for the other streams of this process.
@@ -258,7 +252,7 @@ impl Stream {
 
     /// Something failed here: a trigger of this hop's own, whether or not the budget admitted it.
     pub fn failed(&self) -> bool {
-        self.trigger.is_some_and(|it| !it.trigger.is_from_elsewhere())
+        self.trigger.is_some_and(|it| it.trigger.is_failure())
     }
 
     /// Some caller's span is above this one.

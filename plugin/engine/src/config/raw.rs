@@ -226,6 +226,10 @@ keys! {
         pub response_flags: bool = true,
         /// Upgrade requests that take this many milliseconds or more. Null: latency does not upgrade.
         pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+        /// Keep what the application marks in the headers of its answer, any of these: names with a test as in a rule's
+        /// `match.headers`. At most 16. Where `edge` is true they are taken off, and not believed.
+        #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 16, "propertyNames" = header_names())))]
+        pub response_headers: Entries<StringMatch> = Entries::default(),
         /// How many traces a second are upgraded in one Envoy. 0 switches upgrades off.
         pub traces_per_second: Rate = Rate(100.0),
         /// Telling callers of an upgrade, and believing upstreams that tell of one.

@@ -4,7 +4,7 @@
 //! Apart, and never inlined: where there is no shadow, a request pays for a test.
 
 use super::{Parts, admit, attributes};
-use crate::door::Exchange;
+use crate::door::{Exchange, HeaderView};
 use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
@@ -50,8 +50,15 @@ pub fn begin<X: Exchange>(
 
 /// The head of an answer, or its trailers, under the shadow policy.
 #[inline(never)]
-pub fn answered<X: Exchange>(parts: &mut Parts<'_, X>, shadow: &mut Stream, head: Head, known: Option<Verdict>) {
+pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    shadow: &mut Stream,
+    mut head: Head,
+    known: Option<Verdict>,
+    headers: Option<V>,
+) {
     let Some(rules) = parts.policy.shadow_rules() else { return };
+    head.marked = !rules.edge && headers.is_some_and(|headers| rules.upgrade.is_marked(headers));
     let known = known.filter(|_| rules.upgrade.signal.accept);
     let (exchange, budget) = (parts.exchange, &mut parts.scope.shadow_budget);
     let flags = || attributes::response_flags(exchange);

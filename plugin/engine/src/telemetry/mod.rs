@@ -50,6 +50,7 @@ metrics! {
     UpgradedByResponseFlags Counter "upgrades.response_flags" "Dropped traces kept because Envoy gave up on the request or lost a side of it."
     UpgradedByReset Counter "upgrades.reset" "Dropped traces kept because the answer broke off and no flag says why."
     UpgradedByLatency Counter "upgrades.latency" "Dropped traces kept because they were slow."
+    UpgradedByResponseHeader Counter "upgrades.response_header" "Dropped traces kept because the application marked its answer (upgrade.response_headers)."
     UpgradedBySignal Counter "upgrades.signal" "Dropped traces kept because the upstream had kept them."
     UpgradedByRecall Counter "upgrades.recall" "Dropped traces kept because an instance that had called or been called failed."
     UpgradesShed Counter "upgrades.shed" "Dropped traces with a trigger that the budget did not admit."

@@ -36,6 +36,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         findings.refuse("upgrade.traces_per_second", "another number", Rate::ALLOWED);
         return None;
     };
+    let response_headers = super::sampling::headers(raw.response_headers.0, "upgrade.response_headers", findings);
     let recall = recall(raw.recall, findings);
     let applications = applications(raw.applications, &recall, findings);
     Some(Policy {
@@ -43,6 +44,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         grpc_status,
         response_flags: raw.response_flags,
         latency_ms: raw.latency_ms.map(|latency| latency.get()),
+        response_headers,
         budget,
         signal: SignalPolicy {
             emit: raw.signal.emit,
