@@ -151,8 +151,10 @@ fn both_draw_every_line_at_the_same_place() {
         }
         if let (Some(least), Some(most)) = (node["minLength"].as_u64(), node["maxLength"].as_u64()) {
             let text = |length: u64| {
-                let fill = if path.ends_with("regex") { "a" } else { "/" };
-                json!(fill.repeat(usize::try_from(length).expect("a length")))
+                // A name or a pattern, or a path of one segment.
+                let first = if path.ends_with("regex") || path.ends_with("namespace") { "a" } else { "/" };
+                let length = usize::try_from(length).expect("a length");
+                json!([first, &"a".repeat(length)].concat()[..length])
             };
             assert!(at(text(least)) && at(text(most)) && !at(text(most + 1)), "{path}");
             assert!(least == 0 || !at(text(least - 1)), "{path}");

@@ -20,7 +20,7 @@ pub trait Source {
 }
 
 /// Every room of the engine is entered by one of them.
-const CONFIGURATIONS: [&str; 11] = [
+const CONFIGURATIONS: [&str; 12] = [
     r#"{"sampling": {"ratio": 0.5}, "upgrade": {"latency_ms": 1000}, "export": {"max_export_batch_size": 3, "scheduled_delay_ms": 200}}"#,
     r#"{"sampling": {"ratio": 1}, "export": {"max_queue_size": 4, "max_export_batch_size": 2}}"#,
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
