@@ -10,6 +10,7 @@ mod edge;
 mod endings;
 mod faults;
 mod kit;
+mod marks;
 mod measured;
 mod merged;
 mod orders;
