@@ -16,6 +16,7 @@ impl Worker {
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }
+            root.publish_audit(host, metrics);
             root.publish_pending(streams.values(), metrics);
         }
         exporting.gather(root, self);

@@ -1,7 +1,7 @@
 //! The head of an answer, or its trailers, which are a head that ends it: one path for both.
 
 use super::signal::{self, Source};
-use super::{Parts, RequestContext, admit, attributes, measure, shadow};
+use super::{Parts, RequestContext, admit, attributes, coverage, measure, shadow};
 use crate::door::{Exchange, HeaderView, Refused, Side};
 use crate::http::{GrpcStatus, decimal};
 use crate::stream::{Head, Upgrade};
@@ -80,12 +80,17 @@ fn judge<'a, X: Exchange, V: HeaderView<'a>>(
     verdict: Option<Verdict>,
     headers: Option<V>,
 ) -> Option<Upgrade> {
+    let found =
+        if context.sorted.is_some() { coverage::answered(parts, context, &head, headers) } else { None };
     let stream = context.stream.as_mut()?;
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
-    let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    let mut upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    if let Some(found) = found {
+        upgrade = coverage::live(parts, stream, found).or(upgrade);
+    }
     if let Some(shadow) = &mut context.shadow {
-        shadow::answered(parts, shadow, head, verdict, headers);
+        shadow::answered(parts, shadow, (head, found), verdict, headers);
     }
     parts.count_upgrade(upgrade);
     upgrade

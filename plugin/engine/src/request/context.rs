@@ -1,6 +1,7 @@
 //! One request between its callbacks.
 
 use super::asked::Asked;
+use super::coverage::Sorted;
 use super::measure::Measured;
 use crate::central::RuleId;
 use crate::policy::Rules;
@@ -23,6 +24,8 @@ pub struct RequestContext {
     pub(super) early: Option<Head>,
     /// What is counted of it, if anything is.
     pub(super) measured: Option<Box<Measured>>,
+    /// Its kind, as far as it is known, until coverage has looked at it.
+    pub(super) sorted: Option<Sorted>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -39,6 +42,7 @@ impl RequestContext {
             asked: Asked::default(),
             early: None,
             measured: None,
+            sorted: None,
             xray_rule: None,
         }
     }

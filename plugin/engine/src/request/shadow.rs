@@ -3,6 +3,7 @@
 //!
 //! Apart, and never inlined: where there is no shadow, a request pays for a test.
 
+use super::coverage::{self, Found};
 use super::{Parts, admit, attributes};
 use crate::door::{Exchange, HeaderView};
 use crate::span::KindSetting;
@@ -53,7 +54,7 @@ pub fn begin<X: Exchange>(
 pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     shadow: &mut Stream,
-    mut head: Head,
+    (mut head, found): (Head, Option<Found>),
     known: Option<Verdict>,
     headers: Option<V>,
 ) {
@@ -63,14 +64,25 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     let (exchange, budget) = (parts.exchange, &mut parts.scope.shadow_budget);
     let flags = || attributes::response_flags(exchange);
     shadow.response(rules, head, flags, known, |limit| admit(exchange, budget, limit));
+    if let Some(found) = found {
+        coverage::shadow(parts, rules, shadow, found);
+    }
 }
 
 /// The end of a stream under the shadow policy, and what became of it under both.
 #[inline(never)]
-pub fn ended<X: Exchange>(parts: &mut Parts<'_, X>, shadow: &mut Stream, stream: &Stream, ending: &Ending) {
+pub fn ended<X: Exchange>(
+    parts: &mut Parts<'_, X>,
+    shadow: &mut Stream,
+    stream: &Stream,
+    (ending, found): (&Ending, Option<Found>),
+) {
     let Some(rules) = parts.policy.shadow_rules() else { return };
     let (exchange, budget) = (parts.exchange, &mut parts.scope.shadow_budget);
     shadow.end(rules, ending, |limit| admit(exchange, budget, limit));
+    if let Some(found) = found {
+        coverage::shadow(parts, rules, shadow, found);
+    }
     let metrics = &mut *parts.metrics;
     let outcome = Outcome::of(stream, shadow);
     metrics.count(if outcome.sampled { Metric::ShadowSampled } else { Metric::ShadowDropped });

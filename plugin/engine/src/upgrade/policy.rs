@@ -1,5 +1,6 @@
 //! Triggers: what an answer, or its absence, says about a trace.
 
+use super::coverage::CoveragePolicy;
 use super::{Budget, Trigger};
 use crate::door::HeaderView;
 use crate::http::{GrpcStatus, GrpcStatusSet, HttpStatusSet, ResponseFlags};
@@ -18,6 +19,8 @@ pub struct Policy {
     pub latency_ms: Option<u64>,
     /// Response headers by which the application marks what is worth keeping: names in lower case, any of them triggers.
     pub response_headers: Vec<(String, StringMatcher)>,
+    /// The first of each kind are kept, where that is enabled.
+    pub coverage: Option<CoveragePolicy>,
     /// How many traces a second are upgraded.
     pub budget: Budget,
     /// The upgrade signal, to the caller and from the upstream.
@@ -198,6 +201,7 @@ mod tests {
             response_flags: true,
             latency_ms: Some(800),
             response_headers: Vec::new(),
+            coverage: None,
             budget: Budget::per_second(100.0).expect("a rate"),
             signal: SignalPolicy { emit: true, accept: true, accept_previous: false, accept_server_timing: false },
             recall: RecallPolicy {

@@ -46,6 +46,8 @@ triggers! {
     Latency "latency" UpgradedByLatency
     /// A response header by which the application marks what is worth keeping.
     ResponseHeader "response_header" UpgradedByResponseHeader
+    /// One of the first of its kind.
+    Coverage "coverage" UpgradedByCoverage
     /// The upstream's answer said that it had kept this trace.
     Signal "signal" UpgradedBySignal
     /// The trace was upgraded elsewhere after this stream had ended well, or while it was in progress.
@@ -60,7 +62,7 @@ impl Trigger {
 
     /// Something failed, or took too long.
     pub const fn is_failure(self) -> bool {
-        !matches!(self, Self::ResponseHeader | Self::Signal | Self::Recall)
+        !matches!(self, Self::ResponseHeader | Self::Coverage | Self::Signal | Self::Recall)
     }
 }
 
@@ -77,6 +79,7 @@ mod tests {
             Trigger::Reset,
             Trigger::Latency,
             Trigger::ResponseHeader,
+            Trigger::Coverage,
             Trigger::Signal,
             Trigger::Recall,
         ];
