@@ -80,8 +80,7 @@ fn judge<'a, X: Exchange, V: HeaderView<'a>>(
     verdict: Option<Verdict>,
     headers: Option<V>,
 ) -> Option<Upgrade> {
-    let found =
-        if context.sorted.is_some() { coverage::answered(parts, context, &head, headers) } else { None };
+    let found = if context.sorted.is_some() { coverage::answered(parts, context, &head, headers) } else { None };
     let stream = context.stream.as_mut()?;
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);

@@ -61,7 +61,10 @@ impl Sorted {
         let exists = status == Some(200) && grpc_status.is_some_and(|status| status != GrpcStatus::UNIMPLEMENTED);
         let kind = self.kind.with(if exists { u64::from(path) } else { 0 });
         let code = grpc_status.map_or(0, |status| u64::from(status.code()).saturating_add(1));
-        Found { kind: kind.with(http << 8 | code), is_success: status == Some(200) && grpc_status == Some(GrpcStatus::OK) }
+        Found {
+            kind: kind.with(http << 8 | code),
+            is_success: status == Some(200) && grpc_status == Some(GrpcStatus::OK),
+        }
     }
 }
 

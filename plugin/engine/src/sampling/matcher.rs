@@ -161,10 +161,7 @@ fn header<'a>(
     joined(headers.iter().filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value), steps)
 }
 
-fn joined<'a>(
-    mut lines: impl Iterator<Item = &'a [u8]>,
-    steps: &mut Steps,
-) -> Result<Option<Cow<'a, [u8]>>, Unpaid> {
+fn joined<'a>(mut lines: impl Iterator<Item = &'a [u8]>, steps: &mut Steps) -> Result<Option<Cow<'a, [u8]>>, Unpaid> {
     let Some(first) = lines.next() else { return Ok(None) };
     let mut value = Cow::Borrowed(first);
     for line in lines {

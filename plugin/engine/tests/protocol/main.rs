@@ -4,6 +4,7 @@ mod applications;
 mod asking;
 mod budget;
 mod central;
+mod coverage;
 mod crowds;
 mod delays;
 mod edge;

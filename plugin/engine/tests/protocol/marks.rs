@@ -58,7 +58,10 @@ fn a_request_that_was_sampled_stands_for_itself_once_it_is_marked() {
         let head = if mark.is_empty() { status(200, &[]) } else { status(200, &[("x-keep", mark)]) };
         process.answer(&stream, head, true);
         process.log(&stream);
-        assert_eq!(stream.exchange.decision().as_deref(), Some(if mark.is_empty() { "sampled" } else { "upgraded.response_header" }));
+        assert_eq!(
+            stream.exchange.decision().as_deref(),
+            Some(if mark.is_empty() { "sampled" } else { "upgraded.response_header" })
+        );
     }
     process.tick_all();
     assert_eq!(process.metric("upgrades.response_header"), 0, "neither had been dropped");
@@ -93,11 +96,9 @@ fn at_the_edge_marks_are_taken_off_and_not_believed() {
 
 #[test]
 fn a_shadow_has_marks_of_its_own() {
-    for (live, shadow, mark, counts) in [
-        ("", HEADERS, "x-keep", (1, 1)),
-        (HEADERS, "", "x-keep", (0, 0)),
-        ("", HEADERS, "x-other", (0, 0)),
-    ] {
+    for (live, shadow, mark, counts) in
+        [("", HEADERS, "x-keep", (1, 1)), (HEADERS, "", "x-keep", (0, 0)), ("", HEADERS, "x-other", (0, 0))]
+    {
         let configuration =
             format!(r#"{{"sampling": {{"ratio": 0}}, "upgrade": {{{live}}}, "shadow": {{"upgrade": {{{shadow}}}}}}}"#);
         let (mut process, root) = Process::with(&configuration);

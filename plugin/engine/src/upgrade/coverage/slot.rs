@@ -53,8 +53,7 @@ pub enum Arrival {
 pub fn arrive(slot: &[u8], kind: Kind, now: u32, per_window: u8, window_s: u32) -> Arrival {
     // A window that is longer than ours is another configuration's, or the clock was set back.
     let latest = now.saturating_add(window_s);
-    let mut kept: Vec<Entry> =
-        entries(slot).filter(|entry| now < entry.until && entry.until <= latest).collect();
+    let mut kept: Vec<Entry> = entries(slot).filter(|entry| now < entry.until && entry.until <= latest).collect();
     let bytes = kind.bits().to_be_bytes();
     let place = kept.iter().position(|entry| entry.kind == bytes);
     let known = place.map(|place| kept.swap_remove(place));
@@ -90,7 +89,8 @@ mod tests {
     fn the_first_of_a_window_are_counted_and_the_others_are_known() {
         let mut slot = Vec::new();
         for (now, is_last) in [(1000, false), (1100, true)] {
-            let Arrival::First { slot: next, until, is_last: last, evicted } = arrive(&slot, kind(1), now, 2, 300) else {
+            let Arrival::First { slot: next, until, is_last: last, evicted } = arrive(&slot, kind(1), now, 2, 300)
+            else {
                 panic!("the {now}th second");
             };
             assert_eq!((until, last, evicted), (1300, is_last, false));
