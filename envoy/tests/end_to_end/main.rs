@@ -13,6 +13,7 @@ mod configs;
 mod configuration;
 mod context;
 mod exports;
+mod coverage;
 mod failures;
 mod gateway;
 mod grpc;

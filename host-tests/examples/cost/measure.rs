@@ -28,6 +28,8 @@ struct Kind {
     ending: Ending,
     /// Recall is on, so that a dropped stream is held.
     recall: bool,
+    /// Coverage is on, and keeps the first.
+    coverage: bool,
 }
 
 /// Everything, in the order of the report.
@@ -54,7 +56,7 @@ fn kinds() -> Vec<Kind> {
     let dropped = || vec![parent("02")];
     let tracestate = |text: String| vec![parent("02"), ("tracestate", text)];
     let long = format!("rojo=00f067aa0ba902b7,long={}", "x".repeat(240)) + &format!(",more={}", "y".repeat(240));
-    let kind = |name, rules, headers, ending| Kind { name, rules, headers, ending, recall: false };
+    let kind = |name, rules, headers, ending| Kind { name, rules, headers, ending, recall: false, coverage: false };
     vec![
         kind("dropped, no context", 0, Vec::new(), Ending::Ok),
         kind("dropped, traceparent", 0, dropped(), Ending::Ok),
@@ -73,16 +75,17 @@ fn kinds() -> Vec<Kind> {
         kind("upgraded by 503", 0, dropped(), Ending::Status503),
         kind("upgraded by reset", 0, dropped(), Ending::Reset),
         kind("upgraded by gRPC status", 0, dropped(), Ending::Grpc(14)),
+        Kind { coverage: true, ..kind("dropped, no context, coverage", 0, Vec::new(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
     ]
 }
 
-fn configuration(rules: usize, export: &str, recall: bool) -> String {
+fn configuration(rules: usize, export: &str, (recall, coverage): (bool, bool)) -> String {
     let rules: Vec<String> = (0..rules)
         .map(|n| format!(r#"{{"match": {{"path": {{"prefix": "/never/{n}/"}}, "method": ["GET"]}}, "ratio": 1}}"#))
         .collect();
     format!(
-        r#"{{"sampling": {{"ratio": 0, "rules": [{}]}}, "upgrade": {{"traces_per_second": 1000000, "recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}}}, "export": {{{export}}}}}"#,
+        r#"{{"sampling": {{"ratio": 0, "rules": [{}]}}, "upgrade": {{"traces_per_second": 1000000, "recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}, "coverage": {{"enabled": {coverage}}}}}, "export": {{{export}}}}}"#,
         rules.join(",")
     )
 }
@@ -132,13 +135,17 @@ fn run(envoy: &mut Envoy, kind: &Kind) -> Cost {
 }
 
 fn request(kind: &Kind) -> RequestFigures {
-    let mut envoy = started(&configuration(kind.rules, NEVER_SEND, kind.recall));
+    let mut envoy = started(&configuration(kind.rules, NEVER_SEND, (kind.recall, kind.coverage)));
     for _ in 0..WARM_UP {
         run(&mut envoy, kind);
     }
     let costs: Vec<Cost> = (0..MEASURED).map(|_| run(&mut envoy, kind)).collect();
     let balance = envoy.assert_conservation();
-    let kept = if kind.name.starts_with("dropped") || kind.recall { 0 } else { WARM_UP + MEASURED };
+    let kept = match kind {
+        Kind { coverage: true, .. } => 1,
+        kind if kind.name.starts_with("dropped") || kind.recall => 0,
+        _ => WARM_UP + MEASURED,
+    };
     assert_eq!(balance.offered, kept as u64, "{}", kind.name);
     assert!(envoy.traps().is_empty(), "{:?}", envoy.traps());
     let median = |of: fn(&Cost) -> u64| {
@@ -156,9 +163,11 @@ fn request(kind: &Kind) -> RequestFigures {
 }
 
 fn after_requests(count: usize) -> u64 {
-    let mut envoy = started(&configuration(0, "", false));
+    let mut envoy = started(&configuration(0, "", (false, false)));
     let kinds = kinds();
-    for (index, kind) in kinds.iter().filter(|kind| kind.rules == 0 && !kind.recall).cycle().take(count).enumerate() {
+    for (index, kind) in
+        kinds.iter().filter(|kind| kind.rules == 0 && !kind.recall && !kind.coverage).cycle().take(count).enumerate()
+    {
         run(&mut envoy, kind);
         if index % 100 == 0 {
             envoy.advance(Duration::from_millis(100));
@@ -184,7 +193,7 @@ fn since(envoy: &Envoy, before: &Cost) -> Cost {
 }
 
 fn idle_tick() -> Cost {
-    let mut envoy = started(&configuration(0, "", false));
+    let mut envoy = started(&configuration(0, "", (false, false)));
     envoy.tick_all();
     let before = worker_fuel(&envoy);
     envoy.tick_all();
@@ -195,13 +204,14 @@ fn idle_tick() -> Cost {
 fn export(protocol: &str, compression: &str) -> ExportFigures {
     let spans = 512;
     let export = format!(r#""protocol": "{protocol}", "compression": "{compression}", "max_export_batch_size": 600"#);
-    let mut envoy = started(&configuration(0, &export, false));
+    let mut envoy = started(&configuration(0, &export, (false, false)));
     let sampled = Kind {
         name: "sampled",
         rules: 0,
         headers: vec![("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03".to_owned())],
         ending: Ending::Ok,
         recall: false,
+        coverage: false,
     };
     for _ in 0..spans {
         run(&mut envoy, &sampled);

@@ -36,9 +36,12 @@ pub enum Said {
 }
 
 impl Coverage {
+    /// What the name of its budget ends with: no name of a filter has a NUL.
+    pub const BUDGET: &str = "\0coverage";
+
     /// The filters of that name in this process share it; `now` in Unix nanoseconds.
     pub fn new(plugin: &str, now: u64) -> Self {
-        let budget = SharedBudget::new(&[plugin, "\0coverage"].concat()); // No name has a NUL.
+        let budget = SharedBudget::new(&[plugin, Self::BUDGET].concat());
         let mut coverage =
             Self { cells: Cells::default(), budget, filter: Kind::of(plugin.as_bytes()), now: 0, spent: u32::MAX };
         coverage.look(now);
