@@ -45,9 +45,10 @@ fn strata_of(route: u64, status: u16) -> [String; 3] {
 
 /// The largest deviation, with its stratum.
 fn worst(strata: &Strata) -> (f64, &str) {
-    strata.iter().map(|(name, stratum)| (stratum.z().abs(), name.as_str())).fold((0.0, ""), |worst, next| {
-        if worst.0 < next.0 { next } else { worst }
-    })
+    strata
+        .iter()
+        .map(|(name, stratum)| (stratum.z().abs(), name.as_str()))
+        .fold((0.0, ""), |worst, next| if worst.0 < next.0 { next } else { worst })
 }
 
 /// The traffic: the `number`th request's route, its status, and whether the application marks its answer.

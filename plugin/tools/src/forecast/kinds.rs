@@ -112,12 +112,18 @@ impl Kinds {
     fn name(&self, record: &Record) -> (KindName, bool) {
         let octave = |took: u64| (u64::BITS - (took / 1_000_000).leading_zeros()).checked_sub(1);
         let latency = self.coverage.filter(|coverage| coverage.latency);
-        let latency = latency.map(|_| octave(record.took).map_or("0 ms".to_owned(), |octave| format!("{} ms", 1_u64 << octave)));
+        let latency =
+            latency.map(|_| octave(record.took).map_or("0 ms".to_owned(), |octave| format!("{} ms", 1_u64 << octave)));
         let http = record.status.map_or("none".to_owned(), |status| status.to_string());
         let path = record.request.path.as_str();
         if let Some(status) = record.grpc_status {
             let route = if status == GrpcStatus::UNIMPLEMENTED { "" } else { path.trim_start_matches('/') };
-            let name = KindName { method: "gRPC".to_owned(), route: route.to_owned(), status: status.name().to_owned(), latency };
+            let name = KindName {
+                method: "gRPC".to_owned(),
+                route: route.to_owned(),
+                status: status.name().to_owned(),
+                latency,
+            };
             return (name, status == GrpcStatus::OK && record.status == Some(200));
         }
         let known = METHODS.into_iter().find(|known| *known == record.request.method);
@@ -155,7 +161,13 @@ impl Kinds {
         }
         forecast.series = envoys.values().map(|envoy| envoy.slots.len()).max().unwrap_or_default();
         let mut rows: Vec<_> = self.names.iter().collect();
-        rows.sort_by(|one, other| (one.requests, &one.name.route, &one.name.status).cmp(&(other.requests, &other.name.route, &other.name.status)));
+        rows.sort_by(|one, other| {
+            (one.requests, &one.name.route, &one.name.status).cmp(&(
+                other.requests,
+                &other.name.route,
+                &other.name.status,
+            ))
+        });
         let row = |known: &&Known| KindRow { kind: known.name.clone(), requests: known.requests, kept: known.kept };
         forecast.rarest = rows.iter().take(LISTED).map(row).collect();
         (kept, forecast)
@@ -172,12 +184,19 @@ struct EnvoyOf {
 }
 
 /// Whether a request is one of the first of its kind, and the budget has room for it.
-fn take(coverage: &CoveragePolicy, slot: &mut Vec<u8>, arrival: &mut u64, request: &Request, refused: &mut u64) -> bool {
+fn take(
+    coverage: &CoveragePolicy,
+    slot: &mut Vec<u8>,
+    arrival: &mut u64,
+    request: &Request,
+    refused: &mut u64,
+) -> bool {
     let now = u32::try_from(request.ended / 1_000_000_000).unwrap_or(u32::MAX);
     match slot::arrive(slot, Kind::START, now, coverage.per_window, coverage.window_s) {
         Arrival::Known(_) => false,
         Arrival::First { slot: next, .. } => {
-            let charged = if request.is_kept { Some(*arrival) } else { charge(&coverage.budget, *arrival, request.ended) };
+            let charged =
+                if request.is_kept { Some(*arrival) } else { charge(&coverage.budget, *arrival, request.ended) };
             match charged {
                 Some(state) => {
                     *arrival = state;
