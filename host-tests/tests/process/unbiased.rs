@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use tracelift_host::otlp::Value;
 use tracelift_host::{Headers, RequestSpec, Response};
 
 use crate::kit::{COLLECTOR, closed_books, process, seconds, started};
@@ -66,7 +67,7 @@ fn request(number: u64) -> (u64, u16, bool) {
 }
 
 /// Runs so many requests under a policy: what there was and what spans say.
-fn run(upgrade: Value, count: u64) -> Strata {
+fn run(upgrade: serde_json::Value, count: u64) -> Strata {
     let configuration = json!({
         "span_kind": "server", "sampling": {"ratio": RATIO}, "upgrade": upgrade,
         "metrics": {"route_header": "x-route"}, "attributes": {"response_headers": ["x-route"]},
@@ -104,10 +105,16 @@ fn run(upgrade: Value, count: u64) -> Strata {
 /// Adds what the collector has received since the last time.
 fn collect(envoy: &mut tracelift_host::Envoy, strata: &mut Strata) {
     for span in envoy.exports().accepted().spans() {
-        let status = span.attribute("http.response.status_code").as_u64().expect("a status");
-        let route = span.attribute("http.response.header.x-route");
-        let route = route[0].as_str().and_then(|route| route.get(1..)?.parse().ok()).expect("a route");
-        let count = span.attribute("tracelift.sampling.adjusted_count").as_f64().expect("a count");
+        let Value::Int(status) = span.attribute("http.response.status_code") else { panic!("no status: {span:?}") };
+        let Value::List(routes) = span.attribute("http.response.header.x-route") else { panic!("no route: {span:?}") };
+        let route = match routes.first() {
+            Some(Value::Text(route)) => route.get(1..).and_then(|number| number.parse().ok()),
+            _ => None,
+        };
+        let route = route.unwrap_or_else(|| panic!("no route: {span:?}"));
+        let Value::Double(count) = span.attribute("tracelift.sampling.adjusted_count") else {
+            panic!("no count: {span:?}")
+        };
         for name in strata_of(route, status as u16) {
             let stratum = strata.entry(name).or_default();
             stratum.estimated += count;
@@ -179,7 +186,8 @@ fn modelled(charges_only_the_missed: bool, cap: u64) -> Strata {
 
 #[test]
 fn planted_faults_are_found_and_the_same_without_a_fault_is_not() {
-    let (z, stratum) = worst(&modelled(false, u64::MAX));
+    let strata = modelled(false, u64::MAX);
+    let (z, stratum) = worst(&strata);
     assert!(z < SIGMAS, "nothing is planted: {stratum} {z:.1}");
     let (z, _) = worst(&modelled(true, u64::MAX));
     assert!(SIGMAS < z, "charged only where the head had missed it: {z:.1}");
