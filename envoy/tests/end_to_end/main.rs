@@ -12,6 +12,7 @@ mod chain;
 mod configs;
 mod configuration;
 mod context;
+mod coverage;
 mod exports;
 mod failures;
 mod gateway;

@@ -30,6 +30,8 @@ struct Kind {
     recall: bool,
     /// Requests are counted, with so many route templates.
     routes: Option<usize>,
+    /// Coverage is on, and keeps the first.
+    coverage: bool,
 }
 
 /// Everything, in the order of the report.
@@ -56,7 +58,15 @@ fn kinds() -> Vec<Kind> {
     let dropped = || vec![parent("02")];
     let tracestate = |text: String| vec![parent("02"), ("tracestate", text)];
     let long = format!("rojo=00f067aa0ba902b7,long={}", "x".repeat(240)) + &format!(",more={}", "y".repeat(240));
-    let kind = |name, rules, headers, ending| Kind { name, rules, headers, ending, recall: false, routes: None };
+    let kind = |name, rules, headers, ending| Kind {
+        name,
+        rules,
+        headers,
+        ending,
+        recall: false,
+        routes: None,
+        coverage: false,
+    };
     vec![
         kind("dropped, no context", 0, Vec::new(), Ending::Ok),
         kind("dropped, traceparent", 0, dropped(), Ending::Ok),
@@ -75,6 +85,7 @@ fn kinds() -> Vec<Kind> {
         kind("upgraded by 503", 0, dropped(), Ending::Status503),
         kind("upgraded by reset", 0, dropped(), Ending::Reset),
         kind("upgraded by gRPC status", 0, dropped(), Ending::Grpc(14)),
+        Kind { coverage: true, ..kind("dropped, no context, coverage", 0, Vec::new(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(0), ..kind("dropped, counted", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(20), ..kind("dropped, counted by 20 routes", 0, dropped(), Ending::Ok) },
@@ -87,9 +98,11 @@ fn configuration(kind: &Kind, export: &str) -> String {
     let rules: Vec<String> = (0..kind.rules)
         .map(|n| format!(r#"{{"match": {{"path": {{"prefix": "/never/{n}/"}}, "method": ["GET"]}}, "ratio": 1}}"#))
         .collect();
-    let (rules, recall) = (rules.join(","), kind.recall);
+    let rules = rules.join(",");
+    let Kind { recall, coverage, .. } = kind;
+    let recall = format!(r#""recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}"#);
     let upgrade =
-        format!(r#"{{"traces_per_second": 1000000, "recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}}}"#);
+        format!(r#"{{"traces_per_second": 1000000, {recall}, "coverage": {{"enabled": {coverage}}}}}"#);
     let metrics = kind.routes.map(|routes| {
         let routes: Vec<String> =
             (0..routes).map(|n| format!(r#""/{}/{{id}}""#, ["cart", "users"][n % 2].repeat(n / 2 + 1))).collect();
@@ -156,7 +169,11 @@ fn request(kind: &Kind) -> RequestFigures {
     }
     let costs: Vec<Cost> = (0..MEASURED).map(|_| run(&mut envoy, kind)).collect();
     let balance = envoy.assert_conservation();
-    let kept = if kind.name.starts_with("dropped") || kind.recall { 0 } else { WARM_UP + MEASURED };
+    let kept = match kind {
+        Kind { coverage: true, .. } => 1,
+        kind if kind.name.starts_with("dropped") || kind.recall => 0,
+        _ => WARM_UP + MEASURED,
+    };
     assert_eq!(balance.offered, kept as u64, "{}", kind.name);
     assert!(envoy.traps().is_empty(), "{:?}", envoy.traps());
     let median = |of: fn(&Cost) -> u64| {
@@ -178,7 +195,7 @@ fn after_requests(count: usize) -> u64 {
     let mut envoy = started(&configuration(&kinds[0], ""));
     for (index, kind) in kinds
         .iter()
-        .filter(|kind| kind.rules == 0 && !kind.recall && kind.routes.is_none())
+        .filter(|kind| kind.rules == 0 && !kind.recall && !kind.coverage && kind.routes.is_none())
         .cycle()
         .take(count)
         .enumerate()

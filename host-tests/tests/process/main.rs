@@ -5,6 +5,7 @@ mod backpressure;
 mod budget;
 mod configuration;
 mod cost;
+mod coverage;
 mod environment;
 mod export;
 #[path = "../../examples/cost/figures.rs"]
@@ -17,3 +18,4 @@ mod outage;
 mod reconfiguration;
 mod shutdown;
 mod telemetry;
+mod unbiased;

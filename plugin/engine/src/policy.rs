@@ -25,6 +25,8 @@ pub struct Policy {
     pub upgrade: upgrade::Policy,
     /// A shadow policy: evaluated on live traffic, never acted on.
     pub shadow: Option<Shadow>,
+    /// Where the names of routes come from, where coverage needs them, live or in the shadow.
+    pub names: Option<Arc<metrics::Settings>>,
     /// What is counted of every request, if anything is.
     pub metrics: Option<Arc<metrics::Settings>>,
     /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal

@@ -36,6 +36,8 @@ pub struct Stream {
     heard: bool,
     marked: bool,
     trigger: Option<Triggered>,
+    /// Something failed here, whatever it is kept for.
+    failed: bool,
     /// The caller wrote `Sampled=?` and is to hear our decision.
     asked: bool,
     /// The caller's flag said that it records nothing.
@@ -66,6 +68,8 @@ pub struct Head {
     pub grpc_status: Option<GrpcStatus>,
     /// Nothing follows.
     pub end_of_stream: bool,
+    /// The application marked it as worth keeping.
+    pub marked: bool,
 }
 
 /// What a trigger did to a stream, for the counters.
@@ -165,6 +169,7 @@ impl Stream {
             heard: false,
             marked: false,
             trigger: None,
+            failed: false,
             // A client outside the mesh does not hear what is recorded.
             asked: extracted.xray_asks && !rules.edge,
             caller_dropped: parent.is_some_and(|parent| parent.decision == CallerDecision::NotSampled),
@@ -193,7 +198,7 @@ impl Stream {
 
     /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
     pub fn wants_clock(rules: Rules<'_>, rule: Option<u16>) -> bool {
-        latency_limit(rules, rule).is_some()
+        latency_limit(rules, rule).is_some() || rules.upgrade.coverage.is_some_and(|coverage| coverage.latency)
     }
 
     /// The head decision.
@@ -214,22 +219,12 @@ impl Stream {
         self.status = head.status.or(self.status);
         // A switched protocol has no end of stream that a filter could see.
         self.complete |= head.end_of_stream || head.status == Some(101);
-        self.answered(rules, head.grpc_status, flags, known, admit)
-    }
-
-    fn answered(
-        &mut self,
-        rules: Rules<'_>,
-        grpc_status: Option<GrpcStatus>,
-        flags: impl FnOnce() -> ResponseFlags,
-        known: Option<Verdict>,
-        admit: impl FnOnce(&Budget) -> bool,
-    ) -> Option<Upgrade> {
-        self.grpc_status = grpc_status.or(self.grpc_status);
+        self.grpc_status = head.grpc_status.or(self.grpc_status);
         if self.trigger.is_some() {
             return None;
         }
         let own = rules.upgrade.at_response(self.status, self.grpc_status, flags);
+        let own = own.or(head.marked.then_some(Trigger::ResponseHeader));
         match (own, known) {
             // The verdict came with the failure: this hop charges nothing and keeps what the hops below keep.
             (Some(trigger), Some(verdict)) => self.settle(rules, trigger, |_| verdict == Verdict::Upgraded),
@@ -243,7 +238,9 @@ impl Stream {
     pub fn wants_verdict(&self, rules: Rules<'_>, head: &Head) -> bool {
         self.trigger.is_none()
             && upgrades(rules, self.rule)
-            && (!self.decision.sampled || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
+            && (!self.decision.sampled
+                || head.marked
+                || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
     }
 
     /// What became of this trace here, for its caller and for the other streams of this process.
@@ -256,9 +253,34 @@ impl Stream {
         self.asked.then(|| xray::answer(self.trace_id, self.keep().is_some()))
     }
 
-    /// Something failed here: a trigger of this hop's own, whether or not the budget admitted it.
+    /// Something failed here, or took too long, whether or not the budget admitted it.
     pub fn failed(&self) -> bool {
-        self.trigger.is_some_and(|it| !it.trigger.is_from_elsewhere())
+        self.failed
+    }
+
+    /// Whether coverage may keep it: a rule may exempt its requests.
+    pub fn may_be_covered(&self, rules: Rules<'_>) -> bool {
+        upgrades(rules, self.rule)
+    }
+
+    /// A trigger of this hop's own keeps it already.
+    pub fn is_kept_whole(&self) -> bool {
+        self.trigger.is_some_and(|it| it.admitted && !it.trigger.is_from_elsewhere())
+    }
+
+    /// It is one of the first of its kind: kept whole, whatever the head, a signal or the budget of failures said.
+    pub fn cover(&mut self) -> Upgrade {
+        self.trigger = Some(Triggered { trigger: Trigger::Coverage, admitted: true });
+        if self.decision.sampled { Upgrade::AlreadySampled } else { Upgrade::Upgraded(Trigger::Coverage) }
+    }
+
+    /// The threshold by which its trace was decided here, sampled or not; `None` where a caller, X-Ray or another algorithm decided, and
+    /// for ratio 0.
+    pub fn decided_by(&self, rules: Rules<'_>) -> Option<Threshold> {
+        match self.decision.reason {
+            sampling::Reason::Ratio | sampling::Reason::Rule { .. } => rules.sampling.sampler(self.rule).threshold(),
+            _ => None,
+        }
     }
 
     /// Some caller's span is above this one.
@@ -386,7 +408,11 @@ impl Stream {
     /// The first trigger counts. The budget is charged for it whatever the head had decided, so that admission does not
     /// depend on randomness.
     fn settle(&mut self, rules: Rules<'_>, trigger: Trigger, admit: impl FnOnce(&Budget) -> bool) -> Option<Upgrade> {
-        if self.trigger.is_some() || !upgrades(rules, self.rule) {
+        if !upgrades(rules, self.rule) {
+            return None;
+        }
+        self.failed |= trigger.is_failure();
+        if self.trigger.is_some() {
             return None;
         }
         let admitted = admit(&rules.upgrade.budget);

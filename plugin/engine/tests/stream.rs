@@ -145,7 +145,7 @@ fn a_status_in_the_trailers_upgrades_and_ends_the_answer() {
     answer(&mut stream, &policy, 200, None, true);
     assert!(!stream.is_complete());
     let unknown = Some(GrpcStatus::UNKNOWN);
-    let trailers = Head { status: stream.status(), grpc_status: unknown, end_of_stream: true };
+    let trailers = Head { status: stream.status(), grpc_status: unknown, end_of_stream: true, marked: false };
     let upgrade = stream.response(rules(&policy), trailers, ResponseFlags::default, None, |_| true);
     assert_eq!(upgrade, Some(Upgrade::Upgraded(Trigger::GrpcStatus(GrpcStatus::UNKNOWN))));
     assert!(stream.is_complete());

@@ -18,6 +18,7 @@ use crate::span::KindSetting;
 #[cfg(feature = "schema")]
 use crate::span::bounds;
 use crate::trace_context::{Propagator, TraceIdFormat};
+use crate::upgrade::coverage::Place;
 
 /// Rules that a configuration has at most. Each costs comparisons on every request.
 pub const MAX_RULES: usize = 256;
@@ -228,6 +229,12 @@ keys! {
         pub response_flags: bool = true,
         /// Upgrade requests that take this many milliseconds or more. Null: latency does not upgrade.
         pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+        /// Keep what the application marks in the headers of its answer, any of these: names with a test as in a rule's
+        /// `match.headers`. At most 16. Where `edge` is true they are taken off, and not believed.
+        #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 16, "propertyNames" = header_names())))]
+        pub response_headers: Entries<StringMatch> = Entries::default(),
+        /// Keeping the first requests of each kind, failed or not.
+        pub coverage: Coverage = Coverage::default(),
         /// How many traces a second are upgraded in one Envoy. 0 switches upgrades off.
         pub traces_per_second: Rate = Rate(100.0),
         /// Telling callers of an upgrade, and believing upstreams that tell of one.
@@ -236,6 +243,26 @@ keys! {
         pub recall: Recall = Recall::default(),
         /// Telling the pod's own application which traces were upgraded here (`docs/applications.md`).
         pub applications: Applications = Applications::default(),
+    }
+}
+
+keys! {
+    /// Keeping the first requests of each kind.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Coverage {
+        /// Keep the first requests of each method, route and status, so that the rare is kept whole and the common has an example.
+        /// Routes are those of `metrics.routes`, `metrics.route_header` and gRPC, also where `metrics.enabled` is false.
+        pub enabled: bool = false,
+        /// How many of each kind in a window.
+        pub per_window: Whole<1, 100> = Whole::new(1),
+        /// Seconds of a window, counted for each kind from its first request.
+        pub window_s: Whole<10, 86_400> = Whole::new(300),
+        /// Each doubling of the time to the answer's headers (gRPC: trailers) is a kind of its own. Costs two readings of the clock.
+        pub latency: bool = false,
+        /// Where coverage looks.
+        pub r#where: Place = Place::Auto,
+        /// How many requests an Envoy keeps for this, apart from the budget of failures.
+        pub traces_per_minute: Whole<0, 100_000> = Whole::new(20),
     }
 }
 

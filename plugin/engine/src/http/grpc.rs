@@ -29,6 +29,8 @@ impl GrpcStatus {
     pub const OK: Self = Self(0);
     /// What a receiver makes of a status that it does not know.
     pub const UNKNOWN: Self = Self(2);
+    /// There is no such method.
+    pub const UNIMPLEMENTED: Self = Self(12);
 
     /// `None` above 16.
     pub const fn from_code(code: u8) -> Option<Self> {

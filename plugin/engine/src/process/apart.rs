@@ -19,6 +19,7 @@ impl Worker {
                 central.tick(host, entropy, metrics);
             }
             root.meter(host, Meter::Share, entropy, metrics);
+            root.publish_audit(host, metrics);
             root.publish_pending(streams.values(), metrics);
         }
         exporting.gather(root, self);

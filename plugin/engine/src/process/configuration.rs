@@ -13,9 +13,10 @@ use crate::identity::VERSION;
 use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::request;
-use crate::shared::{Entropy, SharedBudget};
+use crate::shared::{Coverage, Entropy, SharedBudget};
 use crate::span::{NodeMetadata, Resource};
 use crate::telemetry::{Metric, Metrics};
+use crate::upgrade;
 
 /// Ticks are no rarer, because counters are shown on a tick, and no closer, because each enters every worker.
 const TICK_MS: std::ops::RangeInclusive<u64> = 100..=1000;
@@ -87,6 +88,7 @@ impl Root {
             Some(central) if central.is_for(settings, &service) => central,
             _ => Box::new(Central::new(settings.clone(), service)),
         });
+        self.cover_by(host, &policy);
         if policy.shadow.is_some() {
             self.scope.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }
@@ -114,6 +116,18 @@ impl Root {
 }
 
 impl Root {
+    /// Keeps the first of each kind as a policy says from now on. What was known of kinds before is still known.
+    fn cover_by(&mut self, host: &impl Host, policy: &Policy) {
+        let of = |known: Option<Box<Coverage>>, upgrade: Option<&upgrade::Policy>, plugin: &str| {
+            upgrade.and_then(|upgrade| upgrade.coverage.as_ref())?;
+            Some(known.unwrap_or_else(|| Box::new(Coverage::new(plugin, host.now()))))
+        };
+        let shadow = policy.shadow.as_ref().map(|shadow| shadow.upgrade.as_ref().unwrap_or(&policy.upgrade));
+        let scope = &mut self.scope;
+        scope.coverage = of(scope.coverage.take(), Some(&policy.upgrade), &self.plugin);
+        scope.shadow_coverage = of(scope.shadow_coverage.take(), shadow, &[&self.plugin, "\0shadow"].concat());
+    }
+
     /// Counts requests as a policy says from now on. What was counted before goes where it was to go.
     fn meter_by(
         &mut self,

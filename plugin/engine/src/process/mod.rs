@@ -2,6 +2,7 @@
 //! and the end.
 
 mod apart;
+mod audit;
 mod configuration;
 mod metering;
 mod parents;

@@ -8,6 +8,7 @@ use crate::export::{Answer, Counts, Exporter, RequestId};
 use crate::otlp::{Exemplar, encode_span};
 use crate::policy::Policy;
 use crate::request::Scope;
+use crate::sampling::Audit;
 use crate::shared::{CallAnswer, Entropy, Tokens};
 use crate::span::Span;
 use crate::telemetry::{Metric, Metrics};
@@ -30,6 +31,8 @@ pub(super) struct Root {
     /// What the metrics have seen of the exporter.
     pub(super) published: Counts,
     pub(super) published_pending: i64,
+    /// Fractions of what the audit has counted, which no counter shows yet.
+    pub(super) audited: Audit,
     /// Nanoseconds between its ticks.
     pub(super) tick_nanos: u64,
     /// The host has asked for its end: nothing new is sent.
@@ -68,6 +71,7 @@ impl Root {
             made: (0, 0),
             published: Counts::default(),
             published_pending: 0,
+            audited: Audit::default(),
             tick_nanos: 0,
             ending: false,
         }
@@ -104,6 +108,8 @@ impl Root {
         if let Some(work) = &mut self.work {
             work.exporter.look(now, self.tick_nanos);
         }
+        let Scope { coverage, shadow_coverage, .. } = &mut self.scope;
+        [coverage, shadow_coverage].into_iter().flatten().for_each(|coverage| coverage.look(now));
     }
 
     /// Enough is queued to send it now, or it cannot wait for the next tick.
@@ -180,6 +186,7 @@ impl Root {
         {
             metering.end(host, (recorder, work.exporter.exemplars()), metrics);
         }
+        self.publish_audit(host, metrics);
         self.ending = true;
     }
 

@@ -83,6 +83,7 @@ impl Worker {
             }
             root.meter(host, Meter::ShareAndExport, entropy, metrics);
             root.publish(metrics);
+            root.publish_audit(host, metrics);
             root.publish_pending(streams.values(), metrics);
         }
         metrics.flush(host);
@@ -346,6 +347,9 @@ fn offer(roots: &mut [Root], held: &Held, calls: Option<Calls>) {
 #[inline(never)] // Likewise.
 fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
     held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded(), held.exemplar()));
+    if let Some((failed, adjusted_count)) = held.audited() {
+        root.scope.audit.offered(failed, adjusted_count);
+    }
 }
 
 /// Context ids count up: any spread will do, and the standard hasher is four times the work.

@@ -1,10 +1,11 @@
 //! The head of an answer, or its trailers, which are a head that ends it: one path for both.
 
 use super::signal::{self, Source};
-use super::{Parts, RequestContext, admit, attributes, measure, shadow};
+use super::{Parts, RequestContext, admit, attributes, coverage, measure, shadow};
 use crate::door::{Exchange, HeaderView, Refused, Side};
 use crate::http::{GrpcStatus, decimal};
 use crate::stream::{Head, Upgrade};
+use crate::telemetry::Metric;
 use crate::trace_context::XRAY;
 use crate::upgrade::Verdict;
 
@@ -42,14 +43,15 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     let Some(stream) = &mut context.stream else {
         return context.answered_early(read(which, headers, None));
     };
-    let head = read(which, headers, stream.status());
+    let mut head = read(which, headers, stream.status());
+    head.marked = which != Answered::Trailers && marked(parts, headers);
     if let Some(measured) = &mut context.measured
         && which != Answered::Trailers
     {
         measure::answered(parts, (measured, &mut context.named), headers);
     }
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
-    let upgrade = judge(parts, context, head, verdict);
+    let upgrade = judge(parts, context, head, verdict, (which != Answered::Trailers).then_some(headers));
     let exchange = parts.exchange;
     let Some(stream) = &mut context.stream else { return };
     if parts.policy.edge {
@@ -71,18 +73,23 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
 
 /// Judges the request by a part of its answer, under the live policy and its shadow, and counts what comes of it.
 #[inline(always)] // Once for a request, and seldom for one whose head came late.
-fn judge<X: Exchange>(
+fn judge<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,
     head: Head,
     verdict: Option<Verdict>,
+    headers: Option<V>,
 ) -> Option<Upgrade> {
+    let found = if context.sorted.is_some() { coverage::answered(parts, context, &head, headers) } else { None };
     let stream = context.stream.as_mut()?;
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
-    let upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    let mut upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    if let Some(found) = found {
+        upgrade = coverage::live(parts, stream, found).or(upgrade);
+    }
     if let Some(shadow) = &mut context.shadow {
-        shadow::answered(parts, shadow, head, verdict);
+        shadow::answered(parts, shadow, (head, found), verdict, headers);
     }
     parts.count_upgrade(upgrade);
     upgrade
@@ -99,7 +106,25 @@ fn read<'a, V: HeaderView<'a>>(which: Answered, headers: V, known: Option<u16>) 
     // gRPC has its status in the head only where that is all there is (trailers-only), always with HTTP 200.
     let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
     let grpc_status = if has_grpc_status { GrpcStatus::from_headers(headers.values("grpc-status")) } else { None };
-    Head { status, grpc_status, end_of_stream }
+    Head { status, grpc_status, end_of_stream, marked: false }
+}
+
+/// Whether the application marked the head of its answer. At the edge the marks are for the mesh: they are taken off, and none is
+/// believed, since what is behind an edge may be another one's.
+fn marked<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> bool {
+    let upgrade = &parts.policy.upgrade;
+    if upgrade.response_headers.is_empty() {
+        return false;
+    }
+    if !parts.policy.edge {
+        return upgrade.is_marked(headers);
+    }
+    for (name, _) in &upgrade.response_headers {
+        if headers.first(name).is_some() && parts.exchange.remove(Side::Response, name).is_err() {
+            parts.metrics.count(Metric::HostcallFailed);
+        }
+    }
+    false
 }
 
 /// The whole answer, read at the end: Envoy makes no context for a request that a filter in front of ours answered until it logs
@@ -115,7 +140,7 @@ pub fn as_logged(exchange: &impl Exchange) -> Option<Head> {
 /// An answer whose request was read at the end only: its status counts as that of any other. Its caller has it already, so
 /// that nobody is told.
 pub fn answered_late<X: Exchange>(parts: &mut Parts<'_, X>, context: &mut RequestContext, head: Head) {
-    if judge(parts, context, head, None).is_some()
+    if judge(parts, context, head, None, None::<X::Headers<'_>>).is_some()
         && let Some(stream) = &mut context.stream
     {
         signal::announce(parts, stream, None, false);

@@ -71,7 +71,7 @@ fn split(url: &[u8]) -> Option<Target<'_>> {
 
 /// Tells texts apart, word by word, because a byte at a time would cost a dropped request too much. No secret: who makes two
 /// paths with one mark has his own request named by the other. Never 0 for a text that is not empty, in practice.
-fn mark(text: &[u8]) -> u32 {
+pub(super) fn mark(text: &[u8]) -> u32 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let add = |sum: u64, word: u64| (sum ^ word).wrapping_mul(SPREAD).rotate_left(29);
     let mut sum = text.len() as u64;

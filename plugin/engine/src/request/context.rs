@@ -1,6 +1,7 @@
 //! One request between its callbacks.
 
 use super::asked::Asked;
+use super::coverage::Sorted;
 use super::measure::{Measured, Named};
 use crate::central::RuleId;
 use crate::policy::Rules;
@@ -25,6 +26,8 @@ pub struct RequestContext {
     pub(super) measured: Option<Measured>,
     /// The text that names its series. Apart, and behind a thin pointer: what is dropped with every request should be one word.
     pub(super) named: Option<Box<Named>>,
+    /// Its kind, as far as it is known, until coverage has looked at it.
+    pub(super) sorted: Option<Sorted>,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -42,6 +45,7 @@ impl RequestContext {
             early: None,
             measured: None,
             named: None,
+            sorted: None,
             xray_rule: None,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::coverage::{self, Sorted};
 use super::facts::Facts;
 use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal};
 use crate::central::RuleId;
@@ -53,12 +54,14 @@ pub fn ended<X: Exchange>(
             answer::answered_late(parts, context, head);
         }
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, named, .. } = context else {
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, named, sorted, .. } = context
+    else {
         return Ended::Dropped;
     };
-    let finish = finish(parts, (stream, shadow.take(), *xray_rule));
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted.take()));
     let measured = measured.map(|measured| (measured, named.as_ref().map_or(&[][..], |named| &named.0)));
     let counted = measured.map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
+    let audited = audit(parts, stream);
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
     if stream.keep().is_none() && recall.enabled && stream.release(parts.policy.rules()) {
@@ -81,12 +84,21 @@ pub fn ended<X: Exchange>(
     let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
     facts.template = counted.as_ref().and_then(|counted| measure::route(parts.policy, counted));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
-    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar });
+    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
     if held {
         return Ended::Held(span);
     }
     show_decision(parts.exchange, keep.trigger);
     Ended::Kept(span)
+}
+
+/// Counts a request whose trace was decided here by chance; answers whether it failed. What a signal or a recall keeps counts as dropped:
+/// had the head sampled it, nothing would have been asked.
+#[inline(always)] // For every request.
+fn audit<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) -> Option<bool> {
+    let threshold = stream.decided_by(parts.policy.rules())?;
+    parts.scope.audit.ended(stream.failed(), Some(threshold).filter(|_| !stream.is_kept_whole()));
+    Some(stream.failed())
 }
 
 /// A request that had no answer could not learn from it that its trace was upgraded: its application's calls hang below it.
@@ -101,7 +113,7 @@ fn join_unanswered<X: Exchange>(parts: &mut Parts<'_, X>, stream: &mut Stream) {
 #[inline(always)] // It is called once for a request, and has much to pass and return.
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
-    (stream, mut shadow, xray_rule): (&mut Stream, Option<Box<Stream>>, Option<RuleId>),
+    (stream, mut shadow, xray_rule, sorted): (&mut Stream, Option<Box<Stream>>, Option<RuleId>, Option<Sorted>),
 ) -> Finish {
     let exchange = parts.exchange;
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
@@ -113,9 +125,13 @@ fn finish<X: Exchange>(
     let complete = lasting || flags.is_empty() && is_redirected(exchange, stream);
     let ending = stream.ending(flags, complete, now);
     let (budget, rules) = (&mut parts.scope.budget, parts.policy.rules());
-    let upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));
+    let mut upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));
+    let found = sorted.and_then(|sorted| coverage::ended(sorted, stream, ending.complete));
+    if let Some(found) = found {
+        upgrade = coverage::live(parts, stream, found).or(upgrade);
+    }
     if let Some(shadow) = &mut shadow {
-        shadow::ended(parts, shadow, stream, &ending);
+        shadow::ended(parts, shadow, stream, (&ending, found));
     }
     parts.count_upgrade(upgrade);
     if upgrade.is_some() {

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, measure, own, shadow, signal};
+use super::{Parts, RequestContext, Scope, coverage, measure, own, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
@@ -142,6 +142,9 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     context.xray_rule = xray_rule;
     if counts {
         measure::requested(policy, context, headers);
+    }
+    if policy.names.is_some() {
+        context.sorted = coverage::requested(policy, headers);
     }
     if matched.steps.is_over() {
         parts.metrics.count(Metric::RulesOverBudget);

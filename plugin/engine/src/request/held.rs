@@ -20,6 +20,8 @@ pub struct Held {
     pub(super) keep: Keep,
     pub(super) facts: Facts,
     pub(super) exemplar: Option<Box<Exemplar>>,
+    /// It is audited, and had failed.
+    pub(super) audited: Option<bool>,
 }
 
 impl Held {
@@ -31,6 +33,11 @@ impl Held {
     /// An upgrade keeps it: its own, or an earlier one of its trace.
     pub fn is_upgraded(&self) -> bool {
         self.keep.upgraded
+    }
+
+    /// Where its trace was decided here: whether it failed, and how many requests its span stands for.
+    pub fn audited(&self) -> Option<(bool, f64)> {
+        self.audited.zip(self.keep.adjusted_count)
     }
 
     /// The call, if its parent is not exported by anyone: its caller's flag says so, and the id is not one of a hop's, as it is where an

@@ -8,6 +8,7 @@ mod applications;
 mod asked;
 mod attributes;
 mod context;
+mod coverage;
 mod end;
 mod facts;
 mod head;
@@ -34,7 +35,8 @@ use crate::central::Central;
 use crate::door::Exchange;
 use crate::metrics::Recorder;
 use crate::policy::Policy;
-use crate::shared::{Entropy, Limits, SharedBudget};
+use crate::sampling::Audit;
+use crate::shared::{Coverage, Entropy, Limits, SharedBudget};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Budget;
@@ -48,10 +50,16 @@ pub struct Scope {
     pub budget: SharedBudget,
     /// The same of the shadow policy.
     pub shadow_budget: SharedBudget,
+    /// Which kinds have had their examples, where that is wanted.
+    pub coverage: Option<Box<Coverage>>,
+    /// The same of the shadow policy.
+    pub shadow_coverage: Option<Box<Coverage>>,
     /// X-Ray's sampling rules, where they are to decide.
     pub central: Option<Box<Central>>,
     /// What is counted of every request, where that is wanted.
     pub recorder: Option<Box<Recorder>>,
+    /// Requests decided here, beside the estimate of their number by their spans.
+    pub audit: Audit,
     /// What others may have kept beyond that.
     pub limits: Limits,
     /// Mean size of the spans made so far, in bytes.

@@ -3,8 +3,9 @@
 //!
 //! Apart, and never inlined: where there is no shadow, a request pays for a test.
 
+use super::coverage::{self, Found};
 use super::{Parts, admit, attributes};
-use crate::door::Exchange;
+use crate::door::{Exchange, HeaderView};
 use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
@@ -50,20 +51,38 @@ pub fn begin<X: Exchange>(
 
 /// The head of an answer, or its trailers, under the shadow policy.
 #[inline(never)]
-pub fn answered<X: Exchange>(parts: &mut Parts<'_, X>, shadow: &mut Stream, head: Head, known: Option<Verdict>) {
+pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    shadow: &mut Stream,
+    (mut head, found): (Head, Option<Found>),
+    known: Option<Verdict>,
+    headers: Option<V>,
+) {
     let Some(rules) = parts.policy.shadow_rules() else { return };
+    head.marked = !rules.edge && headers.is_some_and(|headers| rules.upgrade.is_marked(headers));
     let known = known.filter(|_| rules.upgrade.signal.accept);
     let (exchange, budget) = (parts.exchange, &mut parts.scope.shadow_budget);
     let flags = || attributes::response_flags(exchange);
     shadow.response(rules, head, flags, known, |limit| admit(exchange, budget, limit));
+    if let Some(found) = found {
+        coverage::shadow(parts, rules, shadow, found);
+    }
 }
 
 /// The end of a stream under the shadow policy, and what became of it under both.
 #[inline(never)]
-pub fn ended<X: Exchange>(parts: &mut Parts<'_, X>, shadow: &mut Stream, stream: &Stream, ending: &Ending) {
+pub fn ended<X: Exchange>(
+    parts: &mut Parts<'_, X>,
+    shadow: &mut Stream,
+    stream: &Stream,
+    (ending, found): (&Ending, Option<Found>),
+) {
     let Some(rules) = parts.policy.shadow_rules() else { return };
     let (exchange, budget) = (parts.exchange, &mut parts.scope.shadow_budget);
     shadow.end(rules, ending, |limit| admit(exchange, budget, limit));
+    if let Some(found) = found {
+        coverage::shadow(parts, rules, shadow, found);
+    }
     let metrics = &mut *parts.metrics;
     let outcome = Outcome::of(stream, shadow);
     metrics.count(if outcome.sampled { Metric::ShadowSampled } else { Metric::ShadowDropped });

@@ -44,6 +44,11 @@ impl StringMatcher {
         !matches!(self, Self::Contains(_) | Self::Regex(_))
     }
 
+    /// Whether a header matches that came in these lines, joined by `,`. What the steps do not suffice for does not match.
+    pub fn matches_lines<'a>(&self, lines: impl Iterator<Item = &'a [u8]>, steps: &mut Steps) -> bool {
+        joined(lines, steps).is_ok_and(|value| self.matches(value.as_deref(), steps))
+    }
+
     /// `None` is an absent value, which only `Present(false)` matches.
     fn matches(&self, value: Option<&[u8]>, steps: &mut Steps) -> bool {
         self.test(value, <[u8]>::eq, steps)
@@ -153,7 +158,10 @@ fn header<'a>(
     name: &str,
     steps: &mut Steps,
 ) -> Result<Option<Cow<'a, [u8]>>, Unpaid> {
-    let mut lines = headers.iter().filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value);
+    joined(headers.iter().filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value), steps)
+}
+
+fn joined<'a>(mut lines: impl Iterator<Item = &'a [u8]>, steps: &mut Steps) -> Result<Option<Cow<'a, [u8]>>, Unpaid> {
     let Some(first) = lines.next() else { return Ok(None) };
     let mut value = Cow::Borrowed(first);
     for line in lines {

@@ -1,5 +1,6 @@
 //! Whether a trace is recorded: thresholds, randomness, rules and the one function that decides. Knows trace context only.
 
+mod audit;
 mod compatible;
 mod decide;
 mod decider;
@@ -13,6 +14,7 @@ mod steps;
 mod threshold;
 mod xray;
 
+pub use audit::{Audit, Sums};
 pub use decide::{Decision, ExportClass, Parent, Reason, decide, exported_th};
 pub use decider::{Chosen, Decided, Decider};
 pub use facts::{RequestFacts, without_port};

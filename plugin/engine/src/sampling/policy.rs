@@ -63,6 +63,11 @@ impl Policy {
         self.fallback.reads_trace_id() || samplers.any(|sampler| sampler.reads_trace_id())
     }
 
+    /// The sampler of requests that this rule matched.
+    pub fn sampler(&self, rule: Option<u16>) -> &Sampler {
+        self.rule(rule).and_then(|rule| rule.sampler.as_ref()).unwrap_or(&self.fallback)
+    }
+
     /// The rule that [`Policy::first_match`] named.
     pub fn rule(&self, index: Option<u16>) -> Option<&Rule> {
         self.rules.get(usize::from(index?))

@@ -75,6 +75,14 @@ impl Sampler {
         }
     }
 
+    /// The threshold by which it decides; `None` for ratio 0 and for every algorithm but `consistent`.
+    pub const fn threshold(&self) -> Option<Threshold> {
+        match self.0 {
+            Rule::Consistent(threshold) => Some(threshold),
+            _ => None,
+        }
+    }
+
     /// It decides by the trace-id itself, whatever R is.
     pub const fn reads_trace_id(&self) -> bool {
         matches!(self.0, Rule::TraceIdRatio(_) | Rule::Modulo(_) | Rule::HashSeed(_))

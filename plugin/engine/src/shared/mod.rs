@@ -1,8 +1,10 @@
-//! What the workers of a process share, over the door: budgets, verdicts on traces, the log of upgrades; and the randomness
+//! What the workers of a process share, over the door: budgets, kinds that had their examples, verdicts on traces, the log of upgrades; and the randomness
 //! that each worker draws ahead.
 
 mod answer;
+pub mod audit;
 mod budget;
+mod coverage;
 mod entropy;
 mod keys;
 mod limit;
@@ -14,5 +16,6 @@ pub mod verdicts;
 
 pub use answer::{Arrival, CallAnswer, Extent, Tokens};
 pub use budget::SharedBudget;
+pub use coverage::{Coverage, Said};
 pub use entropy::{Entropy, NewIds};
 pub use limit::{Limit, Limits};

@@ -4,6 +4,7 @@
 //! `Upgrade` header.
 
 mod budget;
+pub mod coverage;
 mod ledger;
 pub mod list;
 pub mod mac;

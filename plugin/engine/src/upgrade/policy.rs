@@ -1,7 +1,10 @@
 //! Triggers: what an answer, or its absence, says about a trace.
 
+use super::coverage::CoveragePolicy;
 use super::{Budget, Trigger};
+use crate::door::HeaderView;
 use crate::http::{GrpcStatus, GrpcStatusSet, HttpStatusSet, ResponseFlags};
+use crate::sampling::{Steps, StringMatcher};
 
 /// The checked `upgrade` part of the configuration.
 #[derive(Clone, Debug)]
@@ -14,6 +17,10 @@ pub struct Policy {
     pub response_flags: bool,
     /// Streams that take this many milliseconds or more trigger.
     pub latency_ms: Option<u64>,
+    /// Response headers by which the application marks what is worth keeping: names in lower case, any of them triggers.
+    pub response_headers: Vec<(String, StringMatcher)>,
+    /// The first of each kind are kept, where that is enabled.
+    pub coverage: Option<CoveragePolicy>,
     /// How many traces a second are upgraded.
     pub budget: Budget,
     /// The upgrade signal, to the caller and from the upstream.
@@ -148,6 +155,12 @@ impl Policy {
         Some(trigger)
     }
 
+    /// Whether the application marked its answer. What the steps of one request do not suffice for is no mark.
+    pub fn is_marked<'a, V: HeaderView<'a>>(&self, headers: V) -> bool {
+        let mut steps = Steps::default();
+        self.response_headers.iter().any(|(name, wanted)| wanted.matches_lines(headers.values(name), &mut steps))
+    }
+
     /// The trigger in a status alone.
     pub fn by_status(&self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Option<Trigger> {
         if let Some(status) = status.filter(|&status| self.http_status.contains(status)) {
@@ -187,6 +200,8 @@ mod tests {
             grpc_status,
             response_flags: true,
             latency_ms: Some(800),
+            response_headers: Vec::new(),
+            coverage: None,
             budget: Budget::per_second(100.0).expect("a rate"),
             signal: SignalPolicy { emit: true, accept: true, accept_previous: false, accept_server_timing: false },
             recall: RecallPolicy {

@@ -44,6 +44,10 @@ triggers! {
     Reset "reset" UpgradedByReset
     /// The stream took longer than the policy allows.
     Latency "latency" UpgradedByLatency
+    /// A response header by which the application marks what is worth keeping.
+    ResponseHeader "response_header" UpgradedByResponseHeader
+    /// One of the first of its kind.
+    Coverage "coverage" UpgradedByCoverage
     /// The upstream's answer said that it had kept this trace.
     Signal "signal" UpgradedBySignal
     /// The trace was upgraded elsewhere after this stream had ended well, or while it was in progress.
@@ -54,6 +58,11 @@ impl Trigger {
     /// The failure, if it is one, was seen elsewhere: this hop charges nothing for it.
     pub const fn is_from_elsewhere(self) -> bool {
         matches!(self, Self::Signal | Self::Recall)
+    }
+
+    /// Something failed, or took too long.
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Self::ResponseHeader | Self::Coverage | Self::Signal | Self::Recall)
     }
 }
 
@@ -69,6 +78,8 @@ mod tests {
             Trigger::ResponseFlags(ResponseFlags::default()),
             Trigger::Reset,
             Trigger::Latency,
+            Trigger::ResponseHeader,
+            Trigger::Coverage,
             Trigger::Signal,
             Trigger::Recall,
         ];

@@ -8,7 +8,7 @@ use super::{Answer, Header, Pod, Request, SpanShown, Surroundings, words};
 use crate::recorder::{HeaderList, Proxy, Recording, Reply, Write};
 use tracelift::door::{Host, Side};
 use tracelift::policy::Policy;
-use tracelift::shared::SharedBudget;
+use tracelift::shared::{Coverage, SharedBudget};
 use tracelift::trace_context::{SpanId, extract};
 use tracelift::upgrade::Verdict;
 use tracelift::upgrade::signal::{SERVER_TIMING, SIGNAL, Signal, TRACERESPONSE};
@@ -129,14 +129,16 @@ impl<'p> Hop<'p> {
 
     /// As if failures had used it up a moment ago: charged as often as it has room.
     fn spend_budget(&self) {
-        let host = self.proxy.host();
-        let (budget, now) = (&self.policy.upgrade.budget, host.now());
-        let mut arrival = 0;
-        while let Some(next) = budget.charge(arrival, now) {
-            arrival = next;
+        let (host, upgrade) = (self.proxy.host(), &self.policy.upgrade);
+        let coverage = upgrade.coverage.as_ref().map(|coverage| (&coverage.budget, Coverage::BUDGET));
+        for (budget, what) in [(&upgrade.budget, "")].into_iter().chain(coverage) {
+            let mut arrival = 0;
+            while let Some(next) = budget.charge(arrival, host.now()) {
+                arrival = next;
+            }
+            let key = [SharedBudget::PREFIX, self.proxy.plugin(), what].concat();
+            host.shared_values().swap(key.as_bytes(), &arrival.to_le_bytes(), 0);
         }
-        let key = [SharedBudget::PREFIX, self.proxy.plugin()].concat();
-        host.shared_values().swap(key.as_bytes(), &arrival.to_le_bytes(), 0);
     }
 
     fn explain(mut self, answer: &Answer) -> Explanation {

@@ -134,6 +134,12 @@ pub fn answered(answer: &Answer, facts: &Facts) -> String {
 
 pub fn upgraded(policy: &Policy, facts: &Facts) -> String {
     let name = facts.trigger.unwrap_or_default();
+    if name == Trigger::Coverage.name() {
+        let kept = if facts.upgraded { "upgraded" } else { "triggered" };
+        return format!(
+            "{kept} ({name}): the first of its kind in an Envoy that has just started; charged to `upgrade.coverage.traces_per_minute`"
+        );
+    }
     match (facts.verdict, facts.budget) {
         (Some(Verdict::Upgraded), budget) if facts.upgraded => match budget {
             None => format!("upgraded ({name}): the verdict came with the answer, nothing is charged here"),

@@ -41,6 +41,8 @@ impl Judge {
         policy.upgrade.signal.emit = false;
         policy.upgrade.signal.accept = false;
         policy.upgrade.recall.enabled = false;
+        policy.upgrade.coverage = None;
+        policy.names = None;
         policy.shadow = None;
         policy.xray = None;
         let ids = Rc::new(RefCell::new(Ids::new(1)));

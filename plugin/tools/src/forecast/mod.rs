@@ -5,6 +5,7 @@
 mod access_log;
 mod container;
 mod judge;
+mod kinds;
 mod lines;
 mod otlp;
 mod otlp_json;
@@ -16,6 +17,7 @@ mod row;
 mod skip;
 mod status;
 
+pub use kinds::{KindName, KindRow, KindsForecast};
 pub use lines::{Format, Lines};
 pub use price::{Item, PriceTable};
 pub use rates::{Rates, forecast};

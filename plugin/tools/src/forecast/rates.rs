@@ -123,6 +123,12 @@ pub fn forecast(policy: &Policy, rates: Rates, prices: &PriceTable) -> Result<Fo
         failed_spans_kept: some_failed(ratio + upgraded * chain),
     };
     let mut notes = Vec::new();
+    if let Some(coverage) = &policy.upgrade.coverage {
+        notes.push(format!(
+            "Coverage keeps at most {:.0} requests a minute beside that; which kinds, an access log (--from) knows.",
+            coverage.budget.rate() * 60.0 * rates.envoys
+        ));
+    }
     if admitted < 1.0 {
         notes.push(format!(
             "{charged:.1} failures a second are more than the budget of {budget:.1}: {:.1} % of them are shed.",
@@ -150,6 +156,7 @@ pub fn forecast(policy: &Policy, rates: Rates, prices: &PriceTable) -> Result<Fo
             Row::new("tracelift", tracelift, prices),
         ],
         prices: prices.clone(),
+        kinds: None,
         notes,
     })
 }

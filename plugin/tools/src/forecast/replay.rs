@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::judge::{Judge, Judged};
+use super::kinds::{self, Kinds, KindsForecast};
 use super::price::PriceTable;
 use super::rates::ordinary_span_bytes;
 use super::record::{Record, Role};
@@ -21,6 +22,7 @@ use tracelift::trace_context::{SpanId, TraceId};
 pub struct Replay<'p> {
     policy: &'p Policy,
     judge: Judge,
+    kinds: Option<Kinds>,
     traces: HashMap<TraceId, Vec<Seen>>,
     services: Vec<String>,
     span_bytes: f64,
@@ -45,6 +47,10 @@ struct Seen {
     /// What the head would decide if this were the root.
     sampled: bool,
     failed: bool,
+    /// Its kind, where coverage may keep it.
+    kind: Option<u32>,
+    /// Coverage keeps it.
+    covered: bool,
 }
 
 /// Why there is no forecast.
@@ -73,6 +79,7 @@ impl<'p> Replay<'p> {
         Self {
             policy,
             judge: Judge::new(policy),
+            kinds: Kinds::of(policy),
             traces: HashMap::new(),
             services: Vec::new(),
             span_bytes: ordinary_span_bytes(policy),
@@ -94,6 +101,9 @@ impl<'p> Replay<'p> {
             self.last = self.last.max(ended);
         }
         let Judged { sampled, failed } = self.judge.judge(record, trace_id);
+        let is_hop = record.role == Role::Hop;
+        let kind = self.kinds.as_mut().filter(|_| is_hop).map(|kinds| kinds.number(record));
+        let kind = kind.filter(|_| kinds::may_be_kept(self.policy, record));
         let service = self.services.iter().position(|known| *known == record.service).unwrap_or_else(|| {
             self.services.push(record.service.clone());
             self.services.len() - 1
@@ -110,7 +120,9 @@ impl<'p> Replay<'p> {
             spans,
             role: record.role,
             sampled,
-            failed: failed && record.role == Role::Hop,
+            failed: failed && is_hop,
+            kind,
+            covered: false,
         });
     }
 
@@ -128,22 +140,25 @@ impl<'p> Replay<'p> {
     }
 
     /// Decides. `window` is the time that the records stand for, in seconds, where they do not tell it themselves.
-    pub fn forecast(self, window: Option<f64>, prices: &PriceTable) -> Result<Forecast, ReplayError> {
+    pub fn forecast(mut self, window: Option<f64>, prices: &PriceTable) -> Result<Forecast, ReplayError> {
         if self.traces.is_empty() {
             return Err(ReplayError::Empty);
         }
         let seconds = window.or(self.seconds()).ok_or(ReplayError::NoTime)?;
         let admitted = self.admitted();
+        let kinds = self.cover(&admitted);
         let [mut everything, mut head, mut tracelift] = [Sums::default(); 3];
         for (trace_id, spans) in &self.traces {
-            let chain = chain(spans);
+            let chain = chain(spans, |span| span.failed);
+            let covered = self::chain(spans, |span| span.covered);
+            let is_covered = |at: usize| covered.get(at).copied().unwrap_or_default();
             let sampled = root(spans).is_some_and(|root| root.sampled);
             let upgraded = admitted.contains(trace_id);
             everything.add(spans, &chain, |_, _| true);
             head.add(spans, &chain, |_, _| sampled);
-            tracelift.add(spans, &chain, |_, in_chain| sampled || (upgraded && in_chain));
+            tracelift.add(spans, &chain, |at, in_chain| sampled || (upgraded && in_chain) || is_covered(at));
         }
-        let notes = self.notes(seconds, &tracelift);
+        let notes = self.notes(seconds, &tracelift, kinds.as_ref());
         let records: usize = self.traces.values().map(Vec::len).sum();
         Ok(Forecast {
             basis: format!(
@@ -157,12 +172,45 @@ impl<'p> Replay<'p> {
                 Row::new("tracelift", tracelift.kept(seconds), prices),
             ],
             prices: prices.clone(),
+            kinds,
             notes,
         })
     }
 
-    fn notes(&self, seconds: f64, tracelift: &Sums) -> Vec<String> {
+    /// Marks what coverage keeps, in the order in which it happened.
+    fn cover(&mut self, admitted: &HashSet<TraceId>) -> Option<KindsForecast> {
+        let kinds = self.kinds.as_mut()?;
+        let mut places = Vec::new();
+        for (trace_id, spans) in &self.traces {
+            let root = root(spans).map(|root| std::ptr::from_ref(root));
+            for (at, span) in spans.iter().enumerate() {
+                let Some(kind) = span.kind else { continue };
+                let request = kinds::Request {
+                    kind,
+                    service: span.service,
+                    ended: span.ended,
+                    is_root: root == Some(std::ptr::from_ref(span)),
+                    is_kept: span.failed && admitted.contains(trace_id),
+                };
+                places.push((request, *trace_id, at));
+            }
+        }
+        places.sort_unstable_by_key(|(request, trace_id, at)| (request.ended, trace_id.get(), *at));
+        let requests: Vec<_> = places.iter().map(|(request, ..)| *request).collect();
+        let (kept, forecast) = kinds.cover(&requests);
+        for ((_, trace_id, at), kept) in places.iter().zip(kept) {
+            if let Some(span) = self.traces.get_mut(trace_id).and_then(|spans| spans.get_mut(*at)) {
+                span.covered = kept;
+            }
+        }
+        Some(forecast)
+    }
+
+    fn notes(&self, seconds: f64, tracelift: &Sums, kinds: Option<&KindsForecast>) -> Vec<String> {
         let mut notes = Vec::new();
+        if let Some(kinds) = kinds {
+            notes.extend(said_of_kinds(self.policy, kinds));
+        }
         if self.policy.xray.is_some() {
             notes.push(
                 "X-Ray's rules are not known here: sampling.ratio and sampling.rules decided every root.".to_owned(),
@@ -208,6 +256,24 @@ impl<'p> Replay<'p> {
     }
 }
 
+fn said_of_kinds(policy: &Policy, kinds: &KindsForecast) -> Vec<String> {
+    let mut notes = Vec::new();
+    if policy.upgrade.coverage.is_some() {
+        notes.push(format!(
+            "Coverage keeps {} requests, the first of {} kinds; {} more found its budget spent. Routes that applications name \
+             (metrics.route_header) are not in a log.",
+            kinds.kept, kinds.kinds, kinds.refused
+        ));
+    }
+    if let Some(settings) = &policy.metrics {
+        notes.push(format!(
+            "Request metrics: some {} series at the service with most of them; metrics.max_series is {}.",
+            kinds.series, settings.max_series
+        ));
+    }
+    notes
+}
+
 fn root(spans: &[Seen]) -> Option<&Seen> {
     let without_parent = spans.iter().filter(|span| span.parent_id.is_none() && span.span_id.is_some());
     let has_parents = spans.iter().any(|span| span.parent_id.is_some());
@@ -215,16 +281,16 @@ fn root(spans: &[Seen]) -> Option<&Seen> {
     first.or_else(|| spans.iter().min_by_key(|span| span.started))
 }
 
-/// For each span: whether it failed or is above one that did.
-fn chain(spans: &[Seen]) -> Vec<bool> {
-    let mut chain: Vec<bool> = spans.iter().map(|span| span.failed).collect();
+/// For each span: whether it is one of these (failed, say) or above one that is.
+fn chain(spans: &[Seen], is_one: impl Fn(&Seen) -> bool) -> Vec<bool> {
+    let mut chain: Vec<bool> = spans.iter().map(&is_one).collect();
     if !chain.contains(&true) {
         return chain;
     }
     let has_parents = spans.iter().any(|span| span.parent_id.is_some());
     let by_id: HashMap<SpanId, usize> =
         spans.iter().enumerate().filter_map(|(index, span)| Some((span.span_id?, index))).collect();
-    for span in spans.iter().filter(|span| span.failed) {
+    for span in spans.iter().filter(|span| is_one(span)) {
         if has_parents {
             let mut above = span.parent_id.and_then(|id| by_id.get(&id).copied());
             // What is marked already has marked, or will mark, all above it; so a cycle ends, too.
@@ -256,13 +322,13 @@ struct Sums {
 }
 
 impl Sums {
-    /// Adds a trace. `keeps` says whether the policy keeps a span that is part of the chain or not.
-    fn add(&mut self, spans: &[Seen], chain: &[bool], keeps: impl Fn(&Seen, bool) -> bool) {
+    /// Adds a trace. `keeps` says whether the policy keeps a span at this place that is part of the chain or not.
+    fn add(&mut self, spans: &[Seen], chain: &[bool], keeps: impl Fn(usize, bool) -> bool) {
         let weight = root(spans).map_or(1.0, |root| root.weight);
         let failed = chain.contains(&true);
         let (mut any, mut whole) = (false, true);
-        for (span, &in_chain) in spans.iter().zip(chain) {
-            let kept = keeps(span, in_chain && span.role == Role::Hop);
+        for (at, (span, &in_chain)) in spans.iter().zip(chain).enumerate() {
+            let kept = keeps(at, in_chain && span.role == Role::Hop);
             if kept {
                 any = true;
                 self.spans += span.weight * span.spans;

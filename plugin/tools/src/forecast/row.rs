@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::kinds::KindsForecast;
 use super::price::{Item, PriceTable};
 
 /// Seconds of a month as AWS counts it: 730 hours.
@@ -16,6 +17,9 @@ pub struct Forecast {
     pub prices: PriceTable,
     /// Keep everything, head only, tracelift.
     pub rows: Vec<Row>,
+    /// Kinds of requests, where coverage or request metrics are on and really happened ones were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<KindsForecast>,
     /// What to bear in mind.
     pub notes: Vec<String>,
 }

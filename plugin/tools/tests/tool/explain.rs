@@ -222,3 +222,25 @@ fn a_trace_that_the_head_had_sampled_says_whether_the_budget_was_spent() {
     let shed = "triggered, and whoever saw the failure first had shed it: it stays what the head had sampled";
     assert_eq!(upgrade(&["--status", "503", "--told", "shed"]), shed);
 }
+
+#[test]
+fn what_is_kept_though_it_did_not_fail_is_said_with_its_reason() {
+    let config = r#"{"sampling": {"ratio": 0}, "upgrade": {"coverage": {"enabled": true}, "response_headers": {"x-keep": {"present": true}}}}"#;
+    let explain = |more: &[&str]| {
+        let arguments = [&["explain", "--json", "--config", "-", "--trace-id", ID, "--path", "/cart"], more].concat();
+        let ran = tracelift_with(&arguments, config, &[]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        serde_json::from_str::<serde_json::Value>(&ran.out).expect("JSON")
+    };
+    let first = explain(&["--status", "404"]);
+    assert_eq!((&first["kept"], &first["trigger"]), (&true.into(), &"coverage".into()));
+    assert!(
+        first["steps"][6]["said"]
+            .as_str()
+            .is_some_and(|said| said.starts_with("upgraded (coverage): the first of its kind"))
+    );
+    let marked = explain(&["--answer-header", "X-Keep: 1"]);
+    assert_eq!((&marked["kept"], &marked["trigger"]), (&true.into(), &"response_header".into()));
+    let spent = explain(&["--status", "404", "--budget-spent"]);
+    assert_eq!((&spent["kept"], &spent["verdict"]), (&false.into(), &serde_json::Value::Null));
+}

@@ -243,3 +243,31 @@ fn what_is_no_log_and_what_has_no_time_is_told() {
     let hour = rows(&["--from", "-", "--window", "1h"], "{\"method\":\"GET\",\"path\":\"/\",\"status\":200}\n");
     near(number(&hour, 0, "spans_per_month"), 730.0, 1e-9);
 }
+
+#[test]
+fn what_really_happened_says_which_kinds_coverage_would_keep() {
+    let config = std::env::temp_dir().join(format!("tracelift-forecast-kinds-{}.json", std::process::id()));
+    let text = json!({
+        "sampling": { "ratio": 0 }, "upgrade": { "coverage": { "enabled": true } }, "metrics": { "routes": ["/cart"] },
+    });
+    std::fs::write(&config, text.to_string()).expect("a file");
+    let arguments = ["--from", "-", "--config", config.to_str().expect("UTF-8")];
+    let forecast = rows(&arguments, &access_log());
+    let shown = tracelift_with(&[&["forecast"][..], &arguments].concat(), &access_log(), &[]);
+    std::fs::remove_file(config).expect("the file is there");
+    let kind = |route: &str, status: &str, requests: u64, kept: u64| json!({ "method": "GET", "route": route, "status": status, "requests": requests, "kept": kept });
+    // A failure is the example of its kind; each of the others has one in each of two windows.
+    let rarest = [kind("/cart", "503", 120, 0), kind("", "200", 600, 2), kind("/cart", "200", 5280, 2)];
+    assert_eq!(forecast["kinds"], json!({ "kinds": 3, "series": 3, "kept": 4, "refused": 0, "rarest": rarest }));
+    near(number(&forecast, 2, "spans_per_second"), 124.0 / 599.9, 0.001);
+    assert!(
+        forecast["notes"][0]
+            .as_str()
+            .is_some_and(|note| note.starts_with("Coverage keeps 4 requests, the first of 3 kinds;"))
+    );
+    assert!(
+        shown.out.lines().any(|line| line.split_whitespace().eq(["GET", "/cart", "503", "120", "0"])),
+        "{}",
+        shown.out
+    );
+}

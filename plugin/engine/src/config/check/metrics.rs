@@ -6,8 +6,8 @@ use crate::config::raw;
 use crate::metrics::{MAX_ROUTES, Routes, Settings};
 use crate::span::KindSetting;
 
-/// Reads `metrics`; `None` where it is switched off. What is wrong is found there, too.
-pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -> Option<Settings> {
+/// Reads `metrics`, also where it is switched off: coverage asks for the names of routes.
+pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -> Settings {
     let mut routes = Routes::default();
     if findings.at_most("metrics.routes", raw.routes.len(), MAX_ROUTES, "templates") {
         for (index, template) in raw.routes.iter().enumerate() {
@@ -34,7 +34,7 @@ pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -
                       costs less";
         findings.warn("metrics.enabled", oddity);
     }
-    raw.enabled.then(|| Settings {
+    Settings {
         routes,
         route_header: raw.route_header.map(|name| name.0),
         temporality: raw.temporality,
@@ -44,5 +44,5 @@ pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -
         exemplars: raw.exemplars,
         namespace,
         path: raw.path.0,
-    })
+    }
 }

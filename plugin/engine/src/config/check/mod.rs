@@ -10,7 +10,7 @@ use super::error::{self, Problem};
 use super::raw;
 
 use crate::json::Named;
-use crate::policy::{Policy, ResourceSources, Shadow};
+use crate::policy::{Policy, ResourceSources, Rules, Shadow};
 use crate::span::{AttributeSettings, bounds};
 use crate::trace_context::Propagator;
 
@@ -66,7 +66,9 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         environment_service_name: environment.service_name,
         environment_attributes: environment.attributes,
     };
-    let policy = Policy {
+    let counts = raw.metrics.enabled;
+    let settings = std::sync::Arc::new(metrics::settings(raw.metrics, raw.span_kind, findings));
+    let mut policy = Policy {
         resource,
         span_kind: raw.span_kind,
         propagators: propagators(&raw.propagators, findings),
@@ -78,7 +80,8 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             Some(raw) => Some(shadow(raw, findings)?),
             None => None,
         },
-        metrics: metrics::settings(raw.metrics, raw.span_kind, findings).map(std::sync::Arc::new),
+        names: None,
+        metrics: counts.then(|| std::sync::Arc::clone(&settings)),
         edge: raw.edge,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {
@@ -88,6 +91,10 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             service_name: String::new(),
         },
     };
+    let covers = |rules: Rules<'_>| rules.upgrade.coverage.is_some();
+    if covers(policy.rules()) || policy.shadow_rules().is_some_and(covers) {
+        policy.names = Some(settings);
+    }
     let marked = [
         (policy.upgrade.recall.enabled, "upgrade.recall.enabled", "Recall"),
         (policy.upgrade.applications.enabled, "upgrade.applications.enabled", "The list of upgrades"),

@@ -94,6 +94,15 @@ pub fn xray(raw: &raw::Sampling, findings: &mut Findings) -> Option<XRaySettings
     })
 }
 
+/// Headers with their tests, outside of rules.
+pub fn headers(
+    raw: Vec<(String, raw::StringMatch)>,
+    path: &str,
+    findings: &mut Findings,
+) -> Vec<(String, StringMatcher)> {
+    Matchers { findings, patterns: 0 }.headers(raw, path)
+}
+
 fn sampler(algorithm: Algorithm, ratio: Ratio, path: &str, findings: &mut Findings) -> Option<Sampler> {
     let sampler = Sampler::new(algorithm, ratio.0).ok();
     if sampler.is_none() {
@@ -138,12 +147,18 @@ impl Matchers<'_> {
                 matcher.method.push(method.0);
             }
         }
-        if self.findings.at_most(&at("headers"), raw.headers.0.len(), MAX_HEADERS, "headers") {
-            for (name, wanted) in raw.headers.0 {
-                self.header(name, wanted, &at("headers"), &mut matcher.headers);
+        matcher.headers = self.headers(raw.headers.0, &at("headers"));
+        matcher
+    }
+
+    fn headers(&mut self, raw: Vec<(String, raw::StringMatch)>, path: &str) -> Vec<(String, StringMatcher)> {
+        let mut headers = Vec::new();
+        if self.findings.at_most(path, raw.len(), MAX_HEADERS, "headers") {
+            for (name, wanted) in raw {
+                self.header(name, wanted, path, &mut headers);
             }
         }
-        matcher
+        headers
     }
 
     fn header(

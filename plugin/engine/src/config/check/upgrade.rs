@@ -5,6 +5,7 @@ use crate::config::bounded::{Rate, Text};
 use crate::config::error::{self, Problem};
 use crate::config::raw;
 use crate::http::{GrpcStatusSet, HttpStatusSet};
+use crate::upgrade::coverage::CoveragePolicy;
 use crate::upgrade::recall::wire;
 use crate::upgrade::{ApplicationsPolicy, Budget, Policy, RecallPolicy, SignalPolicy, Transports};
 
@@ -36,6 +37,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         findings.refuse("upgrade.traces_per_second", "another number", Rate::ALLOWED);
         return None;
     };
+    let response_headers = super::sampling::headers(raw.response_headers.0, "upgrade.response_headers", findings);
     let recall = recall(raw.recall, findings);
     let applications = applications(raw.applications, &recall, findings);
     Some(Policy {
@@ -43,6 +45,8 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         grpc_status,
         response_flags: raw.response_flags,
         latency_ms: raw.latency_ms.map(|latency| latency.get()),
+        response_headers,
+        coverage: coverage(&raw.coverage),
         budget,
         signal: SignalPolicy {
             emit: raw.signal.emit,
@@ -52,6 +56,19 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         },
         recall,
         applications,
+    })
+}
+
+/// A minute's worth is the burst: after a start every kind is new.
+fn coverage(raw: &raw::Coverage) -> Option<CoveragePolicy> {
+    let per_minute = raw.traces_per_minute.get();
+    let budget = Budget::per_second(per_minute as f64 / 60.0).ok()?;
+    raw.enabled.then(|| CoveragePolicy {
+        per_window: raw.per_window.narrow().try_into().unwrap_or(u8::MAX),
+        window_s: raw.window_s.narrow(),
+        latency: raw.latency,
+        place: raw.r#where,
+        budget: budget.with_burst(per_minute),
     })
 }
 

@@ -20,7 +20,7 @@ pub trait Source {
 }
 
 /// Every room of the engine is entered by one of them.
-const CONFIGURATIONS: [&str; 12] = [
+const CONFIGURATIONS: [&str; 13] = [
     r#"{"sampling": {"ratio": 0.5}, "upgrade": {"latency_ms": 1000}, "export": {"max_export_batch_size": 3, "scheduled_delay_ms": 200}}"#,
     r#"{"sampling": {"ratio": 1}, "export": {"max_queue_size": 4, "max_export_batch_size": 2}}"#,
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
@@ -33,6 +33,7 @@ const CONFIGURATIONS: [&str; 12] = [
     r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"applications": {"enabled": true, "token": "secret-of-the-mesh"}}}"#,
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
     r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "server-timing", "temporality": "delta"}}"#,
+    r#"{"sampling": {"ratio": 0.1}, "metrics": {"routes": ["/a"], "route_header": "server-timing"}, "upgrade": {"response_headers": {"traceresponse": {"contains": "1c80319c"}}, "coverage": {"enabled": true, "latency": true, "per_window": 2, "window_s": 10, "where": "all"}}, "shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#,
 ];
 
 const PLUGINS: [&str; 2] = ["inbound", "outbound"];

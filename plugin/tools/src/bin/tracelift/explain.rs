@@ -54,7 +54,10 @@ pub struct Explain {
     /// What the upstream's `x-tracelift-signal` says: upgraded or shed
     #[arg(long, value_name = "VERDICT", value_parser = verdict)]
     told: Option<Verdict>,
-    /// The budget of upgrades is spent
+    /// A header of the answer; may be given more than once
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    answer_header: Vec<(String, String)>,
+    /// The budgets of upgrades are spent
     #[arg(long)]
     budget_spent: bool,
     /// Where new ids come from
@@ -129,6 +132,7 @@ impl Explain {
             complete: self.status != 0 && !self.reset,
             duration_ms: self.duration_ms,
             told: self.told,
+            headers: self.answer_header.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect(),
             admit: !self.budget_spent,
             ..Answer::default()
         };

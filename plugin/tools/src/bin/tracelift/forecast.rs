@@ -217,10 +217,29 @@ fn text(which: &str, result: &forecast::Forecast) -> String {
         ]);
     }
     let mut text = format!("{}\n\n{}\n", result.basis, table(&rows));
+    if let Some(kinds) = &result.kinds {
+        text.push_str(&format!("{}\n", kinds_text(kinds)));
+    }
     text.push_str(&format!("A month has 730 hours. Prices: {} ({}).\n", result.prices.name, result.prices.read));
     text.push_str(&format!("Configuration: {which}.\n"));
     for note in &result.notes {
         text.push_str(&format!("Note: {note}\n"));
     }
     text
+}
+
+/// The rarest kinds and what coverage keeps of them.
+fn kinds_text(kinds: &forecast::KindsForecast) -> String {
+    let mut rows = vec![["kind", "route", "status", "requests", "covered"].map(str::to_owned).to_vec()];
+    for row in &kinds.rarest {
+        let latency = row.kind.latency.iter().map(|latency| format!(", {latency}"));
+        rows.push(vec![
+            std::iter::once(row.kind.method.clone()).chain(latency).collect(),
+            row.kind.route.clone(),
+            row.kind.status.clone(),
+            row.requests.to_string(),
+            row.kept.to_string(),
+        ]);
+    }
+    table(&rows)
 }
