@@ -101,8 +101,7 @@ fn configuration(kind: &Kind, export: &str) -> String {
     let rules = rules.join(",");
     let Kind { recall, coverage, .. } = kind;
     let recall = format!(r#""recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}"#);
-    let upgrade =
-        format!(r#"{{"traces_per_second": 1000000, {recall}, "coverage": {{"enabled": {coverage}}}}}"#);
+    let upgrade = format!(r#"{{"traces_per_second": 1000000, {recall}, "coverage": {{"enabled": {coverage}}}}}"#);
     let metrics = kind.routes.map(|routes| {
         let routes: Vec<String> =
             (0..routes).map(|n| format!(r#""/{}/{{id}}""#, ["cart", "users"][n % 2].repeat(n / 2 + 1))).collect();
