@@ -289,7 +289,7 @@ mod tests {
         let report = json!({ "envoy": [{ "scene": "direct", "pairs": 24, "variants": [row] }] });
         let text = markdown(&report);
         assert!(text.contains("direct: processor time a request, 24 interleaved rounds"), "{text}");
-        assert!(text.contains("| none    | 30.0 |     1.25 | 1.0…1.5 |           – |"), "{text}");
+        assert!(text.contains("| none    | 30.0 |     1.25 | 1.0…1.5 |        – |"), "{text}");
         let widths: Vec<usize> = text.lines().filter(|line| line.starts_with('|')).map(|l| l.chars().count()).collect();
         assert!(widths.len() == 3 && widths.iter().all(|width| *width == widths[0]), "{text}");
     }
