@@ -160,3 +160,25 @@ fn names_without_end_cost_no_memory_and_no_request() {
     let of_http = counts.keys().filter(|series| series.starts_with(HTTP)).count();
     assert!(of_http <= 100 && counts.len() <= 200, "{of_http} of {}", counts.len());
 }
+
+/// Durations over seven doublings, in a VM that serves requests and exports them, too.
+#[test]
+fn five_hundred_series_take_at_most_350_kilobytes_of_a_vm() {
+    let memory = |configuration: String| {
+        let mut envoy = with_workers(configuration, 1);
+        for number in 0..4_000_u64 {
+            let route = format!("/route/{}", number % 450);
+            let request = envoy.open(RequestSpec::new("inbound", get("/")));
+            envoy.advance(Duration::from_millis(1 << (number % 8)));
+            request.respond(&mut envoy, Response::status([200, 404][number as usize % 2]).header("x-route", &route));
+            if number.is_multiple_of(200) {
+                envoy.forget_callouts();
+            }
+        }
+        envoy.advance(seconds(15));
+        envoy.memory_size(VmId::Worker(0))
+    };
+    let without = memory(json!({"span_kind": "server", "sampling": {"ratio": 0}}).to_string());
+    let with = memory(configuration(0.0, json!({"route_header": "x-route"}), "http/protobuf"));
+    assert!(with <= without + (350 << 10), "{without} -> {with}");
+}
