@@ -5,6 +5,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -50,7 +51,7 @@ pub(crate) const METRICS: Collector = Collector {
     names: &[],
     needed: &["span_metrics", "signal_to_metrics", "otlp", "otlp_http"],
     folder: "envoy/tests/metrics/collector",
-    takes: "two minutes on two cores",
+    takes: "three minutes on two cores",
 };
 
 impl Collector {
@@ -130,6 +131,7 @@ impl Collector {
             "Building OpenTelemetry Collector {version} for {} of Go modules ({}, once) …",
             self.purpose, self.takes
         );
+        let started = Instant::now();
         let dir = cache.fill(&self.entry()?, |dir| {
             let config = dir.join("builder.yaml");
             fs::copy(&manifest, &config)?;
@@ -150,6 +152,7 @@ impl Collector {
         })?;
         let binary = dir.join(PROGRAM);
         self.check(&binary).context("the collector was built and does not run")?;
+        println!("Built in {} s.", started.elapsed().as_secs());
         Ok(binary)
     }
 }
