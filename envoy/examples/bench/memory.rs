@@ -21,7 +21,7 @@ fn is_weighed(variant: &Variant) -> bool {
     match &variant.tracer {
         Tracer::None => variant.name == crate::variant::NONE,
         Tracer::EmptyFilter => true,
-        Tracer::Tracelift { signal, .. } => *signal && 0.0 < variant.share,
+        Tracer::Tracelift { settings, .. } => settings.signal && 0.0 < variant.share,
         _ => false,
     }
 }

@@ -34,10 +34,8 @@ pub enum Tracer {
         form: Form,
         /// The build; none is the one just built.
         build: Option<PathBuf>,
-        /// `upgrade.signal`, both ways.
-        signal: bool,
-        /// `upgrade.recall.enabled`.
-        recall: bool,
+        /// What differs from the defaults.
+        settings: Settings,
     },
     /// Envoy's own, OTLP over gRPC.
     OpenTelemetry {
@@ -48,6 +46,49 @@ pub enum Tracer {
     XRay,
     /// Envoy's own, JSON over HTTP.
     Zipkin,
+}
+
+/// What a row of ours sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `upgrade.signal`, both ways.
+    pub signal: bool,
+    /// `upgrade.recall.enabled`.
+    pub recall: bool,
+    /// `upgrade.coverage.enabled`.
+    pub coverage: bool,
+    /// `metrics.enabled`, with so many route templates.
+    pub routes: Option<usize>,
+}
+
+impl Settings {
+    /// Ours.
+    const DEFAULT: Self = Self { signal: true, recall: false, coverage: false, routes: None };
+
+    /// The configuration of a filter that samples this share. What is off is left out: older builds do not know every key.
+    fn configuration(self, share: f64) -> Value {
+        let mut settings = json!({
+            "service_name": "cart",
+            "span_kind": "server",
+            "sampling": { "ratio": share },
+            "upgrade": {
+                "signal": { "emit": self.signal, "accept": self.signal },
+                "recall": { "enabled": self.recall, "token": "a-secret-of-the-bench" },
+            },
+            "export": { "cluster": "collector_http" },
+        });
+        if self.coverage {
+            // Long enough that the one kind there is has its example before anything is counted.
+            settings["upgrade"]["coverage"] = json!({ "enabled": true, "window_s": 86_400 });
+        }
+        if let Some(routes) = self.routes {
+            // One of them is the path that is asked for.
+            let route =
+                |place| if place == 7 { "/cart/{list}".to_owned() } else { format!("/users/{{id}}/list{place}") };
+            settings["metrics"] = json!({ "enabled": true, "routes": (0..routes).map(route).collect::<Vec<_>>() });
+        }
+        settings
+    }
 }
 
 /// In which form an Envoy runs our filter.
@@ -74,23 +115,31 @@ impl Variant {
     /// All of them; `against` are further builds to compare ours with, in its default settings: dynamic modules by `.so`.
     pub fn all(against: &[PathBuf]) -> Vec<Self> {
         let variant = |name: &str, tracer, share| Self { name: name.to_owned(), tracer, share };
-        let ours = |signal, recall| Tracer::Tracelift { form: Form::Wasm, build: None, signal, recall };
-        let dynamic = |recall| Tracer::Tracelift { form: Form::Dynamic, build: None, signal: true, recall };
+        let ours = |settings| Tracer::Tracelift { form: Form::Wasm, build: None, settings };
+        let dynamic = |settings| Tracer::Tracelift { form: Form::Dynamic, build: None, settings };
+        let default = Settings::DEFAULT;
+        let recall = Settings { recall: true, ..default };
+        let coverage = Settings { coverage: true, ..default };
+        let counted = |routes| Settings { routes: Some(routes), ..default };
         let native = |min_flush_spans| Tracer::OpenTelemetry { min_flush_spans };
         let mut all = vec![
             variant(NONE, Tracer::None, 0.05),
             variant("none again (noise)", Tracer::None, 0.05),
             variant("empty wasm filter", Tracer::EmptyFilter, 0.05),
-            variant("Tracelift 0 %", ours(true, false), 0.0),
-            variant("Tracelift 1 %", ours(true, false), 0.01),
-            variant("Tracelift 5 %", ours(true, false), 0.05),
-            variant("Tracelift 5 %, no signal", ours(false, false), 0.05),
-            variant("Tracelift 5 %, recall", ours(true, true), 0.05),
-            variant("Tracelift 100 %", ours(true, false), 1.0),
-            variant("Tracelift dynamic 0 %", dynamic(false), 0.0),
-            variant("Tracelift dynamic 5 %", dynamic(false), 0.05),
-            variant("Tracelift dynamic 5 %, recall", dynamic(true), 0.05),
-            variant("Tracelift dynamic 100 %", dynamic(false), 1.0),
+            variant("Tracelift 0 %", ours(default), 0.0),
+            variant("Tracelift 0 %, coverage", ours(coverage), 0.0),
+            variant("Tracelift 0 %, metrics", ours(counted(0)), 0.0),
+            variant("Tracelift 0 %, metrics by 20 routes", ours(counted(20)), 0.0),
+            variant("Tracelift 1 %", ours(default), 0.01),
+            variant("Tracelift 5 %", ours(default), 0.05),
+            variant("Tracelift 5 %, no signal", ours(Settings { signal: false, ..default }), 0.05),
+            variant("Tracelift 5 %, recall", ours(recall), 0.05),
+            variant("Tracelift 100 %", ours(default), 1.0),
+            variant("Tracelift dynamic 0 %", dynamic(default), 0.0),
+            variant("Tracelift dynamic 0 %, metrics by 20 routes", dynamic(counted(20)), 0.0),
+            variant("Tracelift dynamic 5 %", dynamic(default), 0.05),
+            variant("Tracelift dynamic 5 %, recall", dynamic(recall), 0.05),
+            variant("Tracelift dynamic 100 %", dynamic(default), 1.0),
             variant("native OpenTelemetry 0 %", native(MIN_FLUSH_SPANS), 0.0),
             variant("native OpenTelemetry 5 %", native(MIN_FLUSH_SPANS), 0.05),
             variant("native OpenTelemetry 5 %, batches of 512", native(BATCH), 0.05),
@@ -102,7 +151,7 @@ impl Variant {
         for build in against {
             let form = if build.extension().is_some_and(|end| end == "so") { Form::Dynamic } else { Form::Wasm };
             for (label, share) in [("0 %", 0.0), ("5 %", 0.05), ("100 %", 1.0)] {
-                let tracer = Tracer::Tracelift { form, build: Some(build.clone()), signal: true, recall: false };
+                let tracer = Tracer::Tracelift { form, build: Some(build.clone()), settings: default };
                 all.push(Self { name: format!("{} {label}", build.display()), tracer, share });
             }
         }
@@ -141,18 +190,9 @@ impl Variant {
         match &self.tracer {
             Tracer::EmptyFilter => Some(wasm("empty", &modules.empty, "{}")),
             Tracer::Filter(module) => Some(wasm("step", module, "{}")),
-            Tracer::Tracelift { build, signal, recall, .. } => {
-                let settings = json!({
-                    "service_name": "cart",
-                    "span_kind": "server",
-                    "sampling": { "ratio": self.share },
-                    "upgrade": {
-                        "signal": { "emit": signal, "accept": signal },
-                        "recall": { "enabled": recall, "token": "a-secret-of-the-bench" },
-                    },
-                    "export": { "cluster": "collector_http" },
-                });
-                Some(wasm("tracelift", build.as_ref().unwrap_or(&modules.tracelift), &settings.to_string()))
+            Tracer::Tracelift { build, settings, .. } => {
+                let settings = settings.configuration(self.share).to_string();
+                Some(wasm("tracelift", build.as_ref().unwrap_or(&modules.tracelift), &settings))
             }
             _ => None,
         }
