@@ -58,7 +58,7 @@ async fn a_hundred_thousand_routes_tenants_and_traces_leave_memory_and_metrics_a
     assert_eq!(sampled + dropped, requests);
     assert_eq!(stats.ledger().offered, sampled);
     let names = stats.family("").count();
-    assert!(names < 100, "{names} metrics: none may be named by what a client sends");
+    assert!(names < 200, "{names} metrics: none may be named by what a client sends");
     println!("  {}", stats.ledger());
 }
 

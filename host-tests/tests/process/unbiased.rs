@@ -63,7 +63,7 @@ fn request(number: u64) -> (u64, u16, bool) {
         20..40 => 301,
         _ => 200,
     };
-    (route, status, spread % 97 == 0)
+    (route, status, spread.is_multiple_of(97))
 }
 
 /// Runs so many requests under a policy: what there was and what spans say.

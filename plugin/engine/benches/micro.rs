@@ -64,6 +64,7 @@ fn policy(rules: usize) -> Policy {
         sampler: Sampler::new(Algorithm::Consistent, 1.0).ok(),
         upgrade: true,
         latency_ms: None,
+        metrics: true,
     };
     Policy {
         mode: Mode::ParentBased,

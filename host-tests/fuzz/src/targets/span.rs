@@ -55,6 +55,7 @@ pub(super) fn span(bytes: &[u8]) {
         transport_failure_reason: input.maybe_bytes(),
         request_headers: &request_headers,
         response_headers: &response_headers,
+        template: input.maybe_bytes(),
     };
     let identity = Identity {
         trace_id: TraceId::from_u128(input.any::<u128>().max(1)).expect("not zero"),

@@ -182,7 +182,7 @@ impl<'p> Replay<'p> {
         let kinds = self.kinds.as_mut()?;
         let mut places = Vec::new();
         for (trace_id, spans) in &self.traces {
-            let root = root(spans).map(|root| std::ptr::from_ref(root));
+            let root = root(spans).map(std::ptr::from_ref);
             for (at, span) in spans.iter().enumerate() {
                 let Some(kind) = span.kind else { continue };
                 let request = kinds::Request {
