@@ -26,7 +26,8 @@ fn kept(configuration: &str, caller: &str, code: u16, more: &[(&str, &str)]) -> 
 #[test]
 fn any_mark_of_the_application_keeps_the_trace_and_its_caller_hears_so() {
     let upgraded = format!("2;upgraded;{TRACE}");
-    let rows: [(&[(&str, &str)], u16, Option<&str>); 7] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let rows: [(Headers<'_>, u16, Option<&str>); 7] = [
         (&[("x-order-value", "12345")], 200, Some("upgraded.response_header")),
         (&[("x-order-value", "1234")], 200, None),
         (&[("x-order-value", "1234"), ("x-keep", "")], 200, Some("upgraded.response_header")),

@@ -81,8 +81,8 @@ fn every_export_names_the_process_by_one_instance() {
     let mut process = Process::new(3);
     let roots: Vec<u32> =
         (0..3).map(|worker| process.listener(worker, "inbound", &configuration("cumulative"))).collect();
-    for worker in 0..3 {
-        serve(&mut process, worker, roots[worker], 200);
+    for (worker, root) in roots.into_iter().enumerate() {
+        serve(&mut process, worker, root, 200);
     }
     settle(&mut process);
     let resources: Vec<_> = process.measured.iter().map(|export| export.resource_metrics[0].resource.clone()).collect();

@@ -65,7 +65,7 @@ fn whatever_is_shown_has_a_span_at_a_collector_that_refuses_a_third() {
         for number in 0..3000_u64 {
             let worker = 1 + number as usize % 2;
             let code = if number.is_multiple_of(50) { 503 } else { 200 };
-            serve(&mut process, (worker, roots[worker]), code, MILLISECOND / 4 << (number % 7));
+            serve(&mut process, (worker, roots[worker]), code, (MILLISECOND / 4) << (number % 7));
             if number.is_multiple_of(20) {
                 process.advance(300 * MILLISECOND);
                 collect(&mut process, || {
