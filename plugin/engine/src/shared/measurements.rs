@@ -140,9 +140,10 @@ fn place(worker: u64) -> usize {
     usize::try_from(worker / 2 % SLOTS).unwrap_or_default()
 }
 
-/// `service.instance.id` of this process: a UUID (version 4), made once.
-pub fn instance(host: &impl Host, entropy: &mut Entropy) -> String {
-    let key = [PREFIX, "instance"].concat().into_bytes();
+/// `service.instance.id` of a set of metrics in this process: a UUID (version 4), made once. Each set has its own, because a back end
+/// takes what has one identity for the points of one writer.
+pub fn instance(host: &impl Host, identity: u64, entropy: &mut Entropy) -> String {
+    let key = [PREFIX, &digits(identity), ".instance"].concat().into_bytes();
     let known = |host: &_| Host::shared(host, &key).ok().flatten().map(|(bytes, _)| bytes);
     let mut made = || {
         let [high, low] = [entropy.next_u64(host), entropy.next_u64(host)];

@@ -1,6 +1,6 @@
 //! What several workers count is one stream, whoever sums it, and whatever becomes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -90,6 +90,27 @@ fn every_export_names_the_process_by_one_instance() {
     let attributes = resources[0].as_ref().expect("a resource").attributes.clone();
     let id = attributes.iter().filter(|pair| pair.key == "service.instance.id").count();
     assert_eq!(id, 1);
+}
+
+#[test]
+fn filters_that_count_differently_are_instances_of_their_own() {
+    let mut process = Process::new(1);
+    let [one, other] = ["inbound", "outbound"].map(|name| {
+        let temporality = if name == "inbound" { "cumulative" } else { "delta" };
+        process.listener(0, name, &configuration(temporality))
+    });
+    for root in [one, other] {
+        serve(&mut process, 0, root, 200);
+    }
+    settle(&mut process);
+    let instances: BTreeSet<String> = process
+        .measured
+        .iter()
+        .flat_map(|export| export.resource_metrics[0].resource.clone().expect("a resource").attributes)
+        .filter(|pair| pair.key == "service.instance.id")
+        .map(|pair| format!("{:?}", pair.value))
+        .collect();
+    assert_eq!(instances.len(), 2);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Metering {
         let shared = Shared::open(host, identity, host.now());
         let resource = match keeps_instance {
             true => resource.clone(),
-            false => resource.clone().with_instance(&measurements::instance(host, entropy)),
+            false => resource.clone().with_instance(&measurements::instance(host, identity, entropy)),
         };
         Self {
             export: Export::new(Arc::clone(settings), export.clone(), &resource),
