@@ -38,11 +38,16 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
+    /// The key of a `bytes`, `string` or message field with a tag below 16.
+    pub const fn delimited_key(tag: u32) -> u8 {
+        (tag << 3) as u8 | LENGTH_DELIMITED as u8
+    }
+
     /// Opens a field whose `len` bytes follow.
     pub fn message(&mut self, tag: u32, len: usize) {
         if let (0..16, Ok(short @ 0..0x80)) = (tag, u8::try_from(len)) {
             // Nearly all of them: two bytes in one step.
-            return self.0.extend_from_slice(&[(tag << 3) as u8 | LENGTH_DELIMITED as u8, short]);
+            return self.0.extend_from_slice(&[Self::delimited_key(tag), short]);
         }
         self.raw(u64::from(tag) << 3 | LENGTH_DELIMITED);
         self.raw(len as u64);

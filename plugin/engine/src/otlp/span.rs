@@ -24,6 +24,8 @@ const STATUS_CODE_ERROR: u64 = 2;
 const SPAN_HEADROOM: usize = 128;
 /// What an attribute takes, its texts aside: at most four field heads.
 const ATTRIBUTE_HEADROOM: usize = 16;
+/// The head of a span's field: its key, and two bytes of a length from 128 to 16,383, as nearly every span has.
+const FIELD_HEAD: usize = 3;
 
 /// One span in wire form: the `spans` field of an OTLP `ScopeSpans`, key and length included, so that a batch is
 /// made by concatenation and its size is known beforehand.
@@ -79,6 +81,7 @@ impl EncodedSpan {
 pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
     let remote = if span.parent_remote { IS_REMOTE } else { 0 };
     let mut message = Writer::with_capacity(SPAN_HEADROOM.saturating_add(texts(span)));
+    message.append(&[0; FIELD_HEAD]); // Written when the length is known, so that the span is not copied.
     message.bytes(1, &span.trace_id.to_bytes()); // trace_id
     message.bytes(2, &span.span_id.to_bytes()); // span_id
     if let Some(members) = span.tracestate.as_deref().filter(|members| tracestate && !members.is_empty()) {
@@ -108,10 +111,19 @@ pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
     }
     message.fixed32(16, u32::from(span.flags.bits()) | HAS_IS_REMOTE | remote); // flags
 
-    let message = message.into_bytes();
-    let mut field = Writer::with_capacity(Writer::bytes_len(SPANS, message.len()));
-    field.bytes(SPANS, &message);
-    EncodedSpan::from_field(field.into_bytes())
+    EncodedSpan::from_field(with_head(message.into_bytes()))
+}
+
+/// Writes the head of the field into the room before the message.
+fn with_head(mut field: Vec<u8>) -> Vec<u8> {
+    let len = field.len().saturating_sub(FIELD_HEAD);
+    if let (0x80..0x4000, Some(head)) = (len, field.first_chunk_mut::<FIELD_HEAD>()) {
+        *head = [Writer::delimited_key(SPANS), len as u8 | 0x80, (len >> 7) as u8];
+        return field;
+    }
+    let mut other = Writer::with_capacity(Writer::bytes_len(SPANS, len));
+    other.bytes(SPANS, field.get(FIELD_HEAD..).unwrap_or_default());
+    other.into_bytes()
 }
 
 /// Bytes that the texts of a span take, with what surrounds them, or a little more.
@@ -132,6 +144,11 @@ fn texts(span: &Span<'_>) -> usize {
 
 /// A `KeyValue` with an `AnyValue` in it. `opentelemetry/proto/common/v1/common.proto`.
 pub(super) fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>) {
+    if let Value::Text(text) = value
+        && short_text(out, tag, key.as_bytes(), text.as_bytes())
+    {
+        return;
+    }
     let size = match value {
         Value::Text(text) => Writer::bytes_len(1, text.len()),
         Value::Bool(value) => Writer::varint_len(2, u64::from(*value)),
@@ -155,6 +172,23 @@ pub(super) fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>
             }
         }
     }
+}
+
+/// Writes an attribute of a text that is below 128 bytes with all that surrounds it, as most are: two heads at a time. `false`: it is
+/// not.
+fn short_text(out: &mut Writer, tag: u32, key: &[u8], text: &[u8]) -> bool {
+    const HEADS: usize = 6; // Key's, value's and text's.
+    if tag >= 16 || 0x80 <= key.len().saturating_add(text.len()).saturating_add(HEADS) {
+        return false;
+    }
+    let (key_len, text_len) = (key.len() as u8, text.len() as u8);
+    let value_len = text_len.saturating_add(2);
+    let whole = key_len.saturating_add(value_len).saturating_add(4);
+    out.append(&[Writer::delimited_key(tag), whole, Writer::delimited_key(1), key_len]);
+    out.append(key); // key
+    out.append(&[Writer::delimited_key(2), value_len, Writer::delimited_key(1), text_len]);
+    out.append(text); // value.string_value
+    true
 }
 
 fn array_len(texts: &[Cow<'_, str>]) -> usize {

@@ -1,11 +1,17 @@
 //! `cargo xtask test`: everything, in stages, each with its time.
 
+mod report;
+mod stage;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use report::{Outcome, Report, summarise};
+use stage::{Stage, planned};
 
 use crate::commands::counts::Counts;
 use crate::commands::demo::Demo;
@@ -28,145 +34,10 @@ pub(crate) struct Test {
     /// Run this stage and what it needs; may be given more than once
     #[arg(long, value_name = "STAGE")]
     only: Vec<Stage>,
-    /// Write into xtask/passed.json that the seldom stages of --only passed, so that runs elsewhere leave them out until what they
-    /// depend on changes
-    #[arg(long, requires = "only")]
+    /// Write into xtask/passed.json that the seldom stages passed, so that runs elsewhere leave them out until what they depend on
+    /// changes; without --only, none of them is left out here
+    #[arg(long)]
     record: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Stage {
-    /// Formatting, Clippy (native and wasm), the published schema
-    Lint,
-    /// The module, within its size
-    Build,
-    /// Tests of the engine and the tools, native
-    Plugin,
-    /// Tests of the engine's pure parts in Miri, which finds undefined behaviour; only when asked for
-    Miri,
-    /// Unit tests of xtask
-    Xtask,
-    /// The Python package: formatting, types, its tests, its services under `opentelemetry-instrument`
-    Python,
-    /// The module in our proxy-wasm host
-    Host,
-    /// Kept inputs of the fuzzers, then a minute of fuzzing
-    Fuzz,
-    /// Envoy, fetched when missing
-    Tools,
-    /// The release's module and images, pushed to a registry and built a second time, and the programs that its tests need
-    Package,
-    /// The module in real Envoys, and applications in Python behind them
-    Envoy,
-    /// The dynamic module: models of what its threads share, its callbacks in every Envoy that it is promised for, then the stories of
-    /// real Envoys with it
-    Dynamic,
-    /// An application in Node behind a real Envoy; when it or what it shows has changed since it passed, or when asked for
-    Node,
-    /// Request metrics beside a real collector's and in a real Prometheus; when they or what they are compared with have changed
-    /// since it passed, or when asked for
-    Metrics,
-    /// The playground's page, clicked through in a real Chromium
-    Playground,
-    /// The demo's own tests, its page clicked through in a real Chromium
-    Shop,
-    /// The demo, unattended, its traces checked
-    Demo,
-    /// Traces in X-Ray: Envoys, a collector, and moto as X-Ray's API
-    Xray,
-}
-
-impl Stage {
-    fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
-
-    /// Part of a run without `--only`. Miri takes minutes and a nightly Rust.
-    fn is_usual(self) -> bool {
-        self != Self::Miri
-    }
-
-    fn needs(self) -> &'static [Self] {
-        match self {
-            Self::Lint
-            | Self::Build
-            | Self::Plugin
-            | Self::Miri
-            | Self::Xtask
-            | Self::Python
-            | Self::Tools
-            | Self::Package
-            | Self::Playground => &[],
-            Self::Host | Self::Fuzz => &[Self::Build],
-            Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
-                &[Self::Build, Self::Tools]
-            }
-        }
-    }
-
-    /// What a stage depends on that runs seldom: files and folders. A usual run leaves it out while they are as they were when it
-    /// passed on this machine or was recorded; none is a stage that always runs.
-    fn inputs(self) -> &'static [&'static str] {
-        match self {
-            Self::Node => &[
-                "envoy/tests/applications",
-                "envoy/tests/node",
-                "examples/node",
-                "plugin/engine/src/process",
-                "plugin/engine/src/upgrade",
-                "xtask/src/tools/node.rs",
-            ],
-            Self::Metrics => &[
-                "docs/metrics.md",
-                "envoy/src/collector",
-                "envoy/tests/metrics",
-                "examples/dashboards/grafana.json",
-                "examples/dashboards/scrape.yaml",
-                "examples/dashboards/tracelift.rules.yaml",
-                "plugin/engine/src/metrics",
-                "plugin/engine/src/otlp",
-                "plugin/engine/src/process/metering",
-                "plugin/engine/src/request/measure.rs",
-                "plugin/engine/src/shared",
-                "xtask/src/tools/collector.rs",
-                "xtask/src/tools/prometheus.rs",
-            ],
-            _ => &[],
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Passed,
-    Failed,
-    /// Something that it needs failed.
-    Skipped,
-    /// It passed before, and nothing that it depends on has changed.
-    Unchanged,
-}
-
-impl Outcome {
-    fn is_well(self) -> bool {
-        matches!(self, Self::Passed | Self::Unchanged)
-    }
-}
-
-struct Report {
-    stage: Stage,
-    outcome: Outcome,
-    counts: Counts,
-    took: Duration,
-    /// What the stage failed with.
-    error: Option<String>,
-}
-
-impl Report {
-    /// Of a stage that did not run.
-    fn of_none(stage: Stage, outcome: Outcome) -> Self {
-        Self { stage, outcome, counts: Counts::default(), took: Duration::ZERO, error: None }
-    }
 }
 
 impl Test {
@@ -200,13 +71,6 @@ impl Test {
         println!("\n{} passed, {} failed", total.passed, total.failed);
         if not_passed().next().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
-}
-
-/// All usual stages in order, or those asked for after what they need.
-fn planned(only: &[Stage]) -> Vec<Stage> {
-    let asked_for = |stage| only.iter().any(|asked: &Stage| *asked == stage || asked.needs().contains(&stage));
-    let wanted = |stage: Stage| if only.is_empty() { stage.is_usual() } else { asked_for(stage) };
-    Stage::value_variants().iter().copied().filter(|stage| wanted(*stage)).collect()
 }
 
 struct Run {
@@ -246,7 +110,7 @@ impl Run {
 
     /// Says so where a stage is left out because nothing that it depends on has changed.
     fn is_unchanged(&self, stage: Stage) -> bool {
-        if self.asked_for.contains(&stage) {
+        if self.record || self.asked_for.contains(&stage) {
             return false;
         }
         let Some(known) = unchanged::has_passed(&stage.name(), stage.inputs()) else { return false };
@@ -339,7 +203,10 @@ impl Run {
                 let collector = collector::XRAY.ensure()?;
                 println!("Collector: {}", collector.display());
                 let variables = [(moto::VARIABLE, moto::ensure()?), (collector::XRAY.variable, collector)];
-                self.cargo_test_with(&["--package", "tracelift-xray"], &variables, counts)
+                self.cargo_test_with(&["--package", "tracelift-xray"], &variables, counts)?;
+                build::dynamic_module()?;
+                let library = [(build::DYNAMIC_MODULE, workspace::dynamic_module())];
+                self.cargo_test_with(&dynamic::XRAY.arguments(), &[&variables[..], &library].concat(), counts)
             }
         }
     }
@@ -348,12 +215,11 @@ impl Run {
     fn dynamic_module(&self, library: &Path, counts: &mut Counts) -> Result<()> {
         dynamic::print_what_is_left_out();
         let with_faults = dynamic::with_faults()?;
-        let xray = [(moto::VARIABLE, moto::ensure()?), (collector::XRAY.variable, collector::XRAY.ensure()?)];
         let mut failed = None;
         for suite in &dynamic::SUITES {
             let library = if suite.with_faults { with_faults.clone() } else { library.to_owned() };
-            let variables = [&xray[..], &[(build::DYNAMIC_MODULE, library)]].concat();
-            failed = self.cargo_test_with(&suite.arguments(), &variables, counts).err().or(failed);
+            failed =
+                self.cargo_test_with(&suite.arguments(), &[(build::DYNAMIC_MODULE, library)], counts).err().or(failed);
         }
         failed.map_or(Ok(()), Err)
     }
@@ -391,59 +257,11 @@ fn check_size(bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Prints one line a stage, and returns the sums.
-fn summarise(reports: &[Report]) -> Counts {
-    let mut total = Counts::default();
-    println!("\n{:<10} {:<10} {:>7} {:>7} {:>9}", "stage", "outcome", "passed", "failed", "seconds");
-    for Report { stage, outcome, counts, took, .. } in reports {
-        let outcome = match outcome {
-            Outcome::Passed => "passed",
-            Outcome::Failed => "FAILED",
-            Outcome::Skipped => "skipped",
-            Outcome::Unchanged => "unchanged",
-        };
-        println!(
-            "{:<10} {outcome:<10} {:>7} {:>7} {:>9.1}",
-            stage.name(),
-            counts.passed,
-            counts.failed,
-            took.as_secs_f32()
-        );
-        total.add(*counts);
-    }
-    let took: Duration = reports.iter().map(|report| report.took).sum();
-    println!("{:<10} {:<10} {:>7} {:>7} {:>9.1}", "all", "", total.passed, total.failed, took.as_secs_f32());
-    total
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-
-    #[test]
-    fn the_record_names_stages_that_run_seldom() {
-        let record = std::fs::read_to_string(workspace::root().join(unchanged::RECORD)).unwrap();
-        let recorded: std::collections::BTreeMap<String, String> = serde_json::from_str(&record).unwrap();
-        for name in recorded.keys() {
-            let stage = Stage::from_str(name, false).unwrap();
-            assert!(!stage.inputs().is_empty(), "{name} always runs");
-        }
-    }
-
-    #[test]
-    fn a_stage_runs_after_everything_that_it_needs() {
-        let usual = Stage::value_variants().iter().copied().filter(|stage| *stage != Stage::Miri);
-        assert_eq!(planned(&[]), usual.collect::<Vec<_>>());
-        assert_eq!(planned(&[Stage::Miri]), [Stage::Miri]);
-        assert_eq!(planned(&[Stage::Demo]), [Stage::Build, Stage::Tools, Stage::Demo]);
-        assert_eq!(planned(&[Stage::Xtask, Stage::Host]), [Stage::Build, Stage::Xtask, Stage::Host]);
-        for (position, stage) in Stage::value_variants().iter().enumerate() {
-            assert!(
-                stage.needs().iter().all(|needed| Stage::value_variants()[..position].contains(needed)),
-                "{stage:?}"
-            );
-        }
-    }
 
     #[test]
     fn what_needs_a_failed_stage_is_skipped_and_adds_no_failure() {
