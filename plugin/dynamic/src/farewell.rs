@@ -1,10 +1,14 @@
-//! The last export, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
+//! The last exports, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
 //! still are clusters, and may have Envoy wait for an answer.
+//!
+//! Workers serve until Envoy has heard that it may exit, and a little longer. So there are two: one whose answers are awaited, which
+//! opens the connections, and one over these at the very end, as a wasm module's.
 
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 use super::abi::Completion;
+use super::guard::hook;
 use super::{calls, door, faults, process};
 
 /// How long an exit waits for the collector at most. Less than what orchestrators grant a process that is to end.
@@ -32,12 +36,13 @@ pub fn begin(completion: Completion, context: *mut c_void) {
     look();
 }
 
-/// Lets Envoy exit when nothing is awaited, or for too long.
+/// Lets Envoy exit when nothing is awaited, or for too long: what was recorded meanwhile leaves, and no answer to it is awaited.
 pub fn look() {
     let mut exit = EXIT.lock().unwrap_or_else(PoisonError::into_inner);
     let over = exit.as_ref().is_some_and(|exit| calls::none_is_awaited() || exit.until <= door::now());
     let Some(Exit { completion, context, .. }) = (if over { exit.take() } else { None }) else { return };
     drop(exit);
+    hook((), process::flush);
     // SAFETY: both are Envoy's, in one shutdown hook, and used once.
     unsafe { completion(context) };
 }
