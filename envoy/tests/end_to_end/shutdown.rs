@@ -1,6 +1,6 @@
 //! The end of an Envoy.
 
-use crate::mesh::{SOON, settings, shipped};
+use crate::mesh::{Pod, SOON, settings, shipped};
 use serde_json::json;
 use tracelift_envoy::{Client, Collector, Launch, Request, Shipped, Upstream};
 
@@ -31,4 +31,28 @@ async fn spans_that_wait_at_sigterm_go_out_over_the_open_connection() {
     assert_eq!(collector.spans().len(), 4, "three wait");
     assert!(envoy.terminate(SOON).await.unwrap().success());
     collector.wait_for_spans(7, SOON).await.unwrap();
+}
+
+/// Long before its interval is over a process exports its metrics once, and over that connection once more when it ends.
+#[tokio::test]
+async fn metrics_of_a_young_process_are_exported_at_its_end() {
+    for temporality in ["cumulative", "delta"] {
+        let pod = Pod::sidecar(|bootstrap| {
+            settings(bootstrap, |json| {
+                json["sampling"] = json!({ "ratio": 0 });
+                json["metrics"] = json!({ "enabled": true, "interval_ms": 60_000, "temporality": temporality });
+            });
+        })
+        .await;
+        for _ in 0..20 {
+            pod.get("/status/200").await;
+        }
+        pod.collector.wait_for_counts(20, SOON).await.unwrap();
+        for _ in 0..7 {
+            pod.get("/status/200").await;
+        }
+        assert!(pod.envoy.terminate(SOON).await.unwrap().success());
+        let last = if temporality == "delta" { 7 } else { 27 };
+        pod.collector.wait_for_counts(last, SOON).await.unwrap_or_else(|error| panic!("{temporality}: {error}"));
+    }
 }

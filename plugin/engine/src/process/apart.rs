@@ -51,7 +51,7 @@ impl Worker {
     pub fn gather_all(&mut self, host: &impl Host, root: u32, from: &mut Self) {
         let Self { roots, metrics, .. } = from;
         if let Some(theirs) = roots.iter_mut().find(|candidate| candidate.id() == root) {
-            theirs.flush_metering(host, metrics);
+            theirs.flush_metering(host, false, metrics);
         }
         self.gather(root, from);
     }
@@ -61,7 +61,7 @@ impl Worker {
         let Self { roots, entropy, metrics, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.send(host, host.now(), true, entropy);
-            root.flush_metering(host, metrics);
+            root.flush_metering(host, false, metrics);
             root.publish(metrics);
         }
     }

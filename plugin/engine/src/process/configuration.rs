@@ -142,7 +142,7 @@ impl Root {
         {
             return;
         }
-        self.end_metering(host, metrics);
+        self.flush_metering(host, true, metrics);
         let mut open = |settings| Metering::open(host, settings, resource, policy.resource.names_instance(), entropy);
         self.metering = settings.map(|settings| Box::new(open(settings)));
         self.scope.recorder = settings.map(|(settings, _)| Box::new(Recorder::new(settings)));

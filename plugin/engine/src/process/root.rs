@@ -178,27 +178,19 @@ impl Root {
         }
     }
 
-    /// Shares all that was counted of requests, and exports it now where this root is the one that does.
-    pub(super) fn flush_metering(&mut self, host: &impl Host, metrics: &mut Metrics) {
+    /// Shares all that was counted of requests, and exports it now where this root is the one that does; for the last time if it `ends`.
+    pub(super) fn flush_metering(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
         if let (Some(metering), Some(recorder), Some(work)) =
             (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.flush(host, (recorder, work.exporter.exemplars()), metrics);
-        }
-    }
-
-    /// The same for the last time.
-    pub(super) fn end_metering(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        self.flush_metering(host, metrics);
-        if let Some(metering) = self.metering.as_ref().filter(|_| !self.ending) {
-            metering.give_up(host);
+            metering.flush(host, ends, (recorder, work.exporter.exemplars()), metrics);
         }
     }
 
     /// The host has no more use for this root.
     pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        self.end_metering(host, metrics);
+        self.flush_metering(host, true, metrics);
         self.publish_audit(host, metrics);
         self.ending = true;
     }

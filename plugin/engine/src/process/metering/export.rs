@@ -134,8 +134,10 @@ impl Export {
         }
     }
 
-    /// Everything at once, whatever is due: the root ends.
-    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
+    /// Everything at once, whatever is due: the process may end. Where this root `ends`, another may do it, and there is nothing to do for
+    /// who reads the log.
+    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, ends: bool, metrics: &mut Metrics) {
+        self.trouble.is_over |= ends;
         self.sent = None;
         self.adding = Some((0, Sums::default()));
         self.due = host.now().saturating_add(self.interval());

@@ -186,10 +186,11 @@ impl Metering {
         self.export.answered(host, &self.shared, answer, metrics);
     }
 
-    /// Shares everything, and sends it where this root is the one that does.
+    /// Shares everything, and sends it where this root is the one that does. If it `ends`, another may be the one from now on.
     pub(super) fn flush(
         &mut self,
         host: &impl Host,
+        ends: bool,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         metrics: &mut Metrics,
     ) {
@@ -204,18 +205,13 @@ impl Metering {
         if !self.leads && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now) {
             self.holds_lease(host, false, now); // A young process: it was taken just now.
         }
-        if self.leads {
-            self.export.finish(host, &self.shared, metrics);
+        if !self.leads {
+            return;
         }
-    }
-
-    /// The root ends: another may lead.
-    pub(super) fn give_up(&self, host: &impl Host) {
-        if self.leads {
-            let now = host.now() / MILLISECOND;
-            if let Some((lease, mark)) = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now)) {
-                self.shared.hold(host, lease.given_up(), mark);
-            }
+        self.export.finish(host, &self.shared, ends, metrics);
+        let lease = self.shared.lease(host).filter(|(lease, _)| ends && lease.is_held_by(self.me, now));
+        if let Some((lease, mark)) = lease {
+            self.shared.hold(host, lease.given_up(), mark);
         }
     }
 }

@@ -33,6 +33,8 @@ impl Kind {
 pub(super) struct Trouble {
     /// A bit for each kind that was logged.
     logged: u8,
+    /// Nothing is logged any more.
+    pub(super) is_over: bool,
 }
 
 impl Trouble {
@@ -63,14 +65,14 @@ impl Trouble {
             let words =
                 ["the collector rejected ", &rejected.to_string(), " points: ", detail, ". Its own log says more."];
             self.log(host, to, Kind::Rejected, &words);
-        } else if std::mem::take(&mut self.logged) != 0 {
+        } else if std::mem::take(&mut self.logged) != 0 && !self.is_over {
             host.log(Level::Info, "tracelift: request metrics: exports succeed again");
         }
     }
 
     fn log(&mut self, host: &impl Host, [cluster, path]: [&str; 2], kind: Kind, words: &[&str]) {
         let bit = 1 << kind as u8;
-        if self.logged & bit == 0 {
+        if self.logged & bit == 0 && !self.is_over {
             self.logged |= bit;
             let begin = ["tracelift: request metrics: cluster \"", cluster, "\", ", path, ": "];
             host.log(Level::Warn, &[&begin, words].concat().concat());
