@@ -2,6 +2,7 @@
 
 use crate::mesh::{Pod, SOON, settings, shipped};
 use serde_json::json;
+use tracelift_envoy::collector::measured::{Export, counts};
 use tracelift_envoy::{Client, Collector, Launch, Request, Shipped, Upstream};
 
 /// As far as the ABI allows, which has no way to await an answer at the end: the connection must be open already. Only over
@@ -44,15 +45,21 @@ async fn metrics_of_a_young_process_are_exported_at_its_end() {
             });
         })
         .await;
-        for _ in 0..20 {
-            pod.get("/status/200").await;
+        let of_first = |exports: &[Export]| exports.first().map(|_| ());
+        for served in [20, 27] {
+            for _ in 0..served {
+                pod.get("/status/200").await;
+            }
+            pod.collector.wait_for_measured(SOON, of_first).await.unwrap();
         }
-        pod.collector.wait_for_counts(20, SOON).await.unwrap();
-        for _ in 0..7 {
-            pod.get("/status/200").await;
-        }
+        assert_eq!(pod.collector.measured().len(), 1, "the next is due in a minute");
         assert!(pod.envoy.terminate(SOON).await.unwrap().success());
-        let last = if temporality == "delta" { 7 } else { 27 };
-        pod.collector.wait_for_counts(last, SOON).await.unwrap_or_else(|error| panic!("{temporality}: {error}"));
+        let requests = |exports: &[Export]| {
+            let each = exports.iter().map(|export| counts(export).values().sum::<u64>());
+            if temporality == "delta" { each.sum() } else { each.last().unwrap_or_default() }
+        };
+        let all = |exports: &[Export]| (requests(exports) == 47).then_some(());
+        let came = pod.collector.wait_for_measured(SOON, all).await;
+        came.unwrap_or_else(|error| panic!("{temporality}: {error}, {} requests", requests(&pod.collector.measured())));
     }
 }
