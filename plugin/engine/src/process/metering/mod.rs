@@ -202,7 +202,7 @@ impl Metering {
         }
         self.show(host, exemplars);
         let now = host.now() / MILLISECOND;
-        if !self.leads && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now) {
+        if !self.leads && !ends && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now) {
             self.holds_lease(host, false, now); // A young process: it was taken just now.
         }
         if !self.leads {
