@@ -14,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use flate2::read::GzDecoder;
+use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::MetricsServiceServer;
@@ -28,6 +29,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::codec::CompressionEncoding;
@@ -69,6 +71,8 @@ pub enum Answer {
     },
     /// Never answers, and takes nothing.
     Silence,
+    /// Takes everything, and ends the connection (on HTTP/2 the stream) instead of an answer.
+    HangUp,
 }
 
 /// One export request, taken or not.
@@ -146,7 +150,7 @@ impl Collector {
         let store = Store { inner: Arc::new(Mutex::new(inner)), changes: watch::Sender::new(0) };
         let listener = ports::listen(address)?;
         let address = listener.local_addr()?;
-        let server = Server::start(listener, TowerToHyperService::new(router(store.clone())));
+        let server = serve(listener, store.clone());
         Ok(Self { address, store, door: Mutex::new(Door::Open(server)) })
     }
 
@@ -179,7 +183,7 @@ impl Collector {
     pub async fn listen_again(&self) -> io::Result<()> {
         drop(self.replace_door(Door::Moving));
         let listener = ports::listen(self.address)?;
-        let server = Server::start(listener, TowerToHyperService::new(router(self.store.clone())));
+        let server = serve(listener, self.store.clone());
         self.replace_door(Door::Open(server));
         Ok(())
     }
@@ -292,6 +296,24 @@ impl Store {
     }
 }
 
+/// Marks an answer that is not to leave.
+#[derive(Clone)]
+struct Unsaid;
+
+fn serve(listener: TcpListener, store: Store) -> Server {
+    let router = TowerToHyperService::new(router(store));
+    let service = service_fn(move |request| {
+        let answered = router.call(request);
+        async move {
+            match answered.await {
+                Ok(response) if response.extensions().get::<Unsaid>().is_none() => Ok(response),
+                _ => Err(io::Error::other("told to hang up")),
+            }
+        }
+    });
+    Server::start(listener, service)
+}
+
 fn router(store: Store) -> Router {
     let grpc = TraceServiceServer::new(Grpc(store.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
@@ -335,10 +357,15 @@ async fn answer_as_told(State(store): State<Store>, mut request: Request, next: 
             return response;
         }
         Answer::AcceptAfter(delay) => sleep(*delay).await,
-        Answer::Accept | Answer::PartialSuccess { .. } | Answer::RefuseGrpc { .. } => {}
+        Answer::Accept | Answer::PartialSuccess { .. } | Answer::RefuseGrpc { .. } | Answer::HangUp => {}
     }
+    let hangs_up = matches!(answer, Answer::HangUp);
     request.extensions_mut().insert(answer);
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if hangs_up {
+        response.extensions_mut().insert(Unsaid);
+    }
+    response
 }
 
 async fn over_http(

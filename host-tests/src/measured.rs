@@ -26,7 +26,11 @@ impl Envoy {
     /// If one does not decode.
     pub fn measured(&self) -> Vec<ExportMetricsServiceRequest> {
         let accepted = |callout: &&Callout| {
-            let taken = matches!(&callout.state, CalloutState::Answered(answer) if answer.is_success());
+            let taken = match &callout.state {
+                CalloutState::Answered(answer) => answer.is_success(),
+                CalloutState::Cancelled { delivered } => *delivered,
+                _ => false,
+            };
             is_export(callout) && taken
         };
         let read = |callout| message(callout).unwrap_or_else(|error| panic!("{callout:?}: {error}"));

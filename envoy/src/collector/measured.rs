@@ -18,16 +18,25 @@ use std::time::Duration;
 pub type Counts = BTreeMap<String, u64>;
 
 impl Collector {
-    /// Waits until the newest export of metrics satisfies `is_it`, and returns its counts.
+    /// Waits until `find` finds something in the exports of metrics taken so far.
     ///
     /// # Errors
     /// If that does not happen within `deadline`.
-    pub async fn wait_for_counts(
+    pub async fn wait_for_measured<T>(
         &self,
         deadline: Duration,
-        is_it: impl Fn(&Counts) -> bool,
-    ) -> Result<Counts, NotReceived> {
-        self.wait(deadline, |inner| inner.measured.last().map(counts).filter(|counts| is_it(counts))).await
+        mut find: impl FnMut(&[Export]) -> Option<T>,
+    ) -> Result<T, NotReceived> {
+        self.wait(deadline, |inner| find(&inner.measured)).await
+    }
+
+    /// Waits until the newest export of metrics counts so many requests, and returns its counts.
+    ///
+    /// # Errors
+    /// If that does not happen within `deadline`.
+    pub async fn wait_for_counts(&self, requests: u64, deadline: Duration) -> Result<Counts, NotReceived> {
+        let counted = |counts: &Counts| counts.values().sum::<u64>() == requests;
+        self.wait_for_measured(deadline, |exports| exports.last().map(counts).filter(counted)).await
     }
 
     /// Every export of metrics taken so far, in order of arrival.

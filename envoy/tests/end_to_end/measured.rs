@@ -108,7 +108,7 @@ async fn counted_as_requested(which: Shipped, histogram: &str) {
         *expected.entry(series_of(&span)).or_default() += 1;
     }
     let total = LANES * REQUESTS + 1;
-    let found = pod.collector.wait_for_counts(SOON, |counts| counts.values().sum::<u64>() == total).await;
+    let found = pod.collector.wait_for_counts(total, SOON).await;
     let newest = || pod.collector.measured().last().map(counts);
     let found = found.unwrap_or_else(|error| panic!("{error}: {:#?}\nexpected {expected:#?}", newest()));
     assert_eq!(found, expected);
@@ -150,7 +150,7 @@ async fn a_process_is_one_stream_with_a_name_of_its_own() {
     let pod = Pod::sidecar(|bootstrap| with_metrics(bootstrap, &refusing, "exponential")).await;
     traffic(&pod).await;
     let total = LANES * REQUESTS;
-    pod.collector.wait_for_counts(SOON, |counts| counts.values().sum::<u64>() == total).await.unwrap();
+    pod.collector.wait_for_counts(total, SOON).await.unwrap();
     let instances: BTreeSet<_> = pod.collector.measured().iter().map(instance).collect();
     assert_eq!(instances.len(), 1, "{instances:?}");
     let stats = pod.envoy.admin().stats().await.unwrap();

@@ -1,7 +1,8 @@
 //! The end of an Envoy.
 
-use crate::mesh::{SOON, settings, shipped};
+use crate::mesh::{Pod, SOON, settings, shipped};
 use serde_json::json;
+use tracelift_envoy::collector::measured::{Export, counts};
 use tracelift_envoy::{Client, Collector, Launch, Request, Shipped, Upstream};
 
 /// As far as the ABI allows, which has no way to await an answer at the end: the connection must be open already. Only over
@@ -31,4 +32,34 @@ async fn spans_that_wait_at_sigterm_go_out_over_the_open_connection() {
     assert_eq!(collector.spans().len(), 4, "three wait");
     assert!(envoy.terminate(SOON).await.unwrap().success());
     collector.wait_for_spans(7, SOON).await.unwrap();
+}
+
+/// Long before its interval is over a process exports its metrics once, and over that connection once more when it ends.
+#[tokio::test]
+async fn metrics_of_a_young_process_are_exported_at_its_end() {
+    for temporality in ["cumulative", "delta"] {
+        let pod = Pod::sidecar(|bootstrap| {
+            settings(bootstrap, |json| {
+                json["sampling"] = json!({ "ratio": 0 });
+                json["metrics"] = json!({ "enabled": true, "interval_ms": 60_000, "temporality": temporality });
+            });
+        })
+        .await;
+        let of_first = |exports: &[Export]| exports.first().map(|_| ());
+        for served in [20, 27] {
+            for _ in 0..served {
+                pod.get("/status/200").await;
+            }
+            pod.collector.wait_for_measured(SOON, of_first).await.unwrap();
+        }
+        assert_eq!(pod.collector.measured().len(), 1, "the next is due in a minute");
+        assert!(pod.envoy.terminate(SOON).await.unwrap().success());
+        let requests = |exports: &[Export]| {
+            let each = exports.iter().map(|export| counts(export).values().sum::<u64>());
+            if temporality == "delta" { each.sum() } else { each.last().unwrap_or_default() }
+        };
+        let all = |exports: &[Export]| (requests(exports) == 47).then_some(());
+        let came = pod.collector.wait_for_measured(SOON, all).await;
+        came.unwrap_or_else(|error| panic!("{temporality}: {error}, {} requests", requests(&pod.collector.measured())));
+    }
 }

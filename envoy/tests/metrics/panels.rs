@@ -58,7 +58,7 @@ async fn every_panel_and_rule_is_evaluated_and_those_of_request_metrics_say_what
     for seed in [31, 32] {
         truth = traffic::sum([truth, traffic::send(&pod, 400, seed).await]);
         let all = truth.values().sum::<u64>();
-        pod.collector.wait_for_counts(SOON, |counts| counts.values().sum::<u64>() == all).await.unwrap();
+        pod.collector.wait_for_counts(all, SOON).await.unwrap();
         let exports = pod.collector.measured();
         prometheus.take(exports.last().unwrap().encode_to_vec()).await;
     }

@@ -87,10 +87,7 @@ async fn reported_twice(namespace: &str, keeps_scopes: bool) -> Prometheus {
         assert_eq!(pod.get("/status/200").await.status, 200);
     }
     let is_whole = |export: &&Export| total(&newest(std::slice::from_ref(*export), "")) == REQUESTS as u64;
-    pod.collector
-        .wait_for_counts(crate::mesh::SOON, |counts| counts.values().sum::<u64>() == REQUESTS as u64)
-        .await
-        .unwrap();
+    pod.collector.wait_for_counts(REQUESTS as u64, crate::mesh::SOON).await.unwrap();
     let exports = pod.collector.measured();
     let ours = exports.iter().rev().find(is_whole).unwrap();
     prometheus.take(ours.encode_to_vec()).await;

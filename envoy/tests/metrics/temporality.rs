@@ -3,9 +3,8 @@
 
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tracelift_envoy::collector::measured::Export;
 use tracelift_envoy::ports::RefusingPort;
 use tracelift_envoy::{Answer, Client, Request, Shipped, Stats};
 
@@ -50,16 +49,14 @@ fn refuse() -> Answer {
 }
 
 /// Waits until that many requests were counted.
-async fn wait_for_total(pod: &Pod, wanted: u64, found: impl Fn(&Pod) -> u64) {
-    let started = Instant::now();
-    while found(pod) != wanted {
-        assert!(started.elapsed() < SOON, "{} requests of {wanted} came\n{}", found(pod), pod.envoy.log());
-        sleep(Duration::from_millis(50)).await;
-    }
+async fn wait_for_total(pod: &Pod, wanted: u64, found: impl Fn(&[Export]) -> u64) {
+    let came = pod.collector.wait_for_measured(SOON, |exports| (found(exports) == wanted).then_some(())).await;
+    let found = found(&pod.collector.measured());
+    came.unwrap_or_else(|error| panic!("{error}: {found} requests of {wanted} came\n{}", pod.envoy.log()));
 }
 
-fn summed_up(pod: &Pod) -> u64 {
-    total(&summed(&pod.collector.measured(), ""))
+fn summed_up(exports: &[Export]) -> u64 {
+    total(&summed(exports, ""))
 }
 
 /// Sends requests of one more kind over connections to both workers, and waits until the sum of the deltas has all of them: what was
@@ -72,8 +69,8 @@ async fn mark(pod: &Pod) -> u64 {
         lanes.spawn(async move { Client::new().send(marked).await.unwrap().status });
     }
     assert!(lanes.join_all().await.iter().all(|status| *status == 418));
-    let marked = |pod: &Pod| {
-        let all = summed(&pod.collector.measured(), "");
+    let marked = |exports: &[Export]| {
+        let all = summed(exports, "");
         all.iter().filter(|(cell, _)| cell.contains("status_code=418")).map(|(_, point)| point.count).sum()
     };
     wait_for_total(pod, MARKS, marked).await;
@@ -95,7 +92,7 @@ async fn cumulative_counts_make_up_for_every_fault() {
     // Half of the points are refused, and are in the next export again.
     parts.push(under(&pod, Answer::PartialSuccess { rejected: 60, message: "half" }, "metrics.points_lost").await);
     let truth = traffic::sum(parts);
-    wait_for_total(&pod, all(&truth), |pod| total(&newest(&pod.collector.measured(), ""))).await;
+    wait_for_total(&pod, all(&truth), |exports| total(&newest(exports, ""))).await;
     assert_eq!(without_errors(&newest(&pod.collector.measured(), "")), truth);
 
     let mut series: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -123,6 +120,42 @@ async fn deltas_that_were_refused_come_with_the_next_export() {
     windows_follow_each_other(&pod);
 }
 
+/// Envoy says 503 of a connection that ends before the answer, and of one that never came to be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deltas_that_were_stored_without_an_answer_are_not_doubled() {
+    for which in [Shipped::Sidecar, Shipped::SidecarGrpcExport] {
+        let refusing = RefusingPort::any().unwrap();
+        let pod = pod(which, "delta", &refusing).await;
+        let before = all(&traffic::send(&pod, REQUESTS, 20).await);
+        wait_for_total(&pod, before, summed_up).await;
+        let during = all(&under(&pod, Answer::HangUp, "metrics.points_lost").await);
+        let marked = mark(&pod).await;
+        wait_for_total(&pod, before + during + marked, summed_up).await;
+        windows_follow_each_other(&pod);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deltas_for_a_collector_that_is_away_come_with_the_next_export() {
+    for which in [Shipped::Sidecar, Shipped::SidecarGrpcExport] {
+        let refusing = RefusingPort::any().unwrap();
+        let pod = pod(which, "delta", &refusing).await;
+        let before = all(&traffic::send(&pod, REQUESTS, 20).await);
+        wait_for_total(&pod, before, summed_up).await;
+        pod.collector.stop_listening().await.unwrap();
+        let during = all(&under(&pod, Answer::Accept, "metrics.exports.failed").await);
+        pod.collector.listen_again().await.unwrap();
+        wait_for_total(&pod, before + during, summed_up).await;
+        assert_eq!(counter(&pod, "metrics.points_lost").await, 0, "{}", pod.envoy.log());
+        windows_follow_each_other(&pod);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deltas_that_timed_out_over_grpc_are_counted_as_lost() {
+    lost_and_counted(Shipped::SidecarGrpcExport, Answer::Silence).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deltas_that_timed_out_are_not_sent_again_and_their_points_are_counted_as_lost() {
     lost_and_counted(Shipped::Sidecar, Answer::Silence).await;
@@ -142,7 +175,7 @@ async fn lost_and_counted(which: Shipped, answer: Answer) {
     let during = all(&under(&pod, answer, "metrics.points_lost").await);
     let marked = mark(&pod).await;
     let points = counter(&pod, "metrics.points_lost").await;
-    let lost = before + during + marked - summed_up(&pod);
+    let lost = before + during + marked - summed_up(&pod.collector.measured());
     assert!(0 < points && points <= lost && lost <= during, "{points} points, {lost} of {during} requests");
     windows_follow_each_other(&pod);
 }

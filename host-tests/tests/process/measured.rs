@@ -182,3 +182,46 @@ fn five_hundred_series_take_at_most_350_kilobytes_of_a_vm() {
     let with = memory(configuration(0.0, json!({"route_header": "x-route"}), "http/protobuf"));
     assert!(with <= without + (350 << 10), "{without} -> {with}");
 }
+
+/// Requests that the newest export counts.
+fn counted(envoy: &Envoy) -> u64 {
+    envoy.measured().last().map_or(0, |export| measured::counts(export).values().sum())
+}
+
+/// The first export comes early, and opens the connection over which the last one goes.
+#[test]
+fn a_process_that_ends_young_has_exported_what_it_counted() {
+    for temporality in ["cumulative", "delta"] {
+        let configuration = configuration(0.0, json!({"temporality": temporality}), "http/protobuf");
+        let configuration = configuration.replace("2000", "60000");
+        let mut envoy = with_workers(configuration, 2);
+        let serve = |envoy: &mut Envoy| {
+            for worker in [0, 1, 1] {
+                envoy.open(RequestSpec::new("inbound", get("/users/1")).worker(worker)).respond(envoy, 200);
+            }
+        };
+        serve(&mut envoy);
+        envoy.advance(seconds(10));
+        assert_eq!((envoy.measured().len(), counted(&envoy)), (1, 3), "long before the interval is over");
+        serve(&mut envoy);
+        envoy.advance(seconds(1));
+        envoy.shutdown();
+        assert_eq!(counted(&envoy), if temporality == "delta" { 3 } else { 6 }, "{temporality}");
+        assert_eq!(envoy.measured().len(), 2);
+    }
+}
+
+#[test]
+fn a_process_without_requests_exports_nothing_and_the_first_one_is_exported_within_seconds() {
+    let configuration = configuration(0.0, json!({}), "http/protobuf").replace("2000", "60000");
+    let mut envoy = with_workers(configuration, 1);
+    envoy.advance(seconds(100));
+    assert_eq!(envoy.measured().len(), 0);
+    envoy.open(RequestSpec::new("inbound", get("/users/1"))).respond(&mut envoy, 200);
+    envoy.advance(seconds(8));
+    assert_eq!(counted(&envoy), 1);
+    envoy.advance(seconds(50));
+    assert_eq!(envoy.measured().len(), 1, "the next one is due after the interval");
+    envoy.advance(seconds(5));
+    assert_eq!(envoy.measured().len(), 2);
+}

@@ -1,11 +1,17 @@
-//! The last export, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
+//! The last exports, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
 //! still are clusters, and may have Envoy wait for an answer.
+//!
+//! Workers serve until Envoy has heard that it may exit, and a little longer. So there are two: one whose answers are awaited, which
+//! opens the connections, and one over these, as a wasm module's, to which no answer is awaited. The latter is made when all workers
+//! have ended, where the library is a stats sink, too; else just before Envoy may stop them.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::abi::Completion;
-use super::{calls, door, faults, process};
+use super::guard::hook;
+use super::{calls, door, faults, process, worker};
 
 /// How long an exit waits for the collector at most. Less than what orchestrators grant a process that is to end.
 const PATIENCE_NANOS: u64 = 2_000_000_000;
@@ -22,6 +28,20 @@ struct Exit {
 unsafe impl Send for Exit {}
 
 static EXIT: Mutex<Option<Exit>> = Mutex::new(None);
+/// There will be an opportunity after the workers have ended.
+static LATER: AtomicBool = AtomicBool::new(false);
+
+/// The library is a stats sink.
+pub fn comes_later() {
+    LATER.store(true, Ordering::Relaxed);
+}
+
+/// Envoy flushes its stats: for the last time, if all workers have ended.
+pub fn last() {
+    if worker::have_ended() {
+        process::flush();
+    }
+}
 
 /// Envoy is about to exit: what waits for export leaves, and Envoy waits for the answers, for a while.
 pub fn begin(completion: Completion, context: *mut c_void) {
@@ -32,12 +52,15 @@ pub fn begin(completion: Completion, context: *mut c_void) {
     look();
 }
 
-/// Lets Envoy exit when nothing is awaited, or for too long.
+/// Lets Envoy exit when nothing is awaited, or for too long: what was recorded meanwhile leaves, and no answer to it is awaited.
 pub fn look() {
     let mut exit = EXIT.lock().unwrap_or_else(PoisonError::into_inner);
     let over = exit.as_ref().is_some_and(|exit| calls::none_is_awaited() || exit.until <= door::now());
     let Some(Exit { completion, context, .. }) = (if over { exit.take() } else { None }) else { return };
     drop(exit);
+    if !LATER.load(Ordering::Relaxed) {
+        hook((), process::flush); // Envoy must hear of it all the same.
+    }
     // SAFETY: both are Envoy's, in one shutdown hook, and used once.
     unsafe { completion(context) };
 }

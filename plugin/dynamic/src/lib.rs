@@ -24,6 +24,7 @@ mod process;
 mod running;
 mod shard;
 mod shared;
+mod sink_hooks;
 mod stream_hooks;
 mod sync;
 mod ticker;

@@ -74,7 +74,7 @@ pub fn woken(config: &Config, event: Event) {
         let door = Door::main(config, MAIN);
         match event {
             Event::Tick => exporting.tick(&door, config.root),
-            Event::Collect => exporting.send(&door, config.root, false),
+            Event::Collect => exporting.send(&door, config.root),
         }
         config.metrics.count_panics(config.envoy);
     }
@@ -91,16 +91,16 @@ pub fn answered(call: Call) {
     farewell::look();
 }
 
-/// Sends all that waits, under every configuration.
+/// Sends all that waits and all that was counted, under every configuration.
 pub fn flush() {
     let Some(mut exporting) = exporting() else { return };
     for config in config::all_in_use() {
         for slot in worker::all() {
             if let Some(mut worker) = slot.visit() {
-                exporting.gather(config.root, &mut worker);
+                exporting.gather_all(&Door::main(&config, slot.number), config.root, &mut worker);
             }
         }
-        exporting.send(&Door::main(&config, MAIN), config.root, true);
+        exporting.send_all(&Door::main(&config, MAIN), config.root);
     }
 }
 

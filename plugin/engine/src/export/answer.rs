@@ -13,6 +13,19 @@ use crate::otlp::{RpcStatus, retry_info_ms};
 pub const MAX_ANSWER: usize = 64 * 1024;
 /// gRPC `UNKNOWN`, also the meaning of an answer without a status.
 const GRPC_UNKNOWN: u32 = 2;
+/// How Envoy's own answer begins where a request met a fault on its way; `reset reason: ` and the reason follow. Router filter, 1.40.
+const FAULT: &[u8] = b"upstream connect error or disconnect/reset before headers. ";
+/// The same where the time was over.
+const TIMED_OUT: &[u8] = b"upstream request timeout";
+/// Faults before anything of the request reached its destination. One that Envoy met on a second attempt is not among them.
+const NOT_SENT: [&[u8]; 6] = [
+    b"reset reason: local connection failure",
+    b"reset reason: remote connection failure",
+    b"reset reason: connection timeout",
+    b"reset reason: overflow",
+    b"reset reason: local refused stream",
+    b"reset reason: remote refused stream", // HTTP/2 REFUSED_STREAM: nothing was processed.
+];
 
 /// What the host's callback hands over. Any bytes are legal.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +81,18 @@ impl Answer<'_> {
         match protocol {
             Protocol::HttpProtobuf => self.http(status, unix_nanos),
             Protocol::Grpc => self.grpc(status),
+        }
+    }
+
+    /// Whether the collector may have stored what it did not acknowledge: the answer, if there is one, is a proxy's own, and does not
+    /// say that nothing was sent.
+    pub fn may_have_arrived(&self) -> bool {
+        let text = self.grpc_field("grpc-message").unwrap_or(self.body);
+        match (self.status, text.strip_prefix(FAULT)) {
+            (None | Some(502 | 504), _) => true,
+            (_, Some(reason)) => !NOT_SENT.iter().any(|known| reason.starts_with(known)),
+            // CANCELLED and DEADLINE_EXCEEDED.
+            _ => text.starts_with(TIMED_OUT) || matches!(self.grpc_field("grpc-status"), Some(b"1" | b"4")),
         }
     }
 

@@ -38,11 +38,30 @@ impl Worker {
         theirs.publish(&mut from.metrics);
     }
 
-    /// Sends what is due under a root, or `all` that waits.
-    pub fn send(&mut self, host: &impl Host, root: u32, all: bool) {
+    /// Sends what is due under a root.
+    pub fn send(&mut self, host: &impl Host, root: u32) {
         let Self { roots, entropy, metrics, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
-            root.send(host, host.now(), all, entropy);
+            root.send(host, host.now(), false, entropy);
+            root.publish(metrics);
+        }
+    }
+
+    /// The process is about to end: a worker of another thread leaves all that it has recorded and counted to this one.
+    pub fn gather_all(&mut self, host: &impl Host, root: u32, from: &mut Self) {
+        let Self { roots, metrics, .. } = from;
+        if let Some(theirs) = roots.iter_mut().find(|candidate| candidate.id() == root) {
+            theirs.flush_metering(host, false, metrics);
+        }
+        self.gather(root, from);
+    }
+
+    /// Sends all that waits under a root, and all that was counted.
+    pub fn send_all(&mut self, host: &impl Host, root: u32) {
+        let Self { roots, entropy, metrics, .. } = self;
+        if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
+            root.send(host, host.now(), true, entropy);
+            root.flush_metering(host, false, metrics);
             root.publish(metrics);
         }
     }

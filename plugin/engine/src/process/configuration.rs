@@ -142,11 +142,7 @@ impl Root {
         {
             return;
         }
-        if let (Some(mut metering), Some(recorder), Some(work)) =
-            (self.metering.take(), &mut self.scope.recorder, &mut self.work)
-        {
-            metering.end(host, (recorder, work.exporter.exemplars()), metrics);
-        }
+        self.flush_metering(host, true, metrics);
         let mut open = |settings| Metering::open(host, settings, resource, policy.resource.names_instance(), entropy);
         self.metering = settings.map(|settings| Box::new(open(settings)));
         self.scope.recorder = settings.map(|(settings, _)| Box::new(Recorder::new(settings)));

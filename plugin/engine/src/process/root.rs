@@ -178,14 +178,19 @@ impl Root {
         }
     }
 
-    /// The host has no more use for this root.
-    pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
+    /// Shares all that was counted of requests, and exports it now where this root is the one that does; for the last time if it `ends`.
+    pub(super) fn flush_metering(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
         if let (Some(metering), Some(recorder), Some(work)) =
             (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.end(host, (recorder, work.exporter.exemplars()), metrics);
+            metering.flush(host, ends, (recorder, work.exporter.exemplars()), metrics);
         }
+    }
+
+    /// The host has no more use for this root.
+    pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
+        self.flush_metering(host, true, metrics);
         self.publish_audit(host, metrics);
         self.ending = true;
     }

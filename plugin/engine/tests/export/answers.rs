@@ -248,3 +248,56 @@ fn the_log_line_names_problem_place_and_remedy() {
         }
     }
 }
+
+/// What Envoy says where a request met this fault.
+fn fault(reason: &str) -> String {
+    format!("upstream connect error or disconnect/reset before headers. {reason}")
+}
+
+#[test]
+fn an_answer_says_whether_the_collector_may_have_what_it_did_not_acknowledge() {
+    let faults = [
+        ("reset reason: local connection failure", false),
+        (
+            "reset reason: remote connection failure, transport failure reason: delayed connect error: Connection refused",
+            false,
+        ),
+        ("reset reason: connection timeout", false),
+        ("reset reason: overflow", false),
+        ("reset reason: local refused stream reset", false),
+        ("reset reason: remote refused stream reset", false),
+        ("reset reason: connection termination", true),
+        ("reset reason: remote reset", true),
+        ("reset reason: local reset", true),
+        ("reset reason: protocol error", true),
+        ("reset reason: one that later versions have", true),
+        ("retried and the latest reset reason: remote connection failure", true),
+    ];
+    for (reason, expected) in faults {
+        let text = fault(reason);
+        let http = Answer { status: Some(503), headers: &[], trailers: &[], body: text.as_bytes() };
+        assert_eq!(http.may_have_arrived(), expected, "{reason}");
+        let headers = [(&b"grpc-status"[..], &b"14"[..]), (b"grpc-message", text.as_bytes())];
+        let grpc = Answer { status: Some(200), headers: &headers, trailers: &[], body: b"" };
+        assert_eq!(grpc.may_have_arrived(), expected, "gRPC {reason}");
+    }
+    let others: [(Option<u16>, Fields, &[u8], bool); 12] = [
+        (None, &[], b"", true),
+        (Some(502), &[], b"Bad Gateway", true),
+        (Some(504), &[], b"upstream request timeout", true),
+        (Some(503), &[], b"no healthy upstream", false),
+        (Some(503), &[("retry-after", "5")], b"", false),
+        (Some(429), &[], b"", false),
+        (Some(404), &[], b"404 page not found", false),
+        (Some(500), &[], b"", false),
+        (Some(200), &[("grpc-status", "14"), ("grpc-message", "upstream request timeout")], b"", true),
+        (Some(200), &[("grpc-status", "4")], b"", true),
+        (Some(200), &[("grpc-status", "14"), ("grpc-message", "the queue is full")], b"", false),
+        (Some(200), &[("grpc-status", "12")], b"", false),
+    ];
+    for (status, headers, body, expected) in others {
+        let lines = lent(headers);
+        let answer = Answer { status, headers: &lines, trailers: &[], body };
+        assert_eq!(answer.may_have_arrived(), expected, "{status:?} {headers:?}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use prost::Message;
 use tracelift::door::{Attribute, Level, Side};
 
 use crate::kit::collector::{COLLECTOR, attribute};
@@ -247,6 +249,51 @@ fn a_collector_without_a_pipeline_for_metrics_is_logged_once_and_spans_go_on() {
     assert!(matches!(&problems[..], [(_, _, text)] if text.contains("no pipeline for metrics")), "{problems:?}");
     assert!(10 < process.metric("metrics.exports.failed"));
     assert!(17 < process.exported.len());
+}
+
+/// An answer that takes all but so many points.
+fn rejecting(rejected_data_points: i64) -> Reply {
+    let partial = ExportMetricsPartialSuccess { rejected_data_points, error_message: "too old".to_owned() };
+    let body = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    Reply::status(200).body(body)
+}
+
+#[test]
+fn each_kind_of_problem_is_logged_once_until_exports_succeed() {
+    const REFUSED: &str =
+        "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure";
+    let (mut process, root) = Process::with(&configuration(""));
+    let refused = || Reply::status(503).body(REFUSED);
+    let episode = [
+        (refused(), Some("remote connection failure")),
+        (refused(), None),
+        (Reply::status(404), Some("no pipeline for metrics")),
+        (Reply::default(), Some("no answer")),
+        (Reply::status(401), Some("export.headers")),
+        (rejecting(1), Some("rejected 1 points: too old")),
+        (Reply::status(500), Some("HTTP 500")),
+        (Reply::status(404), None),
+        (rejecting(1), None),
+        (Reply::status(504), None),
+        (Reply::status(200), Some("succeed again")),
+        (Reply::status(200), None),
+    ];
+    for (reply, expected) in episode.clone().into_iter().chain(episode) {
+        request(&mut process, root, &[("traceparent", DROPPED)], 200, MILLISECOND);
+        let call = (0..20).find_map(|_| {
+            process.advance(SECOND);
+            process.call_to(COLLECTOR)
+        });
+        process.state.logs.borrow_mut().clear();
+        process.reply(&call.expect("an export"), reply);
+        let logs = process.state.logs.borrow();
+        assert_eq!(logs.len(), usize::from(expected.is_some()), "{expected:?} {logs:?}");
+        for (_, level, text) in logs.iter() {
+            assert!(text.contains(expected.unwrap_or_default()), "{expected:?} {text}");
+            let says_where = text.contains("cluster \"otel_collector\", /v1/metrics: ");
+            assert_eq!(says_where, *level == Level::Warn, "{text}");
+        }
+    }
 }
 
 #[test]

@@ -137,6 +137,30 @@ fn delta_points_that_the_collector_refused_are_part_of_the_next_and_a_timeout_is
     assert_eq!(process.metric("metrics.points_lost"), 1);
 }
 
+#[test]
+fn delta_points_are_sent_again_only_where_they_cannot_have_arrived() {
+    const FAULT: &str = "upstream connect error or disconnect/reset before headers. reset reason: ";
+    for (status, text, arrived) in [
+        (503, format!("{FAULT}connection termination"), true),
+        (503, format!("{FAULT}remote connection failure, transport failure reason: Connection refused"), false),
+        (503, "no healthy upstream".to_owned(), false),
+        (503, "the collector's own".to_owned(), false),
+        (502, String::new(), true),
+        (504, "upstream request timeout".to_owned(), true),
+    ] {
+        let (mut process, root) = Process::with(&configuration("delta"));
+        serve(&mut process, 0, root, 200);
+        let call = (0..20).find_map(|_| {
+            process.advance(SECOND);
+            process.call_to(COLLECTOR)
+        });
+        process.reply(&call.expect("an export"), Reply::status(status).body(text.as_str()));
+        settle(&mut process);
+        let known: u64 = known(&process, false).into_values().sum();
+        assert_eq!((known, process.metric("metrics.points_lost")), if arrived { (0, 1) } else { (1, 0) }, "{text}");
+    }
+}
+
 /// Numbers of workers are taken modulo how many there are.
 #[derive(Clone, Copy, Debug)]
 enum Step {

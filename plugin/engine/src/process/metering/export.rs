@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::door::{Host, Level, Refused};
+use super::trouble::Trouble;
+use crate::door::{Host, Refused};
 use crate::export::{Answer, Problem, Verdict};
 use crate::metrics::slot::{self, Sums};
 use crate::metrics::{self, Exemplars, Temporality, dictionary, encode, points};
@@ -23,6 +24,9 @@ const CALLBACK_SLACK_MS: u64 = 5_000;
 const SHOWN: usize = 256;
 /// Bytes of slots that are added up in one tick, where a request may be waiting: some 50 µs.
 const BYTES_AT_ONCE: usize = 4 * 1024;
+/// The first export is due when there is something to export, looked for at this interval, milliseconds: it opens the connection
+/// over which the last one goes, and shows what is wrong with the collector while someone watches.
+const FIRST_MS: u64 = 5_000;
 
 /// What is exported, where, and how far that has come.
 pub(super) struct Export {
@@ -37,8 +41,9 @@ pub(super) struct Export {
     /// What the next points may show.
     exemplars: Exemplars,
     sent: Option<Sent>,
-    /// A problem was logged, and no export has succeeded since.
-    failing: bool,
+    trouble: Trouble,
+    /// Nothing was exported yet.
+    is_first: bool,
 }
 
 /// An export whose answer is awaited.
@@ -74,7 +79,8 @@ impl Export {
             adding: None,
             exemplars: Exemplars::with_room(SHOWN),
             sent: None,
-            failing: false,
+            trouble: Trouble::default(),
+            is_first: true,
         }
     }
 
@@ -89,7 +95,8 @@ impl Export {
     }
 
     fn interval(&self) -> u64 {
-        self.settings.interval_ms.saturating_mul(MILLISECOND)
+        let most = if self.is_first { FIRST_MS } else { u64::MAX };
+        self.settings.interval_ms.min(most).saturating_mul(MILLISECOND)
     }
 
     /// Does the next part of what is due: a part of the sum where requests are served, everything where none are.
@@ -127,8 +134,10 @@ impl Export {
         }
     }
 
-    /// Everything at once, whatever is due: the root ends.
-    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
+    /// Everything at once, whatever is due: the process may end. Where this root `ends`, another may do it, and there is nothing to do for
+    /// who reads the log.
+    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, ends: bool, metrics: &mut Metrics) {
+        self.trouble.is_over |= ends;
         self.sent = None;
         self.adding = Some((0, Sums::default()));
         self.due = host.now().saturating_add(self.interval());
@@ -155,6 +164,9 @@ impl Export {
         };
         if points.is_empty() {
             return;
+        }
+        if std::mem::take(&mut self.is_first) {
+            self.due = now.saturating_add(self.interval());
         }
         if before.is_some() && !shared.remember(host, now, &slot::write(&sums)) {
             return; // It would be counted twice.
@@ -196,26 +208,17 @@ impl Export {
     pub(super) fn answered(&mut self, host: &impl Host, shared: &Shared, answer: &CallAnswer, metrics: &mut Metrics) {
         let (headers, trailers) = (answer.headers(), answer.trailers());
         let read = Answer { status: answer.status, headers: &headers, trailers: &trailers, body: &answer.body };
+        let unknown = read.may_have_arrived();
         match read.verdict(self.export.protocol, host.now()) {
             Verdict::Accepted { rejected, detail, .. } => {
                 let points = self.sent.take().map_or(0, |sent| sent.points);
                 metrics.count(Metric::MetricsExported);
                 metrics.add_count(Metric::MetricsPointsLost, rejected.min(points));
-                if rejected != 0 && !std::mem::replace(&mut self.failing, true) {
-                    let words = ["tracelift: request metrics: the collector refused points: ", &detail].concat();
-                    host.log(Level::Warn, &words);
-                } else if rejected == 0 && std::mem::take(&mut self.failing) {
-                    host.log(Level::Info, "tracelift: request metrics: exports succeed again");
-                }
+                self.trouble.took(host, [&self.export.cluster, path(&self.headers)], rejected, &detail);
             }
-            Verdict::Retry { problem, detail, .. } => {
-                let unknown =
-                    matches!(problem, Problem::NoAnswer | Problem::Http { status: 504 } | Problem::Grpc { code: 4 });
+            Verdict::Retry { problem, detail, .. } | Verdict::Discard { problem, detail, .. } => {
+                let unknown = unknown || problem == Problem::AnswerTooLarge;
                 let failure = if unknown { Failure::Unknown } else { Failure::Refused };
-                self.fail(host, shared, (&problem, &detail), failure, metrics);
-            }
-            Verdict::Discard { problem, detail, .. } => {
-                let failure = if problem == Problem::AnswerTooLarge { Failure::Unknown } else { Failure::Refused };
                 self.fail(host, shared, (&problem, &detail), failure, metrics);
             }
         }
@@ -239,22 +242,11 @@ impl Export {
                 metrics.add_count(Metric::MetricsPointsLost, sent.points);
             }
         }
-        if std::mem::replace(&mut self.failing, true) {
-            return;
-        }
-        let path = self.headers.iter().find(|(name, _)| name == ":path").map_or("", |(_, path)| path);
-        let advice = match problem {
-            Problem::Http { status: 404 | 405 } | Problem::Grpc { code: 12 } => {
-                " The collector has no pipeline for metrics: add the OTLP receiver to one, or set `metrics.enabled` to false. Spans \
-                 are not affected."
-            }
-            _ => "",
-        };
-        let separator = if detail.is_empty() { "" } else { ": " };
-        let words = format!(
-            "tracelift: request metrics: cluster \"{}\", {path}: {problem}{separator}{detail}.{advice}",
-            self.export.cluster
-        );
-        host.log(Level::Warn, &words);
+        let unknown = matches!(failure, Failure::Unknown);
+        self.trouble.failed(host, [&self.export.cluster, path(&self.headers)], (problem, detail), unknown);
     }
+}
+
+fn path(headers: &[(String, String)]) -> &str {
+    headers.iter().find(|(name, _)| name == ":path").map_or("", |(_, path)| path)
 }

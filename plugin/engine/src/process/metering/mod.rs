@@ -1,6 +1,7 @@
 //! Request metrics of one root: label sets admitted, counts shared, and, where this root holds the lease, summed and exported.
 
 mod export;
+mod trouble;
 
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub(super) struct Metering {
     began: u64,
     /// Unix milliseconds of the last time that nothing was left to share.
     shared_at: u64,
+    /// Something was shared: before that, each tick looks, so that the first export need not wait.
+    has_shared: bool,
     leads: bool,
 }
 
@@ -72,6 +75,7 @@ impl Metering {
             me: 0,
             began: 0,
             shared_at: 0,
+            has_shared: false,
             leads: false,
         }
     }
@@ -102,8 +106,8 @@ impl Metering {
         let apart = (self.settings.interval_ms / SHARES).min(SHARE_MS);
         let waited = now.checked_sub(self.shared_at).is_none_or(|waited| apart <= waited);
         if waited {
-            self.share(host, recorder);
-            if !recorder.has_changes() {
+            self.has_shared |= self.share(host, recorder);
+            if self.has_shared && !recorder.has_changes() {
                 self.shared_at = now;
             }
             self.show(host, exemplars);
@@ -146,19 +150,25 @@ impl Metering {
     }
 
     fn lead(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) {
-        let Some((lease, mark)) = self.shared.lease(host) else { return };
+        if self.holds_lease(host, serves, now) {
+            self.export.step(host, &self.shared, serves, metrics);
+        }
+    }
+
+    /// Whether this root is the one that exports; it takes a lease that it may take.
+    fn holds_lease(&mut self, host: &impl Host, serves: bool, now: u64) -> bool {
+        let Some((lease, mark)) = self.shared.lease(host) else { return false };
         if let Some(next) = lease.next(self.me, now, serves, self.began) {
             self.shared.hold(host, next, mark);
         }
         // The first write of all cannot be guarded, so a root leads only once it has read that it does.
-        if !lease.is_held_by(self.me, now) {
-            self.leads = false;
-            return self.export.stop();
+        let holds = lease.is_held_by(self.me, now);
+        match (holds, std::mem::replace(&mut self.leads, holds)) {
+            (true, false) => self.export.begin(host.now()),
+            (false, _) => self.export.stop(),
+            (true, true) => {}
         }
-        if !std::mem::replace(&mut self.leads, true) {
-            self.export.begin(host.now());
-        }
-        self.export.step(host, &self.shared, serves, metrics);
+        holds
     }
 
     /// Whether this is the token of our call.
@@ -176,10 +186,11 @@ impl Metering {
         self.export.answered(host, &self.shared, answer, metrics);
     }
 
-    /// The root ends: everything is shared, and sent where this root would have sent it.
-    pub(super) fn end(
+    /// Shares everything, and sends it where this root is the one that does. If it `ends`, another may be the one from now on.
+    pub(super) fn flush(
         &mut self,
         host: &impl Host,
+        ends: bool,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         metrics: &mut Metrics,
     ) {
@@ -190,12 +201,17 @@ impl Metering {
             }
         }
         self.show(host, exemplars);
-        if self.leads {
-            self.export.finish(host, &self.shared, metrics);
-            let now = host.now() / MILLISECOND;
-            if let Some((lease, mark)) = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now)) {
-                self.shared.hold(host, lease.given_up(), mark);
-            }
+        let now = host.now() / MILLISECOND;
+        if !self.leads && !ends && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now) {
+            self.holds_lease(host, false, now); // A young process: it was taken just now.
+        }
+        if !self.leads {
+            return;
+        }
+        self.export.finish(host, &self.shared, ends, metrics);
+        let lease = self.shared.lease(host).filter(|(lease, _)| ends && lease.is_held_by(self.me, now));
+        if let Some((lease, mark)) = lease {
+            self.shared.hold(host, lease.given_up(), mark);
         }
     }
 }
