@@ -184,8 +184,8 @@ mod tests {
     use crate::metrics::Histogram;
 
     fn waiting(status: u16, name: &str) -> Waiting {
-        let labels = Labels::new(Instrument::HttpServer).method(b"GET").status(Some(status));
-        Waiting { labels, name: name.as_bytes().into(), since: 5, pending: Histogram::default() }
+        let labels = Labels::new(Instrument::HttpServer).method(Some(0)).status(Some(status));
+        Waiting { labels, name: name.as_bytes().into(), since: 5, pending: Histogram::default(), unnamed: 0 }
     }
 
     #[test]

@@ -26,6 +26,6 @@ pub use histogram::Histogram;
 pub use labels::{Instrument, Labels, Scheme, series};
 pub use lease::Lease;
 pub use points::Point;
-pub use recorder::{Name, Recorder, Waiting};
+pub use recorder::{Name, Recorder, Waiting, is_name};
 pub use routes::{MAX_ROUTES, Routes, TemplateError};
 pub use settings::{Aggregation, Settings, Temporality};

@@ -39,6 +39,8 @@ pub(super) struct Export {
     sent: Option<Sent>,
     /// A problem was logged, and no export has succeeded since.
     failing: bool,
+    /// Series that the gauge counts for this stream.
+    series: i64,
 }
 
 /// An export whose answer is awaited.
@@ -75,6 +77,7 @@ impl Export {
             exemplars: Exemplars::with_room(SHOWN),
             sent: None,
             failing: false,
+            series: 0,
         }
     }
 
@@ -84,8 +87,15 @@ impl Export {
     }
 
     /// The lease is lost. An answer may still come.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self, metrics: &mut Metrics) {
         self.adding = None;
+        self.count(0, metrics);
+    }
+
+    /// The gauge is the sum over all streams of the process.
+    fn count(&mut self, series: usize, metrics: &mut Metrics) {
+        let series = i64::try_from(series).unwrap_or(i64::MAX);
+        metrics.add(Metric::MetricsSeries, series.saturating_sub(std::mem::replace(&mut self.series, series)));
     }
 
     fn interval(&self) -> u64 {
@@ -140,8 +150,7 @@ impl Export {
         let Some((_, sums)) = self.adding.take() else { return };
         let now = host.now();
         let dictionary = shared.dictionary(host);
-        let series = dictionary::entries(&dictionary).count();
-        metrics.record(host, Metric::MetricsSeries, u64::try_from(series).unwrap_or(u64::MAX));
+        self.count(dictionary::entries(&dictionary).count(), metrics);
         let mut before = None;
         let mut points = match self.settings.temporality {
             Temporality::Cumulative => points::cumulative(&dictionary, &sums),

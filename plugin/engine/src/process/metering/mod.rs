@@ -153,7 +153,7 @@ impl Metering {
         // The first write of all cannot be guarded, so a root leads only once it has read that it does.
         if !lease.is_held_by(self.me, now) {
             self.leads = false;
-            return self.export.stop();
+            return self.export.stop(metrics);
         }
         if !std::mem::replace(&mut self.leads, true) {
             self.export.begin(host.now());
@@ -192,6 +192,7 @@ impl Metering {
         self.show(host, exemplars);
         if self.leads {
             self.export.finish(host, &self.shared, metrics);
+            self.export.stop(metrics);
             let now = host.now() / MILLISECOND;
             if let Some((lease, mark)) = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now)) {
                 self.shared.hold(host, lease.given_up(), mark);
