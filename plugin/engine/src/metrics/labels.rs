@@ -122,7 +122,7 @@ impl Labels {
         Self(instrument as u32)
     }
 
-    /// The series of what finds no other one.
+    /// The overflow series.
     pub fn overflow(instrument: Instrument) -> Self {
         Self(instrument as u32 | OVERFLOW)
     }
@@ -179,7 +179,7 @@ impl Labels {
         self.0
     }
 
-    /// Reads them; any bits are some label set.
+    /// Reads the bits; any bits are a label set.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -189,7 +189,7 @@ impl Labels {
         Instrument::ALL.get((self.0 & 3) as usize).copied().unwrap_or(Instrument::HttpServer)
     }
 
-    /// This is the series of what found no other one.
+    /// Whether this is the overflow series.
     pub fn is_overflow(self) -> bool {
         self.0 & OVERFLOW != 0
     }

@@ -39,7 +39,7 @@ pub fn is_name(text: &[u8]) -> bool {
 
 #[derive(Debug)]
 struct Series {
-    /// By the dictionary.
+    /// Its number in the dictionary.
     number: u16,
     pending: Histogram,
     changed: bool,
@@ -55,10 +55,10 @@ pub struct Recorder {
     numbers: Places,
     places: Places,
     series: Vec<Series>,
-    /// Of which something is not shared yet, in the order of the dictionary.
+    /// Series with counts that are not shared yet, in the order of the dictionary.
     changed: Vec<u32>,
     waiting: Vec<Waiting>,
-    /// Where those are.
+    /// Places in `waiting`, by key.
     waits: Places,
     full: [bool; Instrument::ALL.len()],
     overflowed: u64,
@@ -66,7 +66,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Nothing is counted yet.
+    /// An empty recorder.
     pub fn new(settings: &Arc<Settings>) -> Self {
         let mut recorder = Self {
             settings: Arc::clone(settings),
@@ -145,7 +145,7 @@ impl Recorder {
             }
             self.mark(place);
         }
-        // From now on what is not known here is not known to any worker.
+        // A full dictionary does not change: what it lacks now, no worker will find in it later.
         if admission.full.iter().zip(was_full).any(|(full, was)| *full && !was) {
             self.import(dictionary);
         }
@@ -221,7 +221,7 @@ impl Recorder {
             self.overflowed = self.overflowed.saturating_add(was_named.into());
             return self.add(place, nanos);
         }
-        // Whether it overflows here is known once it has settled: it is counted once, then.
+        // Whether it overflows is decided when it is admitted, and is counted then, once.
         if self.waits((labels, 0, &[]), nanos, at, (max_series.saturating_mul(2), was_named)) {
             return;
         }

@@ -1,8 +1,8 @@
 //! Which kind a request is of, and whether it is one of the first of its kind: read at its head and judged once, as soon as its
-//! status is known, so that its caller hears of it.
+//! status is known, so that its caller can be signalled.
 //!
-//! Every request of a policy with coverage is looked at, also one that is sampled or kept already: who is first must not depend on
-//! that.
+//! Every request of a policy with coverage is looked at, also one that is sampled or kept already: which requests are
+//! the first must not depend on that.
 
 use super::outline::Route;
 use super::{Parts, RequestContext, Scope, attributes};
@@ -44,7 +44,7 @@ impl Sorted {
         Self { method: method.and_then(|place| u8::try_from(place).ok()).unwrap_or(OTHER), rpc: None }
     }
 
-    /// With the answer of a request: no status is none at all.
+    /// With the answer of a request; status 0 stands for none.
     fn answered(self, (route, name): (Route, &[u8]), status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Found {
         let http = u64::from(status.unwrap_or_default());
         let Some(path) = self.rpc else {

@@ -12,7 +12,7 @@ use crate::metrics::is_name;
 use crate::policy::Policy;
 use crate::span::{KindSetting, METHODS, is_grpc};
 
-/// The route of a request. Its text, where it is none of the configuration's, is kept beside this.
+/// The route of a request. A text that is not a template of the configuration is kept beside this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Route {
     /// Unknown.
@@ -58,7 +58,7 @@ impl<'a> Outline<'a> {
                 b":scheme" => &mut outline.scheme,
                 b"forwarded" => &mut outline.forwarded,
                 b"x-forwarded-proto" => &mut outline.forwarded_proto,
-                // There is one type of a body, or none that anyone would know: as on the span.
+                // A request with two different types has none, as on the span.
                 b"content-type" if outline.content_type.is_some_and(|known| known != value) => {
                     outline.content_type = Some(b"");
                     return;

@@ -58,7 +58,7 @@ impl Coverage {
         of_any.with(self.filter.bits() ^ u64::from(is_client))
     }
 
-    /// Whether a kind may be new: for all other requests this is all.
+    /// Whether a kind may be new. For a request whose kind is not, nothing else is done.
     #[inline(always)] // For every request.
     pub fn may_be_new(&self, kind: Kind) -> bool {
         !self.cells.has(kind, self.now)

@@ -61,7 +61,7 @@ fn one_that_the_host_does_not_take_off_is_counted() {
     process.answer(&stream, status(200, &ANSWER), true);
     process.log(&stream);
     process.tick_all();
-    assert_eq!(process.metric("hostcalls.failed"), 2);
+    assert_eq!(process.metric("errors.hostcall"), 2);
 }
 
 #[test]
