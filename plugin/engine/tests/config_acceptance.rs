@@ -251,7 +251,7 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
             "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer",
         ),
         (metrics(r#""namespace": "proxy.""#), "metrics.namespace", "ends in a dot, and gets another one behind it"),
-        (metrics(r#""path": "/v1/traces""#), "metrics.path", "is where a collector takes another signal"),
+        (metrics(r#""path": "/v1/traces""#), "metrics.path", "is where a collector takes spans"),
         (
             upgrade(r#""coverage": {"per_window": 2}"#),
             "upgrade.coverage.enabled",

@@ -88,6 +88,7 @@ impl<X: Exchange> Parts<'_, X> {
     }
 
     /// Takes a header off, if it is there.
+    #[inline(never)] // Several callers, none of which a dropped request inside the mesh meets.
     fn take_off<'a, V: HeaderView<'a>>(&mut self, side: Side, headers: V, name: &str) {
         if headers.first(name).is_some() && self.exchange.remove(side, name).is_err() {
             self.failed();
@@ -96,6 +97,7 @@ impl<X: Exchange> Parts<'_, X> {
 
     /// What an answer has for the mesh alone does not leave it: the upgrade signal, and the headers in which the application marks its
     /// answer or names its route.
+    #[inline(never)] // As above.
     fn leaves_mesh<'a, V: HeaderView<'a>>(&mut self, side: Side, headers: V) {
         signal::strip(self, side, headers);
         let policy = self.policy;

@@ -8,26 +8,21 @@ use crate::upgrade::recall::wire::OURS;
 use crate::upgrade::signal::{SERVER_TIMING, TRACERESPONSE};
 
 /// Without these an answer is another one, or cannot be read.
-const NEEDED: [&str; 20] = [
-    "cache-control",
+const NEEDED: [&str; 15] = [
     "connection",
     "content-encoding",
     "content-length",
     "content-range",
     "content-type",
-    "date",
     "grpc-encoding",
     "grpc-message",
     "grpc-status",
-    "host",
     "location",
     "sec-websocket-accept",
-    "server",
     "set-cookie",
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "vary",
     "www-authenticate",
 ];
 

@@ -48,44 +48,54 @@ pub fn settings(raw: raw::Metrics, findings: &mut Findings) -> Settings {
 /// What is odd, though it can be done.
 pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
     let metrics = &raw.metrics;
-    let covers = |upgrade: &raw::Upgrade| upgrade.coverage.enabled;
-    let covers =
-        covers(&raw.upgrade) || raw.shadow.as_ref().and_then(|shadow| shadow.upgrade.as_ref()).is_some_and(covers);
-    let is_auto = raw.span_kind == KindSetting::Auto;
-    let asks = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` costs less";
-    let unused = "has no effect: neither `metrics.enabled` nor `upgrade.coverage.enabled` is true";
-    let named = metrics.max_series.size().saturating_sub(1);
-    let named = named.saturating_sub(named / 4);
-    let is_delta = metrics.temporality == Temporality::Delta && metrics.exemplars;
-    let oddities = [
-        (metrics.enabled && is_auto, "metrics.enabled", asks),
-        (covers && is_auto && !metrics.enabled, "upgrade.coverage.enabled", asks),
-        (!metrics.enabled && !covers && !metrics.routes.is_empty(), "metrics.routes", unused),
-        (!metrics.enabled && !covers && metrics.route_header.is_some() && !raw.edge, "metrics.route_header", unused),
-        (
-            metrics.enabled && named < metrics.routes.len(),
-            "metrics.max_series",
-            "three quarters of them may have a route, one for each method and status, and `metrics.routes` has more than that",
-        ),
-        (
-            metrics.enabled && is_delta && metrics.interval_ms.get() < raw.export.scheduled_delay_ms.get(),
-            "metrics.interval_ms",
-            "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer",
-        ),
-        (metrics.namespace.0.ends_with('.'), "metrics.namespace", "ends in a dot, and gets another one behind it"),
-        (
-            metrics.enabled && ["/v1/traces", "/v1/logs"].contains(&metrics.path.0.as_str()),
-            "metrics.path",
-            "is where a collector takes another signal",
-        ),
-    ];
-    for (_, path, oddity) in oddities.into_iter().filter(|(is_odd, ..)| *is_odd) {
+    let shadow = raw.shadow.as_ref().and_then(|shadow| shadow.upgrade.as_ref());
+    let covers = raw.upgrade.coverage.enabled || shadow.is_some_and(|upgrade| upgrade.coverage.enabled);
+    if !metrics.enabled {
+        without_metrics(raw, covers, findings);
+    } else {
+        with_metrics(raw, findings);
+    }
+    if raw.span_kind == KindSetting::Auto && (metrics.enabled || covers) {
+        let path = if metrics.enabled { "metrics.enabled" } else { "upgrade.coverage.enabled" };
+        let oddity = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` \
+                      costs less";
         findings.warn(path, oddity);
     }
-    for (index, rule) in raw.sampling.rules.iter().enumerate() {
-        if !rule.metrics && !metrics.enabled {
-            let path = ["sampling.rules[", &index.to_string(), "].metrics"].concat();
-            findings.warn(&path, "has no effect: `metrics.enabled` is false");
-        }
+}
+
+fn without_metrics(raw: &raw::Configuration, covers: bool, findings: &mut Findings) {
+    let is_unused = |path: &str, findings: &mut Findings| {
+        findings.warn(path, "has no effect: neither `metrics.enabled` nor `upgrade.coverage.enabled` is true");
+    };
+    if !covers && !raw.metrics.routes.is_empty() {
+        is_unused("metrics.routes", findings);
+    }
+    if !covers && raw.metrics.route_header.is_some() && !raw.edge {
+        is_unused("metrics.route_header", findings);
+    }
+    for (index, _) in raw.sampling.rules.iter().enumerate().filter(|(_, rule)| !rule.metrics) {
+        let path = ["sampling.rules[", &index.to_string(), "].metrics"].concat();
+        findings.warn(&path, "has no effect: `metrics.enabled` is false");
+    }
+}
+
+fn with_metrics(raw: &raw::Configuration, findings: &mut Findings) {
+    let metrics = &raw.metrics;
+    let all = metrics.max_series.size().saturating_sub(1);
+    if all.saturating_sub(all / 4) < metrics.routes.len() {
+        let oddity = "three quarters of them may have a route, one for each method and status, and `metrics.routes` has more \
+                      than that";
+        findings.warn("metrics.max_series", oddity);
+    }
+    let is_short = metrics.interval_ms.get() < raw.export.scheduled_delay_ms.get();
+    if is_short && metrics.exemplars && metrics.temporality == Temporality::Delta {
+        let oddity = "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer";
+        findings.warn("metrics.interval_ms", oddity);
+    }
+    if metrics.namespace.0.ends_with('.') {
+        findings.warn("metrics.namespace", "ends in a dot, and gets another one behind it");
+    }
+    if metrics.path.0 == "/v1/traces" {
+        findings.warn("metrics.path", "is where a collector takes spans");
     }
 }

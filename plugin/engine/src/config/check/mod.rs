@@ -35,6 +35,7 @@ impl Findings {
         self.problems.push(Problem::new(path, found, allowed));
     }
 
+    #[inline(never)] // Many callers.
     fn warn(&mut self, path: &str, oddity: &str) {
         self.warnings.push([path, ": ", oddity].concat());
     }
