@@ -40,10 +40,9 @@ impl<'a> Iterator for Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// Entries whose names have a length that is wanted, in order: the name, all that follows it, and how long its value is. Steps over
-    /// others by their sizes alone: that is most of what is done here for a request that is not recorded.
-    #[inline(always)] // Its callers differ in what they want.
-    fn with_lengths(self, is_wanted: impl Fn(usize) -> bool) -> impl Iterator<Item = (&'a [u8], &'a [u8], usize)> {
+    /// The values of one name, in order. Steps over other names by their sizes alone: that is most of what is done here for a
+    /// request that is not recorded.
+    pub fn values_of(self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let Self { mut sizes, data } = self;
         let mut next = 0_usize;
         std::iter::from_fn(move || {
@@ -54,26 +53,35 @@ impl<'a> Pairs<'a> {
                 let start = next;
                 // Sizes that are lies lead out of the data, or to a name that is not there.
                 next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
-                if is_wanted(key_size) {
-                    let (key, rest) = data.get(start..)?.split_at_checked(key_size)?;
-                    return Some((key, rest, value_size));
+                if key_size == name.len()
+                    && let Some((key, value)) = data.get(start..)?.split_at_checked(key_size)
+                    && key == name
+                {
+                    return value.get(1..)?.get(..value_size);
                 }
             }
             None
         })
     }
 
-    /// The values of one name, in order.
-    pub fn values_of(self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-        let of_that_length = self.with_lengths(|size| size == name.len());
-        of_that_length.filter(move |(key, ..)| *key == name).map_while(|(_, rest, size)| value(rest, size))
-    }
-
-    /// Shows the entries whose names have one of these lengths (bits of `lengths`, so below 64), in order.
+    /// Shows the entries whose names have one of these lengths (bits of `lengths`, so below 64), in order. Steps over others by
+    /// their sizes alone.
     pub fn of_lengths(self, lengths: u64, mut take: impl FnMut(&'a [u8], &'a [u8])) {
-        for (key, rest, size) in self.with_lengths(|size| size < 64 && lengths >> size & 1 != 0) {
-            let Some(value) = value(rest, size) else { return };
-            take(key, value);
+        let Self { mut sizes, data } = self;
+        let mut next = 0_usize;
+        while let Some((both, rest)) = sizes.split_first_chunk::<8>() {
+            sizes = rest;
+            let both = u64::from_le_bytes(*both);
+            let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
+            let start = next;
+            next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
+            if key_size < 64
+                && lengths >> key_size & 1 != 0
+                && let Some((key, rest)) = data.get(start..).and_then(|rest| rest.split_at_checked(key_size))
+                && let Some(value) = rest.get(1..).and_then(|rest| rest.get(..value_size))
+            {
+                take(key, value);
+            }
         }
     }
 
@@ -84,11 +92,6 @@ impl<'a> Pairs<'a> {
         entries.extend(pairs);
         entries
     }
-}
-
-/// What is behind a name and its NUL.
-fn value(rest: &[u8], size: usize) -> Option<&[u8]> {
-    rest.get(1..)?.get(..size)
 }
 
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
