@@ -29,6 +29,9 @@ pub struct Policy {
     pub names: Option<Arc<metrics::Settings>>,
     /// What is counted of every request, if anything is.
     pub metrics: Option<Arc<metrics::Settings>>,
+    /// Response headers for the mesh alone, in lower case: marks of the application, and the name of its route. At the edge they are
+    /// taken off.
+    pub mesh_headers: Vec<String>,
     /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
     /// leaves.
     pub edge: bool,
@@ -52,6 +55,11 @@ pub struct ResourceSources {
 }
 
 impl Policy {
+    /// Where the routes of requests come from, where anything asks for them.
+    pub fn routes(&self) -> Option<&metrics::Settings> {
+        self.metrics.as_ref().or(self.names.as_ref()).map(|settings| &**settings)
+    }
+
     /// At the edge a trace that came from outside gets a randomness of ours, in `tracestate`. `true`: nobody would read that, so
     /// that a trace has to start anew.
     pub fn restarts_traces(&self) -> bool {

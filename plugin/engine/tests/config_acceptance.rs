@@ -209,12 +209,66 @@ fn what_is_odd_but_works_is_a_warning() {
         assert_eq!(loaded(configuration.as_bytes()).warnings, [wanted], "{configuration}");
     }
     for quiet in [
+        r#"{"span_kind": "server", "metrics": {"enabled": true, "routes": ["/a"], "temporality": "delta", "namespace": "proxy"}}"#,
+        r#"{"span_kind": "client", "metrics": {"routes": ["/a"], "route_header": "x-route"}, "upgrade": {"coverage": {"enabled": true}}}"#,
+        r#"{"edge": true, "metrics": {"route_header": "x-route"}}"#,
         r#"{"sampling": {"algorithm": "hash_seed", "hash_seed": 7, "rules": [{"match": {"method": ["GET"]}}, {}]}}"#,
         r#"{"sampling": {"algorithm": "modulo", "xray": {"cluster": "xray"}}}"#,
         r#"{"export": {"protocol": "grpc"}, "upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef"}}}"#,
         r#"{"upgrade": {"recall": {"enabled": true, "token": "0123456789abcdef", "peers": ["spiffe://cluster.local/ns/shop/"]}}}"#,
     ] {
         assert!(loaded(quiet.as_bytes()).warnings.is_empty(), "{quiet}");
+    }
+}
+
+#[test]
+fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_are_warnings() {
+    const OFF: &str = "has no effect: neither `metrics.enabled` nor `upgrade.coverage.enabled` is true";
+    const ASKS: &str = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` costs less";
+    let routes: Vec<_> = (0..8).map(|number| format!("\"/{number}\"")).collect();
+    let crowded = format!(r#""max_series": 10, "routes": [{}]"#, routes.join(", "));
+    let metrics = |more: &str| format!(r#"{{"span_kind": "server", "metrics": {{"enabled": true, {more}}}}}"#);
+    let upgrade = |more: &str| format!(r#"{{"span_kind": "server", "upgrade": {{{more}}}}}"#);
+    for (configuration, path, oddity) in [
+        (r#"{"metrics": {"enabled": true}}"#.to_owned(), "metrics.enabled", ASKS),
+        (r#"{"upgrade": {"coverage": {"enabled": true}}}"#.to_owned(), "upgrade.coverage.enabled", ASKS),
+        (r#"{"shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#.to_owned(), "upgrade.coverage.enabled", ASKS),
+        (r#"{"metrics": {"routes": ["/a"]}}"#.to_owned(), "metrics.routes", OFF),
+        (r#"{"metrics": {"route_header": "x-route"}}"#.to_owned(), "metrics.route_header", OFF),
+        (
+            r#"{"sampling": {"rules": [{"match": {"path": {"exact": "/healthz"}}, "metrics": false}]}}"#.to_owned(),
+            "sampling.rules[0].metrics",
+            "has no effect: `metrics.enabled` is false",
+        ),
+        (
+            metrics(&crowded),
+            "metrics.max_series",
+            "three quarters of them may have a route, one for each method and status, and `metrics.routes` has more than that",
+        ),
+        (
+            metrics(r#""temporality": "delta", "interval_ms": 1000}, "export": {"scheduled_delay_ms": 2000"#),
+            "metrics.interval_ms",
+            "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer",
+        ),
+        (metrics(r#""namespace": "proxy.""#), "metrics.namespace", "ends in a dot, and gets another one behind it"),
+        (metrics(r#""path": "/v1/traces""#), "metrics.path", "is where a collector takes spans"),
+        (
+            upgrade(r#""coverage": {"per_window": 2}"#),
+            "upgrade.coverage.enabled",
+            "is false, so that its other keys have no effect",
+        ),
+        (
+            upgrade(r#""coverage": {"enabled": true, "traces_per_minute": 0}"#),
+            "upgrade.coverage.enabled",
+            "has no effect: `upgrade.coverage.traces_per_minute` is 0",
+        ),
+        (
+            upgrade(r#""coverage": {"enabled": true}, "traces_per_second": 0"#),
+            "upgrade.coverage.enabled",
+            "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off",
+        ),
+    ] {
+        assert_eq!(loaded(configuration.as_bytes()).warnings, [format!("{path}: {oddity}")], "{configuration}");
     }
 }
 

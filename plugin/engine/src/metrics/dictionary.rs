@@ -2,14 +2,14 @@
 //! that a number means the same for ever, and has one limit for all workers.
 //!
 //! A full dictionary gives up names first. A quarter of the series is kept for label sets without one, which are few whatever
-//! clients send; only what finds no room there either goes to the overflow series of its metric.
+//! clients send; only what does not fit there either is counted in the overflow series of its metric.
 
 use super::places::{self, Places};
 use super::{Instrument, Labels, Waiting};
 
-/// Bytes of it at most, whatever the limit of series.
+/// Largest dictionary in bytes, for any limit of series.
 const MAX_BYTES: usize = 64 * 1024;
-/// Bytes of a name at most.
+/// Longest name in bytes.
 pub const MAX_NAME: usize = 256;
 
 /// One label set.
@@ -26,11 +26,11 @@ pub struct Entry<'a> {
 /// In which series a label set is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admitted {
-    /// Its own.
+    /// Its own series.
     Whole(u16),
-    /// The one without the name.
+    /// The series without the name.
     Unnamed(u16),
-    /// That of what finds no room.
+    /// The overflow series.
     Overflow(u16),
 }
 
@@ -85,7 +85,7 @@ pub fn admit(dictionary: &[u8], waiting: &[Waiting], max_series: usize, now: u64
 
 struct Book {
     bytes: Vec<u8>,
-    /// Numbers by what they stand for.
+    /// Numbers of series, by label set and name.
     known: Places,
     /// Where in `bytes` each entry begins.
     begins: Vec<usize>,
@@ -184,8 +184,8 @@ mod tests {
     use crate::metrics::Histogram;
 
     fn waiting(status: u16, name: &str) -> Waiting {
-        let labels = Labels::new(Instrument::HttpServer).method(b"GET").status(Some(status));
-        Waiting { labels, name: name.as_bytes().into(), since: 5, pending: Histogram::default() }
+        let labels = Labels::new(Instrument::HttpServer).method(Some(0)).status(Some(status));
+        Waiting { labels, name: name.as_bytes().into(), since: 5, pending: Histogram::default(), unnamed: 0 }
     }
 
     #[test]

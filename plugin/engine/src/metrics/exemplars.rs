@@ -5,14 +5,14 @@ use super::{Point, series};
 use crate::otlp::Exemplar;
 use crate::trace_context::{SpanId, TraceId};
 
-/// Of one worker, or of the workers that share a slot, at most.
+/// Most exemplars of one worker, or of the workers that share a slot.
 const MOST: usize = 64;
-/// Of one point at most.
+/// Most exemplars of one point.
 const A_POINT: usize = 8;
 /// Numbers of 64 bits that one is in shared data.
 const WORDS: usize = 7;
 
-/// Some of them.
+/// Exemplars, at most a fixed number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exemplars {
     list: Vec<Exemplar>,
@@ -26,22 +26,22 @@ impl Default for Exemplars {
 }
 
 impl Exemplars {
-    /// None yet, and at most so many.
+    /// An empty set with this limit.
     pub fn with_room(most: usize) -> Self {
         Self { list: Vec::new(), most }
     }
 
-    /// There are none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// All of them, and none is left.
+    /// Takes all of them out.
     pub fn take(&mut self) -> Vec<Exemplar> {
         std::mem::take(&mut self.list)
     }
 
-    /// Takes it in, in place of a lesser one where there is no room.
+    /// Adds one; where the set is full, it replaces one that is preferred less.
     pub fn offer(&mut self, new: &Exemplar) {
         let same = |known: &&mut Exemplar| known.series == new.series && octave(known) == octave(new);
         let replaced = match self.list.iter_mut().find(same) {
@@ -66,7 +66,7 @@ impl Exemplars {
         self.list.iter().flat_map(words).flat_map(u64::to_le_bytes).collect()
     }
 
-    /// Takes in those of that form; what cannot be read is left out.
+    /// Adds those of that form; what cannot be read is left out.
     pub fn offer_bytes(&mut self, bytes: &[u8]) {
         for record in bytes.chunks_exact(WORDS * 8) {
             let mut words = [0; WORDS];

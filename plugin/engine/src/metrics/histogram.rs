@@ -10,7 +10,7 @@ const MAX_SCALE: i32 = 4;
 const MIN_SCALE: i32 = -10;
 const NANOS_PER_SECOND: f64 = 1e9;
 
-/// Upper bounds in nanoseconds. OTel semantic conventions, `http.server.request.duration` and its likes.
+/// Upper bounds in nanoseconds. OTel semantic conventions, `http.server.request.duration` and the other durations.
 pub const BOUNDS_NANOS: [u64; 14] = [
     5_000_000,
     10_000_000,
@@ -97,7 +97,7 @@ impl Histogram {
         self.scale
     }
 
-    /// Requests that took no time as far as the clock shows.
+    /// Requests with a duration of 0 nanoseconds.
     pub fn zeros(&self) -> u64 {
         self.zeros
     }

@@ -85,6 +85,19 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// Reads `:scheme`, whatever its case.
+    pub fn of(text: &[u8]) -> Self {
+        if text.eq_ignore_ascii_case(b"http") {
+            Self::Http
+        } else if text.eq_ignore_ascii_case(b"https") {
+            Self::Https
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// Where the parts begin, in bits.
 const METHOD: u32 = 2;
 const SCHEME: u32 = 6;
@@ -109,7 +122,7 @@ impl Labels {
         Self(instrument as u32)
     }
 
-    /// The series of what finds no other one.
+    /// The overflow series.
     pub fn overflow(instrument: Instrument) -> Self {
         Self(instrument as u32 | OVERFLOW)
     }
@@ -120,10 +133,9 @@ impl Labels {
         Self(self.0 & !3 | Instrument::of(kind, false) as u32)
     }
 
-    /// With the request's method.
+    /// With the request's method, by its place among [`METHODS`].
     #[must_use]
-    pub fn method(self, method: &[u8]) -> Self {
-        let place = METHODS.iter().position(|known| known.as_bytes() == method);
+    pub fn method(self, place: Option<usize>) -> Self {
         self.with(METHOD, place.and_then(|place| u32::try_from(place).ok()).unwrap_or(OTHER_METHOD))
     }
 
@@ -167,7 +179,7 @@ impl Labels {
         self.0
     }
 
-    /// Reads them; any bits are some label set.
+    /// Reads the bits; any bits are a label set.
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
     }
@@ -177,7 +189,7 @@ impl Labels {
         Instrument::ALL.get((self.0 & 3) as usize).copied().unwrap_or(Instrument::HttpServer)
     }
 
-    /// This is the series of what found no other one.
+    /// Whether this is the overflow series.
     pub fn is_overflow(self) -> bool {
         self.0 & OVERFLOW != 0
     }
@@ -260,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_label_set_says_what_went_into_it() {
-        let http = Labels::new(Instrument::HttpServer).method(b"GET").scheme(Scheme::Https).status(Some(503));
+        let http = Labels::new(Instrument::HttpServer).method(Some(0)).scheme(Scheme::Https).status(Some(503));
         assert_eq!(
             said(http.error(Some("503")), "/cart"),
             [
@@ -277,7 +289,7 @@ mod tests {
             ["rpc.system.name=grpc", "rpc.method=Cart/Add", "rpc.status_code=UNAVAILABLE", "error.type=UNAVAILABLE"]
         );
         assert_eq!(said(Labels::overflow(Instrument::HttpClient), ""), ["otel.metric.overflow=Bool(true)"]);
-        assert_eq!(said(Labels::new(Instrument::HttpClient).method(b"BREW"), ""), ["http.request.method=_OTHER"]);
+        assert_eq!(said(Labels::new(Instrument::HttpClient).method(None), ""), ["http.request.method=_OTHER"]);
     }
 
     #[test]

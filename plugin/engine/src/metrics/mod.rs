@@ -3,7 +3,7 @@
 //!
 //! A worker counts into a [`Recorder`]. On its tick it has new label sets admitted to the process's [`dictionary`], and adds what
 //! it counted to a [`slot`] that workers share; one worker sums the slots and exports the [`points`]. A slot only grows, and what
-//! was added to it is gone from the worker: whoever reads it, and however often, a request is in it once.
+//! was added to it is removed from the worker: however often it is read, and by which worker, it counts each request once.
 
 pub mod dictionary;
 mod encode;
@@ -26,6 +26,6 @@ pub use histogram::Histogram;
 pub use labels::{Instrument, Labels, Scheme, series};
 pub use lease::Lease;
 pub use points::Point;
-pub use recorder::{Name, Recorder, Waiting};
+pub use recorder::{Name, Recorder, Waiting, is_name};
 pub use routes::{MAX_ROUTES, Routes, TemplateError};
 pub use settings::{Aggregation, Settings, Temporality};

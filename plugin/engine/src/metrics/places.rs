@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// The map.
 pub type Places = HashMap<u64, u32, BuildHasherDefault<KeyHasher>>;
 
-/// Keys are spread by one multiplication: whoever makes them collide may choose only among what was admitted.
+/// Keys are spread by one multiplication: an attacker can make keys collide only among label sets that were admitted.
 #[derive(Default)]
 pub struct KeyHasher(u64);
 

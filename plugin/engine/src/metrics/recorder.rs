@@ -13,7 +13,7 @@ pub enum Name<'a> {
     None,
     /// A template of [`Settings::routes`], by its place.
     Route(u16),
-    /// A text; one of more than 256 bytes, or that is not ASCII, counts as unknown.
+    /// A text; one that [`is_name`] refuses counts as unknown.
     Text(&'a [u8]),
 }
 
@@ -28,11 +28,18 @@ pub struct Waiting {
     pub since: u64,
     /// The counts.
     pub pending: Histogram,
+    /// Requests among them that had a name, for which there was no room.
+    pub unnamed: u64,
+}
+
+/// Whether a text may name a series.
+pub fn is_name(text: &[u8]) -> bool {
+    text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic)
 }
 
 #[derive(Debug)]
 struct Series {
-    /// By the dictionary.
+    /// Its number in the dictionary.
     number: u16,
     pending: Histogram,
     changed: bool,
@@ -48,10 +55,10 @@ pub struct Recorder {
     numbers: Places,
     places: Places,
     series: Vec<Series>,
-    /// Of which something is not shared yet, in the order of the dictionary.
+    /// Series with counts that are not shared yet, in the order of the dictionary.
     changed: Vec<u32>,
     waiting: Vec<Waiting>,
-    /// Where those are.
+    /// Places in `waiting`, by key.
     waits: Places,
     full: [bool; Instrument::ALL.len()],
     overflowed: u64,
@@ -59,7 +66,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Nothing is counted yet.
+    /// An empty recorder.
     pub fn new(settings: &Arc<Settings>) -> Self {
         let mut recorder = Self {
             settings: Arc::clone(settings),
@@ -99,7 +106,12 @@ impl Recorder {
         std::mem::take(&mut self.overflowed)
     }
 
-    /// The label sets that wait for a number. [`Self::settle`] or [`Self::put_back`] follows.
+    /// The label sets that wait for a number.
+    pub fn waiting(&self) -> &[Waiting] {
+        &self.waiting
+    }
+
+    /// The same, taken away. [`Self::settle`] or [`Self::put_back`] follows.
     pub fn take_waiting(&mut self) -> Vec<Waiting> {
         self.waits.clear();
         std::mem::take(&mut self.waiting)
@@ -124,16 +136,16 @@ impl Recorder {
                 Admitted::Unnamed(place) => (waiting.labels, place, 0),
                 Admitted::Overflow(place) => (Labels::overflow(instrument), place, 0),
             };
-            if !matches!(admitted, Admitted::Whole(_)) && !waiting.labels.is_overflow() {
-                self.overflowed = self.overflowed.saturating_add(waiting.pending.count());
-            }
+            let is_whole = matches!(admitted, Admitted::Whole(_)) && !waiting.labels.is_overflow();
+            let overflowed = if is_whole { waiting.unnamed } else { waiting.pending.count() };
+            self.overflowed = self.overflowed.saturating_add(overflowed);
             let place = self.place(key(labels, number), *place);
             if let Some(series) = self.series.get_mut(place as usize) {
                 series.pending.merge(&waiting.pending);
             }
             self.mark(place);
         }
-        // From now on what is not known here is not known to any worker.
+        // A full dictionary does not change: what it lacks now, no worker will find in it later.
         if admission.full.iter().zip(was_full).any(|(full, was)| *full && !was) {
             self.import(dictionary);
         }
@@ -194,50 +206,61 @@ impl Recorder {
         let text = match name {
             Name::None => &[],
             Name::Route(place) => settings.routes.template(place).as_bytes(),
-            Name::Text(text) if text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) => text,
+            Name::Text(text) if is_name(text) => text,
             Name::Text(_) => &[],
         };
         let named = if full { 0 } else { max_series };
         if !text.is_empty() && (self.waiting.len() < named || self.known_number(text).is_some()) {
             let number = self.name(text);
-            if self.waits(labels, (number, text), nanos, at, named) {
+            if self.waits((labels, number, text), nanos, at, (named, false)) {
                 return;
             }
         }
-        let was_named = u64::from(name != Name::None);
+        let was_named = !text.is_empty();
         if let Some(place) = self.places.get(&key(labels, 0)).copied() {
-            self.overflowed = self.overflowed.saturating_add(was_named);
+            self.overflowed = self.overflowed.saturating_add(was_named.into());
             return self.add(place, nanos);
         }
-        if self.waits(labels, (0, &[]), nanos, at, max_series.saturating_mul(2)) {
-            self.overflowed = self.overflowed.saturating_add(was_named);
+        // Whether it overflows is decided when it is admitted, and is counted then, once.
+        if self.waits((labels, 0, &[]), nanos, at, (max_series.saturating_mul(2), was_named)) {
             return;
         }
-        self.overflowed = self.overflowed.saturating_add(1);
         let overflow = Labels::overflow(labels.instrument());
         match self.places.get(&key(overflow, 0)).copied() {
-            Some(place) => self.add(place, nanos),
+            Some(place) => {
+                self.overflowed = self.overflowed.saturating_add(1);
+                self.add(place, nanos);
+            }
             None => {
-                self.waits(overflow, (0, &[]), nanos, at, usize::MAX);
+                self.waits((overflow, 0, &[]), nanos, at, (usize::MAX, was_named));
             }
         }
     }
 
-    /// Counts for a label set without a number; `false` if that would make more than `most` of them.
-    fn waits(&mut self, labels: Labels, (number, name): (u32, &[u8]), nanos: u64, at: u64, most: usize) -> bool {
+    /// Counts for a label set without a number, a request that may have lost its name; `false` if that would make more than `most`
+    /// of them.
+    fn waits(
+        &mut self,
+        (labels, number, name): (Labels, u32, &[u8]),
+        nanos: u64,
+        at: u64,
+        (most, was_named): (usize, bool),
+    ) -> bool {
         let key = key(labels, number);
         let place = match self.waits.get(&key) {
             Some(place) => *place as usize,
             None if most <= self.waiting.len() => return false,
             None => {
                 self.waits.insert(key, u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
-                self.waiting.push(Waiting { labels, name: name.into(), since: at, pending: Histogram::default() });
+                let pending = Histogram::default();
+                self.waiting.push(Waiting { labels, name: name.into(), since: at, pending, unnamed: 0 });
                 self.waiting.len().saturating_sub(1)
             }
         };
         if let Some(waiting) = self.waiting.get_mut(place) {
             waiting.since = waiting.since.min(at);
             waiting.pending.record(self.settings.histogram, nanos);
+            waiting.unnamed = waiting.unnamed.saturating_add(was_named.into());
         }
         true
     }

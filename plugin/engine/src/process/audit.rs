@@ -25,7 +25,7 @@ impl Root {
     }
 }
 
-/// Shows whole numbers; what is left of them waits.
+/// Adds whole numbers to the counters; fractions stay for the next time.
 fn show(sums: &mut Sums, of: [Metric; 3], metrics: &mut Metrics) {
     for (number, metric) in [&mut sums.requests, &mut sums.estimated, &mut sums.variance].into_iter().zip(of) {
         let whole = number.trunc();

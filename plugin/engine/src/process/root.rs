@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::metering::{Meter, Metering};
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
+use crate::metrics::Recorder;
 use crate::otlp::{Exemplar, encode_span};
 use crate::policy::Policy;
 use crate::request::Scope;
@@ -79,6 +80,11 @@ impl Root {
 
     pub(super) fn id(&self) -> u32 {
         self.scope.root
+    }
+
+    /// What is counted of its requests.
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        self.scope.recorder.as_deref()
     }
 
     /// The configuration that streams of this root obey.

@@ -13,6 +13,7 @@ use super::upgrades::Upgrades;
 use crate::central;
 use crate::door::{Exchange, Host, Side};
 use crate::export::MAX_ANSWER;
+use crate::metrics::{Recorder, Waiting};
 use crate::policy::Policy;
 use crate::request::{self, Answered, Ended, Held, Parts, RequestContext};
 use crate::shared::{Arrival, CallAnswer, Entropy, Extent};
@@ -159,6 +160,11 @@ impl Worker {
                 }
             });
         }
+    }
+
+    /// In which series requests were counted that were the first of these here since the last tick: for a tool that shows it.
+    pub fn counted(&self) -> impl Iterator<Item = &Waiting> {
+        self.roots.iter().filter_map(Root::recorder).flat_map(Recorder::waiting)
     }
 
     /// The last byte of an answer's body has passed.

@@ -1,11 +1,10 @@
 //! The head of an answer, or its trailers, which are a head that ends it: one path for both.
 
 use super::signal::{self, Source};
-use super::{Parts, RequestContext, admit, attributes, coverage, measure, shadow};
+use super::{Parts, RequestContext, admit, attributes, coverage, outline, shadow};
 use crate::door::{Exchange, HeaderView, Refused, Side};
 use crate::http::{GrpcStatus, decimal};
-use crate::stream::{Head, Upgrade};
-use crate::telemetry::Metric;
+use crate::stream::{Head, Stream, Upgrade};
 use crate::trace_context::XRAY;
 use crate::upgrade::Verdict;
 
@@ -40,22 +39,27 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     headers: Result<V, Refused>,
 ) {
     let headers = parts.known(headers);
-    let Some(stream) = &mut context.stream else {
+    let Some(known) = context.stream.as_ref().map(Stream::status) else {
+        if parts.policy.edge {
+            parts.leaves_mesh(which.side(), headers);
+        }
         return context.answered_early(read(which, headers, None));
     };
-    let mut head = read(which, headers, stream.status());
-    head.marked = which != Answered::Trailers && marked(parts, headers);
-    if let Some(measured) = &mut context.measured
-        && which != Answered::Trailers
-    {
-        measure::answered(parts, (measured, &mut context.named), headers);
+    let mut head = read(which, headers, known);
+    if which != Answered::Trailers {
+        // At the edge no mark is believed: what is behind it may belong to another operator.
+        head.marked = !parts.policy.edge && parts.policy.upgrade.is_marked(headers);
+        if context.is_looked_at() {
+            outline::answered(parts.policy, context, headers);
+        }
     }
+    let Some(stream) = &mut context.stream else { return };
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
     let upgrade = judge(parts, context, head, verdict, (which != Answered::Trailers).then_some(headers));
     let exchange = parts.exchange;
     let Some(stream) = &mut context.stream else { return };
     if parts.policy.edge {
-        signal::strip(parts, which.side(), headers);
+        parts.leaves_mesh(which.side(), headers);
     }
     if upgrade.is_some() {
         let shown = signal::is_shown(headers, stream);
@@ -80,7 +84,7 @@ fn judge<'a, X: Exchange, V: HeaderView<'a>>(
     verdict: Option<Verdict>,
     headers: Option<V>,
 ) -> Option<Upgrade> {
-    let found = if context.sorted.is_some() { coverage::answered(parts, context, &head, headers) } else { None };
+    let found = if context.sorted.is_some() { coverage::answered(context, &head) } else { None };
     let stream = context.stream.as_mut()?;
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
@@ -107,24 +111,6 @@ fn read<'a, V: HeaderView<'a>>(which: Answered, headers: V, known: Option<u16>) 
     let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
     let grpc_status = if has_grpc_status { GrpcStatus::from_headers(headers.values("grpc-status")) } else { None };
     Head { status, grpc_status, end_of_stream, marked: false }
-}
-
-/// Whether the application marked the head of its answer. At the edge the marks are for the mesh: they are taken off, and none is
-/// believed, since what is behind an edge may be another one's.
-fn marked<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> bool {
-    let upgrade = &parts.policy.upgrade;
-    if upgrade.response_headers.is_empty() {
-        return false;
-    }
-    if !parts.policy.edge {
-        return upgrade.is_marked(headers);
-    }
-    for (name, _) in &upgrade.response_headers {
-        if headers.first(name).is_some() && parts.exchange.remove(Side::Response, name).is_err() {
-            parts.metrics.count(Metric::HostcallFailed);
-        }
-    }
-    false
 }
 
 /// The whole answer, read at the end: Envoy makes no context for a request that a filter in front of ours answered until it logs

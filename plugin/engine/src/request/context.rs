@@ -2,7 +2,8 @@
 
 use super::asked::Asked;
 use super::coverage::Sorted;
-use super::measure::{Measured, Named};
+use super::measure::Measured;
+use super::outline::{Named, Route};
 use crate::central::RuleId;
 use crate::policy::Rules;
 use crate::stream::{Head, Stream};
@@ -24,7 +25,9 @@ pub struct RequestContext {
     pub(super) early: Option<Head>,
     /// What is counted of it, if anything is.
     pub(super) measured: Option<Measured>,
-    /// The text that names its series. Apart, and behind a thin pointer: what is dropped with every request should be one word.
+    /// Its route, where it is counted or coverage looks at it.
+    pub(super) route: Route,
+    /// The text of that route. Apart, and behind a thin pointer: what is dropped with every request should be one word.
     pub(super) named: Option<Box<Named>>,
     /// Its kind, as far as it is known, until coverage has looked at it.
     pub(super) sorted: Option<Sorted>,
@@ -44,6 +47,7 @@ impl RequestContext {
             asked: Asked::default(),
             early: None,
             measured: None,
+            route: Route::Unknown,
             named: None,
             sorted: None,
             xray_rule: None,

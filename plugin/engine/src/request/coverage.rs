@@ -1,29 +1,27 @@
 //! Which kind a request is of, and whether it is one of the first of its kind: read at its head and judged once, as soon as its
-//! status is known, so that its caller hears of it.
+//! status is known, so that its caller can be signalled.
 //!
-//! Every request of a policy with coverage is looked at, also one that is sampled or kept already: who is first must not depend on
-//! that.
+//! Every request of a policy with coverage is looked at, also one that is sampled or kept already: which requests are
+//! the first must not depend on that.
 
-use super::asked::mark;
-use super::{Parts, RequestContext, Scope};
-use crate::door::{Exchange, HeaderView, Host, Side};
+use super::outline::Route;
+use super::{Parts, RequestContext, Scope, attributes};
+use crate::door::{Exchange, Host};
 use crate::http::GrpcStatus;
-use crate::policy::{Policy, Rules};
+use crate::policy::Rules;
 use crate::shared::{Coverage, Said};
-use crate::span::{METHODS, is_grpc};
 use crate::stream::{Head, Stream, Upgrade};
 use crate::telemetry::Metric;
 use crate::upgrade::coverage::Kind;
 
-/// Stands for the method of gRPC calls, and for one that is not among [`METHODS`].
-const RPC: u64 = 100;
-const OTHER: u64 = 101;
+/// Stands for a method that is not a known one, and for the method of gRPC calls.
+const OTHER: u8 = 100;
+const RPC: u64 = 101;
 
-/// What the head of a request said of its kind.
+/// What the head of a request said of its kind, beside its route.
 #[derive(Clone, Copy)]
 pub struct Sorted {
-    /// Its method and the template of its path.
-    kind: Kind,
+    method: u8,
     /// A gRPC call's path. It counts if the answer shows that the method exists: a client could name any.
     rpc: Option<u32>,
 }
@@ -35,74 +33,56 @@ pub struct Found {
     is_success: bool,
 }
 
-/// Reads the head of a request.
-#[inline(never)] // Without coverage a request pays for a test.
-pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> Option<Sorted> {
-    let names = policy.names.as_ref()?;
-    let method = headers.first(":method").unwrap_or_default();
-    if method == b"POST" && is_grpc(headers.first("content-type")) {
-        let path = headers.first(":path").unwrap_or_default();
-        let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
-        return Some(Sorted { kind: Kind::START.with(RPC), rpc: Some(mark(path)) });
-    }
-    let method = (0..).zip(METHODS).find(|(_, known)| known.as_bytes() == method).map_or(OTHER, |(place, _)| place);
-    let path = if names.routes.templates().is_empty() { None } else { headers.first(":path") };
-    let route = path.and_then(|path| names.routes.find(path)).map_or(0, |route| u64::from(route).saturating_add(1));
-    Some(Sorted { kind: Kind::START.with(method << 16 | route), rpc: None })
-}
-
 impl Sorted {
-    /// With the answer of a request: no status is none at all.
-    fn answered(self, status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Found {
+    /// A call of gRPC, by a mark of its path.
+    pub fn call(path: u32) -> Self {
+        Self { method: OTHER, rpc: Some(path) }
+    }
+
+    /// Another request, by the place of its method among those that are known.
+    pub fn request(method: Option<usize>) -> Self {
+        Self { method: method.and_then(|place| u8::try_from(place).ok()).unwrap_or(OTHER), rpc: None }
+    }
+
+    /// With the answer of a request; status 0 stands for none.
+    fn answered(self, (route, name): (Route, &[u8]), status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Found {
         let http = u64::from(status.unwrap_or_default());
         let Some(path) = self.rpc else {
-            return Found { kind: self.kind.with(http), is_success: (100..400).contains(&http) };
+            let (start, template) = match route {
+                Route::Template(place) => (Kind::START, u64::from(place).saturating_add(1)),
+                Route::Header => (Kind::START.with_text(name), 0),
+                Route::Unknown | Route::Rpc => (Kind::START, 0),
+            };
+            let kind = start.with(u64::from(self.method) << 40 | template << 16 | http);
+            return Found { kind, is_success: (100..400).contains(&http) };
         };
         let exists = status == Some(200) && grpc_status.is_some_and(|status| status != GrpcStatus::UNIMPLEMENTED);
-        let kind = self.kind.with(if exists { u64::from(path) } else { 0 });
+        let path = if exists { u64::from(path) } else { 0 };
         let code = grpc_status.map_or(0, |status| u64::from(status.code()).saturating_add(1));
         Found {
-            kind: kind.with(http << 8 | code),
+            kind: Kind::START.with(path << 32 | RPC << 24 | http << 8 | code),
             is_success: status == Some(200) && grpc_status == Some(GrpcStatus::OK),
         }
     }
 }
 
 /// What is found of a request at a part of its answer; `None` where it was looked at before, or where more is to come.
-#[inline(never)] // As above.
-pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
-    parts: &mut Parts<'_, X>,
-    context: &mut RequestContext,
-    head: &Head,
-    headers: Option<V>,
-) -> Option<Found> {
-    let mut sorted = context.sorted?;
-    let name = parts.policy.names.as_ref().and_then(|names| names.route_header.as_deref());
-    if let (Some(name), Some(headers)) = (name, headers)
-        && let Some(route) = headers.first(name)
-    {
-        if route.starts_with(b"/") {
-            sorted.kind = sorted.kind.with_text(route);
-        }
-        // Where the request is counted as well, that takes it off.
-        let is_taken_off = context.measured.is_some() || !parts.policy.edge;
-        if !is_taken_off && parts.exchange.remove(Side::Response, name).is_err() {
-            parts.failed();
-        }
-    }
+#[inline(never)] // Without coverage a request pays for a test.
+pub fn answered(context: &mut RequestContext, head: &Head) -> Option<Found> {
+    let sorted = context.sorted?;
     let is_whole = head.end_of_stream || head.grpc_status.is_some();
     if sorted.rpc.is_some() && head.status == Some(200) && !is_whole {
         return None;
     }
     context.sorted = None;
-    Some(sorted.answered(head.status, head.grpc_status))
+    Some(sorted.answered((context.route, context.name()), head.status, head.grpc_status))
 }
 
 /// What is found of a request that has ended without what it was to be judged by. `complete`: it ended well all the same.
-pub fn ended(sorted: Sorted, stream: &Stream, complete: bool) -> Option<Found> {
+pub fn ended(sorted: Sorted, route: (Route, &[u8]), stream: &Stream, complete: bool) -> Option<Found> {
     let has_no_answer = stream.status().is_none() && !complete;
     let is_cut = sorted.rpc.is_some() && stream.status().is_some();
-    (has_no_answer || is_cut).then(|| sorted.answered(stream.status(), stream.grpc_status()))
+    (has_no_answer || is_cut).then(|| sorted.answered(route, stream.status(), stream.grpc_status()))
 }
 
 /// Keeps a request that is one of the first of its kind.
@@ -148,7 +128,8 @@ fn look<X: Exchange>(
         return None;
     }
     let host = exchange.host();
-    let mut kind = coverage.kind(found.kind);
+    // The side is asked for where the configuration does not say it, as for metrics.
+    let mut kind = coverage.kind(found.kind, attributes::is_client(exchange, rules.kind));
     if policy.latency {
         let took = stream.started().map(|started| host.now().saturating_sub(started) / 1_000_000);
         kind = kind.with_latency(took.unwrap_or_default());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::coverage::{self, Sorted};
 use super::facts::Facts;
+use super::outline::{self, Route};
 use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
@@ -54,13 +55,15 @@ pub fn ended<X: Exchange>(
             answer::answered_late(parts, context, head);
         }
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, named, sorted, .. } = context
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, route, named, sorted, .. } =
+        context
     else {
         return Ended::Dropped;
     };
-    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted.take()));
-    let measured = measured.map(|measured| (measured, named.as_ref().map_or(&[][..], |named| &named.0)));
-    let counted = measured.map(|measured| measure::ended(parts, measured, stream, (&finish, is_late)));
+    let name = named.as_ref().map_or(&[][..], |named| &named.0);
+    let sorted = sorted.take().map(|sorted| (sorted, (*route, name)));
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted));
+    let counted = measured.map(|measured| measure::ended(parts, (measured, *route, name), stream, (&finish, is_late)));
     let audited = audit(parts, stream);
     let mut held = false;
     let recall = &parts.policy.upgrade.recall;
@@ -82,7 +85,7 @@ pub fn ended<X: Exchange>(
     let root = *root;
     let started = counted.as_ref().map(|counted| counted.started);
     let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
-    facts.template = counted.as_ref().and_then(|counted| measure::route(parts.policy, counted));
+    facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
     let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
     if held {
@@ -109,11 +112,14 @@ fn join_unanswered<X: Exchange>(parts: &mut Parts<'_, X>, stream: &mut Stream) {
     }
 }
 
+/// What coverage has not looked at yet, with its route.
+type Waits<'a> = (Sorted, (Route, &'a [u8]));
+
 /// Judges the end.
 #[inline(always)] // It is called once for a request, and has much to pass and return.
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
-    (stream, mut shadow, xray_rule, sorted): (&mut Stream, Option<Box<Stream>>, Option<RuleId>, Option<Sorted>),
+    (stream, mut shadow, xray_rule, sorted): (&mut Stream, Option<Box<Stream>>, Option<RuleId>, Option<Waits<'_>>),
 ) -> Finish {
     let exchange = parts.exchange;
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
@@ -126,7 +132,7 @@ fn finish<X: Exchange>(
     let ending = stream.ending(flags, complete, now);
     let (budget, rules) = (&mut parts.scope.budget, parts.policy.rules());
     let mut upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));
-    let found = sorted.and_then(|sorted| coverage::ended(sorted, stream, ending.complete));
+    let found = sorted.and_then(|(sorted, route)| coverage::ended(sorted, route, stream, ending.complete));
     if let Some(found) = found {
         upgrade = coverage::live(parts, stream, found).or(upgrade);
     }

@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, coverage, measure, own, shadow, signal};
+use super::{Parts, RequestContext, Scope, outline, own, shadow, signal};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
@@ -11,6 +11,7 @@ use crate::stream::{Outgoing, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, extract, inject};
 use crate::upgrade::Verdict;
+use crate::upgrade::signal::SIGNAL;
 
 /// The first rule that matches, of the live policy and of its shadow.
 #[derive(Clone, Copy, Default)]
@@ -61,7 +62,8 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
         parts.metrics.count(Metric::HeadersNotSet);
     }
     if parts.policy.edge {
-        signal::strip_request(parts, headers);
+        // Nobody reads a signal in a request, but an application may answer with what it was sent: none comes into the mesh.
+        parts.take_off(Side::Request, headers, SIGNAL);
     }
     false
 }
@@ -140,11 +142,8 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         parts.metrics.count(Metric::JoinsRefused);
     }
     context.xray_rule = xray_rule;
-    if counts {
-        measure::requested(policy, context, headers);
-    }
-    if policy.names.is_some() {
-        context.sorted = coverage::requested(policy, headers);
+    if counts || policy.names.is_some() {
+        outline::requested(policy, context, counts, headers);
     }
     if matched.steps.is_over() {
         parts.metrics.count(Metric::RulesOverBudget);

@@ -4,42 +4,67 @@
 //! Apart, and never inlined: where nothing is counted, a request pays for a test.
 
 use super::end::Finish;
-use super::{Parts, RequestContext, attributes};
-use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
+use super::outline::Route;
+use super::{Parts, attributes};
+use crate::door::{Attribute, Exchange, Host};
 use crate::http::{GrpcStatus, ResponseFlags};
 use crate::metrics::{Instrument, Labels, Name, Scheme, series};
 use crate::otlp::Exemplar;
 use crate::policy::Policy;
-use crate::span::{HttpFacts, KindSetting, RpcMethod, SpanKind, is_grpc, judge, rpc_method};
+use crate::span::{HttpFacts, RpcMethod, SpanKind, judge, rpc_method, scheme};
 use crate::stream::{Keep, Stream};
 use crate::telemetry::Metric;
 
-/// What the head of a request said. A text that names its series is kept beside this.
+/// What the head of a request said, beside its route.
 #[derive(Clone, Copy)]
 pub struct Measured {
-    /// Method and scheme; the metric is not known yet.
+    /// The method; the metric is not known yet.
     labels: Labels,
-    route: Route,
+    /// Of the URL, as the side says it that was called, and the one that calls.
+    schemes: [Scheme; 2],
 }
 
-/// What names its series.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Unknown,
-    /// A template of the configuration.
-    Template(u16),
-    /// A response header said it: the text.
-    Header,
-    /// A gRPC call: the text is its path.
-    Rpc,
+impl Measured {
+    /// A call of gRPC.
+    pub fn call() -> Self {
+        Self { labels: Labels::new(Instrument::RpcServer), schemes: [Scheme::Other; 2] }
+    }
+
+    /// Another request: the place of its method among those that are known, `:scheme`, and what trusted proxies in front say:
+    /// `forwarded` and `x-forwarded-proto`.
+    #[inline(always)] // It has one caller.
+    pub fn request<'a>(
+        method: Option<usize>,
+        sent: Option<&'a [u8]>,
+        (forwarded, forwarded_proto): (Option<&'a [u8]>, Option<&'a [u8]>),
+    ) -> Self {
+        let sent_scheme = Scheme::of(sent.unwrap_or_default());
+        let scheme = match (forwarded, forwarded_proto) {
+            (None, None) => sent_scheme,
+            (None, Some(b"http")) => Scheme::Http,
+            (None, Some(b"https")) => Scheme::Https,
+            _ => forwarded_scheme(sent, forwarded, forwarded_proto),
+        };
+        Self { labels: Labels::new(Instrument::HttpServer).method(method), schemes: [scheme, sent_scheme] }
+    }
+
+    /// On this side of a call.
+    fn on(self, kind: SpanKind) -> Labels {
+        let [server, client] = self.schemes;
+        self.labels.on(kind).scheme(if kind == SpanKind::Client { client } else { server })
+    }
 }
 
-/// A route that a response header said, or a gRPC call's path.
-pub struct Named(pub Box<[u8]>);
-
-/// Lengths of the names that the head is read for.
-const LENGTHS: u64 =
-    1 << ":path".len() | 1 << ":method".len() | 1 << "content-type".len() | 1 << "x-forwarded-proto".len();
+/// As the span of the side that was called reads it.
+#[inline(never)] // Seldom: lists, capitals and RFC 7239.
+fn forwarded_scheme<'a>(
+    sent: Option<&'a [u8]>,
+    forwarded: Option<&'a [u8]>,
+    forwarded_proto: Option<&'a [u8]>,
+) -> Scheme {
+    let facts = HttpFacts { scheme: sent, forwarded, forwarded_proto, trust_forwarded: true, ..HttpFacts::default() };
+    scheme(&facts, true).map_or(Scheme::Other, |scheme| Scheme::of(scheme.as_bytes()))
+}
 
 /// How a request was counted.
 pub struct Counted<'a> {
@@ -51,78 +76,11 @@ pub struct Counted<'a> {
     ended: u64,
 }
 
-/// Reads the head of a request.
-#[inline(never)]
-pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, context: &mut RequestContext, headers: V) {
-    let Some(settings) = &policy.metrics else { return };
-    let [mut method, mut path, mut scheme, mut forwarded, mut content_type] = [None; 5];
-    headers.of_lengths(LENGTHS, |key, value| {
-        let place = match key {
-            b":method" => &mut method,
-            b":path" => &mut path,
-            b":scheme" => &mut scheme,
-            b"x-forwarded-proto" => &mut forwarded,
-            b"content-type" => &mut content_type,
-            _ => return,
-        };
-        place.get_or_insert(value);
-    });
-    if is_grpc(content_type) {
-        context.named = Some(Box::new(Named(path.unwrap_or_default().into())));
-        context.measured = Some(Measured { labels: Labels::new(Instrument::RpcServer), route: Route::Rpc });
-        return;
-    }
-    let path = path.filter(|_| !settings.routes.templates().is_empty());
-    let route = path.and_then(|path| settings.routes.find(path)).map_or(Route::Unknown, Route::Template);
-    // As on the span: what a trusted proxy in front says of a SERVER's scheme, or what Envoy does.
-    let trusts = !policy.edge && policy.span_kind != KindSetting::Client;
-    let scheme = self::scheme(forwarded.filter(|_| trusts).or(scheme).unwrap_or_default());
-    let labels = Labels::new(Instrument::HttpServer).method(method.unwrap_or_default()).scheme(scheme);
-    context.measured = Some(Measured { labels, route });
-}
-
-/// The first of a list.
-fn scheme(text: &[u8]) -> Scheme {
-    match text {
-        b"http" => return Scheme::Http,
-        b"https" => return Scheme::Https,
-        _ => {}
-    }
-    let first = text.split(|byte| *byte == b',').next().unwrap_or(text).trim_ascii();
-    if first.eq_ignore_ascii_case(b"http") {
-        Scheme::Http
-    } else if first.eq_ignore_ascii_case(b"https") {
-        Scheme::Https
-    } else {
-        Scheme::Other
-    }
-}
-
-/// Reads the route that an answer names, and takes it off at the edge.
-#[inline(never)]
-pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
-    parts: &mut Parts<'_, X>,
-    (measured, named): (&mut Measured, &mut Option<Box<Named>>),
-    headers: V,
-) {
-    let Some(name) = parts.policy.metrics.as_ref().and_then(|settings| settings.route_header.as_deref()) else {
-        return;
-    };
-    let Some(value) = headers.first(name) else { return };
-    if value.starts_with(b"/") && measured.route != Route::Rpc {
-        measured.route = Route::Header;
-        *named = Some(Box::new(Named(value.into())));
-    }
-    if parts.policy.edge && parts.exchange.remove(Side::Response, name).is_err() {
-        parts.failed();
-    }
-}
-
 /// Counts a request that has ended. `is_late`: its head was read only then.
 #[inline(never)]
 pub fn ended<'a, X: Exchange>(
     parts: &mut Parts<'_, X>,
-    (measured, named): (Measured, &'a [u8]),
+    (measured, route, named): (Measured, Route, &'a [u8]),
     stream: &Stream,
     (finish, is_late): (&Finish, bool),
 ) -> Counted<'a> {
@@ -130,15 +88,15 @@ pub fn ended<'a, X: Exchange>(
     let kind = if attributes::is_client(exchange, kind) { SpanKind::Client } else { SpanKind::Server };
     let status = stream.status();
     let is_plain = finish.complete && finish.flags.is_none_or(ResponseFlags::is_empty);
-    let name = match measured.route {
+    let name = match route {
         Route::Unknown | Route::Rpc => Name::None,
         Route::Template(place) => Name::Route(place),
         Route::Header => Name::Text(named),
     };
     let (labels, name) = match status {
-        _ if measured.route == Route::Rpc => call(exchange, stream, finish, (kind, named)),
-        Some(..400) if is_plain => (measured.labels.on(kind).status(status), name),
-        _ => (unusual(exchange, stream, finish, (kind, measured.labels)), name),
+        _ if route == Route::Rpc => call(exchange, stream, finish, (kind, named)),
+        Some(..400) if is_plain => (measured.on(kind).status(status), name),
+        _ => (unusual(exchange, stream, finish, (kind, measured.on(kind))), name),
     };
     let ended = finish.ended.unwrap_or_else(|| exchange.host().now());
     let started = stream.started().filter(|_| !is_late);
@@ -153,17 +111,6 @@ pub fn ended<'a, X: Exchange>(
         recorder.record(labels, name, nanos, ended);
     }
     Counted { labels, name, nanos, started, ended }
-}
-
-/// The route of a request whose span is kept, which has it, too: what is counted by route can be found by route.
-#[inline(never)]
-pub fn route(policy: &Policy, counted: &Counted<'_>) -> Option<Box<[u8]>> {
-    match counted.name {
-        _ if counted.labels.instrument().is_rpc() => None,
-        Name::None => None,
-        Name::Route(place) => Some(policy.metrics.as_ref()?.routes.template(place).as_bytes().into()),
-        Name::Text(name) => Some(name.into()),
-    }
 }
 
 /// What a point may show of a request whose span is kept.
@@ -212,7 +159,7 @@ fn call<'a>(
 fn unusual(exchange: &impl Exchange, stream: &Stream, finish: &Finish, (kind, labels): (SpanKind, Labels)) -> Labels {
     let end = End::of(exchange, stream, finish, None);
     let error = judge(kind, &end.facts(finish, None), None).error_type;
-    labels.on(kind).status(end.status).error(error.as_deref())
+    labels.status(end.status).error(error.as_deref())
 }
 
 /// What the judgement of a span would know.

@@ -15,6 +15,7 @@ mod head;
 mod headers;
 mod held;
 mod measure;
+mod outline;
 mod own;
 mod recall;
 mod shadow;
@@ -32,7 +33,7 @@ pub use held::Held;
 pub use shadow::Outcome;
 
 use crate::central::Central;
-use crate::door::Exchange;
+use crate::door::{Exchange, HeaderView, Side};
 use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::sampling::Audit;
@@ -84,6 +85,25 @@ impl<X: Exchange> Parts<'_, X> {
     /// A hostcall failed and cost at most a detail.
     fn failed(&mut self) {
         self.metrics.count(Metric::HostcallFailed);
+    }
+
+    /// Takes a header off, if it is there.
+    #[inline(never)] // Several callers, none of which a dropped request inside the mesh meets.
+    fn take_off<'a, V: HeaderView<'a>>(&mut self, side: Side, headers: V, name: &str) {
+        if headers.first(name).is_some() && self.exchange.remove(side, name).is_err() {
+            self.failed();
+        }
+    }
+
+    /// What an answer has for the mesh alone does not leave it: the upgrade signal, and the headers in which the application marks its
+    /// answer or names its route.
+    #[inline(never)] // As above.
+    fn leaves_mesh<'a, V: HeaderView<'a>>(&mut self, side: Side, headers: V) {
+        signal::strip(self, side, headers);
+        let policy = self.policy;
+        for name in &policy.mesh_headers {
+            self.take_off(side, headers, name);
+        }
     }
 
     /// Charges a request that is kept because its trace was upgraded here before; `false` refuses it.

@@ -27,9 +27,7 @@ pub fn guard_edge<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, 
         return;
     }
     if headers.values(TRACEPARENT).any(|value| own_request(value.trim_ascii()).is_some()) {
-        if parts.exchange.remove(Side::Request, TRACEPARENT).is_err() {
-            parts.failed();
-        }
+        parts.take_off(Side::Request, headers, TRACEPARENT);
         take_off(parts, headers);
     }
 }

@@ -160,28 +160,19 @@ pub fn announce<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, side: Op
     }
 }
 
-/// Nobody reads a signal in a request, but an application may answer with what it was sent: none comes into the mesh.
-pub fn strip_request<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) {
-    if headers.first(SIGNAL).is_some() && parts.exchange.remove(Side::Request, SIGNAL).is_err() {
-        parts.failed();
-    }
-}
-
 /// No signal leaves the mesh: ours was never written, an upstream's is taken off, each of its headers by itself. An
 /// application's own entries stay.
 pub fn strip<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, side: Side, headers: V) {
     let exchange = parts.exchange;
-    let mut stripped = match signal::without_context(headers.values(SERVER_TIMING)) {
+    let stripped = match signal::without_context(headers.values(SERVER_TIMING)) {
         HeaderEdit::Keep => Ok(()),
         HeaderEdit::Remove => exchange.remove(side, SERVER_TIMING),
         HeaderEdit::Replace(kept) => exchange.replace(side, SERVER_TIMING, &kept),
     };
-    for name in [SIGNAL, TRACERESPONSE] {
-        if headers.first(name).is_some() {
-            stripped = exchange.remove(side, name).and(stripped);
-        }
-    }
     if stripped.is_err() {
         parts.failed();
+    }
+    for name in [SIGNAL, TRACERESPONSE] {
+        parts.take_off(side, headers, name);
     }
 }

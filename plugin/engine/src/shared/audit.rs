@@ -3,7 +3,7 @@
 use crate::door::{Host, Update};
 use crate::sampling::{Audit, Sums};
 
-/// Attempts against other workers before this one waits for its next tick.
+/// Compare-and-swap attempts before this worker waits for its next tick.
 const TRIES: usize = 8;
 /// The number is the version of the layout: another layout is another key.
 const PREFIX: &str = "tracelift.audit.1.";

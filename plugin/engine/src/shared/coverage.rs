@@ -53,12 +53,12 @@ impl Coverage {
         self.now = u32::try_from(now / 1_000_000_000).unwrap_or(u32::MAX);
     }
 
-    /// The kind of a request of this filter.
-    pub fn kind(&self, of_any_filter: Kind) -> Kind {
-        of_any_filter.with(self.filter.bits())
+    /// The kind of a request of this filter, on this side of a call.
+    pub fn kind(&self, of_any: Kind, is_client: bool) -> Kind {
+        of_any.with(self.filter.bits() ^ u64::from(is_client))
     }
 
-    /// Whether a kind may be new: for all other requests this is all.
+    /// Whether a kind may be new. For a request whose kind is not, nothing else is done.
     #[inline(always)] // For every request.
     pub fn may_be_new(&self, kind: Kind) -> bool {
         !self.cells.has(kind, self.now)

@@ -78,11 +78,12 @@ pub fn is_host(authority: &[u8]) -> bool {
     HostPort::parse(authority).is_some()
 }
 
-/// The URL's scheme in lower case: as the trusted forwarding headers say, if `forwarded`, else as Envoy does.
+/// The URL's scheme in lower case: as the trusted forwarding headers say, if `forwarded`, else as Envoy does. Only `http` and `https`
+/// are believed of the former: metrics know no other, and say the same as spans.
 pub fn scheme<'a>(facts: &HttpFacts<'a>, forwarded: bool) -> Option<Cow<'a, str>> {
     let by_proxy = || {
         let proto = facts.forwarded.and_then(|header| forwarded_parameter(header, b"proto"));
-        proto.or_else(|| facts.forwarded_proto.map(first_element)).and_then(checked_scheme)
+        proto.or_else(|| facts.forwarded_proto.map(first_element)).and_then(known_scheme).map(Cow::Borrowed)
     };
     let forwarded = if forwarded && facts.trust_forwarded { by_proxy() } else { None };
     forwarded.or_else(|| facts.scheme.and_then(checked_scheme))
@@ -97,12 +98,14 @@ pub fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
+fn known_scheme(scheme: &[u8]) -> Option<&'static str> {
+    ["http", "https"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// RFC 3986, section 3.1, and short.
 fn checked_scheme(scheme: &[u8]) -> Option<Cow<'_, str>> {
-    for known in ["http", "https"] {
-        if scheme.eq_ignore_ascii_case(known.as_bytes()) {
-            return Some(Cow::Borrowed(known));
-        }
+    if let Some(known) = known_scheme(scheme) {
+        return Some(Cow::Borrowed(known));
     }
     let letters = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     let legal = scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.len() <= 16 && scheme.iter().all(letters);

@@ -19,7 +19,7 @@ mod resource;
 pub mod semconv;
 mod settings;
 
-pub use address::is_host;
+pub use address::{is_host, scheme};
 pub use build::build;
 pub use facts::{HttpFacts, Identity, Provenance};
 pub use grpc::{Method as RpcMethod, is_call as is_grpc, method as rpc_method};

@@ -1,7 +1,7 @@
 //! How a stream ended, as the conventions tell it: span status, its description, `error.type`.
 //!
-//! OpenTelemetry semantic conventions, HTTP spans "Status" and gRPC. A caller that leaves on its own (DC, DR) is no error of
-//! either side: the status stays unset, and `error.type` says `client_disconnect`.
+//! OpenTelemetry semantic conventions, HTTP spans "Status" and gRPC. A caller that leaves on its own (DC, DR) is not an error of
+//! either side: the status stays unset, and `error.type` says `client_disconnect`. A connection that Envoy closes is a `reset`.
 
 use std::borrow::Cow;
 
@@ -70,7 +70,7 @@ const CLIENT_DISCONNECT: &str = "client_disconnect";
 pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> Outcome {
     let closed = if facts.lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
     let flags = facts.response_flags.without(closed);
-    let left = flags.intersects(CALLER_LEFT);
+    let left = flags.intersects(CALLER_LEFT) && !is_closed_here(facts);
     let ours = flags.without(CALLER_LEFT);
     match (grpc_status, facts.status_code) {
         (Some(status), _) if status.code() == CANCELLED && left => gone(),
@@ -81,6 +81,12 @@ pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStat
         _ if left => gone(),
         _ => Outcome { status: Status::Unset, error_type: None },
     }
+}
+
+/// Envoy closed the connection itself, as for all that is running when it ends: the flag is that of a caller that left, and the details
+/// say whose doing it was.
+fn is_closed_here(facts: &HttpFacts<'_>) -> bool {
+    facts.code_details.is_some_and(|details| details.starts_with(b"downstream_local_disconnect"))
 }
 
 const CANCELLED: u8 = 1;
@@ -279,6 +285,21 @@ mod tests {
             assert_eq!(told(kind, &HttpFacts { status_code: Some(500), ..left }).1, "500");
             let slow = HttpFacts { response_flags: ResponseFlags::from_bits(0x4004), ..left };
             assert_eq!(told(kind, &slow).1, "timeout");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_envoy_closes_has_the_flag_of_a_caller_that_left_and_is_a_reset() {
+        let closed = HttpFacts {
+            response_flags: ResponseFlags::DOWNSTREAM_DISCONNECT,
+            code_details: Some(b"downstream_local_disconnect(filter_chain_is_being_removed)"),
+            reset: true,
+            ..HttpFacts::default()
+        };
+        for kind in [SpanKind::Server, SpanKind::Client] {
+            assert_eq!(told(kind, &closed).1, "reset");
+            assert_eq!(told(kind, &HttpFacts { status_code: Some(200), ..closed }).1, "reset");
+            assert_eq!(told(kind, &HttpFacts { status_code: Some(200), lasting: true, reset: false, ..closed }).1, "");
         }
     }
 

@@ -132,7 +132,7 @@ metrics! {
     AuditVarianceOk Counter "audit.variance.ok" "The variance of that estimate: (1 - p) / p of each request that was kept by chance."
     AuditVarianceFailed Counter "audit.variance.failed" "The same of those that failed or were slow."
     AuditZ Gauge "audit.z_centi" "How far estimate and number are apart since the process began, in hundredths of a standard deviation; the larger one of both classes. Above 400 something is wrong."
-    MetricsSeries Gauge "metrics.series" "Series of request metrics that this process keeps, as of its last export."
+    MetricsSeries Gauge "metrics.series" "Series of request metrics that this process exports, of all its streams, as of their last exports."
     MetricsOverflowed Counter "metrics.overflowed" "Requests that were counted without their route or gRPC method, or in the overflow series, because metrics.max_series was reached."
     MetricsClockBack Counter "metrics.clock_back" "Requests that ended before they began by the clock, which was set back; counted with a duration of 0."
     MetricsExported Counter "metrics.exports.succeeded" "Exports of request metrics that a collector acknowledged."

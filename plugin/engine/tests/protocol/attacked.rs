@@ -23,7 +23,7 @@ fn a_million_names_leave_memory_flat_and_totals_exact() {
     );
     let loaded = load(configuration.as_bytes(), &Environment::default()).expect("a configuration");
     let mut recorder = Recorder::new(&loaded.policy.metrics.expect("switched on"));
-    let (mut known, mut shared, mut sizes) = (dictionary::new(1), Vec::new(), Vec::new());
+    let (mut known, mut shared, mut sizes, mut overflowed) = (dictionary::new(1), Vec::new(), Vec::new(), 0);
     for number in 0..NAMES {
         let name = format!("made.Up/Name{number}");
         recorder.record(labels(number % 4 == 0), Name::Text(name.as_bytes()), u64::from(number), 5);
@@ -40,6 +40,7 @@ fn a_million_names_leave_memory_flat_and_totals_exact() {
             shared = slot::add(&shared, recorder.pending(&changed));
             recorder.shared(&changed);
         }
+        overflowed += recorder.take_overflowed();
         sizes.push(known.len() + shared.len() + format!("{recorder:?}").len());
     }
     let (early, late) = (sizes[2], sizes[sizes.len() - 1]);
@@ -52,4 +53,7 @@ fn a_million_names_leave_memory_flat_and_totals_exact() {
         ours.filter_map(|(number, _)| sums.get(number)).map(|sum| sum.count()).sum()
     };
     assert_eq!((count(true), count(false)), (u64::from(NAMES / 4), u64::from(NAMES / 4 * 3)));
+    let named = (0..).zip(dictionary::entries(&known)).filter(|(_, entry)| !entry.name.is_empty());
+    let named: u64 = named.filter_map(|(number, _)| sums.get(number)).map(|sum| sum.count()).sum();
+    assert_eq!(overflowed, u64::from(NAMES) - named, "each that lost its name, once");
 }

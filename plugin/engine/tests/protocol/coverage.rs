@@ -76,16 +76,16 @@ fn the_first_of_each_method_route_and_status_is_kept_and_no_other() {
         Request { path: "/anywhere", ..GET },
         Request { method: "STEEP", ..GET },
         Request { path: "/other", answer: &[("x-route", "/named")], ..GET },
+        Request { answer: &[("x-route", "not a route")], ..GET },
     ];
     for (at, request) in alike.iter().enumerate() {
-        let known = at != 3;
-        assert_eq!(is_covered(&mut process, (0, root), request), !known, "{at}");
+        assert!(!is_covered(&mut process, (0, root), request), "{at}");
     }
     process.advance(300 * SECOND);
     assert!(is_covered(&mut process, (0, root), &GET), "another window");
     process.tick_all();
-    assert_eq!(process.metric("coverage.kept"), 11);
-    assert_eq!(process.metric("upgrades.coverage"), 11);
+    assert_eq!(process.metric("coverage.kept"), 10);
+    assert_eq!(process.metric("upgrades.coverage"), 10);
 }
 
 #[test]
@@ -190,12 +190,49 @@ fn a_failure_is_the_example_of_its_kind_and_what_its_budget_sheds_may_be_covered
     }
     process.tick_all();
     assert_eq!(process.metric("coverage.kept"), 0);
-    let none = configuration("").replace(r#""upgrade": {"#, r#""upgrade": {"traces_per_second": 0, "#);
-    let (mut process, root) = Process::with(&none);
+    // One of another kind spends the budget of failures.
+    let little = configuration("").replace(r#""upgrade": {"#, r#""upgrade": {"traces_per_second": 0.001, "#);
+    let (mut process, root) = Process::with(&little);
+    let other = Request { code: Some(500), ..GET };
+    assert_eq!(kept(&mut process, (0, root), &other).as_deref(), Some("upgraded.http_status"));
     assert_eq!(kept(&mut process, (0, root), &failure).as_deref(), Some("upgraded.coverage"));
     assert_eq!(kept(&mut process, (0, root), &failure), None);
     process.tick_all();
     assert_eq!((process.metric("upgrades.shed"), process.metric("upgrades.coverage")), (1, 1));
+}
+
+#[test]
+fn a_budget_of_nothing_switches_it_off() {
+    for configuration in [
+        configuration(r#", "traces_per_minute": 0"#),
+        configuration("").replace(r#""upgrade": {"#, r#""upgrade": {"traces_per_second": 0, "#),
+    ] {
+        let (mut process, root) = Process::with(&configuration);
+        assert_eq!(kept(&mut process, (0, root), &GET), None, "{configuration}");
+        process.tick_all();
+        assert_eq!((process.metric("coverage.kept"), process.metric("coverage.refused")), (0, 0));
+    }
+}
+
+#[test]
+fn the_two_sides_of_a_call_have_examples_of_their_own_under_one_name() {
+    let kind = |kind: &str| configuration("").replacen('{', &format!(r#"{{"span_kind": "{kind}", "#), 1);
+    let mut process = Process::new(1);
+    let [inbound, outbound, auto] = ["server", "client", "auto"].map(|name| process.listener(0, "filter", &kind(name)));
+    for root in [inbound, outbound] {
+        let firsts = [GET, GET].map(|request| is_covered(&mut process, (0, root), &request));
+        assert_eq!(firsts, [true, false]);
+    }
+    // An `auto` listener asks on which side it is: both have had theirs.
+    for (direction, path, first) in
+        [(1, "/cart", false), (2, "/cart", false), (2, "/users/1", true), (1, "/users/1", true)]
+    {
+        let stream = process.stream(0, auto);
+        stream.exchange.set_number(Attribute::ListenerDirection, direction);
+        process.head(&stream, lines(&[(":method", "GET"), (":path", path), (":scheme", "http")]));
+        process.answer(&stream, status(200, &[]), true);
+        assert_eq!(ended(&mut process, &stream).as_deref() == Some("upgraded.coverage"), first, "{direction} {path}");
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod kit;
 mod marks;
 mod measured;
 mod merged;
+mod mesh_headers;
 mod orders;
 mod parents;
 mod properties;

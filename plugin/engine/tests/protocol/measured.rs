@@ -177,13 +177,55 @@ fn routes_are_templates_or_what_the_application_says() {
 }
 
 #[test]
-fn the_header_of_a_route_does_not_leave_the_mesh() {
-    let configuration = r#"{"edge": true, "metrics": {"enabled": true, "route_header": "x-route"}}"#;
-    let (mut process, root) = Process::with(configuration);
-    let stream = process.stream(0, root);
-    process.head(&stream, get(&[]));
-    process.answer(&stream, status(200, &[("x-route", "/cart")]), true);
-    assert!(stream.exchange.values(Side::Response, "x-route").is_empty());
+fn a_name_that_no_series_can_have_is_no_route_and_no_overflow() {
+    let (mut process, root) = Process::with(&configuration(r#", "route_header": "x-route""#));
+    let long = format!("/{}", "a".repeat(256));
+    for route in [&*long, "/caf\u{e9}", "/a b", "cart"] {
+        let stream = process.stream(0, root);
+        process.head(&stream, get(&[("traceparent", SAMPLED)]));
+        process.answer(&stream, status(200, &[("x-route", route)]), true);
+        process.log(&stream);
+    }
+    let points = measured(&mut process);
+    assert_eq!(counts(&points), [(GET_200, 4)]);
+    assert_eq!(process.metric("metrics.overflowed"), 0);
+    assert!(process.exported.iter().all(|span| attribute(span, "http.route").is_none()), "as on the spans");
+}
+
+#[test]
+fn a_scheme_is_that_of_the_span() {
+    for (kind, more, scheme) in [
+        ("server", &[("x-forwarded-proto", "https")][..], "https"),
+        ("server", &[("x-forwarded-proto", "HTTPS, http")], "https"),
+        ("server", &[("x-forwarded-proto", "ftp")], "http"),
+        ("server", &[("forwarded", "for=1.2.3.4;proto=https"), ("x-forwarded-proto", "http")], "https"),
+        ("auto", &[("x-forwarded-proto", "https")], "https"),
+        ("client", &[("x-forwarded-proto", "https")], "http"),
+    ] {
+        let configuration = configuration("").replace("server", kind);
+        let (mut process, root) = Process::with(&configuration);
+        request(&mut process, root, &[&[("traceparent", SAMPLED)], more].concat(), 200, MILLISECOND);
+        let points = measured(&mut process);
+        let series = points.keys().next().expect("a series");
+        assert!(series.contains(&format!("url.scheme={scheme}")), "{kind} {more:?}: {series}");
+        let span = &process.exported[0];
+        let said = attribute(span, "url.scheme").or_else(|| {
+            attribute(span, "url.full").and_then(|url| url.split_once(':').map(|(scheme, _)| scheme.to_owned()))
+        });
+        assert_eq!(said.as_deref(), Some(scheme), "{kind} {more:?}");
+    }
+}
+
+#[test]
+fn the_gauge_counts_the_series_of_all_streams() {
+    let mut process = Process::new(1);
+    let more = r#", "namespace": "proxy""#;
+    for (plugin, more, codes) in [("inbound", "", 200..202), ("outbound", more, 200..203)] {
+        let root = process.listener(0, plugin, &configuration(more));
+        codes.for_each(|code| drop(request(&mut process, root, &[], code, MILLISECOND)));
+    }
+    measured(&mut process);
+    assert_eq!(process.metric("metrics.series"), 5);
 }
 
 #[test]
@@ -228,9 +270,10 @@ fn an_attack_by_routes_costs_the_route_and_no_request() {
         let of_code = points.iter().filter(|(series, _)| series.contains(&format!("status_code={code}")));
         assert_eq!(of_code.map(|(_, point)| point.count).sum::<u64>(), count, "{code}");
     }
-    assert!(5_900 < process.metric("metrics.overflowed"));
-    let series = process.workers[0].host.recorded("metrics.series");
-    assert_eq!(series.last(), Some(&(points.len() as u64)));
+    let named: u64 =
+        points.iter().filter(|(series, _)| series.contains("http.route=")).map(|(_, point)| point.count).sum();
+    assert_eq!(process.metric("metrics.overflowed"), 6_000 - named as i64, "each once");
+    assert_eq!(process.metric("metrics.series"), points.len() as i64);
 }
 
 #[test]

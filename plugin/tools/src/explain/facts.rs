@@ -39,6 +39,8 @@ pub(super) struct Facts {
     pub(super) budget: Option<bool>,
     /// The upstream's word was not believed.
     pub(super) signal_refused: bool,
+    /// Whether coverage kept it, or had no budget left: `false`.
+    pub(super) covered: Option<bool>,
     /// The headers that were written.
     pub(super) writes: Vec<Write>,
 }
@@ -83,6 +85,10 @@ impl Facts {
             threshold: sent.trace_state().ot().th.and_then(Threshold::from_bits).filter(|_| sampled),
             inconsistent: host.count(Metric::Inconsistent) != 0,
             signal_refused: host.count(Metric::SignalsRefused) != 0,
+            covered: match (host.count(Metric::CoverageKept), host.count(Metric::CoverageRefused)) {
+                (0, 0) => None,
+                (kept, _) => Some(kept != 0),
+            },
             came,
             sent,
             sampled,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::facts::Facts;
 use super::request::ordinary;
-use super::{Answer, Header, Pod, Request, SpanShown, Surroundings, words};
+use super::{Answer, Header, Pod, Request, SpanShown, Surroundings, kept, words};
 use crate::recorder::{HeaderList, Proxy, Recording, Reply, Write};
 use tracelift::door::{Host, Side};
 use tracelift::policy::Policy;
@@ -16,7 +16,7 @@ use tracelift::upgrade::signal::{SERVER_TIMING, SIGNAL, Signal, TRACERESPONSE};
 /// One thing that happened, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// `context`, `rule`, `randomness`, `decision`, `outgoing`, `answer`, `upgrade`, `signal` or `span`.
+    /// `context`, `rule`, `randomness`, `decision`, `outgoing`, `answer`, `upgrade`, `signal`, `span`, `coverage` or `metrics`.
     pub topic: &'static str,
     /// In words.
     pub said: String,
@@ -103,9 +103,10 @@ impl<'p> Hop<'p> {
             self.proxy.respond(&mut self.recording, Reply { headers, trailers: None, whole: answer.complete });
         }
         self.proxy.end(&self.recording);
+        let series = self.proxy.counted().next().map(kept::series);
         self.proxy.flush();
         let headers = ordinary(&self.recording.headers(Side::Response));
-        Explained { explanation: self.explain(answer), headers }
+        Explained { explanation: self.explain(answer, series), headers }
     }
 
     /// What the upstream answers. A status of gRPC is in the head, as servers send it that fail at once.
@@ -141,7 +142,7 @@ impl<'p> Hop<'p> {
         }
     }
 
-    fn explain(mut self, answer: &Answer) -> Explanation {
+    fn explain(mut self, answer: &Answer, series: Option<String>) -> Explanation {
         let forwarded = self.forwarded();
         let facts = Facts::read(self.policy, &self.request, &forwarded, &self.proxy, &self.recording);
         let spans: Vec<_> = self.proxy.take_spans().iter().map(SpanShown::from).collect();
@@ -166,11 +167,11 @@ impl<'p> Hop<'p> {
             spans,
             steps: Vec::new(),
         };
-        told.steps = self.steps(&facts, &told, answer);
+        told.steps = self.steps(&facts, &told, answer, series);
         told
     }
 
-    fn steps(&self, facts: &Facts, told: &Explanation, answer: &Answer) -> Vec<Step> {
+    fn steps(&self, facts: &Facts, told: &Explanation, answer: &Answer, series: Option<String>) -> Vec<Step> {
         let policy = self.policy;
         let came = |header: &&Header| header.value.is_some() || self.request.header(&header.name).is_some();
         let changes: Vec<_> = told.outgoing.iter().filter(came).map(words::shown).collect();
@@ -185,6 +186,9 @@ impl<'p> Hop<'p> {
         ];
         steps.extend(words::signals(policy, facts, &told.response).into_iter().map(|said| ("signal", said)));
         steps.push(("span", words::spans(&told.spans)));
+        let route = || kept::route(policy, &self.request, answer);
+        steps.extend(kept::covered(policy, facts, answer, route).map(|said| ("coverage", said)));
+        steps.extend(kept::counted(policy, facts, series, route).map(|said| ("metrics", said)));
         steps.into_iter().map(|(topic, said)| Step { topic, said }).collect()
     }
 }

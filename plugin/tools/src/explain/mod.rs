@@ -6,6 +6,7 @@
 mod answer;
 mod facts;
 mod hop;
+mod kept;
 mod mesh;
 mod pod;
 mod request;

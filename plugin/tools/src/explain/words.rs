@@ -118,8 +118,9 @@ pub fn answered(answer: &Answer, facts: &Facts) -> String {
         let trace_id = facts.sent.parent.as_ref()?.trace_id;
         header.and_then(|(_, value)| signal::read(value.as_bytes(), trace_id))?.verdict()
     };
-    // The hop charges nothing where somebody else had decided; who, only the answer can tell.
-    let elsewhere = || facts.verdict.filter(|_| facts.budget.is_none());
+    // The hop charges nothing where another one had decided; which, only the answer can say. Coverage has a budget of its own.
+    let is_covered = facts.trigger == Some(Trigger::Coverage.name());
+    let elsewhere = || facts.verdict.filter(|_| facts.budget.is_none() && !is_covered);
     let (who, known) = match answer.told.or_else(of_header) {
         Some(told) => ("the upstream", Some(told)),
         None => ("another listener of this Envoy", elsewhere()),

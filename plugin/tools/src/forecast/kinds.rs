@@ -1,6 +1,6 @@
 //! The kinds of the requests that really happened, and which of them coverage keeps: by the filter's own rules, with one Envoy a service.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ pub struct KindRow {
 pub struct KindsForecast {
     /// Kinds in all.
     pub kinds: usize,
-    /// Series of request metrics that the service with most of them has: one a kind.
+    /// Series of request metrics that the service with most of them has: one a kind, whatever its latency.
     pub series: usize,
     /// Requests that coverage keeps.
     pub kept: u64,
@@ -159,7 +159,7 @@ impl Kinds {
             forecast.kept += u64::from(first);
             kept.push(first);
         }
-        forecast.series = envoys.values().map(|envoy| envoy.slots.len()).max().unwrap_or_default();
+        forecast.series = envoys.values().map(|envoy| self.series(envoy)).max().unwrap_or_default();
         let mut rows: Vec<_> = self.names.iter().collect();
         rows.sort_by(|one, other| {
             (one.requests, &one.name.route, &one.name.status).cmp(&(
@@ -171,6 +171,14 @@ impl Kinds {
         let row = |known: &&Known| KindRow { kind: known.name.clone(), requests: known.requests, kept: known.kept };
         forecast.rarest = rows.iter().take(LISTED).map(row).collect();
         (kept, forecast)
+    }
+}
+
+impl Kinds {
+    /// Kinds of an Envoy that differ in more than the octave of their latency.
+    fn series(&self, envoy: &EnvoyOf) -> usize {
+        let names = envoy.slots.keys().filter_map(|kind| self.names.get(*kind as usize)).map(|known| &known.name);
+        names.map(|name| (&name.method, &name.route, &name.status)).collect::<HashSet<_>>().len()
     }
 }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tracelift::door::{Host, Side};
+use tracelift::metrics::Waiting;
 use tracelift::otlp::{Compression, Protocol};
 use tracelift::policy::Policy;
 use tracelift::process::Worker;
@@ -95,6 +96,11 @@ impl Proxy {
         self.worker.log(&Recorder { host: &self.host, recording }, recording.id);
         self.worker.done(&self.host, recording.id);
         self.acknowledge();
+    }
+
+    /// In which series requests were counted since the last tick.
+    pub fn counted(&self) -> impl Iterator<Item = &Waiting> {
+        self.worker.counted()
     }
 
     /// Lets what is queued be exported and the counts be shown.

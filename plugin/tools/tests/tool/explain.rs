@@ -244,3 +244,42 @@ fn what_is_kept_though_it_did_not_fail_is_said_with_its_reason() {
     let spent = explain(&["--status", "404", "--budget-spent"]);
     assert_eq!((&spent["kept"], &spent["verdict"]), (&false.into(), &serde_json::Value::Null));
 }
+
+#[test]
+fn how_coverage_decides_and_in_which_series_a_request_is_counted_is_said() {
+    let config = r#"{"span_kind": "server", "sampling": {"ratio": 0, "rules": [{"name": "health", "match": {"path": {"exact": "/healthz"}}, "metrics": false, "upgrade": false}]},
+        "metrics": {"enabled": true, "routes": ["/users/{id}"], "route_header": "x-route", "namespace": "proxy"}, "upgrade": {"coverage": {"enabled": true}}}"#;
+    let explain = |path: &str, more: &[&str]| {
+        let arguments = [&["explain", "--json", "--config", "-", "--trace-id", ID, "--path", path], more].concat();
+        let ran = tracelift_with(&arguments, config, &[]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        serde_json::from_str::<serde_json::Value>(&ran.out).expect("JSON")
+    };
+    let known = explain("/users/7", &["--status", "404"]);
+    assert_eq!(
+        said(&known, "coverage"),
+        ["kept: in an Envoy that has just started it is one of the first 1 of its kind in 300 s; \
+          `upgrade.coverage.traces_per_minute` had room. Its kind: its method, route /users/{id}: metrics.routes[0], and its status"]
+    );
+    assert_eq!(
+        said(&known, "metrics"),
+        ["counted in proxy.http.server.request.duration{http.request.method=GET, url.scheme=http, \
+          http.response.status_code=404, http.route=/users/{id}}; route /users/{id}: metrics.routes[0]"]
+    );
+    assert_eq!(said(&known, "answer"), ["status 404 after 0 ms"], "no other listener has said anything");
+    let named = explain("/elsewhere", &["--answer-header", "x-route: /named"]);
+    assert!(said(&named, "metrics")[0].ends_with("http.route=/named}; route /named: the answer says so in `x-route`"));
+    let unknown = explain("/elsewhere", &["--status", "503"]);
+    assert!(said(&unknown, "metrics")[0].ends_with("no route: no template of `metrics.routes` matches the path"));
+    assert!(said(&unknown, "coverage")[0].starts_with("nothing to keep: another trigger keeps it"));
+    let spent = explain("/users/7", &["--status", "404", "--budget-spent"]);
+    assert!(said(&spent, "coverage")[0].starts_with("refused: `upgrade.coverage.traces_per_minute` is spent"));
+    let health = explain("/healthz", &[]);
+    assert_eq!(said(&health, "metrics"), ["not counted: rule \"health\" says `metrics`: false"]);
+    assert_eq!(said(&health, "coverage"), ["not looked at: its rule switches upgrades off"]);
+    let inner = explain("/users/7", &["-H", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02"]);
+    assert_eq!(
+        said(&inner, "coverage"),
+        ["not looked at: a success at a hop where no trace begins (`upgrade.coverage.where`)"]
+    );
+}

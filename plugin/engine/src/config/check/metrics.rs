@@ -1,13 +1,13 @@
 //! `metrics`: path templates that say one thing each, and names that can be names.
 
-use super::Findings;
+use super::{Findings, marks};
 use crate::config::error;
 use crate::config::raw;
-use crate::metrics::{MAX_ROUTES, Routes, Settings};
+use crate::metrics::{MAX_ROUTES, Routes, Settings, Temporality};
 use crate::span::KindSetting;
 
 /// Reads `metrics`, also where it is switched off: coverage asks for the names of routes.
-pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -> Settings {
+pub fn settings(raw: raw::Metrics, findings: &mut Findings) -> Settings {
     let mut routes = Routes::default();
     if findings.at_most("metrics.routes", raw.routes.len(), MAX_ROUTES, "templates") {
         for (index, template) in raw.routes.iter().enumerate() {
@@ -29,10 +29,8 @@ pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -
         let allowed = "a letter, then letters, digits, `_`, `.` and `-`";
         findings.refuse("metrics.namespace", &error::quoted(&namespace), allowed);
     }
-    if raw.enabled && kind == KindSetting::Auto {
-        let oddity = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` \
-                      costs less";
-        findings.warn("metrics.enabled", oddity);
+    if let Some(name) = &raw.route_header {
+        marks::judge("metrics.route_header", &name.0, findings);
     }
     Settings {
         routes,
@@ -44,5 +42,60 @@ pub fn settings(raw: raw::Metrics, kind: KindSetting, findings: &mut Findings) -
         exemplars: raw.exemplars,
         namespace,
         path: raw.path.0,
+    }
+}
+
+/// What is odd, though it can be done.
+pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
+    let metrics = &raw.metrics;
+    let shadow = raw.shadow.as_ref().and_then(|shadow| shadow.upgrade.as_ref());
+    let covers = raw.upgrade.coverage.enabled || shadow.is_some_and(|upgrade| upgrade.coverage.enabled);
+    if !metrics.enabled {
+        without_metrics(raw, covers, findings);
+    } else {
+        with_metrics(raw, findings);
+    }
+    if raw.span_kind == KindSetting::Auto && (metrics.enabled || covers) {
+        let path = if metrics.enabled { "metrics.enabled" } else { "upgrade.coverage.enabled" };
+        let oddity = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` \
+                      costs less";
+        findings.warn(path, oddity);
+    }
+}
+
+fn without_metrics(raw: &raw::Configuration, covers: bool, findings: &mut Findings) {
+    let is_unused = |path: &str, findings: &mut Findings| {
+        findings.warn(path, "has no effect: neither `metrics.enabled` nor `upgrade.coverage.enabled` is true");
+    };
+    if !covers && !raw.metrics.routes.is_empty() {
+        is_unused("metrics.routes", findings);
+    }
+    if !covers && raw.metrics.route_header.is_some() && !raw.edge {
+        is_unused("metrics.route_header", findings);
+    }
+    for (index, _) in raw.sampling.rules.iter().enumerate().filter(|(_, rule)| !rule.metrics) {
+        let path = ["sampling.rules[", &index.to_string(), "].metrics"].concat();
+        findings.warn(&path, "has no effect: `metrics.enabled` is false");
+    }
+}
+
+fn with_metrics(raw: &raw::Configuration, findings: &mut Findings) {
+    let metrics = &raw.metrics;
+    let all = metrics.max_series.size().saturating_sub(1);
+    if all.saturating_sub(all / 4) < metrics.routes.len() {
+        let oddity = "three quarters of them may have a route, one for each method and status, and `metrics.routes` has more \
+                      than that";
+        findings.warn("metrics.max_series", oddity);
+    }
+    let is_short = metrics.interval_ms.get() < raw.export.scheduled_delay_ms.get();
+    if is_short && metrics.exemplars && metrics.temporality == Temporality::Delta {
+        let oddity = "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer";
+        findings.warn("metrics.interval_ms", oddity);
+    }
+    if metrics.namespace.0.ends_with('.') {
+        findings.warn("metrics.namespace", "ends in a dot, and gets another one behind it");
+    }
+    if metrics.path.0 == "/v1/traces" {
+        findings.warn("metrics.path", "is where a collector takes spans");
     }
 }

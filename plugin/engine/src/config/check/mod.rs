@@ -1,6 +1,7 @@
 //! From what was written to what the filter uses. Everything that a type cannot say is said here.
 
 mod export;
+mod marks;
 mod metrics;
 mod sampling;
 mod upgrade;
@@ -34,6 +35,7 @@ impl Findings {
         self.problems.push(Problem::new(path, found, allowed));
     }
 
+    #[inline(never)] // Many callers.
     fn warn(&mut self, path: &str, oddity: &str) {
         self.warnings.push([path, ": ", oddity].concat());
     }
@@ -51,6 +53,7 @@ impl Findings {
 
 /// The policy, or `None` with a problem that says why.
 pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, findings: &mut Findings) -> Option<Policy> {
+    metrics::warn(&raw, findings);
     findings.at_most("resource", raw.resource.0.len(), MAX_RESOURCE, "attributes");
     let mut attributes = Vec::with_capacity(raw.resource.0.len());
     for (key, value) in raw.resource.0 {
@@ -67,7 +70,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         environment_attributes: environment.attributes,
     };
     let counts = raw.metrics.enabled;
-    let settings = std::sync::Arc::new(metrics::settings(raw.metrics, raw.span_kind, findings));
+    let settings = std::sync::Arc::new(metrics::settings(raw.metrics, findings));
     let mut policy = Policy {
         resource,
         span_kind: raw.span_kind,
@@ -82,6 +85,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         },
         names: None,
         metrics: counts.then(|| std::sync::Arc::clone(&settings)),
+        mesh_headers: Vec::new(),
         edge: raw.edge,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {
@@ -91,6 +95,8 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             service_name: String::new(),
         },
     };
+    let marks = policy.upgrade.response_headers.iter().map(|(name, _)| name);
+    policy.mesh_headers = marks.chain(&settings.route_header).cloned().collect();
     let covers = |rules: Rules<'_>| rules.upgrade.coverage.is_some();
     if covers(policy.rules()) || policy.shadow_rules().is_some_and(covers) {
         policy.names = Some(settings);

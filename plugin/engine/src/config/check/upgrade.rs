@@ -37,7 +37,9 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         findings.refuse("upgrade.traces_per_second", "another number", Rate::ALLOWED);
         return None;
     };
-    let response_headers = super::sampling::headers(raw.response_headers.0, "upgrade.response_headers", findings);
+    const MARKS: &str = "upgrade.response_headers";
+    let response_headers = super::sampling::headers(raw.response_headers.0, MARKS, findings);
+    response_headers.iter().for_each(|(name, _)| super::marks::judge(MARKS, name, findings));
     let recall = recall(raw.recall, findings);
     let applications = applications(raw.applications, &recall, findings);
     Some(Policy {
@@ -46,7 +48,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         response_flags: raw.response_flags,
         latency_ms: raw.latency_ms.map(|latency| latency.get()),
         response_headers,
-        coverage: coverage(&raw.coverage),
+        coverage: coverage(&raw.coverage, raw.traces_per_second, findings),
         budget,
         signal: SignalPolicy {
             emit: raw.signal.emit,
@@ -59,11 +61,23 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
     })
 }
 
-/// A minute's worth is the burst: after a start every kind is new.
-fn coverage(raw: &raw::Coverage) -> Option<CoveragePolicy> {
+/// A minute's worth is the burst: after a start every kind is new. Without a budget, or without upgrades, nothing is covered.
+#[inline(never)] // For the live policy and its shadow.
+fn coverage(raw: &raw::Coverage, upgrades: Rate, findings: &mut Findings) -> Option<CoveragePolicy> {
     let per_minute = raw.traces_per_minute.get();
     let budget = Budget::per_second(per_minute as f64 / 60.0).ok()?;
-    raw.enabled.then(|| CoveragePolicy {
+    let off = [
+        (!raw.enabled, "is false, so that its other keys have no effect", *raw != raw::Coverage::default()),
+        (per_minute == 0, "has no effect: `upgrade.coverage.traces_per_minute` is 0", true),
+        (upgrades.0 == 0.0, "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off", true),
+    ];
+    if let Some((_, oddity, warns)) = off.into_iter().find(|(is_off, ..)| *is_off) {
+        if warns {
+            findings.warn("upgrade.coverage.enabled", oddity);
+        }
+        return None;
+    }
+    Some(CoveragePolicy {
         per_window: raw.per_window.narrow().try_into().unwrap_or(u8::MAX),
         window_s: raw.window_s.narrow(),
         latency: raw.latency,

@@ -44,6 +44,8 @@ pub(super) struct Export {
     trouble: Trouble,
     /// Nothing was exported yet.
     is_first: bool,
+    /// Series that the gauge counts for this stream.
+    series: i64,
 }
 
 /// An export whose answer is awaited.
@@ -81,6 +83,7 @@ impl Export {
             sent: None,
             trouble: Trouble::default(),
             is_first: true,
+            series: 0,
         }
     }
 
@@ -90,8 +93,15 @@ impl Export {
     }
 
     /// The lease is lost. An answer may still come.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self, metrics: &mut Metrics) {
         self.adding = None;
+        self.count(0, metrics);
+    }
+
+    /// The gauge is the sum over all streams of the process.
+    fn count(&mut self, series: usize, metrics: &mut Metrics) {
+        let series = i64::try_from(series).unwrap_or(i64::MAX);
+        metrics.add(Metric::MetricsSeries, series.saturating_sub(std::mem::replace(&mut self.series, series)));
     }
 
     fn interval(&self) -> u64 {
@@ -149,8 +159,7 @@ impl Export {
         let Some((_, sums)) = self.adding.take() else { return };
         let now = host.now();
         let dictionary = shared.dictionary(host);
-        let series = dictionary::entries(&dictionary).count();
-        metrics.record(host, Metric::MetricsSeries, u64::try_from(series).unwrap_or(u64::MAX));
+        self.count(dictionary::entries(&dictionary).count(), metrics);
         let mut before = None;
         let mut points = match self.settings.temporality {
             Temporality::Cumulative => points::cumulative(&dictionary, &sums),

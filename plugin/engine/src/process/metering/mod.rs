@@ -150,13 +150,13 @@ impl Metering {
     }
 
     fn lead(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) {
-        if self.holds_lease(host, serves, now) {
+        if self.holds_lease(host, serves, now, metrics) {
             self.export.step(host, &self.shared, serves, metrics);
         }
     }
 
     /// Whether this root is the one that exports; it takes a lease that it may take.
-    fn holds_lease(&mut self, host: &impl Host, serves: bool, now: u64) -> bool {
+    fn holds_lease(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) -> bool {
         let Some((lease, mark)) = self.shared.lease(host) else { return false };
         if let Some(next) = lease.next(self.me, now, serves, self.began) {
             self.shared.hold(host, next, mark);
@@ -165,7 +165,7 @@ impl Metering {
         let holds = lease.is_held_by(self.me, now);
         match (holds, std::mem::replace(&mut self.leads, holds)) {
             (true, false) => self.export.begin(host.now()),
-            (false, _) => self.export.stop(),
+            (false, _) => self.export.stop(metrics),
             (true, true) => {}
         }
         holds
@@ -202,14 +202,18 @@ impl Metering {
         }
         self.show(host, exemplars);
         let now = host.now() / MILLISECOND;
-        if !self.leads && !ends && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now) {
-            self.holds_lease(host, false, now); // A young process: it was taken just now.
+        if !self.leads && !ends && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now, metrics) {
+            self.holds_lease(host, false, now, metrics); // A young process: it was taken just now.
         }
         if !self.leads {
             return;
         }
         self.export.finish(host, &self.shared, ends, metrics);
-        let lease = self.shared.lease(host).filter(|(lease, _)| ends && lease.is_held_by(self.me, now));
+        if !ends {
+            return;
+        }
+        self.export.stop(metrics);
+        let lease = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now));
         if let Some((lease, mark)) = lease {
             self.shared.hold(host, lease.given_up(), mark);
         }

@@ -1,9 +1,9 @@
 //! Coverage: the first requests of each kind in a window are kept whole. A kind is a method, a route and a status, and with
 //! `latency` an octave of the time to the answer.
 //!
-//! Who is first depends on the order of arrival and on what came of a request, never on the randomness R, and is charged before
-//! anyone looks at the head decision: those that are covered are a class of their own that is kept whole (`th:0`), and every
-//! estimate stays exact. To charge only what the head missed would count the others twice.
+//! Which requests are the first depends on their order of arrival and on their outcome, never on the randomness R, and the budget is
+//! charged before the head decision is looked at: covered requests are a class of their own that is kept whole (`th:0`), and every
+//! estimate stays exact. To charge only what the head dropped would count the others twice.
 
 mod cells;
 mod kind;
@@ -18,7 +18,7 @@ use crate::json::names;
 names! {
     /// Where coverage looks.
     pub enum Place {
-        /// Where a trace begins every kind, elsewhere only what is no success.
+        /// Where a trace begins every kind, elsewhere only what did not succeed.
         Auto = "auto",
         /// Only where a trace begins.
         Root = "root",

@@ -49,7 +49,7 @@ pub enum Arrival {
     },
 }
 
-/// Counts an arrival, of `per_window` in `window_s` seconds; `now` in Unix seconds. Whatever else the bytes are, they say nothing.
+/// Counts an arrival, of `per_window` in `window_s` seconds; `now` in Unix seconds. Bytes that are not a slot count as an empty one.
 pub fn arrive(slot: &[u8], kind: Kind, now: u32, per_window: u8, window_s: u32) -> Arrival {
     // A window that is longer than ours is another configuration's, or the clock was set back.
     let latest = now.saturating_add(window_s);

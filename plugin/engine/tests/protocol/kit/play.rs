@@ -32,8 +32,8 @@ const CONFIGURATIONS: [&str; 13] = [
     r#"{"sampling": {"ratio": 0.1}, "shadow": {"sampling": {"ratio": 0.5}, "upgrade": {"http_status": ["4xx"], "latency_ms": 5, "traces_per_second": 2}}}"#,
     r#"{"span_kind": "client", "sampling": {"ratio": 0}, "upgrade": {"applications": {"enabled": true, "token": "secret-of-the-mesh"}}}"#,
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
-    r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "server-timing", "temporality": "delta"}}"#,
-    r#"{"sampling": {"ratio": 0.1}, "metrics": {"routes": ["/a"], "route_header": "server-timing"}, "upgrade": {"response_headers": {"traceresponse": {"contains": "1c80319c"}}, "coverage": {"enabled": true, "latency": true, "per_window": 2, "window_s": 10, "where": "all"}}, "shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#,
+    r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "x-route", "temporality": "delta"}}"#,
+    r#"{"sampling": {"ratio": 0.1}, "metrics": {"routes": ["/a"], "route_header": "x-route"}, "upgrade": {"response_headers": {"x-keep": {"present": true}}, "coverage": {"enabled": true, "latency": true, "per_window": 2, "window_s": 10, "where": "all"}}, "shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#,
 ];
 
 const PLUGINS: [&str; 2] = ["inbound", "outbound"];
@@ -62,7 +62,7 @@ const REQUESTS: [(&str, &str); 18] = [
     (":method", "CONNECT"),
 ];
 
-const ANSWERS: [(&str, &str); 8] = [
+const ANSWERS: [(&str, &str); 10] = [
     ("x-tracelift-signal", "2;upgraded;0af7651916cd43dd8448eb211c80319c"),
     ("x-tracelift-signal", "2;shed;4bf92f3577b34da6a3ce929d0e0e4736"),
     ("x-tracelift-signal", "2;kept;0af7651916cd43dd8448eb211c80319c,2;here;4bf92f3577b34da6a3ce929d0e0e4736"),
@@ -71,6 +71,8 @@ const ANSWERS: [(&str, &str); 8] = [
     ("server-timing", "db;dur=5, trace;desc=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("grpc-status", "14"),
     ("content-type", "application/grpc"),
+    ("x-route", "/a/{b}"),
+    ("x-keep", "1"),
 ];
 
 const HEADERS_OF_REPLIES: [(&str, &str); 5] = [

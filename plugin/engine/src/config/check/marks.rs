@@ -1,0 +1,36 @@
+//! Response headers for the mesh alone: marks of the application, and the name of its route. At the edge they are taken off, so that
+//! they cannot be headers that an answer needs.
+
+use super::Findings;
+use crate::config::error;
+use crate::trace_context::{TRACEPARENT, XRAY};
+use crate::upgrade::recall::wire::OURS;
+use crate::upgrade::signal::{SERVER_TIMING, TRACERESPONSE};
+
+/// Without these an answer is another one, or cannot be read.
+const NEEDED: [&str; 15] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "grpc-encoding",
+    "grpc-message",
+    "grpc-status",
+    "location",
+    "sec-websocket-accept",
+    "set-cookie",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "www-authenticate",
+];
+
+/// Refuses a name, in lower case.
+pub fn judge(path: &str, name: &str, findings: &mut Findings) {
+    let is_context = [TRACEPARENT, "tracestate", TRACERESPONSE, SERVER_TIMING, XRAY, "b3"].contains(&name);
+    if is_context || name.starts_with("x-b3-") || name.as_bytes().starts_with(OURS) || NEEDED.contains(&name) {
+        let allowed = "a header that an answer can do without: where `edge` is true it is taken off";
+        findings.refuse(path, &["the header ", &error::quoted(name)].concat(), allowed);
+    }
+}
