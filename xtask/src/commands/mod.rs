@@ -7,6 +7,7 @@ mod counts;
 mod demo;
 mod deny;
 mod dynamic;
+mod earlier;
 mod fuzz;
 mod lint;
 mod mesh;
@@ -16,6 +17,7 @@ mod playground;
 mod python;
 mod schema;
 mod soak;
+mod stages;
 mod test;
 mod tools;
 

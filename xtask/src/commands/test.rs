@@ -11,7 +11,9 @@ use crate::commands::counts::Counts;
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
-use crate::commands::{build, dynamic, lint, playground, python};
+use crate::commands::stages::{Stage, planned};
+use crate::commands::{build, dynamic, earlier, lint, playground, python};
+use crate::tools::envoy_gateway::ENVOY_GATEWAY;
 use crate::tools::go::RENDERERS;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
@@ -32,109 +34,16 @@ pub(crate) struct Test {
     /// depend on changes
     #[arg(long, requires = "only")]
     record: bool,
+    /// Run the stories of real Envoys in all of the releases that the module is promised to run in, rather than some in the oldest
+    #[arg(long)]
+    envoy: Option<Envoys>,
 }
 
+/// Which Envoys before the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Stage {
-    /// Formatting, Clippy (native and wasm), the published schema
-    Lint,
-    /// The module, within its size
-    Build,
-    /// Tests of the engine and the tools, native
-    Plugin,
-    /// Tests of the engine's pure parts in Miri, which finds undefined behaviour; only when asked for
-    Miri,
-    /// Unit tests of xtask
-    Xtask,
-    /// The Python package: formatting, types, its tests, its services under `opentelemetry-instrument`
-    Python,
-    /// The module in our proxy-wasm host
-    Host,
-    /// Kept inputs of the fuzzers, then a minute of fuzzing
-    Fuzz,
-    /// Envoy, fetched when missing
-    Tools,
-    /// The release's module and images, pushed to a registry and built a second time, and the programs that its tests need
-    Package,
-    /// The module in real Envoys, and applications in Python behind them
-    Envoy,
-    /// The dynamic module: models of what its threads share, its callbacks in every Envoy that it is promised for, then the stories of
-    /// real Envoys with it
-    Dynamic,
-    /// An application in Node behind a real Envoy; when it or what it shows has changed since it passed, or when asked for
-    Node,
-    /// Request metrics beside a real collector's and in a real Prometheus; when they or what they are compared with have changed
-    /// since it passed, or when asked for
-    Metrics,
-    /// The playground's page, clicked through in a real Chromium
-    Playground,
-    /// The demo's own tests, its page clicked through in a real Chromium
-    Shop,
-    /// The demo, unattended, its traces checked
-    Demo,
-    /// Traces in X-Ray: Envoys, a collector, and moto as X-Ray's API
-    Xray,
-}
-
-impl Stage {
-    fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
-
-    /// Part of a run without `--only`. Miri takes minutes and a nightly Rust.
-    fn is_usual(self) -> bool {
-        self != Self::Miri
-    }
-
-    fn needs(self) -> &'static [Self] {
-        match self {
-            Self::Lint
-            | Self::Build
-            | Self::Plugin
-            | Self::Miri
-            | Self::Xtask
-            | Self::Python
-            | Self::Tools
-            | Self::Package
-            | Self::Playground => &[],
-            Self::Host | Self::Fuzz => &[Self::Build],
-            Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
-                &[Self::Build, Self::Tools]
-            }
-        }
-    }
-
-    /// What a stage depends on that runs seldom: files and folders. A usual run leaves it out while they are as they were when it
-    /// passed on this machine or was recorded; none is a stage that always runs.
-    fn inputs(self) -> &'static [&'static str] {
-        match self {
-            Self::Node => &[
-                "envoy/tests/applications",
-                "envoy/tests/node",
-                "examples/node",
-                "plugin/engine/src/process",
-                "plugin/engine/src/upgrade",
-                "xtask/src/tools/node.rs",
-            ],
-            Self::Metrics => &[
-                "docs/metrics.md",
-                "envoy/src/collector",
-                "envoy/tests/metrics",
-                "examples/dashboards/grafana.json",
-                "examples/dashboards/scrape.yaml",
-                "examples/dashboards/tracelift.rules.yaml",
-                "plugin/engine/src/metrics",
-                "plugin/engine/src/otlp",
-                "plugin/engine/src/process/metering",
-                "plugin/engine/src/request/measure.rs",
-                "plugin/engine/src/shared",
-                "xtask/src/tools/collector.rs",
-                "xtask/src/tools/prometheus.rs",
-            ],
-            _ => &[],
-        }
-    }
+enum Envoys {
+    /// Every one that has V8
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +85,7 @@ impl Test {
             reports: Vec::new(),
             asked_for: self.only.clone(),
             record: self.record,
+            all_envoys: self.envoy.is_some(),
             envoy: None,
             renderers: Vec::new(),
         };
@@ -202,18 +112,12 @@ impl Test {
     }
 }
 
-/// All usual stages in order, or those asked for after what they need.
-fn planned(only: &[Stage]) -> Vec<Stage> {
-    let asked_for = |stage| only.iter().any(|asked: &Stage| *asked == stage || asked.needs().contains(&stage));
-    let wanted = |stage: Stage| if only.is_empty() { stage.is_usual() } else { asked_for(stage) };
-    Stage::value_variants().iter().copied().filter(|stage| wanted(*stage)).collect()
-}
-
 struct Run {
     reports: Vec<Report>,
     asked_for: Vec<Stage>,
     /// Whether seldom stages that pass are recorded in the tree.
     record: bool,
+    all_envoys: bool,
     envoy: Option<PathBuf>,
     /// What renders manifests, by the variables that name it to the tests.
     renderers: Vec<(&'static str, PathBuf)>,
@@ -305,6 +209,7 @@ impl Run {
                 let variables = TraceliftOtel::ensure()?.variables();
                 self.cargo_test_with(&["--package", "tracelift-envoy"], &variables, counts)
             }
+            Stage::Earlier => self.earlier_envoys(counts),
             Stage::Dynamic => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
                 count(&mut dynamic::models(), counts)?;
@@ -319,6 +224,10 @@ impl Run {
                 let test = ["--package", "tracelift-envoy", "--features", "metrics", "--test", "metrics"];
                 let variables = [(collector::METRICS.variable, collector), (prometheus::VARIABLE, prometheus)];
                 self.cargo_test_with(&test, &variables, counts)
+            }
+            Stage::Mesh => {
+                let test = ["--package", "tracelift-envoy", "--features", "mesh", "--test", "mesh"];
+                self.cargo_test_with(&test, &[(ENVOY_GATEWAY.variable, ENVOY_GATEWAY.ensure()?)], counts)
             }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
@@ -344,6 +253,18 @@ impl Run {
         }
     }
 
+    /// Runs each suite in each of the Envoys, and fails if one of them does.
+    fn earlier_envoys(&self, counts: &mut Counts) -> Result<()> {
+        earlier::print_what_is_left_out();
+        let mut failed = None;
+        for run in earlier::runs(self.all_envoys) {
+            println!("Envoy {}:", run.envoy.version());
+            let variables = [(envoy::VARIABLE, run.envoy.ensure()?)];
+            failed = self.cargo_test_with(&run.arguments, &variables, counts).err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Runs each suite, so that the last says what all of them have found, and fails if one of them does.
     fn dynamic_module(&self, library: &Path, counts: &mut Counts) -> Result<()> {
         dynamic::print_what_is_left_out();
@@ -365,10 +286,10 @@ impl Run {
     fn cargo_test_with(&self, arguments: &[&str], variables: &[(&str, PathBuf)], counts: &mut Counts) -> Result<()> {
         let mut cargo = workspace::native_cargo();
         cargo.args(["test", "--no-fail-fast"]).args(arguments).env("TRACELIFT_WASM", workspace::module());
-        cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
         }
+        cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         cargo.envs(self.renderers.iter().map(|(name, program)| (name, program)));
         count(&mut cargo, counts)
     }
@@ -421,31 +342,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_record_names_stages_that_run_seldom() {
-        let record = std::fs::read_to_string(workspace::root().join(unchanged::RECORD)).unwrap();
-        let recorded: std::collections::BTreeMap<String, String> = serde_json::from_str(&record).unwrap();
-        for name in recorded.keys() {
-            let stage = Stage::from_str(name, false).unwrap();
-            assert!(!stage.inputs().is_empty(), "{name} always runs");
-        }
-    }
-
-    #[test]
-    fn a_stage_runs_after_everything_that_it_needs() {
-        let usual = Stage::value_variants().iter().copied().filter(|stage| *stage != Stage::Miri);
-        assert_eq!(planned(&[]), usual.collect::<Vec<_>>());
-        assert_eq!(planned(&[Stage::Miri]), [Stage::Miri]);
-        assert_eq!(planned(&[Stage::Demo]), [Stage::Build, Stage::Tools, Stage::Demo]);
-        assert_eq!(planned(&[Stage::Xtask, Stage::Host]), [Stage::Build, Stage::Xtask, Stage::Host]);
-        for (position, stage) in Stage::value_variants().iter().enumerate() {
-            assert!(
-                stage.needs().iter().all(|needed| Stage::value_variants()[..position].contains(needed)),
-                "{stage:?}"
-            );
-        }
-    }
-
-    #[test]
     fn what_needs_a_failed_stage_is_skipped_and_adds_no_failure() {
         let report = Report {
             stage: Stage::Build,
@@ -454,8 +350,14 @@ mod tests {
             took: Duration::ZERO,
             error: Some("it does not compile".to_owned()),
         };
-        let mut run =
-            Run { reports: vec![report], asked_for: Vec::new(), record: false, envoy: None, renderers: Vec::new() };
+        let mut run = Run {
+            reports: vec![report],
+            asked_for: Vec::new(),
+            record: false,
+            all_envoys: false,
+            envoy: None,
+            renderers: Vec::new(),
+        };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });
