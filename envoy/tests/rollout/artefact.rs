@@ -1,7 +1,7 @@
 //! The images of `cargo xtask package`, pushed to a real registry and fetched from it as meshes fetch them.
 
 use crate::kit::{SOON, program};
-use crate::registry::{Registry, package, summary};
+use crate::registry::{REPOSITORY, Registry, package, summary};
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
