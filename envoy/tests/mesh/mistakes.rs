@@ -14,7 +14,9 @@ const MISTAKES: [(&str, Change); 6] = [
     ("unknown key", |policy| settings(policy)["sampling"]["ratoi"] = 1.into()),
     ("ratio 5", |policy| settings(policy)["sampling"]["ratio"] = 5.into()),
     ("missing cluster", |policy| settings(policy)["export"]["cluster"] = "otel".into()),
-    ("unknown image", |policy| policy["spec"]["wasm"][0]["code"]["image"]["url"] = "127.0.0.1:1/mesh/tracelift:1".into()),
+    ("unknown image", |policy| {
+        policy["spec"]["wasm"][0]["code"]["image"]["url"] = "127.0.0.1:1/mesh/tracelift:1".into()
+    }),
     ("wrong field", |policy| policy["spec"]["wasm"][0]["failOpne"] = json!(true)),
 ];
 
@@ -34,8 +36,13 @@ async fn explore() {
         let ended = load.ended();
         sleep(Duration::from_secs(1)).await;
         let stats = scene.stats().await;
-        println!("=== {name}: decisions {} of {} requests; updates {} rejected {}", decisions(&stats) - before, load.ended() - ended,
-            stats.get("listener_manager.lds.update_success"), stats.get("listener_manager.lds.update_rejected"));
+        println!(
+            "=== {name}: decisions {} of {} requests; updates {} rejected {}",
+            decisions(&stats) - before,
+            load.ended() - ended,
+            stats.get("listener_manager.lds.update_success"),
+            stats.get("listener_manager.lds.update_rejected")
+        );
         println!("=== {name}: load {}", load.stop().await);
         println!("=== {name}: log {}", &scene.gateway.log()[from..]);
         let mut policy = scene.policy();
