@@ -96,6 +96,19 @@ pub fn surroundings(listener: SocketAddr, backend: SocketAddr) -> Vec<Value> {
     ]
 }
 
+/// Another policy of the Gateway's listener, which has nothing to do with the filter: a header for every request.
+pub fn early_header(name: &str) -> Value {
+    json!({
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "ClientTrafficPolicy",
+        "metadata": { "name": "early", "namespace": NAMESPACE },
+        "spec": {
+            "targetRefs": [{ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public" }],
+            "headers": { "earlyRequestHeaders": { "set": [{ "name": name, "value": "1" }] } },
+        },
+    })
+}
+
 /// Has Envoy find the controller, which serves the module: in a cluster by a name of its DNS and with a certificate that is mounted.
 pub fn way_to_the_controller(certificates: &Path) -> Value {
     let file = |name: &str| json!({ "filename": certificates.join("envoy").join(name) });

@@ -6,12 +6,12 @@ use crate::manifests::{self, settings};
 use crate::obeyed::with;
 use crate::scene::{Scene, decisions};
 use serde_json::{Value, json};
-use tracelift_envoy::{Load, Stats, ports};
+use tracelift_envoy::{Load, ports};
 
 /// What becomes of tracing while the mistake stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tracing {
-    /// The policy before goes on deciding.
+    /// The policy before decides.
     AsBefore,
     /// Requests pass without the filter.
     Stops,
@@ -89,7 +89,11 @@ async fn a_mistake_in_the_policy_is_named_and_fails_no_request() {
         }
         match tracing {
             Tracing::Stops => wait_until(name, async || is_untouched(&scene).await).await,
-            Tracing::AsBefore | Tracing::WaitsToExport => goes_on(&scene, name).await,
+            Tracing::AsBefore | Tracing::WaitsToExport => {
+                still_decides(&scene, name).await;
+                let status = "reason: Invalid";
+                assert!(!scene.gateway.log()[from..].contains(status), "{name}: the resource says nothing of it");
+            }
         }
         if tracing == Tracing::WaitsToExport {
             scene.until(name, |stats| 100 < stats.ledger().queued + stats.ledger().in_flight).await;
@@ -98,7 +102,9 @@ async fn a_mistake_in_the_policy_is_named_and_fails_no_request() {
         assert!(tally.is_all(200), "{name}: {tally}");
         scene.apply(&[with(&scene, json!({ "sampling": { "ratio": 1 } }))]);
         wait_until(name, async || !is_untouched(&scene).await).await;
-        scene.until(name, |stats| stats.ledger().is_settled()).await;
+        let exported = scene.stats().await.ledger().exported;
+        scene.get("/cart").await;
+        scene.until(name, |stats| exported < stats.ledger().exported).await;
     }
 }
 
@@ -111,7 +117,7 @@ async fn is_untouched(scene: &Scene) -> bool {
     arrivals.iter().rev().find(|arrival| arrival.path == "/mine").is_some_and(|it| it.text("traceparent") == context)
 }
 
-async fn goes_on(scene: &Scene, name: &str) {
+async fn still_decides(scene: &Scene, name: &str) {
     let before = decisions(&scene.stats().await);
     scene.until(name, |stats| before + 100 < decisions(stats)).await;
     assert!(!is_untouched(scene).await, "{name}");
@@ -141,4 +147,27 @@ async fn a_proxy_without_a_policy_before_passes_requests_untouched_where_the_fir
     }
     scene.apply(&[with(&scene, json!({ "sampling": { "ratio": 1 } }))]);
     wait_until("the corrected policy is obeyed", async || !is_untouched(&scene).await).await;
+}
+
+/// Envoy refuses the listener as a whole.
+#[tokio::test]
+async fn while_a_policy_is_refused_no_other_change_of_the_listener_is_obeyed() {
+    let scene = Scene::start(|settings| settings["sampling"]["ratio"] = 1.into()).await;
+    let refused = "Envoy rejected the last update";
+    let mut policies = vec![with(&scene, json!({ "sampling": { "ratio": 5 } }))];
+    let from = scene.gateway.log().len();
+    scene.apply(&policies);
+    scene.gateway.logged(from, refused).await;
+    policies.push(manifests::early_header("x-early"));
+    let from = scene.gateway.log().len();
+    scene.apply(&policies);
+    scene.gateway.logged(from, refused).await;
+    let is_there = async || {
+        assert_eq!(scene.get("/cart").await.unwrap().status, 200);
+        scene.upstream.last().unwrap().header("x-early").is_some()
+    };
+    assert!(!is_there().await);
+    policies[0] = with(&scene, json!({ "sampling": { "ratio": 1 } }));
+    scene.apply(&policies);
+    wait_until("the other change is obeyed, too", is_there).await;
 }

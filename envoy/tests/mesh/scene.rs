@@ -102,7 +102,11 @@ impl Scene {
     /// Waits until Envoy's counters are so.
     pub async fn until(&self, what: &str, holds: impl Fn(&Stats) -> bool) -> Stats {
         let found = self.envoy.wait_for_stats(SOON, |stats| holds(stats).then(|| stats.clone())).await.unwrap();
-        found.unwrap_or_else(|| panic!("not within {SOON:?}: {what}\n{}", self.gateway.log()))
+        if let Some(found) = found {
+            return found;
+        }
+        let ledger = self.stats().await.ledger();
+        panic!("not within {SOON:?}: {what}; {ledger}\n{}", self.gateway.log())
     }
 }
 
