@@ -10,9 +10,10 @@ use crate::workspace;
 
 /// Every name that we create in the folder, by its beginning; nothing else there is ours to remove. The lock stays: whoever
 /// waits for it holds the same file.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "cargo-deny-",
     "collector-",
+    "earlier-",
     "envoy-",
     "helm-",
     "kustomize-",

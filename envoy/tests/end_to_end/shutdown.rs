@@ -55,8 +55,8 @@ async fn metrics_of_a_young_process_are_exported_at_its_end() {
         assert_eq!(pod.collector.measured().len(), 1, "the next is due in a minute");
         assert!(pod.envoy.terminate(SOON).await.unwrap().success());
         let requests = |exports: &[Export]| {
-            let each = exports.iter().map(|export| counts(export).values().sum::<u64>());
-            if temporality == "delta" { each.sum() } else { each.last().unwrap_or_default() }
+            let mut each = exports.iter().map(|export| counts(export).values().sum::<u64>());
+            if temporality == "delta" { each.sum() } else { each.next_back().unwrap_or_default() }
         };
         let all = |exports: &[Export]| (requests(exports) == 47).then_some(());
         let came = pod.collector.wait_for_measured(SOON, all).await;

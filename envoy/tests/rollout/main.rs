@@ -12,4 +12,5 @@ mod fleet;
 mod kit;
 mod ledger;
 mod manifests;
+mod registry;
 mod schemas;

@@ -139,12 +139,12 @@ fn check_callbacks(needs: &Elf, envoy: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::fs;
 
     /// Paths of the stories in a folder of tests, as `module::name`.
-    fn stories(folder: &Path) -> Vec<String> {
+    pub(crate) fn stories(folder: &Path) -> Vec<String> {
         let mut stories = Vec::new();
         for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let Some(module) = file.file_stem().filter(|_| file.extension().is_some_and(|it| it == "rs")) else {

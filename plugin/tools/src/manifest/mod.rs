@@ -14,6 +14,7 @@ mod json;
 mod kubernetes;
 mod located;
 mod nested;
+mod release;
 mod rules;
 mod sides;
 mod source;
@@ -24,6 +25,7 @@ pub use check::{Checked, Report, check, check_file};
 pub use find::{Direction, Found, Home};
 pub use findings::{Finding, Severity};
 pub use located::{Located, Node, Position};
+pub use release::{NotARelease, Release, unknown_to};
 pub use variables::{INSTEAD, unread};
 pub use yaml::{Dialect, Document, read_yaml};
 

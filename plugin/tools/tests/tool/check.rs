@@ -228,3 +228,15 @@ fn a_file_that_is_not_there_and_a_wrong_command_line_end_with_2() {
     assert_eq!(tracelift(&["check"]).code, Some(2));
     assert_eq!(tracelift(&["chek"]).code, Some(2));
 }
+
+#[test]
+fn with_a_release_of_envoy_what_it_does_not_know_is_a_warning() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../envoy/dynamic-module.yaml").display().to_string();
+    let fine = tracelift(&["check", "--envoy", "1.39", "--deny-warnings", &file]);
+    assert_eq!(fine.code, Some(0), "{}", fine.out);
+    let old = tracelift(&["check", "--envoy", "1.36.4", "--deny-warnings", &file]);
+    assert_eq!(old.code, Some(1));
+    assert!(old.out.contains("warning: envoy: Envoy 1.36 refuses this"), "{}", old.out);
+    let none = tracelift(&["check", "--envoy", "newest", &file]);
+    assert!(none.code == Some(2) && none.err.contains("write a release of Envoy"), "{}", none.err);
+}

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use report::{Outcome, Report, summarise};
 use stage::{Stage, planned};
@@ -17,7 +17,8 @@ use crate::commands::counts::Counts;
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
-use crate::commands::{build, dynamic, lint, playground, python};
+use crate::commands::{build, dynamic, earlier, lint, playground, python};
+use crate::tools::envoy_gateway::ENVOY_GATEWAY;
 use crate::tools::go::RENDERERS;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
@@ -38,6 +39,16 @@ pub(crate) struct Test {
     /// changes; without --only, none of them is left out here
     #[arg(long)]
     record: bool,
+    /// Run the stories of real Envoys in all of the releases that the module is promised to run in, rather than some in the oldest
+    #[arg(long)]
+    envoy: Option<Envoys>,
+}
+
+/// Which Envoys before the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Envoys {
+    /// Every one that has V8
+    All,
 }
 
 impl Test {
@@ -47,6 +58,7 @@ impl Test {
             reports: Vec::new(),
             asked_for: self.only.clone(),
             record: self.record,
+            all_envoys: self.envoy.is_some(),
             envoy: None,
             renderers: Vec::new(),
         };
@@ -78,6 +90,7 @@ struct Run {
     asked_for: Vec<Stage>,
     /// Whether seldom stages that pass are recorded in the tree.
     record: bool,
+    all_envoys: bool,
     envoy: Option<PathBuf>,
     /// What renders manifests, by the variables that name it to the tests.
     renderers: Vec<(&'static str, PathBuf)>,
@@ -169,6 +182,7 @@ impl Run {
                 let variables = TraceliftOtel::ensure()?.variables();
                 self.cargo_test_with(&["--package", "tracelift-envoy"], &variables, counts)
             }
+            Stage::Earlier => self.earlier_envoys(counts),
             Stage::Dynamic => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
                 count(&mut dynamic::models(), counts)?;
@@ -183,6 +197,10 @@ impl Run {
                 let test = ["--package", "tracelift-envoy", "--features", "metrics", "--test", "metrics"];
                 let variables = [(collector::METRICS.variable, collector), (prometheus::VARIABLE, prometheus)];
                 self.cargo_test_with(&test, &variables, counts)
+            }
+            Stage::Mesh => {
+                let test = ["--package", "tracelift-envoy", "--features", "mesh", "--test", "mesh"];
+                self.cargo_test_with(&test, &[(ENVOY_GATEWAY.variable, ENVOY_GATEWAY.ensure()?)], counts)
             }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);
@@ -211,6 +229,18 @@ impl Run {
         }
     }
 
+    /// Runs each suite in each of the Envoys, and fails if one of them does.
+    fn earlier_envoys(&self, counts: &mut Counts) -> Result<()> {
+        earlier::print_what_is_left_out();
+        let mut failed = None;
+        for run in earlier::runs(self.all_envoys) {
+            println!("Envoy {}:", run.envoy.version());
+            let variables = [(envoy::VARIABLE, run.envoy.ensure()?)];
+            failed = self.cargo_test_with(&run.arguments, &variables, counts).err().or(failed);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
     /// Runs each suite, so that the last says what all of them have found, and fails if one of them does.
     fn dynamic_module(&self, library: &Path, counts: &mut Counts) -> Result<()> {
         dynamic::print_what_is_left_out();
@@ -231,10 +261,10 @@ impl Run {
     fn cargo_test_with(&self, arguments: &[&str], variables: &[(&str, PathBuf)], counts: &mut Counts) -> Result<()> {
         let mut cargo = workspace::native_cargo();
         cargo.args(["test", "--no-fail-fast"]).args(arguments).env("TRACELIFT_WASM", workspace::module());
-        cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         if let Some(envoy) = &self.envoy {
             cargo.env(envoy::VARIABLE, envoy);
         }
+        cargo.envs(variables.iter().map(|(name, value)| (name, value)));
         cargo.envs(self.renderers.iter().map(|(name, program)| (name, program)));
         count(&mut cargo, counts)
     }
@@ -272,8 +302,14 @@ mod tests {
             took: Duration::ZERO,
             error: Some("it does not compile".to_owned()),
         };
-        let mut run =
-            Run { reports: vec![report], asked_for: Vec::new(), record: false, envoy: None, renderers: Vec::new() };
+        let mut run = Run {
+            reports: vec![report],
+            asked_for: Vec::new(),
+            record: false,
+            all_envoys: false,
+            envoy: None,
+            renderers: Vec::new(),
+        };
         run.stage(Stage::Host);
         assert_eq!(run.reports[1].outcome, Outcome::Skipped);
         assert_eq!(summarise(&run.reports), Counts { passed: 0, failed: 1 });

@@ -1,7 +1,8 @@
-//! The stages of `cargo xtask test`: their order, what each needs, and what a seldom one depends on.
+//! The stages of `cargo xtask test`: what each needs, and what those depend on that run seldom.
 
 use clap::ValueEnum;
 
+/// In the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Stage {
     /// Formatting, Clippy (native and wasm), the published schema
@@ -26,6 +27,8 @@ pub(super) enum Stage {
     Package,
     /// The module in real Envoys, and applications in Python behind them
     Envoy,
+    /// Stories of the wasm module in the oldest Envoy that it is promised to run in; with `--envoy all` all of them in all
+    Earlier,
     /// The dynamic module: models of what its threads share, its callbacks in every Envoy that it is promised for, then the stories of
     /// real Envoys with it
     Dynamic,
@@ -34,6 +37,9 @@ pub(super) enum Stage {
     /// Request metrics beside a real collector's and in a real Prometheus; when they or what they are compared with have changed
     /// since it passed, or when asked for
     Metrics,
+    /// The shipped manifests in a real Envoy Gateway, whose Envoys get them by xDS and the module from a registry; when the manifests or
+    /// the controller have changed since it passed, or when asked for
+    Mesh,
     /// The playground's page, clicked through in a real Chromium; when it or what it shows has changed since it passed, or when asked for
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
@@ -46,15 +52,17 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    /// As `--only` has it.
     pub(super) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
     /// Part of a run without `--only`. Miri takes minutes and a nightly Rust.
-    pub(super) fn is_usual(self) -> bool {
+    fn is_usual(self) -> bool {
         self != Self::Miri
     }
 
+    /// What must have passed before it.
     pub(super) fn needs(self) -> &'static [Self] {
         match self {
             Self::Lint
@@ -67,8 +75,8 @@ impl Stage {
             | Self::Package
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
-            Self::Envoy => &[Self::Build, Self::Tools, Self::Package],
-            Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
+            Self::Envoy | Self::Mesh => &[Self::Build, Self::Tools, Self::Package],
+            Self::Earlier | Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
                 &[Self::Build, Self::Tools]
             }
         }
@@ -100,6 +108,14 @@ impl Stage {
                 "plugin/engine/src/shared",
                 "xtask/src/tools/collector.rs",
                 "xtask/src/tools/prometheus.rs",
+            ],
+            Self::Mesh => &[
+                "envoy/chart",
+                "envoy/gateway-api",
+                "envoy/tests/mesh",
+                "xtask/src/artefact/image.rs",
+                "xtask/src/tools/envoy_gateway.rs",
+                "xtask/src/tools/locked.rs",
             ],
             Self::Playground => &[
                 "examples/browser",

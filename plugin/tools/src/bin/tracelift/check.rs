@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use tracelift::sampling::Steps;
-use tracelift_tools::manifest::{self, Report, Severity, Syntax};
+use tracelift_tools::manifest::{self, Release, Report, Severity, Syntax};
 
 use crate::{Outcome, file};
 
@@ -27,6 +27,9 @@ pub struct Check {
     /// A variable of the VM's environment, as Envoy will hand it over; those in a file are stronger
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
+    /// Warn about what this release of Envoy does not know, such as 1.36
+    #[arg(long, value_name = "RELEASE")]
+    envoy: Option<Release>,
 }
 
 /// Reads `NAME=VALUE`.
@@ -48,7 +51,12 @@ impl Check {
         let mut checked = Vec::new();
         for path in &self.files {
             let file = path.display().to_string();
-            let report = manifest::check_file(&file::read(path)?, Syntax::of(&file), &self.env);
+            let (text, syntax) = (file::read(path)?, Syntax::of(&file));
+            let mut report = manifest::check_file(&text, syntax, &self.env);
+            if let Some(release) = self.envoy {
+                report.findings.extend(manifest::unknown_to(release, &text, syntax));
+                report.findings.sort_by_key(|finding| (finding.at, finding.severity));
+            }
             checked.push(Checked { file, report });
         }
         if checked.iter().any(|one| !one.report.configurations.is_empty()) {
