@@ -248,7 +248,17 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
         (
             metrics(r#""temporality": "delta", "interval_ms": 1000}, "export": {"scheduled_delay_ms": 2000"#),
             "metrics.interval_ms",
-            "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer",
+            "is not above `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer",
+        ),
+        (
+            metrics(r#""routes": ["/carts/{id}", "/users/:id/orders"]"#),
+            "metrics.routes[1]",
+            "\":id\" is literal text here; a parameter is written `{id}`",
+        ),
+        (
+            metrics(r#""routes": ["/files/*"]"#),
+            "metrics.routes[0]",
+            "\"*\" is literal text here; a parameter is written `{id}`",
         ),
         (metrics(r#""namespace": "proxy.""#), "metrics.namespace", "ends in a dot, and gets another one behind it"),
         (metrics(r#""path": "/v1/traces""#), "metrics.path", "is where a collector takes spans"),

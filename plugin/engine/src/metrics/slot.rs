@@ -15,6 +15,11 @@ impl Sums {
         self.0.get(usize::from(number)).filter(|sum| sum.count() != 0)
     }
 
+    /// All that was counted.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(Histogram::count).fold(0, u64::saturating_add)
+    }
+
     fn add(&mut self, number: u16, histogram: &Histogram) {
         let number = usize::from(number);
         if self.0.len() <= number {

@@ -3,7 +3,7 @@
 use tracelift::config::{self, VARIABLES};
 
 /// What to do in place of a variable that SDKs read and the filter does not.
-pub const INSTEAD: [(&str, &str); 9] = [
+pub const INSTEAD: [(&str, &str); 10] = [
     (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "Spans go to an Envoy cluster: name it in `export.cluster`, and give it this address.",
@@ -14,7 +14,14 @@ pub const INSTEAD: [(&str, &str); 9] = [
     ("OTEL_TRACES_EXPORTER", "The filter exports OTLP only; `export.protocol` says how."),
     ("OTEL_SDK_DISABLED", "`sampling.ratio` 0 and `upgrade.traces_per_second` 0 record nothing."),
     ("OTEL_LOG_LEVEL", "The filter logs to Envoy: --component-log-level wasm:info."),
-    ("OTEL_METRICS_EXPORTER", "Metrics are Envoy's: /stats/prometheus on its admin port."),
+    (
+        "OTEL_METRICS_EXPORTER",
+        "`metrics.enabled` exports request metrics; the filter's own are at /stats/prometheus of Envoy's admin port.",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "Request metrics go to the cluster of the spans, `export.cluster`; their path is `metrics.path`.",
+    ),
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "Spans are bounded by the filter itself."),
 ];
 

@@ -7,29 +7,43 @@ use crate::trace_context::{TRACEPARENT, XRAY};
 use crate::upgrade::recall::wire::OURS;
 use crate::upgrade::signal::{SERVER_TIMING, TRACERESPONSE};
 
-/// Without these an answer is another one, or cannot be read.
-const NEEDED: [&str; 15] = [
+/// Without these an answer is another one, cannot be read, or is used differently; those of CORS as well.
+const NEEDED: [&str; 24] = [
+    "cache-control",
     "connection",
     "content-encoding",
     "content-length",
     "content-range",
+    "content-security-policy",
     "content-type",
+    "date",
+    "etag",
+    "expires",
     "grpc-encoding",
     "grpc-message",
     "grpc-status",
+    "grpc-status-details-bin",
     "location",
+    "retry-after",
     "sec-websocket-accept",
     "set-cookie",
+    "strict-transport-security",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "vary",
     "www-authenticate",
 ];
 
 /// Refuses a name, in lower case.
 pub fn judge(path: &str, name: &str, findings: &mut Findings) {
     let is_context = [TRACEPARENT, "tracestate", TRACERESPONSE, SERVER_TIMING, XRAY, "b3"].contains(&name);
-    if is_context || name.starts_with("x-b3-") || name.as_bytes().starts_with(OURS) || NEEDED.contains(&name) {
+    if is_context
+        || name.starts_with("x-b3-")
+        || name.starts_with("access-control-")
+        || name.as_bytes().starts_with(OURS)
+        || NEEDED.contains(&name)
+    {
         let allowed = "a header that an answer can do without: where `edge` is true it is taken off";
         findings.refuse(path, &["the header ", &error::quoted(name)].concat(), allowed);
     }

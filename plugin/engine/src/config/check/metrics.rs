@@ -11,8 +11,12 @@ pub fn settings(raw: raw::Metrics, findings: &mut Findings) -> Settings {
     let mut routes = Routes::default();
     if findings.at_most("metrics.routes", raw.routes.len(), MAX_ROUTES, "templates") {
         for (index, template) in raw.routes.iter().enumerate() {
+            let path = ["metrics.routes[", &index.to_string(), "]"].concat();
+            if let Some(segment) = of_another_router(&template.0) {
+                let oddity = [&error::quoted(segment), " is literal text here; a parameter is written `{id}`"].concat();
+                findings.warn(&path, &oddity);
+            }
             if let Err(reason) = routes.add(&template.0) {
-                let path = ["metrics.routes[", &index.to_string(), "]"].concat();
                 let found = [&error::quoted(&template.0), ": ", reason.words()].concat();
                 findings.refuse(&path, &found, "a path template such as `/users/{id}/orders`, each shape once");
             }
@@ -43,6 +47,12 @@ pub fn settings(raw: raw::Metrics, findings: &mut Findings) -> Settings {
         namespace,
         path: raw.path.0,
     }
+}
+
+/// A segment that is a parameter in the templates of other routers.
+fn of_another_router(template: &str) -> Option<&str> {
+    let is_theirs = |segment: &&str| segment.starts_with([':', '<', '*']);
+    template.split('/').find(is_theirs)
 }
 
 /// What is odd, though it can be done.
@@ -87,9 +97,9 @@ fn with_metrics(raw: &raw::Configuration, findings: &mut Findings) {
                       than that";
         findings.warn("metrics.max_series", oddity);
     }
-    let is_short = metrics.interval_ms.get() < raw.export.scheduled_delay_ms.get();
+    let is_short = metrics.interval_ms.get() <= raw.export.scheduled_delay_ms.get();
     if is_short && metrics.exemplars && metrics.temporality == Temporality::Delta {
-        let oddity = "is below `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer";
+        let oddity = "is not above `export.scheduled_delay_ms`: deltas leave out exemplars of spans that wait longer";
         findings.warn("metrics.interval_ms", oddity);
     }
     if metrics.namespace.0.ends_with('.') {

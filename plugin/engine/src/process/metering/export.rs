@@ -46,6 +46,10 @@ pub(super) struct Export {
     is_first: bool,
     /// Series that the gauge counts for this stream.
     series: i64,
+    /// Requests in the last export, unless it failed.
+    said: Option<u64>,
+    /// The process may end: what was sent before is not sent again.
+    only_news: bool,
 }
 
 /// An export whose answer is awaited.
@@ -84,6 +88,8 @@ impl Export {
             trouble: Trouble::default(),
             is_first: true,
             series: 0,
+            said: None,
+            only_news: false,
         }
     }
 
@@ -144,14 +150,17 @@ impl Export {
         }
     }
 
-    /// Everything at once, whatever is due: the process may end. Where this root `ends`, another may do it, and there is nothing to do for
-    /// who reads the log.
-    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, ends: bool, metrics: &mut Metrics) {
-        self.trouble.is_over |= ends;
-        self.sent = None;
+    /// Everything at once, whatever is due: the process may end, or another root may do it from now on, and there is nothing to do for
+    /// who reads the log. An export that says the same once more would only be cut off.
+    pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
+        self.trouble.is_over = true;
+        let pending = self.sent.take();
         self.adding = Some((0, Sums::default()));
         self.due = host.now().saturating_add(self.interval());
+        self.only_news = true;
         self.step(host, shared, false, metrics);
+        self.only_news = false;
+        self.sent = self.sent.take().or(pending);
     }
 
     /// Sends what was added up.
@@ -171,9 +180,11 @@ impl Export {
                 points::delta(&dictionary, &sums, &known, since)
             }
         };
-        if points.is_empty() {
+        let total = sums.total();
+        if points.is_empty() || (self.only_news && self.said == Some(total)) {
             return;
         }
+        self.said = Some(total);
         if std::mem::take(&mut self.is_first) {
             self.due = now.saturating_add(self.interval());
         }
@@ -242,6 +253,7 @@ impl Export {
         metrics: &mut Metrics,
     ) {
         let Some(sent) = self.sent.take() else { return };
+        self.said = None;
         metrics.count(Metric::MetricsExportFailed);
         sent.exemplars.iter().for_each(|exemplar| self.exemplars.offer(exemplar));
         if let Some((since, slot)) = sent.before {

@@ -208,7 +208,7 @@ impl Metering {
         if !self.leads {
             return;
         }
-        self.export.finish(host, &self.shared, ends, metrics);
+        self.export.finish(host, &self.shared, metrics);
         if !ends {
             return;
         }

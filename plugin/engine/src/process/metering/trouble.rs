@@ -11,6 +11,7 @@ enum Kind {
     NotSent,
     NoAnswer,
     Rejected,
+    TooLarge,
     Other,
 }
 
@@ -20,6 +21,7 @@ impl Kind {
         match problem {
             Problem::Http { status: 404 | 405 } | Problem::Grpc { code: 12 } => Self::NoPipeline,
             Problem::Http { status: 401 | 403 } | Problem::Grpc { code: 7 | 16 } => Self::Credentials,
+            Problem::Http { status: 413 } | Problem::Grpc { code: 8 } => Self::TooLarge,
             Problem::NoAnswer | Problem::NoCallback => Self::NoAnswer,
             Problem::Http { status: 502..=504 } | Problem::Grpc { code: 4 | 14 } if may_have_arrived => Self::NoAnswer,
             Problem::Http { status: 503 } | Problem::Grpc { code: 14 } | Problem::NotDispatched { .. } => Self::NotSent,
@@ -52,7 +54,12 @@ impl Trouble {
                 "The collector has no pipeline for metrics: add the OTLP receiver to one, or set `metrics.enabled` to false. Spans are \
                  not affected."
             }
+            Kind::NoAnswer if !matches!(problem, Problem::NoAnswer | Problem::NoCallback) => {
+                "The connection ended before the answer: let the collector keep idle connections for longer than `metrics.interval_ms`. \
+                 With `delta` these points are counted as lost."
+            }
             Kind::Credentials | Kind::NotSent | Kind::NoAnswer => problem.advice(),
+            Kind::TooLarge => "Set `metrics.max_series` lower, or raise what the collector accepts.",
             Kind::Rejected | Kind::Other => "The collector's own log says more.",
         };
         let separator = if detail.is_empty() { "" } else { ": " };
