@@ -46,7 +46,7 @@ pub async fn failures_are_whole(scene: &Scene) {
 
 #[tokio::test]
 async fn the_share_of_sampled_traces_is_the_ratio_of_the_policy_and_changes_with_it_under_load() {
-    let scene = Scene::start(|settings| settings["sampling"]["ratio"] = 0.into()).await;
+    let scene = Scene::start(|settings| settings["sampling"]["ratio"] = 0.125.into()).await; // Not 0, which adds nothing to the gauge.
     let load = Load::start(4, scene.requests());
     for ratio in [1.0, 0.25, 0.5] {
         scene.apply(&[with(&scene, json!({ "sampling": { "ratio": ratio } }))]);
