@@ -53,7 +53,9 @@ async fn the_share_of_sampled_traces_is_the_ratio_of_the_policy_and_changes_with
         let expected = (ratio * 1e6) as u64;
         // While a listener is replaced the gauge is the sum of what the old one and the new one have.
         scene.until("every worker has the ratio", |stats| stats.tracelift("config.ratio_ppm") == expected).await;
-        let before = scene.stats().await;
+        // What workers decided on under the old policy shows with their next tick, a second later.
+        let uptime = scene.stats().await.get("server.uptime");
+        let before = scene.until("ticks have passed", |stats| uptime + 3 <= stats.get("server.uptime")).await;
         let count = |stats: &tracelift_envoy::Stats| {
             (stats.tracelift("decisions.sampled.ratio") as f64, stats.tracelift("decisions.dropped.ratio") as f64)
         };
