@@ -1,9 +1,9 @@
 //! The last exports, where the library is a bootstrap extension of Envoy's as well: only such a one learns of the end while there
 //! still are clusters, and may have Envoy wait for an answer.
 //!
-//! Workers serve until Envoy has heard that it may exit, and a little longer. So there are two: one whose answers are awaited, which
-//! opens the connections, and one over these, as a wasm module's, to which no answer is awaited. The latter is made when all workers
-//! have ended, where the library is a stats sink, too; else just before Envoy may stop them.
+//! Workers serve until the completion is called, and a little longer. So there are two exports: the first opens the connections, and
+//! its answers are awaited; the second uses these connections, and no answer is awaited, as with the wasm module. The second is made
+//! when all workers have ended where the library is a stats sink, too; otherwise just before the completion is called.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,7 +59,7 @@ pub fn look() {
     let Some(Exit { completion, context, .. }) = (if over { exit.take() } else { None }) else { return };
     drop(exit);
     if !LATER.load(Ordering::Relaxed) {
-        hook((), process::flush); // Envoy must hear of it all the same.
+        hook((), process::flush); // The completion is called also if this panics.
     }
     // SAFETY: both are Envoy's, in one shutdown hook, and used once.
     unsafe { completion(context) };

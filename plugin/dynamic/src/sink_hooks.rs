@@ -1,4 +1,4 @@
-//! Hooks of a stats sink: the same library, named once more under `stats_sinks`, for a last word. Envoy flushes its stats once more
+//! Hooks of a stats sink: the same library, named once more under `stats_sinks`, for a last export. Envoy flushes its stats once more
 //! when all workers have ended and its clusters are still there; it has no other hook at that time. Envoy 1.39 and later.
 
 use super::abi::{EnvoyBuffer, EnvoyConfig, ModuleConfig};

@@ -89,10 +89,18 @@ const WASM_ONLY: [(&str, &str); 9] = [
 impl Suite {
     /// Arguments of `cargo test`.
     pub(crate) fn arguments(&self) -> Vec<&'static str> {
-        let program = ["--package", self.package, "--test", self.test, "--"];
-        let skipped = WASM_ONLY.iter().flat_map(|(story, _)| ["--skip", story]);
-        program.into_iter().chain(self.stories.iter().copied()).chain(skipped).collect()
+        chosen([self.package, self.test], self.stories, WASM_ONLY.iter().map(|(story, _)| *story))
     }
+}
+
+/// Arguments of `cargo test` for those stories of a package's program, but for some; no stories are all.
+pub(crate) fn chosen(
+    [package, test]: [&'static str; 2],
+    stories: &[&'static str],
+    left_out: impl Iterator<Item = &'static str>,
+) -> Vec<&'static str> {
+    let skipped = left_out.flat_map(|story| ["--skip", story]);
+    ["--package", package, "--test", test, "--"].into_iter().chain(stories.iter().copied()).chain(skipped).collect()
 }
 
 /// Prints what is not run with the dynamic module.

@@ -1,9 +1,10 @@
 //! What the test command does with Envoys before the one that everything else runs with: a few stories that touch what differs between
 //! releases in the oldest one each time, and all stories in all of them when asked for.
 
+use crate::commands::dynamic;
 use crate::tools::envoy::{self, Earlier};
 
-/// A program of tests, and which of its stories run; none is all. How their paths begin.
+/// A program of tests, and how the paths of the stories begin that run; an empty list is all.
 struct Suite {
     test: &'static str,
     stories: &'static [&'static str],
@@ -67,10 +68,8 @@ pub(crate) fn runs(all: bool) -> Vec<Run> {
 
 impl Suite {
     fn arguments(&self, envoy: &Earlier) -> Vec<&'static str> {
-        let program = ["--package", "tracelift-envoy", "--test", self.test, "--"];
-        let skipped =
-            LATER.iter().filter(|(last, ..)| envoy.minor() <= *last).flat_map(|(_, story, _)| ["--skip", story]);
-        program.into_iter().chain(self.stories.iter().copied()).chain(skipped).collect()
+        let left_out = LATER.iter().filter(|(last, ..)| envoy.minor() <= *last).map(|(_, story, _)| *story);
+        dynamic::chosen(["tracelift-envoy", self.test], self.stories, left_out)
     }
 }
 

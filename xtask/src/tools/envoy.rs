@@ -97,7 +97,7 @@ pub(crate) fn ensure_earlier() -> Result<Vec<PathBuf>> {
     EARLIER.iter().filter(|one| one.has_callbacks).map(|one| ensure_wheel(&one.wheel)).collect()
 }
 
-/// Those that the wasm module is promised to run in, the oldest first; none is fetched yet.
+/// Those that the wasm module is promised to run in, the oldest first; they are not fetched yet.
 pub(crate) fn earlier_with_v8() -> impl Iterator<Item = &'static Earlier> {
     EARLIER.iter().filter(|one| one.has_v8)
 }

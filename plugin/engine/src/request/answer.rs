@@ -47,7 +47,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     };
     let mut head = read(which, headers, known);
     if which != Answered::Trailers {
-        // At the edge no mark is believed: what is behind it may belong to another operator.
+        // Marks are ignored at the edge: the service behind it may belong to another operator.
         head.marked = !parts.policy.edge && parts.policy.upgrade.is_marked(headers);
         if context.is_looked_at() {
             outline::answered(parts.policy, context, headers);

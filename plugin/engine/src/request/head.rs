@@ -62,7 +62,7 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
         parts.metrics.count(Metric::HeadersNotSet);
     }
     if parts.policy.edge {
-        // Nobody reads a signal in a request, but an application may answer with what it was sent: none comes into the mesh.
+        // A signal in a request is not read, but an application may echo it in its answer: it is removed before it enters the mesh.
         parts.take_off(Side::Request, headers, SIGNAL);
     }
     false

@@ -83,7 +83,7 @@ impl Stage {
     }
 
     /// What a stage depends on that runs seldom: files and folders. A usual run leaves it out while they are as they were when it
-    /// passed on this machine or was recorded; none is a stage that always runs.
+    /// passed on this machine or was recorded; a stage without inputs always runs.
     pub(super) fn inputs(self) -> &'static [&'static str] {
         match self {
             Self::Node => &[
