@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::artefact::digest;
 use crate::artefact::elf::Elf;
+use crate::artefact::sbom::Subject;
 use crate::tools::machine::Machine;
 use crate::tools::wasm_toolchain;
 use crate::{run, workspace};
@@ -86,6 +87,11 @@ impl Library {
     /// Another name for each version: a process does not read a file again that it has loaded.
     pub(crate) fn file(&self, version: &str) -> String {
         format!("libtracelift-{version}-{}.so", self.machine.name())
+    }
+
+    /// For its bill of materials; `file` is its name in the release.
+    pub(crate) fn subject<'a>(&'a self, file: &'a str, version: &'a str, time: &'a str) -> Subject<'a> {
+        Subject::library(file, &self.bytes, self.machine.target(), version, time)
     }
 
     /// For programs.

@@ -3,6 +3,7 @@
 mod archive;
 pub(crate) mod changelog;
 pub(crate) mod chart;
+mod crates;
 pub(crate) mod digest;
 pub(crate) mod elf;
 pub(crate) mod image;
@@ -11,4 +12,5 @@ pub(crate) mod library;
 pub(crate) mod module;
 pub(crate) mod notices;
 mod rooms;
+pub(crate) mod sbom;
 pub(crate) mod sizes;

@@ -1,20 +1,13 @@
 //! What the licences of others ask for: their texts, beside every module that goes out. Made of the crates' own files, so that the
 //! same `Cargo.lock` gives the same bytes everywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
-use crate::{run, workspace};
-
-/// The modules that go out, and what they are compiled for; one architecture stands for those of the dynamic module.
-const MODULES: [(&str, &str); 2] =
-    [(workspace::MODULE, "wasm32-wasip1"), (workspace::DYNAMIC, "x86_64-unknown-linux-gnu")];
-/// How the names of files with a licence or a notice begin, in capitals.
-const BEGINNINGS: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
+use crate::artefact::crates::{self, Crate};
+use crate::workspace;
 
 /// Our licence, and those of what is in the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +21,7 @@ impl Notices {
     pub(crate) fn of_module() -> Result<Self> {
         let path = workspace::root().join("LICENSE");
         let licence = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
-        Ok(Self { licence, others: others(&crates()?)? })
+        Ok(Self { licence, others: others(&crates::of_modules()?)? })
     }
 
     /// The files, by the names that they have in an image and in a release.
@@ -43,74 +36,6 @@ impl Notices {
     }
 }
 
-/// A crate whose code is in the module.
-#[derive(Debug)]
-struct Crate {
-    name: String,
-    version: String,
-    licence: String,
-    repository: String,
-    /// Names and texts of its files, in order.
-    texts: Vec<(String, String)>,
-}
-
-/// Every crate of others in the module: what its crates depend on with the features that it has, but for what runs at build time.
-fn crates() -> Result<Vec<Crate>> {
-    let mut cargo = workspace::native_cargo();
-    cargo.args(["metadata", "--locked", "--format-version", "1"]);
-    for (_, target) in MODULES {
-        cargo.args(["--filter-platform", target]);
-    }
-    let metadata: Value = serde_json::from_str(&run::output(&mut cargo)?).context("cargo metadata wrote no JSON")?;
-    let mut found = Vec::new();
-    for name in tree()? {
-        let is_it = |package: &&Value| format!("{} {}", text(&package["name"]), text(&package["version"])) == name;
-        let package = elements(&metadata["packages"]).find(is_it);
-        found.push(read(package.with_context(|| format!("cargo metadata does not describe {name}"))?)?);
-    }
-    Ok(found)
-}
-
-/// Their names and versions, in order. `cargo metadata` has the features of the whole workspace, and more crates with them.
-fn tree() -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    for (module, target) in MODULES {
-        let mut cargo = workspace::native_cargo();
-        cargo.args(["tree", "--locked", "-p", module, "--target", target]);
-        cargo.args(["-e", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
-        let tree = run::output(&mut cargo)?;
-        let names = tree.lines().map(|line| line.trim_end_matches(" (*)"));
-        let others = names.filter(|name| !name.ends_with(')')); // Ours have their folder behind them.
-        found.extend(others.map(|name| name.replacen(" v", " ", 1)));
-    }
-    Ok(found)
-}
-
-fn read(package: &Value) -> Result<Crate> {
-    let name = text(&package["name"]).to_owned();
-    let folder = Path::new(text(&package["manifest_path"])).parent().context("a manifest is in a folder")?;
-    let mut texts = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("could not read {}", folder.display()))? {
-        let entry = entry?;
-        let file = entry.file_name().to_string_lossy().into_owned();
-        let is_licence = BEGINNINGS.iter().any(|beginning| file.to_ascii_uppercase().starts_with(beginning));
-        if is_licence && entry.file_type()?.is_file() {
-            texts.push((file, fs::read_to_string(entry.path())?.replace("\r\n", "\n")));
-        }
-    }
-    if texts.is_empty() {
-        bail!("{name} has no file with its licence, which must go with the module");
-    }
-    texts.sort();
-    Ok(Crate {
-        name,
-        version: text(&package["version"]).to_owned(),
-        licence: text(&package["license"]).to_owned(),
-        repository: text(&package["repository"]).to_owned(),
-        texts,
-    })
-}
-
 /// One text of all. A licence that several crates have word for word stands once, behind the first of them.
 fn others(crates: &[Crate]) -> Result<String> {
     let mut all = "Tracelift's modules contain code of others, under these licences.\n\n\
@@ -119,7 +44,7 @@ fn others(crates: &[Crate]) -> Result<String> {
         dynamic module the unwinder of libgcc (GPL-3.0-or-later WITH GCC-exception-3.1, https://gcc.gnu.org).\n"
         .to_owned();
     let mut first: BTreeMap<&str, String> = BTreeMap::new();
-    for Crate { name, version, licence, repository, texts } in crates {
+    for Crate { name, version, licence, repository, texts, .. } in crates {
         let title = format!("{name} {version}");
         all.push_str(&format!("\n{}\n{title}\n{licence}\n{repository}\n", "=".repeat(80)));
         for (file, content) in texts {
@@ -139,16 +64,13 @@ fn others(crates: &[Crate]) -> Result<String> {
     Ok(all)
 }
 
-fn elements(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::artefact::crates::MODULES;
+    use crate::run;
+
     use super::*;
 
     /// With macros and what they need, which is more than the module has in it.
@@ -176,7 +98,7 @@ mod tests {
         assert!(
             ["prost ", "regex-lite ", "serde_json "].iter().all(|one| named.iter().any(|name| name.starts_with(one)))
         );
-        assert_eq!(named.len(), crates().unwrap().len(), "no others are in the notices");
+        assert_eq!(named.len(), crates::of_modules().unwrap().len(), "no others are in the notices");
         assert_eq!(notices, Notices::of_module().unwrap());
         assert!(!notices.others.contains(workspace::root().to_str().unwrap()), "no path of a machine");
     }
@@ -188,6 +110,7 @@ mod tests {
             version: "1.0.0".to_owned(),
             licence: "MIT".to_owned(),
             repository: "https://example.org".to_owned(),
+            sha256: String::new(),
             texts: vec![("LICENSE".to_owned(), content.to_owned())],
         };
         let text =

@@ -18,6 +18,7 @@ use crate::artefact::layout;
 use crate::artefact::library::{self, Library};
 use crate::artefact::module::{self, Identity};
 use crate::artefact::notices::Notices;
+use crate::artefact::sbom::Subject;
 use crate::commands::build;
 use crate::commands::deny::{self, Advisories};
 use crate::tools::git::{self, Commit};
@@ -86,7 +87,7 @@ impl Package {
         }
         let started = Instant::now();
         let libraries = self.libraries(&commit.describe())?;
-        let images = write(&dir(), &commit.describe(), &libraries)?;
+        let images = write(&dir(), &commit, &libraries)?;
         println!("packaged        in {:.1} s", started.elapsed().as_secs_f32());
         if let Some(repository) = &self.push {
             push(&images, repository, self.plain_http)?;
@@ -119,8 +120,9 @@ pub(crate) fn dir() -> PathBuf {
 }
 
 /// Builds the module that says `commit` and writes all files of the package.
-fn write(dir: &Path, commit: &str, libraries: &[Library]) -> Result<Vec<Image>> {
-    let named = build::named(Some(commit))?;
+fn write(dir: &Path, at: &Commit, libraries: &[Library]) -> Result<Vec<Image>> {
+    let commit = at.describe();
+    let named = build::named(Some(&commit))?;
     let module = module::without_names(&named)?;
     if build::SIZE_LIMIT < module.len() {
         bail!("the module has {} bytes; its limit is {}", module.len(), build::SIZE_LIMIT);
@@ -140,9 +142,15 @@ fn write(dir: &Path, commit: &str, libraries: &[Library]) -> Result<Vec<Image>> 
     };
     write("tracelift.wasm", &module)?;
     write("tracelift.debug.wasm", &named)?;
+    let subject = Subject::module("tracelift.wasm", &module, &identity.version, &at.time);
+    let (name, bill) = subject.bill()?;
+    write(&name, &bill)?;
 
     for library in libraries {
-        write(&library.file(&identity.version), &library.bytes)?;
+        let file = library.file(&identity.version);
+        write(&file, &library.bytes)?;
+        let (name, bill) = library.subject(&file, &identity.version, &at.time).bill()?;
+        write(&name, &bill)?;
     }
     let notes = changelog::notes(&identity.version)? + &library::notes(libraries, &identity.version);
     write("RELEASE-NOTES.md", notes.as_bytes())?;

@@ -11,6 +11,8 @@ use crate::{run, workspace};
 pub(crate) struct Commit {
     pub(crate) id: String,
     pub(crate) is_dirty: bool,
+    /// When it was made: UTC, RFC 3339.
+    pub(crate) time: String,
 }
 
 impl Commit {
@@ -18,7 +20,9 @@ impl Commit {
     pub(crate) fn of_working_tree() -> Result<Self> {
         let id = run::output(&mut git(&["rev-parse", "HEAD"])).context("a release is built from a commit")?;
         let changed = run::output(&mut git(&["status", "--porcelain", "--untracked-files=no"]))?;
-        Ok(Self { id, is_dirty: !changed.is_empty() })
+        let mut time = git(&["show", "--no-patch", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ"]);
+        let time = run::output(time.env("TZ", "UTC0"))?;
+        Ok(Self { id, is_dirty: !changed.is_empty(), time })
     }
 
     /// What the module is told.
