@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -85,18 +86,28 @@ impl Package {
         } else {
             println!("Not a release: known vulnerabilities are looked up with --release.");
         }
+        // Both builds link for minutes on one processor, so they run at the same time.
+        let (here, again) = thread::scope(|scope| {
+            let again =
+                self.check_reproducible.then(|| scope.spawn(|| self.again(commit.is_dirty || self.allow_dirty)));
+            (self.here(&commit), again.map(|again| again.join().unwrap_or_else(|_| bail!("the second build panicked"))))
+        });
+        here?;
+        again.map_or(Ok(()), |again| compare(&again?))
+    }
+
+    /// Builds, writes and, where asked for, pushes.
+    fn here(&self, commit: &Commit) -> Result<()> {
         let started = Instant::now();
         let libraries = self.libraries(&commit.describe())?;
-        let images = write(&dir(), &commit, &libraries)?;
+        let images = write(&dir(), commit, &libraries)?;
         println!("packaged        in {:.1} s", started.elapsed().as_secs_f32());
-        if let Some(repository) = &self.push {
-            push(&images, repository, self.plain_http)?;
-        }
-        match (self.check_reproducible, commit.is_dirty || self.allow_dirty) {
-            (false, _) => Ok(()),
-            (true, false) => same_from_a_clone(),
-            (true, true) => same_from_a_copy(self.this_machine),
-        }
+        self.push.as_ref().map_or(Ok(()), |repository| push(&images, repository, self.plain_http))
+    }
+
+    /// Builds a second time in another folder: what that package says of itself.
+    fn again(&self, from_files: bool) -> Result<Value> {
+        if from_files { again_from_a_copy(self.this_machine) } else { again_from_a_clone() }
     }
 
     /// The dynamic module for every machine that it can be built for here; a release has them all.
@@ -143,15 +154,14 @@ fn write(dir: &Path, at: &Commit, libraries: &[Library]) -> Result<Vec<Image>> {
     write("tracelift.wasm", &module)?;
     write("tracelift.debug.wasm", &named)?;
     let subject = Subject::module("tracelift.wasm", &module, &identity.version, &at.time);
-    let (name, bill) = subject.bill()?;
-    write(&name, &bill)?;
+    let mut bills = vec![subject.bill()?];
 
     for library in libraries {
         let file = library.file(&identity.version);
         write(&file, &library.bytes)?;
-        let (name, bill) = library.subject(&file, &identity.version, &at.time).bill()?;
-        write(&name, &bill)?;
+        bills.push(library.subject(&file, &identity.version, &at.time).bill()?);
     }
+    bills.iter().try_for_each(|(name, bill)| write(name, bill))?;
     let notes = changelog::notes(&identity.version)? + &library::notes(libraries, &identity.version);
     write("RELEASE-NOTES.md", notes.as_bytes())?;
     let (chart, packed) = chart::packed(&identity.version)?;
@@ -168,6 +178,8 @@ fn write(dir: &Path, at: &Commit, libraries: &[Library]) -> Result<Vec<Image>> {
     }
     let mut summary = summary(&identity, &images);
     summary["chart"] = json!({ "file": chart, "sha256": digest::sha256(&packed) });
+    summary["bills_of_materials"] =
+        bills.iter().map(|(name, bill)| json!({ "file": name, "sha256": digest::sha256(bill) })).collect();
     summary["dynamic_modules"] = libraries.iter().map(|library| library.summary(&identity.version)).collect();
     write("package.json", format!("{summary:#}\n").as_bytes())?;
     fs::write(dir.join("SHA256SUMS"), sums)?;
@@ -210,21 +222,21 @@ fn push(images: &[Image], repository: &str, plain_http: bool) -> Result<()> {
 }
 
 /// Builds in a clone of the commit, with nothing built yet: what a stranger would get.
-fn same_from_a_clone() -> Result<()> {
+fn again_from_a_clone() -> Result<Value> {
     let temporary = std::env::temp_dir().join(format!("tracelift-again-{}", std::process::id()));
     let clone = temporary.join("another").join("folder");
-    println!("\nBuilding the commit again in {} (everything anew, a few minutes) …", clone.display());
+    println!("Building the commit again in {} (everything anew, a few minutes) …", clone.display());
     fs::create_dir_all(&temporary)?;
     let again = git::clone(&clone).and_then(|()| package_in(&clone, &[]));
     fs::remove_dir_all(&temporary)?;
-    compare(&again?)
+    again
 }
 
 /// Builds from a copy of the files as they are, in a folder that stays, so that the next time only what changed is built.
 /// Inside the working tree: git says of the copy what it says of the original.
-fn same_from_a_copy(this_machine: bool) -> Result<()> {
+fn again_from_a_copy(this_machine: bool) -> Result<Value> {
     let copy = workspace::root().join("target").join("again").join("another").join("folder");
-    println!("\nBuilding the same files again in {} …", copy.display());
+    println!("Building the same files again in {} …", copy.display());
     let files = git::files()?;
     for file in &files {
         let (from, to) = (workspace::root().join(file), copy.join(file));
@@ -234,7 +246,7 @@ fn same_from_a_copy(this_machine: bool) -> Result<()> {
     }
     remove_others(&copy, &copy, &files.into_iter().collect())?;
     let options = if this_machine { &["--allow-dirty", "--this-machine"][..] } else { &["--allow-dirty"] };
-    compare(&package_in(&copy, options)?)
+    package_in(&copy, options)
 }
 
 /// Removes what is in `folder` and not among the files (paths from `top`); what is built there stays.
