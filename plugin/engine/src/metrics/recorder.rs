@@ -96,6 +96,11 @@ impl Recorder {
         }
     }
 
+    /// Whether a request with this name was counted here, or by any worker before the dictionary was full.
+    pub fn knows(&self, name: &[u8]) -> bool {
+        !name.is_empty() && self.find(name).is_ok()
+    }
+
     /// Whether any request was ever counted here.
     pub fn serves(&self) -> bool {
         self.served
