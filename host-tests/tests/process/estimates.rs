@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tracelift_host::ExportedSpan;
-use tracelift_host::otlp::Value;
+use tracelift_host::otlp::{ExportedSpan, Value};
 
 /// Standard deviations that chance may be off: in one of some hundred strata once in a hundred runs, if seeds were not fixed.
 pub const SIGMAS: f64 = 4.0;

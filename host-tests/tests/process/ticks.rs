@@ -52,6 +52,7 @@ fn watched(envoy: &mut Envoy, by: Duration, dearest: &mut (u64, Duration)) {
         let (before, began) = (envoy.cost_of(WORKER).fuel, Instant::now());
         envoy.advance(next.saturating_sub(envoy.now()));
         let fuel = envoy.cost_of(WORKER).fuel - before;
+        if 150_000 < fuel { println!("{:?} {fuel} {:?}", envoy.now() - Duration::from_secs(1_767_225_600), began.elapsed()); }
         if dearest.0 < fuel {
             *dearest = (fuel, began.elapsed());
         }

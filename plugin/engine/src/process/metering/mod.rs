@@ -22,7 +22,7 @@ const SHARE_MS: u64 = 10_000;
 /// Parts of an export's interval after which counts are shared.
 const SHARES: u64 = 6;
 /// Series whose counts are added to the shared ones in one tick: a request may be waiting.
-const SERIES_AT_ONCE: usize = 64;
+const SERIES_AT_ONCE: usize = 32;
 /// Writes at the end of a root at most.
 const LAST_WRITES: usize = 256;
 
