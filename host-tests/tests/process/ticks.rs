@@ -7,8 +7,9 @@ use tracelift_host::{Envoy, RequestSpec, Response, Status, VmId};
 
 use crate::kit::{COLLECTOR, get, process, started};
 
-/// Wasm instructions of a tick that are at most 0.3 ms.
-const MOST: u64 = 400_000;
+/// Wasm instructions that are less than 0.3 ms: on Wasmtime 1,917,312 of a tick's took 0.37 ms, metering and a busy machine included
+/// (x86-64, 2026-11-30; this test prints its own).
+const MOST: u64 = 1_500_000;
 const SERIES: u64 = 490;
 const WORKER: VmId = VmId::Worker(0);
 
@@ -52,7 +53,6 @@ fn watched(envoy: &mut Envoy, by: Duration, dearest: &mut (u64, Duration)) {
         let (before, began) = (envoy.cost_of(WORKER).fuel, Instant::now());
         envoy.advance(next.saturating_sub(envoy.now()));
         let fuel = envoy.cost_of(WORKER).fuel - before;
-        if 150_000 < fuel { println!("{:?} {fuel} {:?}", envoy.now() - Duration::from_secs(1_767_225_600), began.elapsed()); }
         if dearest.0 < fuel {
             *dearest = (fuel, began.elapsed());
         }
@@ -61,7 +61,7 @@ fn watched(envoy: &mut Envoy, by: Duration, dearest: &mut (u64, Duration)) {
 }
 
 #[test]
-fn a_tick_adds_at_most_a_third_of_a_millisecond_where_requests_wait_for_it() {
+fn a_tick_adds_less_than_a_third_of_a_millisecond_where_requests_wait_for_it() {
     let on = json!({"enabled": true, "route_header": "x-route", "interval_ms": 1000});
     let (without, _) = dearest(json!({}), false);
     for leads in [false, true] {
