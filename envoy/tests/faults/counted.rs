@@ -129,7 +129,7 @@ async fn a_vm_that_traps_loses_at_most_what_it_counted_since_it_last_shared_it()
         assert_eq!(one().await, 200);
         served += 1;
     }
-    let in_bounds = |exports: &[Export]| (served - FRESH..=served).contains(&known(exports)).then(|| exports.len());
+    let in_bounds = |exports: &[Export]| (served - FRESH..=served).contains(&known(exports)).then_some(exports.len());
     let exports = collector.wait_for_measured(SOON, in_bounds).await;
     let exports = exports.unwrap_or_else(|error| panic!("of {served}: {error}\n{}", envoy.log()));
     // It stays there, and never fell.
@@ -145,11 +145,10 @@ async fn a_vm_that_traps_loses_at_most_what_it_counted_since_it_last_shared_it()
 /// The times at which the points of an export begin.
 fn starts(export: &Export) -> Vec<u64> {
     let scopes = export.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-    let all = scopes.flat_map(|scope| &scope.metrics).flat_map(|metric| match metric.data.as_ref() {
-        Some(Data::ExponentialHistogram(histogram)) => {
-            histogram.data_points.iter().map(|point| point.start_time_unix_nano).collect()
-        }
-        other => panic!("{other:?}"),
-    });
-    all.collect::<Vec<Vec<u64>>>().concat()
+    let mut starts = Vec::new();
+    for metric in scopes.flat_map(|scope| &scope.metrics) {
+        let Some(Data::ExponentialHistogram(histogram)) = &metric.data else { panic!("{metric:?}") };
+        starts.extend(histogram.data_points.iter().map(|point| point.start_time_unix_nano));
+    }
+    starts
 }

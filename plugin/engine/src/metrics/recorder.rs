@@ -122,10 +122,10 @@ impl Recorder {
         std::mem::take(&mut self.waiting)
     }
 
-    /// They could not be admitted now.
+    /// They were not admitted now. Names of theirs may have been forgotten meanwhile.
     pub fn put_back(&mut self, waiting: Vec<Waiting>) {
         for (place, waiting) in (0..).zip(&waiting) {
-            let number = self.known_number(&waiting.name).unwrap_or_default();
+            let number = if waiting.name.is_empty() { 0 } else { self.name(&waiting.name) };
             self.waits.insert(key(waiting.labels, number), place);
         }
         self.waiting = waiting;
