@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tracelift_envoy::{Collector, Launch, Upstream};
 
 /// A clock for one Envoy, which the test moves.
-struct Clock {
+pub struct Clock {
     library: PathBuf,
     file: PathBuf,
     _directory: TempDir,
@@ -19,7 +19,7 @@ struct Clock {
 
 impl Clock {
     /// Compiles the library that goes between Envoy and the kernel.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (library, file) = (directory.path().join("clock.so"), directory.path().join("step"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/preload/stepping_clock.rs");
@@ -33,8 +33,13 @@ impl Clock {
         clock
     }
 
+    /// An Envoy that is launched so lives by it.
+    pub fn around(&self, launch: Launch) -> Launch {
+        launch.environment("LD_PRELOAD", &self.library).environment("STEPPING_CLOCK", &self.file)
+    }
+
     /// From now on the wall clock is so many seconds ahead. Written in place and never cut short: Envoy has the file mapped.
-    fn step(&self, seconds: i64) {
+    pub fn step(&self, seconds: i64) {
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&self.file).unwrap();
         file.write_all(&seconds.to_ne_bytes()).unwrap();
     }
@@ -47,8 +52,7 @@ async fn a_clock_that_steps_an_hour_forth_and_a_day_back_stops_neither_requests_
     let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
     let mut bootstrap = bootstrap(&collector, &upstream);
     bootstrap.plugin(|json| json["upgrade"]["latency_ms"] = 5_000.into()).unwrap();
-    let launch = Launch::new().unwrap().workers(WORKERS);
-    let launch = launch.environment("LD_PRELOAD", &clock.library).environment("STEPPING_CLOCK", &clock.file);
+    let launch = clock.around(Launch::new().unwrap().workers(WORKERS));
     let envoy = launch.start(&bootstrap).await.unwrap_or_else(|error| panic!("{error}"));
 
     let load = load(inbound(&envoy), "/status/200");

@@ -7,6 +7,7 @@
 mod clock;
 mod collector;
 mod configuration;
+mod counted;
 mod liars;
 mod liars_signal;
 mod process;

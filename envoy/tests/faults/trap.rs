@@ -2,6 +2,7 @@
 //! headers does: what the failure policy of the shipped configurations then costs, and that the next VM starts clean.
 
 use crate::stage::{SOON, Stage, balanced, inbound};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 use tracelift_envoy::process::module;
@@ -49,7 +50,7 @@ impl Reencode for Trapping {
 }
 
 /// The release module with that one trap in it.
-fn trapping(wasm: &[u8]) -> Vec<u8> {
+pub fn trapping(wasm: &[u8]) -> Vec<u8> {
     let (mut imported, mut callback) = (0, None);
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.unwrap() {
@@ -77,15 +78,15 @@ async fn stage(module: &Path) -> Stage {
     Stage::start_with(collector, |_| {}, |bootstrap| bootstrap.set_module(module)).await
 }
 
-fn with_many_headers(stage: &Stage) -> Request {
-    let request = Request::get(inbound(&stage.with), "/status/200");
+pub fn with_many_headers(to: SocketAddr) -> Request {
+    let request = Request::get(to, "/status/200");
     (0..TRAPS_AT).fold(request, |request, number| request.header(&format!("x-{number}"), "1"))
 }
 
 #[tokio::test]
 async fn the_release_module_serves_what_makes_the_test_module_trap() {
     let stage = stage(&module().unwrap()).await;
-    let reply = Client::new().send(with_many_headers(&stage)).await.unwrap();
+    let reply = Client::new().send(with_many_headers(inbound(&stage.with))).await.unwrap();
     assert_eq!(reply.status, 200);
     stage.settle().await;
 }
@@ -102,7 +103,7 @@ async fn a_trap_costs_one_worker_a_moment_and_the_next_vm_starts_clean() {
     let created = |stats: &tracelift_envoy::Stats| stats.get("wasm.envoy.wasm.runtime.v8.created");
     let before = created(&stage.with.admin().stats().await.unwrap());
 
-    let reply = Client::new().send(with_many_headers(&stage)).await.unwrap();
+    let reply = Client::new().send(with_many_headers(inbound(&stage.with))).await.unwrap();
     assert_eq!(reply.status, 503, "the request that trapped");
     // Envoy makes it anew when the next request comes to that worker. Which worker a connection meets is the kernel's choice.
     let started = Instant::now();

@@ -77,23 +77,26 @@ fn more_kinds_than_a_worker_remembers_cost_the_budget_and_no_more() {
 }
 
 #[test]
-fn a_route_of_one_in_a_hundred_thousand_is_kept_at_ratio_zero() {
-    let mut envoy = with(json!({"coverage": {"enabled": true}}), 1);
-    let usual = || Response::status(200);
-    for number in 0..100_000 {
-        kept(&mut envoy, 0, "/users/7", usual());
+fn a_route_of_one_in_a_million_is_kept_at_ratio_zero() {
+    const REQUESTS: usize = 1_000_000;
+    const PLANTED: usize = 613_007;
+    let mut envoy = with(json!({"coverage": {"enabled": true, "window_s": 3600}}), 2);
+    let mut seen = Vec::new();
+    for number in 0..REQUESTS {
+        let path = if number == PLANTED { "/exports/9/rare" } else { "/users/7" };
+        if let Some(reason) = kept(&mut envoy, number % 2, path, Response::status(200)) {
+            seen.push((number, reason));
+        }
         if number % 1000 == 0 {
             envoy.advance(seconds(1));
             envoy.forget_callouts();
         }
     }
+    // The first of all, and the one; for the others their kind is known, however many there are.
+    let reason = || "upgraded.coverage".to_owned();
+    assert_eq!(seen, [(0, reason()), (PLANTED, reason())]);
     envoy.advance(seconds(3));
-    let before = envoy.counter("tracelift.coverage.kept");
-    assert_eq!(before, 1, "one kind, within five minutes");
-    // Its turn comes once; for the others it is known already, however many there were.
-    assert_eq!(kept(&mut envoy, 0, "/exports/9/rare", usual()).as_deref(), Some("upgraded.coverage"));
-    assert_eq!(kept(&mut envoy, 0, "/users/8", usual()), None);
-    envoy.advance(seconds(3));
+    assert_eq!(envoy.counter("tracelift.decisions.dropped.ratio"), REQUESTS as u64, "the head has sampled none");
     closed_books(&mut envoy);
 }
 

@@ -7,6 +7,7 @@ mod configuration;
 mod cost;
 mod coverage;
 mod environment;
+mod estimates;
 mod export;
 #[path = "../../examples/cost/figures.rs"]
 mod figures;
@@ -18,4 +19,5 @@ mod outage;
 mod reconfiguration;
 mod shutdown;
 mod telemetry;
+mod ticks;
 mod unbiased;

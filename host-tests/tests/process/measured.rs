@@ -123,23 +123,27 @@ fn counting_a_dropped_request_asks_the_host_for_two_readings_of_the_clock_and_no
     assert_eq!(with.hostcall_count(), without.hostcall_count() + 2, "{with:?} {without:?}");
 }
 
-/// Methods, routes and gRPC methods, each only once: what a client or an application can make up.
+/// Methods, routes and gRPC methods, each only once: what a client or an application can make up. A million of them are put to the
+/// engine's own test of this, `plugin/engine/tests/protocol/attacked.rs`.
 #[test]
 fn names_without_end_cost_no_memory_and_no_request() {
-    const REQUESTS: u64 = 24_000;
-    let metrics = json!({"route_header": "x-route", "max_series": 100});
+    const REQUESTS: u64 = 240_000;
+    const MAX_SERIES: usize = 200;
+    let metrics = json!({"route_header": "x-route", "max_series": MAX_SERIES});
     let mut envoy = with_workers(configuration(0.0, metrics, "http/protobuf"), 1);
-    let mut sizes = Vec::new();
+    let (mut sizes, mut expected) = (Vec::new(), BTreeMap::<String, u64>::new());
     for number in 0..REQUESTS {
         let (method, path, name) = (format!("M{number}"), format!("/made.Up{number}/Name"), format!("/{number}"));
-        let (head, response) = match number % 3 {
-            0 => (vec![(":method", "GET"), (":path", "/")], Response::status(404).header("x-route", &name)),
-            1 => (vec![(":method", method.as_str()), (":path", "/")], Response::status(503)),
-            _ => {
-                let head = [(":method", "POST"), (":path", path.as_str()), ("content-type", "application/grpc")];
-                (head.to_vec(), Response::grpc(0))
-            }
+        let call = || vec![(":method", "POST"), (":path", path.as_str()), ("content-type", "application/grpc")];
+        let code = 500 + (number / 4 % 20) as u16;
+        let error = format!("error.type={code},");
+        let (head, response, error) = match number % 4 {
+            0 => (vec![(":method", "GET"), (":path", "/")], Response::status(code).header("x-route", &name), error),
+            1 => (vec![(":method", method.as_str()), (":path", "/")], Response::status(code), error),
+            2 => (call(), Response::grpc(14), "error.type=UNAVAILABLE,".to_owned()),
+            _ => (call(), Response::status(200), "error.type=no_grpc_status,rpc.method=_OTHER,".to_owned()),
         };
+        *expected.entry(error).or_default() += 1;
         envoy.open(RequestSpec::new("inbound", head)).respond(&mut envoy, response);
         if number.is_multiple_of(400) {
             envoy.advance(Duration::from_millis(50));
@@ -155,10 +159,13 @@ fn names_without_end_cost_no_memory_and_no_request() {
     let with =
         |part: &str| -> u64 { counts.iter().filter(|(series, _)| series.contains(part)).map(|(_, count)| count).sum() };
     assert_eq!(with(""), REQUESTS);
-    let each = ["status_code=404", "status_code=503", "rpc.status_code=OK"].map(with);
-    assert_eq!(each, [REQUESTS / 3; 3], "a name is given up before a status");
+    for (error, count) in expected {
+        assert_eq!(with(&error), count, "a name is given up before a status: {error}");
+    }
     let of_http = counts.keys().filter(|series| series.starts_with(HTTP)).count();
-    assert!(of_http <= 100 && counts.len() <= 200, "{of_http} of {}", counts.len());
+    assert!(of_http <= MAX_SERIES && counts.len() <= 2 * MAX_SERIES, "{of_http} of {}", counts.len());
+    let methods = counts.keys().filter(|series| series.contains("rpc.method=made.Up")).count();
+    assert!((1..MAX_SERIES).contains(&methods), "{methods}");
 }
 
 /// Durations over seven doublings, in a VM that serves requests and exports them, too.

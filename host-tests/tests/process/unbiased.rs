@@ -1,196 +1,163 @@
-//! Counts from spans are right under every policy: a million requests through the release module, held against what there was, in
-//! every stratum. Two faults that a policy of this kind can have are planted, and must be found.
+//! Counts from spans are right under every policy: a million requests through the release module, held against its own exact counts,
+//! in every stratum. Faults that a policy of this kind can have are planted into what it exported, and must be found by the same check.
+//!
+//! `TRACELIFT_LAW_SEEDS` runs the policy with everything in it with so many seeds instead of 20.
 
-use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::json;
-use tracelift_host::otlp::Value;
-use tracelift_host::{Headers, RequestSpec, Response};
+use tracelift_host::{Envoy, Headers, RequestSpec, Response, measured};
 
+use crate::estimates::{Fault, Kind, Run, SIGMAS, deviations, kept, kind_of, planted, spread, worst};
 use crate::kit::{COLLECTOR, closed_books, process, seconds, started};
 
-/// Requests of all policies together.
-const REQUESTS: u64 = 1_000_000;
+/// Runs of the policy with everything in it, each with a seed of its own.
+const SEEDS: u64 = 20;
+/// Requests of each of them.
+const A_RUN: u64 = 35_000;
+/// Requests of each policy that has one thing alone.
+const ALONE: u64 = 100_000;
+/// Requests between two looks at what the collector has.
+const BATCH: u64 = 1000;
 /// Share that the head keeps; a threshold has it exactly.
 const RATIO: f64 = 0.125;
+/// The same by a rule for one method.
+const RULE: (&str, f64) = ("POST", 0.5);
 /// Routes, the first of which is called most.
 const ROUTES: u64 = 40;
-/// Standard deviations that chance may be off, for each of some hundred strata.
-const SIGMAS: f64 = 4.0;
 
-/// What there was and what is known of it by spans, in one stratum.
-#[derive(Clone, Copy, Default)]
-struct Stratum {
-    requests: f64,
-    estimated: f64,
-    /// Requests that are kept for certain.
-    certain: f64,
+fn share((method, ..): &Kind) -> f64 {
+    if method == RULE.0 { RULE.1 } else { RATIO }
 }
 
-impl Stratum {
-    /// Standard deviations between estimate and number.
-    fn z(&self) -> f64 {
-        let variance = (self.requests - self.certain) * (1.0 - RATIO) / RATIO;
-        let difference = self.estimated - self.requests;
-        if difference == 0.0 { 0.0 } else { difference / variance.sqrt() }
-    }
-}
-
-type Strata = BTreeMap<String, Stratum>;
-
-/// The strata that a request is in.
-fn strata_of(route: u64, status: u16) -> [String; 3] {
-    ["all".to_owned(), format!("status {status}"), format!("route {route}")]
-}
-
-/// The largest deviation, with its stratum.
-fn worst(strata: &Strata) -> (f64, &str) {
-    strata
-        .iter()
-        .map(|(name, stratum)| (stratum.z().abs(), name.as_str()))
-        .fold((0.0, ""), |worst, next| if worst.0 < next.0 { next } else { worst })
-}
-
-/// The traffic: the `number`th request's route, its status, and whether the application marks its answer.
-fn request(number: u64) -> (u64, u16, bool) {
+/// A request: its method, its route, its status, and whether the application marks its answer.
+fn request(seed: u64, number: u64) -> (&'static str, u64, u16, bool) {
+    let number = number.wrapping_add(seed << 32);
     let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
     // Each route is called half as often as the four before it.
     let route = u64::from((spread >> 2).trailing_zeros()).min(ROUTES / 4 - 1) * 4 + spread % 4;
+    let method = match number.wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 61 {
+        0..5 => "GET",
+        5..7 => "POST",
+        _ => "PUT",
+    };
     let status = match number.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 54 {
         0..4 => 503,
         4..20 => 404,
         20..40 => 301,
         _ => 200,
     };
-    (route, status, spread.is_multiple_of(97))
+    (method, route, status, spread.is_multiple_of(97))
 }
 
-/// Runs so many requests under a policy: what there was and what spans say.
-fn run(upgrade: serde_json::Value, count: u64) -> Strata {
+/// Runs so many requests under a policy: what there was, and what spans say.
+fn run(upgrade: &serde_json::Value, seed: u64, count: u64) -> Run {
+    let rules = json!([{"match": {"method": [RULE.0]}, "ratio": RULE.1}]);
     let configuration = json!({
-        "span_kind": "server", "sampling": {"ratio": RATIO}, "upgrade": upgrade,
-        "metrics": {"route_header": "x-route"}, "attributes": {"response_headers": ["x-route"]},
+        "span_kind": "server", "sampling": {"ratio": RATIO, "rules": rules}, "upgrade": upgrade,
+        "metrics": {"enabled": true, "route_header": "x-route", "max_series": 2000, "exemplars": false},
         "export": {"max_queue_size": 65_536, "max_queue_bytes": 64 << 20},
     });
-    let mut envoy =
-        started(process(configuration.to_string()).workers(2).collector(COLLECTOR, Duration::from_millis(20)));
-    let mut strata = Strata::new();
+    let builder = process(configuration.to_string()).workers(2).seed(seed);
+    let mut envoy = started(builder.collector(COLLECTOR, Duration::from_millis(20)));
+    let mut run = Run::default();
     for number in 0..count {
-        let (route, status, marked) = request(number);
-        for name in strata_of(route, status) {
-            strata.entry(name).or_default().requests += 1.0;
-        }
-        let head = [(":method", "GET"), (":path", "/"), (":authority", "shop"), (":scheme", "http")];
+        let (method, route, status, marked) = request(seed, number);
+        let head = [(":method", method), (":path", "/"), (":authority", "shop"), (":scheme", "http")];
         let spec = RequestSpec::new("inbound", Headers::from(head)).worker((number % 2) as usize);
         let mut answer = Response::status(status).header("x-route", format!("/{route}"));
         if marked {
             answer = answer.header("x-keep", "yes");
         }
         envoy.open(spec).respond(&mut envoy, answer);
-        if number % 1000 == 999 {
+        if number % BATCH == BATCH - 1 {
             envoy.advance(Duration::from_millis(1_500));
-            collect(&mut envoy, &mut strata);
+            collect(&mut envoy, &mut run, (number / BATCH) as usize);
         }
     }
-    for _ in 0..3 {
-        envoy.advance(seconds(3));
-        collect(&mut envoy, &mut strata);
+    for _ in 0..25 {
+        envoy.advance(seconds(3)); // The last spans, and the next export of metrics.
+        collect(&mut envoy, &mut run, (count / BATCH) as usize);
     }
+    assert_eq!(run.exact.values().sum::<u64>(), count, "every request is counted");
     assert!(envoy.gauge("tracelift.audit.z_centi") < 400, "the audit agrees");
     closed_books(&mut envoy);
-    strata
+    run
 }
 
-/// Adds what the collector has received since the last time.
-fn collect(envoy: &mut tracelift_host::Envoy, strata: &mut Strata) {
-    for span in envoy.exports().accepted().spans() {
-        let Value::Int(status) = span.attribute("http.response.status_code") else { panic!("no status: {span:?}") };
-        let Value::List(routes) = span.attribute("http.response.header.x-route") else { panic!("no route: {span:?}") };
-        let route = match routes.first() {
-            Some(Value::Text(route)) => route.get(1..).and_then(|number| number.parse().ok()),
-            _ => None,
-        };
-        let route = route.unwrap_or_else(|| panic!("no route: {span:?}"));
-        let Value::Double(count) = span.attribute("tracelift.sampling.adjusted_count") else {
-            panic!("no count: {span:?}")
-        };
-        for name in strata_of(route, status as u16) {
-            let stratum = strata.entry(name).or_default();
-            stratum.estimated += count;
-            stratum.certain += f64::from(u8::from(count == 1.0));
+/// Takes what the collector has received since the last time.
+fn collect(envoy: &mut Envoy, run: &mut Run, batch: usize) {
+    run.spans.extend(envoy.exports().accepted().spans().iter().map(|span| kept(span, batch)));
+    if let Some(export) = envoy.measured().last() {
+        run.exact.clear();
+        for (series, count) in measured::counts(export) {
+            *run.exact.entry(kind_of(&series)).or_default() += count;
         }
     }
     envoy.forget_callouts();
 }
 
-#[test]
-fn a_million_requests_are_what_their_spans_stand_for_under_every_policy() {
-    let coverage = json!({"enabled": true, "per_window": 3, "window_s": 10, "traces_per_minute": 100_000});
-    let marks = json!({"x-keep": {"exact": "yes"}});
-    let policies = [
-        ("failures", json!({"traces_per_second": 2})),
-        ("coverage", json!({"coverage": coverage})),
-        ("a small budget", json!({"coverage": {"enabled": true, "window_s": 10, "traces_per_minute": 100}})),
-        ("all", json!({"coverage": coverage, "response_headers": marks, "traces_per_second": 5})),
-    ];
-    let each = REQUESTS / policies.len() as u64;
+/// Runs each of the jobs, as many at once as there are processors, and returns what came of them in their order.
+fn each<J: Sync>(jobs: &[J], work: impl Fn(&J) -> Run + Sync) -> Vec<Run> {
+    let next = Mutex::new(0..jobs.len());
+    let done = Mutex::new(Vec::new());
+    let take = || next.lock().expect("no job panicked").next();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for (name, upgrade) in policies {
-            scope.spawn(move || {
-                let strata = run(upgrade, each);
-                assert_eq!(strata["all"].requests, each as f64);
-                let (z, stratum) = worst(&strata);
-                assert!(z < SIGMAS, "{name}: {stratum} is off by {z:.1} standard deviations");
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(place) = take() {
+                    let run = work(&jobs[place]);
+                    done.lock().expect("no job panicked").push((place, run));
+                }
             });
         }
     });
+    let mut done = done.into_inner().expect("no job panicked");
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, run)| run).collect()
 }
 
-/// The same traffic under a policy of our own, which keeps the first three of each kind in a window of 6,667 requests. `keeps` says for a
-/// request that is new to its kind, whether the head samples it, and how many were kept in this window: whether it is kept, and the
-/// number of requests that its span says it stands for.
-fn modelled(charges_only_the_missed: bool, cap: u64) -> Strata {
-    let mut strata = Strata::new();
-    let mut seen: BTreeMap<(u64, u16), u64> = BTreeMap::new();
-    let mut kept = 0;
-    let mut known = HashSet::new();
-    for number in 0..REQUESTS / 4 {
-        if number % 6_667 == 0 {
-            seen.clear();
-            kept = 0;
-        }
-        let (route, status, _) = request(number);
-        let randomness = number.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(31).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let sampled = (randomness >> 11) as f64 / (1_u64 << 53) as f64 >= 1.0 - RATIO;
-        let count = seen.entry((route, status)).or_default();
-        let is_asked = !(charges_only_the_missed && sampled);
-        let is_first = is_asked && *count < 3;
-        *count += u64::from(is_first);
-        let mut stands_for = if is_first { Some(1.0) } else { sampled.then_some(1.0 / RATIO) };
-        kept += u64::from(stands_for.is_some());
-        if cap < kept {
-            stands_for = None;
-        }
-        known.insert(route);
-        for name in strata_of(route, status) {
-            let stratum = strata.entry(name).or_default();
-            stratum.requests += 1.0;
-            stratum.estimated += stands_for.unwrap_or_default();
-            stratum.certain += f64::from(u8::from(stands_for == Some(1.0)));
-        }
-    }
-    assert_eq!(known.len() as u64, ROUTES, "every route is called");
-    strata
+fn seeds() -> u64 {
+    let asked = std::env::var("TRACELIFT_LAW_SEEDS").ok();
+    asked.map_or(SEEDS, |seeds| seeds.parse().expect("TRACELIFT_LAW_SEEDS is a number"))
 }
 
 #[test]
-fn planted_faults_are_found_and_the_same_without_a_fault_is_not() {
-    let strata = modelled(false, u64::MAX);
-    let (z, stratum) = worst(&strata);
-    assert!(z < SIGMAS, "nothing is planted: {stratum} {z:.1}");
-    let (z, _) = worst(&modelled(true, u64::MAX));
-    assert!(SIGMAS < z, "charged only where the head had missed it: {z:.1}");
-    let (z, _) = worst(&modelled(false, 900));
-    assert!(SIGMAS < z, "a hard cap after the decision: {z:.1}");
+fn a_million_requests_are_what_their_spans_stand_for_and_planted_faults_are_found() {
+    let coverage = json!({"enabled": true, "per_window": 3, "window_s": 10, "traces_per_minute": 100_000});
+    let marks = json!({"x-keep": {"exact": "yes"}});
+    let everything = json!({"coverage": coverage, "response_headers": marks, "traces_per_second": 5});
+    let alone = [
+        ("failures", json!({"traces_per_second": 2})),
+        ("coverage", json!({"coverage": coverage})),
+        ("a small budget", json!({"coverage": {"enabled": true, "window_s": 10, "traces_per_minute": 100}})),
+    ];
+    let jobs: Vec<_> = (0..seeds()).map(|seed| (&everything, seed, A_RUN)).collect();
+    let more = (100..).zip(&alone).map(|(seed, (_, upgrade))| (upgrade, seed, ALONE));
+    let jobs: Vec<_> = jobs.into_iter().chain(more).collect();
+    let mut runs = each(&jobs, |(upgrade, seed, count)| run(upgrade, *seed, *count));
+    for (name, _) in alone.iter().rev() {
+        let run = runs.pop().expect("a run of each policy");
+        let found = deviations([&run], share);
+        let (z, stratum) = worst(&found);
+        assert!(z < SIGMAS, "{name}: {stratum} is off by {z:.1} standard deviations");
+    }
+
+    let found = deviations(&runs, share);
+    assert!(100 < found.len(), "{} strata", found.len());
+    let (z, stratum) = worst(&found);
+    assert!(z < SIGMAS, "everything: {stratum} is off by {z:.1} standard deviations");
+    let (deviation, of) = spread(&runs, share);
+    println!("{} strata, worst {z:.2} ({stratum}); standard deviation of {of} deviations: {deviation:.3}", found.len());
+    assert!(400 < of && (0.9..1.1).contains(&deviation), "{of} deviations have a standard deviation of {deviation:.3}");
+
+    for fault in [Fault::HardCap(200), Fault::ChargedIfMissed, Fault::AnothersThreshold, Fault::Lost] {
+        let faulty: Vec<Run> = runs.iter().map(|run| planted(run, fault, share)).collect();
+        let found = deviations(&faulty, share);
+        let (z, stratum) = worst(&found);
+        println!("{fault:?}: {stratum} is off by {z:.1}");
+        assert!(SIGMAS < z, "{fault:?} is not found: {stratum} is off by {z:.1} standard deviations");
+    }
 }

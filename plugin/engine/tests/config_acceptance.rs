@@ -263,6 +263,11 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
         (metrics(r#""namespace": "proxy.""#), "metrics.namespace", "ends in a dot, and gets another one behind it"),
         (metrics(r#""path": "/v1/traces""#), "metrics.path", "is where a collector takes spans"),
         (
+            upgrade(r#""response_headers": {"X-Keep": {"present": false}}"#),
+            "upgrade.response_headers.x-keep",
+            "keeps every answer without this header, which is nearly all of them, up to the budget",
+        ),
+        (
             upgrade(r#""coverage": {"per_window": 2}"#),
             "upgrade.coverage.enabled",
             "is false, so that its other keys have no effect",

@@ -248,6 +248,7 @@ fn a_grpc_call_is_named_by_its_method_once_that_has_answered() {
         method: Some(b"POST"),
         path: Some(b"/shop.v1.Cart/Add"),
         content_type: Some(b"application/grpc"),
+        grpc_answer: true,
         grpc_status: GrpcStatus::from_code(13),
         ..request()
     };
@@ -382,7 +383,7 @@ proptest! {
         let facts = HttpFacts {
             method: at(0), path: at(1), scheme: at(2), authority: at(3), user_agent: at(4), protocol: at(5),
             forwarded: at(6), forwarded_proto: at(7), forwarded_host: at(8), trust_forwarded, content_type: at(9),
-            grpc_status: grpc.and_then(GrpcStatus::from_code), status_code: code,
+            grpc_answer: client, grpc_method_seen: query, grpc_status: grpc.and_then(GrpcStatus::from_code), status_code: code,
             response_flags: ResponseFlags::from_bits(flags), reset, lasting: query, code_details: at(10), source_address: at(11),
             destination_address: at(12), upstream_address: at(13), template: at(19), route_name: at(14), cluster_name: at(15),
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,

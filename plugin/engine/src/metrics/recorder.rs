@@ -96,6 +96,11 @@ impl Recorder {
         }
     }
 
+    /// Whether a request with this name was counted here, or by any worker before the dictionary was full.
+    pub fn knows(&self, name: &[u8]) -> bool {
+        !name.is_empty() && self.find(name).is_ok()
+    }
+
     /// Whether any request was ever counted here.
     pub fn serves(&self) -> bool {
         self.served
@@ -117,10 +122,10 @@ impl Recorder {
         std::mem::take(&mut self.waiting)
     }
 
-    /// They could not be admitted now.
+    /// They were not admitted now. Names of theirs may have been forgotten meanwhile.
     pub fn put_back(&mut self, waiting: Vec<Waiting>) {
         for (place, waiting) in (0..).zip(&waiting) {
-            let number = self.known_number(&waiting.name).unwrap_or_default();
+            let number = if waiting.name.is_empty() { 0 } else { self.name(&waiting.name) };
             self.waits.insert(key(waiting.labels, number), place);
         }
         self.waiting = waiting;

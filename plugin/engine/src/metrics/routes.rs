@@ -34,6 +34,10 @@ struct Node {
 pub enum TemplateError {
     /// It is not a path of visible ASCII without `?` and `#`, of at most 256 bytes and 32 segments.
     NotAPath,
+    /// A segment that paths do not have when Envoy looks at them as they are meant: an empty one before the end, `.` or `..`.
+    Segment,
+    /// `%` without two hexadecimal digits behind it.
+    Percent,
     /// Braces that are not a whole segment with a name inside, or `{name...}` before the end.
     Braces,
     /// It matches the same paths as an earlier one.
@@ -45,6 +49,8 @@ impl TemplateError {
     pub fn words(self) -> &'static str {
         match self {
             Self::NotAPath => "not a path",
+            Self::Segment => "an empty segment before the end, `.` or `..`, which no normalised path has",
+            Self::Percent => "a `%` without two hexadecimal digits behind it",
             Self::Braces => "braces that are not `{name}` as a whole segment, or `{name...}` as the last one",
             Self::Same => "matches the same paths as an earlier template",
         }
@@ -171,8 +177,13 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
 
 fn segment(text: &str, is_last: bool) -> Result<Segment<'_>, TemplateError> {
     let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
-        let has_braces = text.contains(['{', '}']);
-        return if has_braces { Err(TemplateError::Braces) } else { Ok(Segment::Literal(text.as_bytes())) };
+        return match text {
+            _ if text.contains(['{', '}']) => Err(TemplateError::Braces),
+            "." | ".." => Err(TemplateError::Segment),
+            "" if !is_last => Err(TemplateError::Segment),
+            _ if !has_whole_escapes(text) => Err(TemplateError::Percent),
+            _ => Ok(Segment::Literal(text.as_bytes())),
+        };
     };
     let (name, is_rest) = name.strip_suffix("...").map_or((name, false), |name| (name, true));
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
@@ -180,6 +191,11 @@ fn segment(text: &str, is_last: bool) -> Result<Segment<'_>, TemplateError> {
         return Err(TemplateError::Braces);
     }
     Ok(if is_rest { Segment::Rest } else { Segment::Any })
+}
+
+fn has_whole_escapes(text: &str) -> bool {
+    let mut escapes = text.split('%').skip(1);
+    escapes.all(|rest| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2)
 }
 
 #[cfg(test)]
@@ -231,6 +247,12 @@ mod tests {
             ("/a?b", TemplateError::NotAPath),
             (long.as_str(), TemplateError::NotAPath),
             (deep.as_str(), TemplateError::NotAPath),
+            ("//", TemplateError::Segment),
+            ("/a//b", TemplateError::Segment),
+            ("/a/../b", TemplateError::Segment),
+            ("/a/.", TemplateError::Segment),
+            ("/%zz", TemplateError::Percent),
+            ("/a%2", TemplateError::Percent),
             ("/{}", TemplateError::Braces),
             ("/{a}b", TemplateError::Braces),
             ("/{a...}/b", TemplateError::Braces),
@@ -241,6 +263,13 @@ mod tests {
             let mut routes = routes(&["/users/{id}", "/files/{path...}"]);
             assert_eq!(routes.add(template), Err(error), "{template}");
             assert_eq!(routes.find(b"/users/7"), Some(0), "the others still work");
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_dots_in_a_name_and_escapes_are_literal() {
+        for template in ["/", "/a/", "/a...b/.c", "/%2e/%Ff", "/a%20b"] {
+            assert_eq!(routes(&[template]).find(template.as_bytes()), Some(0), "{template}");
         }
     }
 

@@ -51,7 +51,7 @@ impl Sorted {
             let (start, template) = match route {
                 Route::Template(place) => (Kind::START, u64::from(place).saturating_add(1)),
                 Route::Header => (Kind::START.with_text(name), 0),
-                Route::Unknown | Route::Rpc => (Kind::START, 0),
+                Route::Unknown | Route::Rpc { .. } => (Kind::START, 0),
             };
             let kind = start.with(u64::from(self.method) << 40 | template << 16 | http);
             return Found { kind, is_success: (100..400).contains(&http) };

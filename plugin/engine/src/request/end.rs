@@ -86,6 +86,7 @@ pub fn ended<X: Exchange>(
     let started = counted.as_ref().map(|counted| counted.started);
     let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
     facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
+    facts.answered(parts.exchange, counted.as_ref().and_then(|counted| counted.grpc(*route)));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
     let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
     if held {

@@ -9,11 +9,20 @@ use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
 use crate::http::pairs::{self, Pairs};
 use crate::policy::Policy;
-use crate::span::{self, HttpFacts, Identity, Kinds, Provenance, Span, SpanKind};
+use crate::span::{self, HttpFacts, Identity, Kinds, Provenance, Span, SpanKind, is_grpc};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
 use crate::upgrade::recall::wire;
 use crate::upgrade::{CallFacts, Calls};
+
+/// What the answer to a gRPC call shows.
+#[derive(Clone, Copy, Default)]
+pub struct GrpcAnswer {
+    /// Its content type is that of gRPC.
+    pub is_grpc: bool,
+    /// The server knows the method, or that is not kept account of.
+    pub method_seen: bool,
+}
 
 /// Everything that was read, owned, so that the spans can borrow it.
 pub struct Facts {
@@ -29,6 +38,7 @@ pub struct Facts {
     ended: u64,
     /// The route, where requests are counted by it.
     pub template: Option<Box<[u8]>>,
+    grpc: GrpcAnswer,
 }
 
 impl Facts {
@@ -69,7 +79,17 @@ impl Facts {
             asked,
             ended,
             template: None,
+            grpc: GrpcAnswer::default(),
         }
+    }
+
+    /// What the answer shows of a gRPC call: known already where it was counted, else read.
+    pub fn answered(&mut self, exchange: &impl Exchange, known: Option<GrpcAnswer>) {
+        self.grpc = known.unwrap_or_else(|| {
+            let is_call = Pairs::new(&self.request).values_of(b"content-type").any(|value| is_grpc(Some(value)));
+            let is_grpc = is_call && exchange.header(Side::Response, "content-type", is_grpc);
+            GrpcAnswer { is_grpc, method_seen: true }
+        });
     }
 
     /// Makes the one span, or the two, that this stream becomes.
@@ -94,6 +114,8 @@ impl Facts {
             forwarded_host: said.forwarded_host,
             trust_forwarded: self.trust_forwarded,
             content_type: said.content_type,
+            grpc_answer: self.grpc.is_grpc,
+            grpc_method_seen: self.grpc.method_seen,
             grpc_status: keep.grpc_status,
             // Envoy's own answer to a gRPC client has 200 in its header and the real code only in between.
             status_code: keep.status.or(self.status).filter(|code| *code != 0),

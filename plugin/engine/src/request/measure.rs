@@ -4,6 +4,7 @@
 //! Apart, and never inlined: where nothing is counted, a request pays for a test.
 
 use super::end::Finish;
+use super::facts::GrpcAnswer;
 use super::outline::Route;
 use super::{Parts, attributes};
 use crate::door::{Attribute, Exchange, Host};
@@ -76,6 +77,14 @@ pub struct Counted<'a> {
     ended: u64,
 }
 
+impl Counted<'_> {
+    /// What the answer to a gRPC call showed.
+    pub fn grpc(&self, route: Route) -> Option<GrpcAnswer> {
+        let Route::Rpc { answered } = route else { return None };
+        Some(GrpcAnswer { is_grpc: answered, method_seen: self.name != Name::None })
+    }
+}
+
 /// Counts a request that has ended. `is_late`: its head was read only then.
 #[inline(never)]
 pub fn ended<'a, X: Exchange>(
@@ -89,12 +98,15 @@ pub fn ended<'a, X: Exchange>(
     let status = stream.status();
     let is_plain = finish.complete && finish.flags.is_none_or(ResponseFlags::is_empty);
     let name = match route {
-        Route::Unknown | Route::Rpc => Name::None,
+        Route::Unknown | Route::Rpc { .. } => Name::None,
         Route::Template(place) => Name::Route(place),
         Route::Header => Name::Text(named),
     };
     let (labels, name) = match status {
-        _ if route == Route::Rpc => call(exchange, stream, finish, (kind, named)),
+        _ if let Route::Rpc { answered } = route => {
+            let knows = |name: &[u8]| parts.scope.recorder.as_ref().is_some_and(|recorder| recorder.knows(name));
+            call(exchange, stream, finish, (kind, named, answered), knows)
+        }
         Some(..400) if is_plain => (measured.on(kind).status(status), name),
         _ => (unusual(exchange, stream, finish, (kind, measured.on(kind))), name),
     };
@@ -141,16 +153,23 @@ fn call<'a>(
     exchange: &impl Exchange,
     stream: &Stream,
     finish: &Finish,
-    (kind, path): (SpanKind, &'a [u8]),
+    (kind, path, answered): (SpanKind, &'a [u8], bool),
+    knows: impl FnOnce(&[u8]) -> bool,
 ) -> (Labels, Name<'a>) {
     let grpc_status = stream.grpc_status();
     let end = End::of(exchange, stream, finish, grpc_status);
-    let facts = HttpFacts { path: Some(path), ..end.facts(finish, grpc_status) };
+    let name = path.get(1..).unwrap_or_default();
+    let facts = HttpFacts {
+        path: Some(path),
+        grpc_answer: answered,
+        grpc_method_seen: !answered && knows(name),
+        ..end.facts(finish, grpc_status)
+    };
     let name = match rpc_method(&facts) {
-        RpcMethod::Known(_) => Name::Text(path.get(1..).unwrap_or_default()),
+        RpcMethod::Known(_) => Name::Text(name),
         RpcMethod::Claimed(_) | RpcMethod::Malformed => Name::None,
     };
-    let error = judge(kind, &facts, grpc_status).error_type;
+    let error = judge(kind, &facts, true).error_type;
     (Labels::new(Instrument::of(kind, true)).grpc(grpc_status).error(error.as_deref()), name)
 }
 
@@ -158,7 +177,7 @@ fn call<'a>(
 #[inline(never)]
 fn unusual(exchange: &impl Exchange, stream: &Stream, finish: &Finish, (kind, labels): (SpanKind, Labels)) -> Labels {
     let end = End::of(exchange, stream, finish, None);
-    let error = judge(kind, &end.facts(finish, None), None).error_type;
+    let error = judge(kind, &end.facts(finish, None), false).error_type;
     labels.status(end.status).error(error.as_deref())
 }
 

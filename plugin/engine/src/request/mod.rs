@@ -41,6 +41,7 @@ use crate::shared::{Coverage, Entropy, Limits, SharedBudget};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Budget;
+use crate::upgrade::signal::{SIGNAL, TRACERESPONSE};
 
 /// What the requests of one root share.
 #[derive(Default)]
@@ -103,6 +104,28 @@ impl<X: Exchange> Parts<'_, X> {
         let policy = self.policy;
         for name in &policy.mesh_headers {
             self.take_off(side, headers, name);
+        }
+        if side == Side::Response && headers.first("trailer").is_some() {
+            self.announces_fewer(headers);
+        }
+    }
+
+    /// `trailer` does not name what is taken off the trailers. `Server-Timing` stays, since it may have entries of others.
+    #[inline(never)] // Seldom.
+    fn announces_fewer<'a, V: HeaderView<'a>>(&mut self, headers: V) {
+        let is_ours = |name: &[u8]| {
+            let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
+            is(SIGNAL) || is(TRACERESPONSE) || self.policy.mesh_headers.iter().any(|ours| is(ours))
+        };
+        let named = headers.values("trailer").flat_map(|line| line.split(|byte| *byte == b','));
+        let (ours, kept): (Vec<_>, Vec<_>) = named.map(<[u8]>::trim_ascii).partition(|name| is_ours(name));
+        let changed = match (ours.is_empty(), kept.is_empty()) {
+            (true, _) => Ok(()),
+            (false, true) => self.exchange.remove(Side::Response, "trailer"),
+            (false, false) => self.exchange.replace(Side::Response, "trailer", &kept.join(&b", "[..])),
+        };
+        if changed.is_err() {
+            self.failed();
         }
     }
 

@@ -23,7 +23,10 @@ pub enum Route {
     /// A response header said it: the text.
     Header,
     /// A call of gRPC: the text is its path, which is kept for metrics alone.
-    Rpc,
+    Rpc {
+        /// The answer's content type was that of gRPC.
+        answered: bool,
+    },
 }
 
 /// A route that a response header said, or the path of a gRPC call.
@@ -80,7 +83,7 @@ pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, context: &mut RequestCo
     let outline = Outline::of(headers);
     if is_grpc(outline.content_type) {
         let path = outline.path.unwrap_or_default();
-        context.route = Route::Rpc;
+        context.route = Route::Rpc { answered: false };
         if covers {
             let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
             context.sorted = Some(Sorted::call(mark(path)));
@@ -106,12 +109,17 @@ pub fn requested<'a, V: HeaderView<'a>>(policy: &Policy, context: &mut RequestCo
     }
 }
 
-/// Reads the route that an answer names. What is no name of a series is no route.
+/// Reads whether the answer to a gRPC call is one of gRPC, and the route that another answer names. What is no name of a series is no
+/// route.
 #[inline(never)]
 pub fn answered<'a, V: HeaderView<'a>>(policy: &Policy, context: &mut RequestContext, headers: V) {
+    if let Route::Rpc { answered } = &mut context.route {
+        *answered = is_grpc(headers.first("content-type"));
+        return;
+    }
     let Some(name) = policy.routes().and_then(|settings| settings.route_header.as_deref()) else { return };
     let route = headers.first(name).filter(|route| route.starts_with(b"/") && is_name(route));
-    if let Some(route) = route.filter(|_| context.route != Route::Rpc) {
+    if let Some(route) = route {
         context.route = Route::Header;
         context.named = Some(Box::new(Named(route.into())));
     }
@@ -137,7 +145,7 @@ pub fn template(policy: &Policy, is_counted: bool, (route, name): (Route, &[u8])
         return None;
     }
     match route {
-        Route::Unknown | Route::Rpc => None,
+        Route::Unknown | Route::Rpc { .. } => None,
         Route::Template(place) => Some(policy.routes()?.routes.template(place).as_bytes().into()),
         Route::Header => Some(name.into()),
     }

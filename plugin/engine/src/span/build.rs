@@ -27,7 +27,7 @@ pub fn build<'a>(
     let template = name::template(facts);
     let rpc = grpc::is_call(facts.content_type).then(|| grpc::method(facts));
     let grpc_status = facts.grpc_status.filter(|_| rpc.is_some());
-    let outcome = outcome::judge(kind, facts, grpc_status);
+    let outcome = outcome::judge(kind, facts, rpc.is_some());
 
     attributes.set(key::HTTP_REQUEST_METHOD, method.unwrap_or(key::OTHER).into());
     if method.is_none() {

@@ -31,6 +31,10 @@ pub struct HttpFacts<'a> {
     pub trust_forwarded: bool,
     /// The request's `Content-Type`.
     pub content_type: Option<&'a [u8]>,
+    /// The answer's content type is that of gRPC. Read for gRPC calls only.
+    pub grpc_answer: bool,
+    /// An answer to an earlier call has shown that the server knows the method, or that is not kept account of.
+    pub grpc_method_seen: bool,
     /// `grpc-status` from the response's headers or trailers. Not the property `response.grpc_status`, which Envoy derives
     /// from the HTTP status when there is none.
     pub grpc_status: Option<GrpcStatus>,

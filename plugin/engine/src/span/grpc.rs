@@ -14,9 +14,6 @@ pub enum Method<'a> {
     Malformed,
 }
 
-/// UNIMPLEMENTED: the server does not know the method.
-const UNIMPLEMENTED: u8 = 12;
-
 /// Flags that Envoy sets only once the request was on its way to an upstream.
 const REACHED: ResponseFlags = ResponseFlags::UPSTREAM_TIMEOUT
     .or(ResponseFlags::UPSTREAM_REMOTE_RESET)
@@ -39,19 +36,24 @@ pub fn is_call(content_type: Option<&[u8]>) -> bool {
 
 /// The method that the call names.
 ///
-/// Its name is of low cardinality only if the server knows it, so it counts as known when the upstream gave the answer and
-/// that is not UNIMPLEMENTED, when it began one with status 200, or when it had the request and broke off or was too slow.
+/// Its name is of low cardinality only if the server knows it. A gRPC answer shows that: one of the upstream's with another status
+/// than UNIMPLEMENTED, or one that began and had no status, since a side broke it off. A server of HTTP may answer 200 to any path, and a
+/// caller may choose the time after which Envoy gives up: what broke off before the answer began counts only for a method that was seen.
 pub fn method<'a>(facts: &HttpFacts<'a>) -> Method<'a> {
     let Some(name) = facts.path.and_then(parse) else { return Method::Malformed };
-    let unimplemented = facts.grpc_status.map(GrpcStatus::code) == Some(UNIMPLEMENTED);
     let by_upstream = match facts.code_details {
         Some(details) => details == b"via_upstream",
         None => !facts.response_flags.failed(),
     };
-    let answered = by_upstream && (facts.grpc_status.is_some() || facts.status_code == Some(200));
-    let began = facts.grpc_status.is_none() && facts.status_code == Some(200);
-    let reached = facts.response_flags.intersects(REACHED);
-    if !unimplemented && (answered || began || reached) { Method::Known(name) } else { Method::Claimed(name) }
+    let is_shown = facts.grpc_answer
+        && match facts.grpc_status {
+            Some(status) => by_upstream && status != GrpcStatus::UNIMPLEMENTED,
+            None => facts.status_code == Some(200),
+        };
+    let is_late = facts.grpc_method_seen
+        && facts.response_flags.intersects(REACHED)
+        && facts.grpc_status != Some(GrpcStatus::UNIMPLEMENTED);
+    if is_shown || is_late { Method::Known(name) } else { Method::Claimed(name) }
 }
 
 /// Reads `/package.Service/Method`: exactly two segments of letters, digits and `_`, the first with dots between its parts.
@@ -116,9 +118,23 @@ mod tests {
         assert!(parse(format!("{longest}d").as_bytes()).is_none());
     }
 
+    fn late<'a>(call: &HttpFacts<'a>) -> HttpFacts<'a> {
+        HttpFacts {
+            grpc_status: GrpcStatus::from_code(4),
+            code_details: Some(b"response_timeout"),
+            response_flags: ResponseFlags::UPSTREAM_TIMEOUT,
+            ..*call
+        }
+    }
+
     #[test]
     fn a_method_is_known_only_by_its_answer() {
-        let call = HttpFacts { path: Some(b"/shop.Cart/Add"), status_code: Some(200), ..HttpFacts::default() };
+        let call = HttpFacts {
+            path: Some(b"/shop.Cart/Add"),
+            status_code: Some(200),
+            grpc_answer: true,
+            ..HttpFacts::default()
+        };
         let status = |code| GrpcStatus::from_code(code);
         let upstream = Some(&b"via_upstream"[..]);
         let reset = Some(&b"upstream_reset_after_response_started{protocol_error}"[..]);
@@ -128,6 +144,9 @@ mod tests {
             (HttpFacts { grpc_status: status(12), code_details: upstream, ..call }, false),
             (HttpFacts { grpc_status: status(0), ..call }, true),
             (HttpFacts { status_code: Some(404), code_details: upstream, ..call }, false),
+            // A server of HTTP, whatever it puts into a header.
+            (HttpFacts { grpc_answer: false, code_details: upstream, ..call }, false),
+            (HttpFacts { grpc_answer: false, grpc_status: status(0), code_details: upstream, ..call }, false),
             // Envoy's own answers: no healthy host, connect failure, refused by policy.
             (
                 HttpFacts {
@@ -140,16 +159,9 @@ mod tests {
             ),
             (HttpFacts { grpc_status: status(14), response_flags: ResponseFlags::from_bits(0x8020), ..call }, false),
             (HttpFacts { grpc_status: status(7), code_details: Some(b"rbac_access_denied"), ..call }, false),
-            // The upstream had the request: too slow, or broken off.
-            (
-                HttpFacts {
-                    grpc_status: status(4),
-                    code_details: Some(b"response_timeout"),
-                    response_flags: ResponseFlags::from_bits(0x4),
-                    ..call
-                },
-                true,
-            ),
+            // The upstream was too slow, perhaps for a time that the caller chose; it broke off an answer.
+            (HttpFacts { grpc_method_seen: true, ..late(&call) }, true),
+            (late(&call), false),
             (HttpFacts { code_details: reset, response_flags: ResponseFlags::from_bits(0x80_0000), ..call }, true),
             // The client left: in the middle of a stream, and before any answer.
             (

@@ -49,7 +49,7 @@ const WORDS: [(ResponseFlags, &str); 9] = [
 ];
 
 /// Every word that `error.type` can be; else it is an HTTP status or the name of a gRPC status.
-pub const ERROR_WORDS: [&str; 11] = [
+pub const ERROR_WORDS: [&str; 12] = [
     "dns_failure",
     "connection_failure",
     "timeout",
@@ -61,13 +61,20 @@ pub const ERROR_WORDS: [&str; 11] = [
     "retries_exhausted",
     CLIENT_DISCONNECT,
     OTHER,
+    NO_GRPC_STATUS,
 ];
 
 /// `error.type` of a caller that left.
 const CLIENT_DISCONNECT: &str = "client_disconnect";
 
-/// Judges the stream for one side of it; `grpc_status` is that of a gRPC call.
-pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStatus>) -> Outcome {
+/// `error.type` of a gRPC call whose answer was whole, had no error of HTTP, and lacked `grpc-status`.
+const NO_GRPC_STATUS: &str = "no_grpc_status";
+
+/// Judges the stream for one side of it. The `grpc-status` counts for a gRPC call only. Such a call without one has failed for both
+/// sides: what answered it was not a gRPC server.
+pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, is_grpc: bool) -> Outcome {
+    let grpc_status = facts.grpc_status.filter(|_| is_grpc);
+    let lacks_status = is_grpc && grpc_status.is_none();
     let closed = if facts.lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
     let flags = facts.response_flags.without(closed);
     let left = flags.intersects(CALLER_LEFT) && !is_closed_here(facts);
@@ -77,8 +84,11 @@ pub fn judge(kind: SpanKind, facts: &HttpFacts<'_>, grpc_status: Option<GrpcStat
         (Some(status), _) if grpc_failed(kind, status) => error(Cow::Borrowed(status.name()), facts, Some(status)),
         (_, Some(code)) if 500 <= code => error(code_text(code), facts, None),
         _ if broke_off(facts, ours, left) => error(Cow::Borrowed(word(ours)), facts, None),
-        (_, Some(code)) if 400 <= code && kind == SpanKind::Client => error(code_text(code), facts, None),
+        (_, Some(code)) if 400 <= code && (lacks_status || kind == SpanKind::Client) => {
+            error(code_text(code), facts, None)
+        }
         _ if left => gone(),
+        (_, Some(_)) if lacks_status && !facts.lasting => error(Cow::Borrowed(NO_GRPC_STATUS), facts, None),
         _ => Outcome { status: Status::Unset, error_type: None },
     }
 }
@@ -181,7 +191,7 @@ mod tests {
         b"upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}";
 
     fn told(kind: SpanKind, facts: &HttpFacts<'_>) -> (Option<String>, String) {
-        let outcome = judge(kind, facts, facts.grpc_status);
+        let outcome = judge(kind, facts, facts.grpc_status.is_some());
         let description = match outcome.status {
             Status::Unset => None,
             Status::Error { description } => Some(description),
@@ -235,6 +245,29 @@ mod tests {
             assert_eq!(told(SpanKind::Server, &facts), if server { failed.clone() } else { fine.clone() }, "{name}");
             assert_eq!(told(SpanKind::Client, &facts), if code == 0 { fine } else { failed }, "{name}");
         }
+    }
+
+    #[test]
+    fn a_grpc_call_that_was_answered_without_a_grpc_status_has_failed_for_both_sides() {
+        let error = |kind, facts: &HttpFacts<'_>| judge(kind, facts, true).error_type.unwrap_or_default().into_owned();
+        for kind in [SpanKind::Server, SpanKind::Client] {
+            for (code, expected) in
+                [(200, "no_grpc_status"), (302, "no_grpc_status"), (401, "401"), (404, "404"), (503, "503")]
+            {
+                let facts = HttpFacts { status_code: Some(code), ..HttpFacts::default() };
+                assert_eq!(error(kind, &facts), expected, "{code}");
+                assert_ne!(judge(kind, &facts, true).status, Status::Unset, "{code}");
+            }
+            let begun = HttpFacts { status_code: Some(200), reset: true, ..HttpFacts::default() };
+            assert_eq!(error(kind, &begun), "reset");
+            let left = HttpFacts { response_flags: ResponseFlags::DOWNSTREAM_DISCONNECT, ..begun };
+            assert_eq!(error(kind, &left), "client_disconnect");
+            let tunnel = HttpFacts { status_code: Some(200), lasting: true, ..HttpFacts::default() };
+            assert_eq!(error(kind, &tunnel), "");
+        }
+        let denied =
+            HttpFacts { status_code: Some(403), grpc_status: GrpcStatus::from_code(7), ..HttpFacts::default() };
+        assert_eq!(error(SpanKind::Server, &denied), "", "its own status says that the caller is to blame");
     }
 
     #[test]

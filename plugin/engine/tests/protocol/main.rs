@@ -14,6 +14,7 @@ mod faults;
 mod kit;
 mod marks;
 mod measured;
+mod measured_calls;
 mod merged;
 mod mesh_headers;
 mod orders;

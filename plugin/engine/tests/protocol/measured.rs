@@ -12,11 +12,11 @@ use crate::kit::points::{self, Point};
 use crate::kit::process::{MILLISECOND, Process, SECOND, Stream, get, lines, status};
 
 const DROPPED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02";
-const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03";
+pub const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03";
 const GET_200: &str =
     "http.server.request.duration{http.request.method=GET,http.response.status_code=200,url.scheme=http}";
 
-fn configuration(metrics: &str) -> String {
+pub fn configuration(metrics: &str) -> String {
     format!(
         r#"{{"span_kind": "server", "sampling": {{"ratio": 0}}, "metrics": {{"enabled": true, "interval_ms": 1000{metrics}}}}}"#
     )
@@ -34,7 +34,7 @@ fn request(process: &mut Process, root: u32, more: &[(&str, &str)], code: u16, n
 }
 
 /// Seconds until whoever serves requests may export, and has.
-fn measured(process: &mut Process) -> BTreeMap<String, Point> {
+pub fn measured(process: &mut Process) -> BTreeMap<String, Point> {
     for _ in 0..30 {
         process.advance(SECOND);
         process.collect();
@@ -42,7 +42,7 @@ fn measured(process: &mut Process) -> BTreeMap<String, Point> {
     points::of(process.measured.last().expect("an export"))
 }
 
-fn counts(points: &BTreeMap<String, Point>) -> Vec<(&str, u64)> {
+pub fn counts(points: &BTreeMap<String, Point>) -> Vec<(&str, u64)> {
     points.iter().map(|(series, point)| (series.as_str(), point.count)).collect()
 }
 
@@ -104,40 +104,6 @@ fn an_error_is_called_as_on_its_span() {
     }
     assert_eq!(on_points, on_spans);
     assert_eq!(on_points.values().sum::<u64>(), 7);
-}
-
-#[test]
-fn a_grpc_call_is_counted_by_its_method_if_the_server_knows_it() {
-    let (mut process, root) = Process::with(&configuration(""));
-    for (path, code) in [("/shop.Cart/Add", "0"), ("/shop.Cart/Add", "14"), ("/made.Up/Name", "12")] {
-        let stream = process.stream(0, root);
-        stream.exchange.set_text(Attribute::CodeDetails, b"via_upstream");
-        let head = [(":method", "POST"), (":path", path), ("content-type", "application/grpc")];
-        process.head(&stream, lines(&head));
-        process.answer(&stream, status(200, &[]), false);
-        process.trailers(&stream, lines(&[("grpc-status", code)]));
-        process.log(&stream);
-    }
-    let points = measured(&mut process);
-    let name = "rpc.server.call.duration";
-    assert_eq!(
-        counts(&points),
-        [
-            (
-                &*format!(
-                    "{name}{{error.type=UNAVAILABLE,rpc.method=shop.Cart/Add,rpc.status_code=UNAVAILABLE,rpc.system.name=grpc}}"
-                ),
-                1
-            ),
-            (
-                &*format!(
-                    "{name}{{error.type=UNIMPLEMENTED,rpc.method=_OTHER,rpc.status_code=UNIMPLEMENTED,rpc.system.name=grpc}}"
-                ),
-                1
-            ),
-            (&*format!("{name}{{rpc.method=shop.Cart/Add,rpc.status_code=OK,rpc.system.name=grpc}}"), 1),
-        ]
-    );
 }
 
 #[test]

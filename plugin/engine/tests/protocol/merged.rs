@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::kit::collector::{COLLECTOR, metrics};
+use crate::kit::faults::Operation;
 use crate::kit::host::Reply;
 use crate::kit::points;
 use crate::kit::process::{MILLISECOND, Process, SECOND, get, status};
@@ -14,7 +15,7 @@ const STATUSES: [u16; 4] = [200, 204, 404, 503];
 fn configuration(temporality: &str) -> String {
     format!(
         r#"{{"span_kind": "server", "sampling": {{"ratio": 0}}, "upgrade": {{"traces_per_second": 0}},
-             "metrics": {{"enabled": true, "interval_ms": 2000, "temporality": "{temporality}"}}}}"#
+             "metrics": {{"enabled": true, "interval_ms": 2000, "temporality": "{temporality}"}}, "export": {{"timeout_ms": 60000}}}}"#
     )
 }
 
@@ -31,8 +32,11 @@ fn serve(process: &mut Process, worker: usize, root: u32, code: u16) {
 fn known(process: &Process, is_cumulative: bool) -> BTreeMap<String, u64> {
     let mut known = BTreeMap::new();
     let mut starts = BTreeMap::new();
-    for export in &process.measured {
-        for (series, point) in points::of(export) {
+    // As they were sent: the answer to one may have come late.
+    let mut exports: Vec<_> = process.measured.iter().map(points::of).collect();
+    exports.sort_by_key(|points| points.values().map(|point| point.time).max());
+    for export in exports {
+        for (series, point) in export {
             let count: &mut u64 = known.entry(series.clone()).or_default();
             if is_cumulative {
                 assert!(*count <= point.count, "{series} never falls");
@@ -161,6 +165,20 @@ fn delta_points_are_sent_again_only_where_they_cannot_have_arrived() {
     }
 }
 
+/// A second in which all workers but one tick and hear the answers to their calls.
+fn without(process: &mut Process, stalled: usize) {
+    process.state.now.set(process.state.now.get() + SECOND);
+    for worker in (0..process.workers.len()).filter(|worker| *worker != stalled) {
+        for root in process.roots(worker).to_vec() {
+            process.tick(worker, root);
+        }
+        let call = process.state.calls.borrow().iter().find(|call| call.worker == worker).cloned();
+        if let Some(call) = call {
+            process.reply(&call, Reply::status(200));
+        }
+    }
+}
+
 /// Numbers of workers are taken modulo how many there are.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -170,6 +188,8 @@ enum Step {
     Reload(usize),
     /// A worker's VM traps: what it has not shared is gone.
     Trap(usize),
+    /// A worker does nothing for so many seconds, neither ticks nor hears an answer, as behind a long request: its lease may end.
+    Stall(usize, u8),
     Refuse,
 }
 
@@ -179,6 +199,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Tick),
         1 => (0..80_usize).prop_map(Step::Reload),
         1 => (0..80_usize).prop_map(Step::Trap),
+        1 => (0..80_usize, 1..20_u8).prop_map(|(worker, seconds)| Step::Stall(worker, seconds)),
         1 => Just(Step::Refuse),
     ]
 }
@@ -192,11 +213,14 @@ proptest! {
         workers in prop_oneof![20 => Just(1_usize), 40 => Just(4), 1 => Just(63), 1 => Just(80)],
         steps in prop::collection::vec(step(), 1..120),
         is_cumulative: bool,
+        // Every so many writes meet a value that another worker has just written: 0 for none.
+        races in prop_oneof![Just(0_u32), 2..6_u32],
     ) {
         let configuration = configuration(if is_cumulative { "cumulative" } else { "delta" });
         let mut process = Process::new(workers);
         let mut roots: Vec<u32> =
             (0..workers).map(|worker| process.listener(worker, "inbound", &configuration)).collect();
+        process.state.faults.set(Operation::Contend, races);
         let mut served = BTreeMap::<u16, u64>::new();
         // Served since the last time that all was shared, by worker.
         let mut unshared = vec![BTreeMap::<u16, u64>::new(); workers];
@@ -236,6 +260,15 @@ proptest! {
                     process.trap(worker);
                     roots[worker] = process.listener(worker, "inbound", &configuration);
                 }
+                Step::Stall(worker, seconds) => {
+                    let worker = worker % workers;
+                    for _ in 0..seconds {
+                        without(&mut process, worker);
+                    }
+                    process.collect(); // What it had sent was taken, and now it hears of that.
+                    let others = unshared.iter_mut().enumerate().filter(|(other, _)| *other != worker);
+                    others.for_each(|(_, counts)| counts.clear());
+                }
                 Step::Refuse => {
                     process.advance(SECOND);
                     unshared.iter_mut().for_each(BTreeMap::clear);
@@ -245,6 +278,7 @@ proptest! {
                 }
             }
         }
+        process.state.faults.clear();
         settle(&mut process);
         let known = known(&process, is_cumulative);
         for (code, count) in served {

@@ -53,6 +53,26 @@ fn they_are_taken_off_an_answer_before_any_request_as_well() {
 }
 
 #[test]
+fn the_trailer_header_does_not_name_trailers_that_are_taken_off() {
+    for (said, edge, left) in [
+        (&["x-route"][..], true, &[][..]),
+        (&["X-Keep, x-own", "x-tracelift-signal,traceresponse"], true, &["x-own"]),
+        (&["x-own,server-timing", "expires"], true, &["x-own,server-timing", "expires"]),
+        (&["x-own , x-route,server-timing"], true, &["x-own, server-timing"]),
+        (&["x-route"], false, &["x-route"]),
+    ] {
+        let (mut process, root) = Process::with(&configuration(edge, "", false, ""));
+        let stream = process.stream(0, root);
+        process.head(&stream, get(&[]));
+        let said: Vec<_> = said.iter().map(|line| ("trailer", *line)).collect();
+        process.answer(&stream, status(200, &said), false);
+        process.trailers(&stream, lines(&[("x-route", "/cart"), ("x-own", "1")]));
+        process.log(&stream);
+        assert_eq!(stream.exchange.values(Side::Response, "trailer"), left, "{said:?}");
+    }
+}
+
+#[test]
 fn one_that_the_host_does_not_take_off_is_counted() {
     let (mut process, root) = Process::with(&configuration(true, "", false, ""));
     let stream = process.stream(0, root);

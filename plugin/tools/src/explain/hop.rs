@@ -114,6 +114,9 @@ impl<'p> Hop<'p> {
         let mut headers = HeaderList::from_iter([(":status", status.to_string())]);
         if let Some(grpc_status) = answer.grpc_status {
             headers.add("grpc-status", grpc_status.code().to_string().as_bytes());
+            if !answer.headers.iter().any(|(name, _)| name == "content-type") {
+                headers.add("content-type", b"application/grpc");
+            }
         }
         for (name, value) in &answer.headers {
             headers.add(name, value.as_bytes());

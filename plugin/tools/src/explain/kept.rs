@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::{Answer, Request};
 use tracelift::http::GrpcStatus;
-use tracelift::metrics::Waiting;
+use tracelift::metrics::{Waiting, is_name};
 use tracelift::policy::Policy;
 use tracelift::span::{Value, is_grpc};
 use tracelift::upgrade::Trigger;
@@ -33,13 +33,29 @@ pub fn route(policy: &Policy, request: &Request, answer: &Answer) -> String {
         let (_, route) = answer.headers.iter().find(|(known, _)| known == name)?;
         Some((name, route.as_str()))
     });
-    if let Some((name, route)) = named.filter(|(_, route)| route.starts_with('/')) {
-        return format!("route {route}: the answer says so in `{name}`");
-    }
-    match settings.routes.find(request.path.as_bytes()) {
+    let unusable = match named {
+        Some((name, route)) => match unusable(route) {
+            None => return format!("route {route}: the answer says so in `{name}`"),
+            Some(reason) => format!(" (the value of `{name}` in the answer is not a route: {reason})"),
+        },
+        None => String::new(),
+    };
+    let said = match settings.routes.find(request.path.as_bytes()) {
         Some(place) => format!("route {}: metrics.routes[{place}]", settings.routes.template(place)),
         None if settings.routes.templates().is_empty() => "no route: `metrics.routes` is empty".to_owned(),
         None => "no route: no template of `metrics.routes` matches the path".to_owned(),
+    };
+    said + &unusable
+}
+
+/// Why the filter does not take what an answer says for a route.
+fn unusable(route: &str) -> Option<&'static str> {
+    if !route.starts_with('/') {
+        Some("it does not begin with `/`")
+    } else if !is_name(route.as_bytes()) {
+        Some("it has more than 256 bytes, or others than visible ASCII")
+    } else {
+        None
     }
 }
 

@@ -269,6 +269,16 @@ fn how_coverage_decides_and_in_which_series_a_request_is_counted_is_said() {
     assert_eq!(said(&known, "answer"), ["status 404 after 0 ms"], "no other listener has said anything");
     let named = explain("/elsewhere", &["--answer-header", "x-route: /named"]);
     assert!(said(&named, "metrics")[0].ends_with("http.route=/named}; route /named: the answer says so in `x-route`"));
+    for (value, reason) in [
+        ("named", "it does not begin with `/`"),
+        ("/na med", "it has more than 256 bytes, or others than visible ASCII"),
+    ] {
+        let unusable = explain("/users/7", &["--answer-header", &format!("x-route: {value}")]);
+        let expected = format!(
+            "route /users/{{id}}: metrics.routes[0] (the value of `x-route` in the answer is not a route: {reason})"
+        );
+        assert!(said(&unusable, "metrics")[0].ends_with(&expected), "{unusable}");
+    }
     let unknown = explain("/elsewhere", &["--status", "503"]);
     assert!(said(&unknown, "metrics")[0].ends_with("no route: no template of `metrics.routes` matches the path"));
     assert!(said(&unknown, "coverage")[0].starts_with("nothing to keep: another trigger keeps it"));

@@ -3,6 +3,7 @@
 
 use super::Findings;
 use crate::config::error;
+use crate::sampling::StringMatcher;
 use crate::trace_context::{TRACEPARENT, XRAY};
 use crate::upgrade::recall::wire::OURS;
 use crate::upgrade::signal::{SERVER_TIMING, TRACERESPONSE};
@@ -34,6 +35,15 @@ const NEEDED: [&str; 24] = [
     "vary",
     "www-authenticate",
 ];
+
+/// Refuses or warns of an entry of the list at `path`, its name in lower case.
+pub fn mark(path: &str, (name, wanted): (&str, &StringMatcher), findings: &mut Findings) {
+    let path = [path, ".", name].concat();
+    judge(&path, name, findings);
+    if matches!(wanted, StringMatcher::Present(false)) {
+        findings.warn(&path, "keeps every answer without this header, which is nearly all of them, up to the budget");
+    }
+}
 
 /// Refuses a name, in lower case.
 pub fn judge(path: &str, name: &str, findings: &mut Findings) {

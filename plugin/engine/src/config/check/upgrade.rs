@@ -39,7 +39,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
     };
     const MARKS: &str = "upgrade.response_headers";
     let response_headers = super::sampling::headers(raw.response_headers.0, MARKS, findings);
-    response_headers.iter().for_each(|(name, _)| super::marks::judge(MARKS, name, findings));
+    response_headers.iter().for_each(|(name, wanted)| super::marks::mark(MARKS, (name, wanted), findings));
     let recall = recall(raw.recall, findings);
     let applications = applications(raw.applications, &recall, findings);
     Some(Policy {

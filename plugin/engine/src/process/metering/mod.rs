@@ -21,8 +21,8 @@ const MILLISECOND: u64 = 1_000_000;
 const SHARE_MS: u64 = 10_000;
 /// Parts of an export's interval after which counts are shared.
 const SHARES: u64 = 6;
-/// Series whose counts are added to the shared ones in one tick: a request may be waiting.
-const SERIES_AT_ONCE: usize = 64;
+/// Series that are admitted, and whose counts are added to the shared ones, in one tick: a request may be waiting.
+const SERIES_AT_ONCE: usize = 32;
 /// Writes at the end of a root at most.
 const LAST_WRITES: usize = 256;
 
@@ -102,7 +102,7 @@ impl Metering {
         if self.me == 0 {
             (self.me, self.began) = (entropy.next_u64(host) | 1, now);
         }
-        self.admit(host, recorder, metrics);
+        self.admit(host, recorder, SERIES_AT_ONCE, metrics);
         let apart = (self.settings.interval_ms / SHARES).min(SHARE_MS);
         let waited = now.checked_sub(self.shared_at).is_none_or(|waited| apart <= waited);
         if waited {
@@ -117,14 +117,16 @@ impl Metering {
         }
     }
 
-    /// Has new label sets admitted; until then their counts stay here.
-    fn admit(&mut self, host: &impl Host, recorder: &mut Recorder, metrics: &mut Metrics) {
-        let waiting = recorder.take_waiting();
+    /// Has new label sets admitted, so many at most; until then their counts stay here.
+    fn admit(&mut self, host: &impl Host, recorder: &mut Recorder, most: usize, metrics: &mut Metrics) {
+        let mut waiting = recorder.take_waiting();
         if !waiting.is_empty() {
+            let mut rest = waiting.split_off(waiting.len().min(most));
             match self.shared.admit(host, &waiting, self.settings.max_series) {
                 Some((admission, dictionary)) => recorder.settle(waiting, &admission, &dictionary),
-                None => recorder.put_back(waiting),
+                None => rest.splice(..0, waiting).for_each(drop),
             }
+            recorder.put_back(rest);
         }
         metrics.add_count(Metric::MetricsOverflowed, recorder.take_overflowed());
     }
@@ -194,7 +196,7 @@ impl Metering {
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         metrics: &mut Metrics,
     ) {
-        self.admit(host, recorder, metrics);
+        self.admit(host, recorder, usize::MAX, metrics);
         for _ in 0..LAST_WRITES {
             if !self.share(host, recorder) {
                 break;
