@@ -1,17 +1,12 @@
-//! Istio's control plane: what istiod registers in its discovery server, its validating webhook, and a store in memory in place of an
-//! API server.
+//! What stands in for istiod: it sends agents the extension configurations that there are, as istiod makes them of plugins.
 
+use crate::manifests::as_istiod_sends;
 use crate::program::{Program, folder};
-use hyper::Method;
 use serde_json::{Value, json};
-use std::fs;
 use std::net::SocketAddr;
 use tracelift_envoy::{Client, Request, ports};
 
-/// What Istio's Envoy has and others have not: off.
-const FEATURES: [&str; 2] = ["PILOT_ENABLE_METADATA_EXCHANGE", "PILOT_ENABLE_ALPN_FILTER"];
-
-/// A control plane, gone when dropped.
+/// The stand-in, gone when dropped.
 pub struct Istiod {
     pub program: Program,
     client: Client,
@@ -20,19 +15,13 @@ pub struct Istiod {
 }
 
 impl Istiod {
-    /// Starts it with a mesh configuration and the Kubernetes objects that there shall be; returns when it serves.
-    pub async fn start(mesh: &Value, objects: &[Value]) -> Self {
-        let folder = folder();
-        fs::write(folder.path().join("mesh"), mesh.to_string()).unwrap();
-        let objects: Vec<_> = objects.iter().map(Value::to_string).collect();
-        fs::write(folder.path().join("objects"), objects.join("\n---\n")).unwrap();
+    /// Without a plugin; returns when it serves.
+    pub async fn start() -> Self {
         let [for_proxies, for_people] = [free(), free()];
-        let addresses = [for_proxies.to_string(), for_people.to_string()];
-        let arguments = ["discovery", &addresses[0], &addresses[1], "mesh", "objects"];
-        let program = Program::start(folder, &arguments, &FEATURES.map(|name| (name, "false".to_owned())));
+        let arguments = ["discovery", &for_proxies.to_string(), &for_people.to_string()];
+        let program = Program::start(folder(), &arguments, &[]);
         let istiod = Self { program, client: Client::new(), for_proxies, for_people };
-        let serves = async || istiod.put(&json!([])).await.is_some();
-        istiod.program.until("istiod serves", serves).await;
+        istiod.program.until("istiod serves", async || istiod.put(&json!([])).await).await;
         istiod
     }
 
@@ -41,17 +30,18 @@ impl Istiod {
         self.for_proxies
     }
 
-    /// As `kubectl apply` of these, and `kubectl delete` of any that were applied before; what the webhook refuses.
-    pub async fn apply(&self, manifests: &[Value]) -> Vec<String> {
-        let answer = self.put(&json!(manifests)).await.unwrap_or_else(|| panic!("{}", self.program.log()));
-        serde_json::from_value(answer).unwrap()
+    /// Sends these plugins in place of those before.
+    pub async fn apply(&self, plugins: &[&Value]) {
+        let extensions: Vec<_> = plugins.iter().map(|plugin| as_istiod_sends(plugin)).collect();
+        assert!(self.put(&json!(extensions)).await, "{}", self.program.log());
     }
 
-    async fn put(&self, manifests: &Value) -> Option<Value> {
-        let request = Request::post(self.for_people, "/manifests", manifests.to_string()).method(Method::PUT);
-        let reply = self.client.send(request).await.ok()?;
-        assert_eq!(reply.status, 200, "{}", reply.text());
-        Some(reply.json())
+    async fn put(&self, extensions: &Value) -> bool {
+        let request = Request::post(self.for_people, "/", extensions.to_string());
+        self.client.send(request).await.is_ok_and(|reply| {
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            true
+        })
     }
 }
 

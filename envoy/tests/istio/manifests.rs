@@ -1,8 +1,8 @@
-//! The shipped manifests, with what every installation changes: the image, the collector's address; and what a mesh has around them.
+//! The shipped manifests, with what every installation changes: the image, the collector's address; and what istiod makes of them.
 
 use crate::kit::kustomize;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -16,8 +16,8 @@ pub fn overlay(name: &str, image: &str, collector: SocketAddr) -> Vec<Value> {
     let documents = yaml_serde::Deserializer::from_str(&rendered);
     let mut documents: Vec<Value> = documents.map(|document| Value::deserialize(document).unwrap()).collect();
     for document in &mut documents {
-        if is_plugin(document) {
-            module(document)["url"] = format!("oci://{image}").into();
+        if document["kind"] == "WasmPlugin" {
+            document["spec"]["url"] = format!("oci://{image}").into();
             settings(document)["export"]["scheduled_delay_ms"] = 100.into();
         }
         if document["kind"] == "EnvoyFilter" {
@@ -30,126 +30,69 @@ pub fn overlay(name: &str, image: &str, collector: SocketAddr) -> Vec<Value> {
 }
 
 /// The collector's address in the `EnvoyFilter`.
-pub const SOCKET: &str =
+const SOCKET: &str =
     "/spec/configPatches/0/patch/value/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
 
-/// Whether it is the filter itself, in one of its two forms.
-pub fn is_plugin(manifest: &Value) -> bool {
-    manifest["kind"] == "WasmPlugin" || manifest["kind"] == "TrafficExtension"
-}
-
-/// What a plugin says of the module: a `TrafficExtension` has it in a place of its own.
-pub fn module(plugin: &mut Value) -> &mut Value {
-    let flat = plugin["kind"] == "WasmPlugin";
-    let spec = &mut plugin["spec"];
-    if flat { spec } else { &mut spec["wasm"] }
+/// The plugins among them.
+pub fn plugins(manifests: &[Value]) -> Vec<&Value> {
+    manifests.iter().filter(|it| it["kind"] == "WasmPlugin").collect()
 }
 
 /// The filter's settings in a plugin.
 pub fn settings(plugin: &mut Value) -> &mut Value {
-    &mut module(plugin)["pluginConfig"]
+    &mut plugin["spec"]["pluginConfig"]
 }
 
-/// Changes every plugin among them.
-pub fn change(manifests: &mut [Value], change: impl Fn(&mut Value)) {
-    manifests.iter_mut().filter(|manifest| is_plugin(manifest)).for_each(change);
+/// The clusters that the `EnvoyFilter` among them adds.
+pub fn clusters(manifests: &[Value]) -> Vec<Value> {
+    let filter = manifests.iter().find(|it| it["kind"] == "EnvoyFilter").unwrap();
+    filter["spec"]["configPatches"].as_array().unwrap().iter().map(|it| it["patch"]["value"].clone()).collect()
 }
 
-/// The mesh's configuration, without tracing of its own.
-pub fn mesh() -> Value {
-    json!({ "rootNamespace": "istio-system", "enableAutoMtls": false, "enableTracing": false })
+/// The name of a plugin's filter in Envoy (`pilot/pkg/model/extensions.go`, as is all below).
+pub fn filter_name(plugin: &Value) -> String {
+    format!("extensions.istio.io/trafficextension/{}", name(plugin))
 }
 
-/// The same with tracing of its own, to a backend that does not answer.
-pub fn traced_mesh(places: &Places) -> Value {
+fn name(plugin: &Value) -> String {
+    let of = |key: &str| plugin["metadata"][key].as_str().unwrap();
+    format!("{}.{}", of("namespace"), of("name"))
+}
+
+/// The extension configuration that istiod makes of a plugin, with the variables that the agent reads and removes.
+pub fn as_istiod_sends(plugin: &Value) -> Value {
+    let spec = &plugin["spec"];
+    let of_host = |it: &&Value| it["valueFrom"] == "HOST";
+    let variables = spec["vmConfig"]["env"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut inline: Map<_, _> =
+        variables.iter().filter(|it| !of_host(it)).map(|it| (text(&it["name"]), it["value"].clone())).collect();
+    inline.insert("ISTIO_META_WASM_IMAGE_PULL_POLICY".to_owned(), spec["imagePullPolicy"].clone());
+    inline.insert("ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION".to_owned(), "1".into());
+    let host: Vec<_> = variables.iter().filter(of_host).map(|it| it["name"].clone()).collect();
+    let failure =
+        if spec["failStrategy"] == "FAIL_CLOSE" { json!("FAIL_CLOSED") } else { spec["failStrategy"].clone() };
     json!({
-        "rootNamespace": "istio-system",
-        "enableAutoMtls": false,
-        "extensionProviders": [{
-            "name": "otel",
-            "opentelemetry": { "service": "tracer.example", "port": places.tracer_port },
-        }],
-        "defaultProviders": { "tracing": ["otel"] },
-    })
-}
-
-/// Where a scene's parts listen.
-pub struct Places {
-    /// The pod's own port, or the gateway's.
-    pub front: SocketAddr,
-    /// The sidecar's port for calls that the pod makes.
-    pub calls: SocketAddr,
-    pub backend: SocketAddr,
-    /// The port in the mesh of the backend of Envoy's own tracer.
-    pub tracer_port: u16,
-    /// Where that would be.
-    pub tracer: SocketAddr,
-}
-
-/// Services outside of the mesh: one that the pod calls and the gateway routes to, and the backend of Envoy's own tracer.
-pub fn services(places: &Places) -> Vec<Value> {
-    let entry = |name: &str, port: u16, protocol: &str, endpoint: SocketAddr| {
-        json!({
-            "apiVersion": "networking.istio.io/v1",
-            "kind": "ServiceEntry",
-            "metadata": { "name": name, "namespace": "istio-system" },
-            "spec": {
-                "hosts": [format!("{name}.example")],
-                "location": "MESH_EXTERNAL",
-                "resolution": "STATIC",
-                "ports": [{ "number": port, "name": protocol.to_lowercase(), "protocol": protocol }],
-                "endpoints": [{ "address": endpoint.ip(), "ports": { protocol.to_lowercase(): endpoint.port() } }],
+        "name": filter_name(plugin),
+        "typedConfig": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": name(plugin),
+                "rootId": spec["pluginName"],
+                "failurePolicy": failure,
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue",
+                    "value": spec["pluginConfig"].to_string(),
+                },
+                "vmConfig": {
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": { "remote": {
+                        "httpUri": { "uri": spec["url"], "timeout": "30s", "cluster": "_" },
+                        "sha256": spec["sha256"].as_str().unwrap_or_default(),
+                    } },
+                    "environmentVariables": { "keyValues": inline, "hostEnvKeys": host },
+                },
             },
-        })
-    };
-    vec![
-        entry("backend", places.calls.port(), "HTTP", places.backend),
-        entry("tracer", places.tracer_port, "GRPC", places.tracer),
-    ]
-}
-
-/// The ports of a pod's sidecar. The application behind it calls what it was called for, with every header that it got: it is the sidecar's
-/// other port.
-pub fn sidecar(namespace: &str, places: &Places) -> Value {
-    let calls = |port: u16, protocol: &str| {
-        json!({
-            "port": { "number": port, "name": protocol.to_lowercase(), "protocol": protocol },
-            "bind": "127.0.0.1",
-            "hosts": ["*/*"],
-        })
-    };
-    json!({
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "Sidecar",
-        "metadata": { "name": "ports", "namespace": namespace },
-        "spec": {
-            "ingress": [{
-                "port": { "number": places.front.port(), "name": "http", "protocol": "HTTP" },
-                "bind": "127.0.0.1",
-                "defaultEndpoint": places.calls.to_string(),
-            }],
-            "egress": [calls(places.calls.port(), "HTTP"), calls(places.tracer_port, "GRPC")],
         },
     })
-}
-
-/// A gateway's port, and its route to the backend.
-pub fn gateway(namespace: &str, labels: &Value, places: &Places) -> Vec<Value> {
-    let of = |kind: &str, spec: Value| {
-        json!({
-            "apiVersion": "networking.istio.io/v1",
-            "kind": kind,
-            "metadata": { "name": "shop", "namespace": namespace },
-            "spec": spec,
-        })
-    };
-    let port = json!({ "number": places.front.port(), "name": "http", "protocol": "HTTP" });
-    let to = json!({ "host": "backend.example", "port": { "number": places.calls.port() } });
-    vec![
-        of("Gateway", json!({ "selector": labels, "servers": [{ "port": port, "hosts": ["*"] }] })),
-        of(
-            "VirtualService",
-            json!({ "hosts": ["backend.example"], "gateways": ["shop"], "http": [{ "route": [{ "destination": to }] }] }),
-        ),
-    ]
 }

@@ -1,71 +1,46 @@
-//! A collector, an upstream, a registry with the packaged image, Istio, and one of its proxies in front of the upstream.
+//! A collector, an upstream, a registry with the packaged image, and an agent of Istio's whose Envoy is in front of the upstream.
 
 use crate::istiod::{Istiod, free};
-use crate::kit::{SOON, traceparent};
-use crate::manifests::{self, Places};
-use crate::proxy::{Pod, Proxy};
+use crate::kit::traceparent;
+use crate::manifests::{self, filter_name, plugins};
+use crate::proxy::Proxy;
 use crate::registry::{REPOSITORY, Registry, summary};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use tokio::sync::{Mutex, MutexGuard};
-use tracelift_envoy::ports::RefusingPort;
-use tracelift_envoy::{Client, Collector, ReceivedSpan, Reply, Request, Stats, Upstream};
-
-/// The name that requests are for.
-const HOST: &str = "backend.example";
+use tracelift_envoy::{Client, Collector, Reply, Request, Stats, Upstream};
 
 /// Ports are taken that were free a moment ago, so that one scene is set at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
-
-/// Where the proxy stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Beside an application, which calls the upstream.
-    Sidecar,
-    /// At the edge of the mesh.
-    Gateway,
-}
-
-impl Place {
-    fn namespace(self) -> &'static str {
-        match self {
-            Self::Sidecar => "shop",
-            Self::Gateway => "istio-ingress",
-        }
-    }
-
-    /// Labels by which the shipped manifests find it.
-    fn labels(self) -> Value {
-        match self {
-            Self::Sidecar => json!({ "app": "cart", "security.istio.io/tlsMode": "istio" }),
-            Self::Gateway => json!({ "istio": "ingressgateway" }),
-        }
-    }
-}
 
 /// What runs.
 pub struct Scene {
     pub collector: Collector,
     pub upstream: Upstream,
     pub client: Client,
-    pub registry: Registry,
-    pub istiod: Istiod,
-    pub place: Place,
-    places: Places,
-    _tracer: RefusingPort,
+    registry: Registry,
+    istiod: Istiod,
+    overlay: &'static str,
+    front: SocketAddr,
+    calls: SocketAddr,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Scene {
-    /// Without a proxy and without the filter's manifests.
-    pub async fn set(place: Place) -> Self {
-        let scene = Self::empty(place).await;
+    /// For the proxies that an overlay is for, without one; the image is in the registry.
+    pub async fn set(overlay: &'static str) -> Self {
+        let scene = Self::empty(overlay).await;
         scene.push();
         scene
     }
 
     /// The same before the image is in the registry.
-    pub async fn empty(place: Place) -> Self {
-        Self::of(place, |_| manifests::mesh()).await
+    pub async fn empty(overlay: &'static str) -> Self {
+        let alone = ALONE.lock().await;
+        let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
+        let (registry, istiod) = (Registry::start().await, Istiod::start().await);
+        let (client, front, calls) = (Client::new(), free(), free());
+        Self { collector, upstream, client, registry, istiod, overlay, front, calls, _alone: alone }
     }
 
     /// Pushes the packaged image to the registry.
@@ -73,97 +48,65 @@ impl Scene {
         self.registry.push(summary()["version"].as_str().unwrap());
     }
 
-    /// The same in a mesh that has tracing of its own.
-    pub async fn traced(place: Place) -> Self {
-        let scene = Self::of(place, manifests::traced_mesh).await;
-        scene.push();
-        scene
-    }
-
-    async fn of(place: Place, mesh: impl FnOnce(&Places) -> Value) -> Self {
-        let alone = ALONE.lock().await;
-        let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
-        let registry = Registry::start().await;
-        let tracer = RefusingPort::any().unwrap();
-        let places = Places {
-            front: free(),
-            calls: free(),
-            backend: upstream.address(),
-            tracer_port: free().port(),
-            tracer: tracer.address(),
-        };
-        let istiod = Istiod::start(&mesh(&places), &[]).await;
-        let client = Client::new();
-        let scene =
-            Self { collector, upstream, client, registry, istiod, place, places, _tracer: tracer, _alone: alone };
-        scene.apply(&[]).await;
-        scene
-    }
-
-    /// The proxy of that place, with further labels, as soon as it serves.
-    pub async fn proxy(&self, more: Value) -> Proxy {
-        let proxy = self.live(more).await;
-        let serves = async || self.get("/cart").await.is_some_and(|reply| reply.status == 200);
-        proxy.program.until("the proxy serves", serves).await;
+    /// A proxy as soon as it serves.
+    pub async fn proxy(&self) -> Proxy {
+        let proxy = self.live().await;
+        self.answers(&proxy, 200).await;
         proxy
     }
 
-    /// The same as soon as it is live, whatever it answers.
-    pub async fn live(&self, more: Value) -> Proxy {
-        let mut labels = self.place.labels();
-        labels.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let (kind, name) = match self.place {
-            Place::Sidecar => ("sidecar", "cart"),
-            Place::Gateway => ("router", "public"),
-        };
-        Proxy::start(&self.istiod, &Pod { kind, namespace: self.place.namespace(), name, labels }).await
+    /// A proxy as soon as it is live, whatever it answers.
+    pub async fn live(&self) -> Proxy {
+        Proxy::start(&self.istiod, &self.bootstrap()).await
     }
 
-    /// A shipped overlay for the image in the registry and this collector.
-    pub fn overlay(&self, name: &str) -> Vec<Value> {
+    /// The shipped manifests for the image in the registry and this collector.
+    pub fn manifests(&self) -> Vec<Value> {
         let digest = summary()["images"][0]["digest"].as_str().unwrap().to_owned();
         let image = format!("{}/{REPOSITORY}@{digest}", self.registry.address());
-        manifests::overlay(name, &image, self.collector.address())
+        manifests::overlay(self.overlay, &image, self.collector.address())
     }
 
-    /// The overlay with every plugin changed.
-    pub fn changed(&self, name: &str, change: impl Fn(&mut Value)) -> Vec<Value> {
-        let mut manifests = self.overlay(name);
-        manifests::change(&mut manifests, change);
-        manifests
+    /// Has istiod send the shipped plugins, each changed, in place of those before.
+    pub async fn apply(&self, change: impl Fn(&mut Value)) {
+        let mut manifests = self.manifests();
+        manifests.iter_mut().filter(|it| it["kind"] == "WasmPlugin").for_each(change);
+        self.istiod.apply(&plugins(&manifests)).await;
     }
 
-    /// The overlay with settings of every plugin replaced.
-    pub fn with(&self, name: &str, settings: &Value) -> Vec<Value> {
-        self.changed(name, |plugin| merge(manifests::settings(plugin), settings))
-    }
-
-    /// As `kubectl apply` of these beside what there is, and `kubectl delete` of any before; all are admitted.
-    pub async fn apply(&self, manifests: &[Value]) {
-        let refused = self.try_to_apply(manifests).await;
-        assert!(refused.is_empty(), "{refused:?}");
-    }
-
-    /// The same; what the webhook says of those that it refuses.
-    pub async fn try_to_apply(&self, manifests: &[Value]) -> Vec<String> {
-        let mut all = manifests::services(&self.places);
-        match self.place {
-            Place::Sidecar => all.push(manifests::sidecar(self.place.namespace(), &self.places)),
-            Place::Gateway => {
-                all.extend(manifests::gateway(self.place.namespace(), &self.place.labels(), &self.places));
-            }
-        }
-        all.extend(manifests.iter().cloned());
-        self.istiod.apply(&all).await
+    /// Listeners whose filter istiod sends: a gateway's port, or a pod's own and the one for its calls. The application calls what it was
+    /// called for, with every header that it got: it is the sidecar's other port.
+    fn bootstrap(&self) -> Value {
+        let manifests = self.manifests();
+        let plugins = plugins(&manifests);
+        let mut clusters = manifests::clusters(&manifests);
+        clusters.push(cluster("backend", self.upstream.address()));
+        let listeners = if let [inbound, outbound] = plugins[..] {
+            clusters.push(cluster("application", self.calls));
+            vec![
+                listener(self.front, "INBOUND", inbound, "application"),
+                listener(self.calls, "OUTBOUND", outbound, "backend"),
+            ]
+        } else {
+            vec![listener(self.front, "OUTBOUND", plugins[0], "backend")]
+        };
+        json!({ "static_resources": { "listeners": listeners, "clusters": clusters } })
     }
 
     /// Sends requests until the proxy's filter has decided on one.
     pub async fn decides(&self, proxy: &Proxy) {
+        let before = decisions(&proxy.stats().await);
         let decided = async || {
             self.get("/cart").await;
-            0 < decisions(&proxy.stats().await)
+            before < decisions(&proxy.stats().await)
         };
         proxy.program.until("the filter decides", decided).await;
+    }
+
+    /// Waits until a request is answered with that status.
+    pub async fn answers(&self, proxy: &Proxy, status: u16) {
+        let answers = async || self.get("/cart").await.is_some_and(|reply| reply.status == status);
+        proxy.program.until(&format!("requests are answered with {status}"), answers).await;
     }
 
     /// Waits until requests pass with the context that they came with, as those do that no filter sees.
@@ -191,21 +134,13 @@ impl Scene {
 
     /// A request to the proxy.
     pub fn request(&self, path: &str) -> Request {
-        Request::get(self.places.front, path).host(HOST)
+        Request::get(self.front, path)
     }
 
     /// Makes such requests elsewhere.
     pub fn requests(&self) -> impl Fn(u64) -> Request + Clone + Send + 'static {
-        let front = self.places.front;
-        move |_| Request::get(front, "/cart").host(HOST)
-    }
-
-    /// Every span that was made was exported and has arrived.
-    pub async fn everything_arrives(&self, proxy: &Proxy) {
-        let ledger = proxy.until("nothing waits", |stats| stats.ledger().is_settled()).await.ledger();
-        assert_eq!(ledger.discarded, 0, "{ledger}");
-        self.collector.wait_for_spans(ledger.exported as usize, SOON).await.unwrap();
-        assert_eq!(ReceivedSpan::distinct(&self.collector.spans()) as u64, ledger.exported);
+        let front = self.front;
+        move |_| Request::get(front, "/cart")
     }
 }
 
@@ -214,11 +149,45 @@ pub fn decisions(stats: &Stats) -> u64 {
     stats.sum("decisions.sampled.") + stats.sum("decisions.dropped.")
 }
 
-fn merge(into: &mut Value, from: &Value) {
-    match (into, from) {
-        (Value::Object(into), Value::Object(from)) => {
-            from.iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
-        }
-        (into, from) => *into = from.clone(),
-    }
+fn cluster(name: &str, to: SocketAddr) -> Value {
+    let address = json!({ "socket_address": { "address": to.ip(), "port_value": to.port() } });
+    json!({
+        "name": name,
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
+        },
+    })
+}
+
+/// As istiod makes it (`pilot/pkg/networking/core/extension`): nothing stands in for a filter that does not come.
+fn listener(at: SocketAddr, direction: &str, plugin: &Value, cluster: &str) -> Value {
+    let filter = json!({
+        "name": filter_name(plugin),
+        "config_discovery": {
+            "config_source": { "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" },
+            "type_urls": [
+                "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            ],
+        },
+    });
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+    });
+    let hosts = json!([{ "name": cluster, "domains": ["*"], "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster } }] }]);
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": cluster,
+        "route_config": { "virtual_hosts": hosts },
+        "http_filters": [filter, router],
+    });
+    json!({
+        "name": at.to_string(),
+        "traffic_direction": direction,
+        "address": { "socket_address": { "address": at.ip(), "port_value": at.port() } },
+        "filter_chains": [{ "filters": [{ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager }] }],
+    })
 }

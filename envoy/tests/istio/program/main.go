@@ -1,5 +1,4 @@
-// Istio's own packages without a cluster around them: the discovery server with everything that istiod registers in it, the agent that
-// runs Envoy beside it, and the analysis that istioctl has. The API server is a store in memory behind istiod's admission webhook.
+// Istio's own agent, which runs Envoy, and a stand-in for istiod that sends it what istiod makes of a WasmPlugin.
 package main
 
 import (
@@ -16,9 +15,8 @@ import (
 )
 
 const usage = `istio version                                   the module that this is built of
-istio discovery XDS HTTP MESH OBJECTS           istiod: two addresses, its mesh configuration, and Kubernetes objects
+istio discovery XDS HTTP                        the stand-in for istiod, at two addresses
 istio proxy sidecar|router                      pilot-agent, with its files below the working folder
-istio analyze FILE...                           istioctl analyze
 istio certificates ROOT IDENTITY FOLDER         a workload's certificate of the root in that folder`
 
 func main() {
@@ -32,12 +30,10 @@ func run(arguments []string) error {
 	switch {
 	case len(arguments) == 1 && arguments[0] == "version":
 		return version()
-	case len(arguments) == 5 && arguments[0] == "discovery":
-		return discover(arguments[1], arguments[2], arguments[3], arguments[4])
+	case len(arguments) == 3 && arguments[0] == "discovery":
+		return discover(arguments[1], arguments[2])
 	case len(arguments) > 1 && arguments[0] == "proxy":
 		return agent()
-	case len(arguments) > 1 && arguments[0] == "analyze":
-		return analyze(arguments[1:])
 	case len(arguments) == 4 && arguments[0] == "certificates":
 		return issue(arguments[1], arguments[2], arguments[3])
 	}
