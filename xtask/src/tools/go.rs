@@ -53,13 +53,20 @@ impl Scratch {
         run::run(&mut command)
     }
 
+    /// Fetches a module without building it, and returns its folder.
+    pub(crate) fn module(&self, go: &Path, dir: &Path, path: &str, version: &str) -> Result<PathBuf> {
+        self.run(go, dir, &["mod", "download", path])?;
+        Ok(self.dir.join("modules").join(format!("{path}@{version}")))
+    }
+
     /// Removes what was fetched and compiled.
     pub(crate) fn remove(self) -> Result<()> {
         fs::remove_dir_all(&self.dir).with_context(|| format!("could not remove {}", self.dir.display()))
     }
 }
 
-/// Files that hold a Go program to modules of one version and sum each: a folder with `go.mod` and `go.sum`.
+/// Files that hold a Go program to modules of one version and sum each: a folder with `go.mod` and `go.sum`, and sources where the
+/// program is ours.
 pub(crate) struct Lock {
     dir: PathBuf,
 }
@@ -71,22 +78,36 @@ impl Lock {
         Self { dir: dir.to_owned() }
     }
 
-    /// Both files, one after the other: what a build depends on.
+    /// All files, one after the other: what a build depends on.
     pub(crate) fn content(&self) -> Result<Vec<u8>> {
-        let read = |file| {
+        let read = |file: String| {
             let path = self.dir.join(file);
             fs::read(&path).with_context(|| format!("could not read {}", path.display()))
         };
-        Ok(Self::FILES.into_iter().map(read).collect::<Result<Vec<_>>>()?.concat())
+        Ok(self.files()?.into_iter().map(read).collect::<Result<Vec<_>>>()?.concat())
     }
 
-    /// Puts them beside sources that shall be built of these modules.
+    /// Puts them where the program shall be built.
     pub(crate) fn copy_to(&self, sources: &Path) -> Result<()> {
-        for file in Self::FILES {
-            fs::copy(self.dir.join(file), sources.join(file))
+        for file in self.files()? {
+            fs::copy(self.dir.join(&file), sources.join(&file))
                 .with_context(|| format!("could not copy {file} of {}", self.dir.display()))?;
         }
         Ok(())
+    }
+
+    /// The names of the lock and of the sources, these in order.
+    fn files(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(&self.dir).with_context(|| format!("could not read {}", self.dir.display()))?;
+        let mut sources = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".go") {
+                sources.push(name);
+            }
+        }
+        sources.sort();
+        Ok(Self::FILES.into_iter().map(str::to_owned).chain(sources).collect())
     }
 }
 

@@ -1,4 +1,5 @@
-//! A program that is built of the Go modules of a lock in this tree: a given one, or one in the cache folder, else built now.
+//! A program that is built of the Go modules of a lock in this tree, and of sources beside it where it is ours: a given one, or one in
+//! the cache folder, else built now.
 
 use std::env;
 use std::fs;
@@ -25,8 +26,10 @@ pub(crate) struct Locked {
     pub(crate) package: &'static str,
     /// Where the lock is in this tree.
     pub(crate) folder: &'static str,
-    /// The version of the package's module in the lock.
+    /// The version of the package's module in the lock; where the sources are ours, of the module that they are about.
     pub(crate) version: &'static str,
+    /// A file that is put beside the sources, by the module that has it and its path there.
+    pub(crate) beside: Option<(&'static str, &'static str)>,
     /// Further arguments of `go build`.
     pub(crate) flags: &'static [&'static str],
     /// The argument that prints its version, and what is in what it prints.
@@ -91,6 +94,11 @@ impl Locked {
             fs::create_dir(&sources)?;
             self.lock().copy_to(&sources)?;
             let scratch = go::Scratch::below(dir);
+            if let Some((module, path)) = self.beside {
+                let from = scratch.module(&go, &sources, module, version)?.join(path);
+                let name = from.file_name().context("a file has a name")?;
+                fs::copy(&from, sources.join(name)).with_context(|| format!("could not copy {}", from.display()))?;
+            }
             let output = format!("../{program}");
             let arguments = [&["build"], *flags, &["-o", &output, package]].concat();
             scratch.run(&go, &sources, &arguments)?;

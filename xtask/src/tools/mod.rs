@@ -10,6 +10,7 @@ pub(crate) mod envoy;
 pub(crate) mod envoy_gateway;
 pub(crate) mod git;
 pub(crate) mod go;
+pub(crate) mod istio;
 pub(crate) mod locked;
 pub(crate) mod machine;
 pub(crate) mod miri;

@@ -20,6 +20,7 @@ use crate::commands::package::Package;
 use crate::commands::{build, dynamic, earlier, lint, playground, python};
 use crate::tools::envoy_gateway::ENVOY_GATEWAY;
 use crate::tools::go::RENDERERS;
+use crate::tools::istio::ISTIO;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
 use crate::tools::{chromium, collector, envoy, miri, moto, node, prometheus, rollout};
@@ -201,6 +202,10 @@ impl Run {
             Stage::Mesh => {
                 let test = ["--package", "tracelift-envoy", "--features", "mesh", "--test", "mesh"];
                 self.cargo_test_with(&test, &[(ENVOY_GATEWAY.variable, ENVOY_GATEWAY.ensure()?)], counts)
+            }
+            Stage::Istio => {
+                let test = ["--package", "tracelift-envoy", "--features", "istio", "--test", "istio"];
+                self.cargo_test_with(&test, &[(ISTIO.variable, ISTIO.ensure()?)], counts)
             }
             Stage::Playground => {
                 let (page, driver) = (playground::build(true)?.page, chromium::ensure()?);

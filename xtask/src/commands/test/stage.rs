@@ -40,6 +40,9 @@ pub(super) enum Stage {
     /// The shipped manifests in a real Envoy Gateway, whose Envoys get them by xDS and the module from a registry; when the manifests or
     /// the controller have changed since it passed, or when asked for
     Mesh,
+    /// The shipped plugins in Istio's own agent, which fetches the module and runs a real Envoy; when the manifests or the agent have
+    /// changed since it passed, or when asked for
+    Istio,
     /// The playground's page, clicked through in a real Chromium; when it or what it shows has changed since it passed, or when asked for
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
@@ -75,7 +78,7 @@ impl Stage {
             | Self::Package
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
-            Self::Envoy | Self::Mesh => &[Self::Build, Self::Tools, Self::Package],
+            Self::Envoy | Self::Mesh | Self::Istio => &[Self::Build, Self::Tools, Self::Package],
             Self::Earlier | Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
                 &[Self::Build, Self::Tools]
             }
@@ -115,6 +118,13 @@ impl Stage {
                 "envoy/tests/mesh",
                 "xtask/src/artefact/image.rs",
                 "xtask/src/tools/envoy_gateway.rs",
+                "xtask/src/tools/locked.rs",
+            ],
+            Self::Istio => &[
+                "envoy/istio",
+                "envoy/tests/istio",
+                "xtask/src/artefact/image.rs",
+                "xtask/src/tools/istio.rs",
                 "xtask/src/tools/locked.rs",
             ],
             Self::Playground => &[
