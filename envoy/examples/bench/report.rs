@@ -149,7 +149,7 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
         scene["requests"],
         plain(valgrind)
     );
-    let columns = ["variant", "instructions", "added", "÷ native", "÷ in batches", "halves apart", "spans/request"];
+    let columns = ["variant", "instructions", "added", "÷ native", "÷ in batches", "÷ native, inline headers", "halves apart", "spans/request"];
     let rows = list(&scene["variants"]).map(|it| {
         vec![
             plain(&it["variant"]),
@@ -157,6 +157,7 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
             number(&it["added"], 0),
             number(&it["to_native"], 2),
             number(&it["to_batches"], 2),
+            number(&it["to_native_inline"], 2),
             number(&it["halves_apart"], 0),
             number(&it["spans_per_request"], 3),
         ]

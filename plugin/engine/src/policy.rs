@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::border::Border;
+use crate::identity::flavour;
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs, semconv};
 use crate::trace_context::{Propagator, TraceIdFormat};
 use crate::{metrics, otlp, sampling, upgrade};
@@ -35,6 +37,8 @@ pub struct Policy {
     /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
     /// leaves.
     pub edge: bool,
+    /// What Envoy does by itself around the filter.
+    pub border: Border,
     /// Where spans go. A batch fits into the queue.
     pub export: otlp::Settings,
     /// What spans may say beyond the default.
@@ -116,7 +120,7 @@ impl Policy {
 
     /// The rules of the shadow policy, if there is one.
     pub fn shadow_rules(&self) -> Option<Rules<'_>> {
-        let shadow = self.shadow.as_ref()?;
+        let shadow = self.shadow.as_ref().filter(|_| flavour::SHADOW)?;
         let live = self.rules();
         Some(Rules {
             sampling: shadow.sampling.as_ref().unwrap_or(live.sampling),

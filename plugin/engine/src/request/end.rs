@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::coverage::{self, Sorted};
 use super::facts::Facts;
 use super::outline::{self, Route};
-use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal};
+use super::attributes::Attributes;
+use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal, unseen};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
@@ -19,6 +20,8 @@ use crate::upgrade::Trigger;
 pub enum Ended {
     /// Nothing: it stays dropped.
     Dropped,
+    /// Nothing, unless Envoy's access log shows it next: its answer was sent past the filter, and how it ended was not asked for.
+    Unseen,
     /// Its span is exported.
     Kept(Box<Held>),
     /// Its span is held, in case that its trace is recalled.
@@ -54,15 +57,21 @@ pub fn ended<X: Exchange>(
         if let Some(head) = context.early.take().or_else(|| answer::as_logged(exchange)) {
             answer::answered_late(parts, context, head);
         }
+    } else if context.is_unanswered() && !unseen::ended(parts, context) {
+        return Ended::Unseen;
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, route, named, sorted, .. } =
+    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, route, named, sorted, said, unseen, .. } =
         context
     else {
         return Ended::Dropped;
     };
     let name = named.as_ref().map_or(&[][..], |named| &named.0);
     let sorted = sorted.take().map(|sorted| (sorted, (*route, name)));
-    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted));
+    let kind = (parts.policy.span_kind, parts.policy.upgrade.recall.enabled);
+    let read = (*unseen && stream.is_unanswered()).then(|| Attributes::read_unseen(parts.exchange, *root, kind));
+    stream.set_logged_status(read.as_ref().and_then(|read| read.status).filter(|code| *code != 0));
+    let known = Known { unseen: *unseen, flags: read.as_ref().map(|read| read.flags) };
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted), known);
     let counted = measured.map(|measured| measure::ended(parts, (measured, *route, name), stream, (&finish, is_late)));
     let audited = audit(parts, stream);
     let mut held = false;
@@ -84,7 +93,8 @@ pub fn ended<X: Exchange>(
     let xray_rule = central.and_then(|(central, rule)| central.name(rule));
     let root = *root;
     let started = counted.as_ref().map(|counted| counted.started);
-    let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
+    let how = (finish, started, *asked);
+    let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, how, (read, said.take()), xray_rule);
     facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
     let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
@@ -115,20 +125,31 @@ fn join_unanswered<X: Exchange>(parts: &mut Parts<'_, X>, stream: &mut Stream) {
 /// What coverage has not looked at yet, with its route.
 type Waits<'a> = (Sorted, (Route, &'a [u8]));
 
+/// What is known of an end before it is judged.
+struct Known {
+    /// Its answer was sent past the filter.
+    unseen: bool,
+    /// Its flags, where they were read.
+    flags: Option<ResponseFlags>,
+}
+
 /// Judges the end.
 #[inline(always)] // It is called once for a request, and has much to pass and return.
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
     (stream, mut shadow, xray_rule, sorted): (&mut Stream, Option<Box<Stream>>, Option<RuleId>, Option<Waits<'_>>),
+    known: Known,
 ) -> Finish {
     let exchange = parts.exchange;
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
-    let lasting = is_lasting(exchange, stream);
-    let read = wants_flags.then(|| attributes::response_flags(exchange));
+    let read = known.flags.or_else(|| wants_flags.then(|| attributes::response_flags(exchange)));
+    // One that was not seen was whole, unless a flag says otherwise.
+    let is_whole = known.unseen && read.is_none_or(ResponseFlags::is_empty);
+    let lasting = !is_whole && is_lasting(exchange, stream);
     let closed = if lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
     let flags = read.unwrap_or_default().without(closed);
-    let complete = lasting || flags.is_empty() && is_redirected(exchange, stream);
+    let complete = lasting || is_whole || flags.is_empty() && is_redirected(exchange, stream);
     let ending = stream.ending(flags, complete, now);
     let (budget, rules) = (&mut parts.scope.budget, parts.policy.rules());
     let mut upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));

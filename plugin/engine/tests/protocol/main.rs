@@ -28,3 +28,4 @@ mod shown;
 mod signal;
 mod updates;
 mod ways;
+mod wrapped;

@@ -1,5 +1,6 @@
 //! From what was written to what the filter uses. Everything that a type cannot say is said here.
 
+mod border;
 mod export;
 mod marks;
 mod metrics;
@@ -10,7 +11,9 @@ use super::environment::EnvironmentResource;
 use super::error::{self, Problem};
 use super::raw;
 
+use crate::identity::flavour;
 use crate::json::Named;
+use crate::otlp::Compression;
 use crate::policy::{Policy, ResourceSources, Rules, Shadow};
 use crate::span::{AttributeSettings, bounds};
 use crate::trace_context::Propagator;
@@ -69,7 +72,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         environment_service_name: environment.service_name,
         environment_attributes: environment.attributes,
     };
-    let counts = raw.metrics.enabled;
+    let (counts, around) = (raw.metrics.enabled, raw.envoy.clone());
     let settings = std::sync::Arc::new(metrics::settings(raw.metrics, findings));
     let mut policy = Policy {
         resource,
@@ -87,6 +90,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         metrics: counts.then(|| std::sync::Arc::clone(&settings)),
         mesh_headers: Vec::new(),
         edge: raw.edge,
+        border: border::NOTHING,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {
             request_headers: recorded(raw.attributes.request_headers, "attributes.request_headers", findings),
@@ -101,6 +105,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     if covers(policy.rules()) || policy.shadow_rules().is_some_and(covers) {
         policy.names = Some(settings);
     }
+    policy.border = border::border(&around, &policy, findings);
     let marked = [
         (policy.upgrade.recall.enabled, "upgrade.recall.enabled", "Recall"),
         (policy.upgrade.applications.enabled, "upgrade.applications.enabled", "The list of upgrades"),
@@ -115,7 +120,24 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             [what, " is recognised by `traceparent`: list `tracecontext` among the propagators, at any place."];
         findings.problems.push(problem.advise(advice.concat()));
     }
+    lacking(&policy, findings);
     findings.problems.is_empty().then_some(policy)
+}
+
+/// What this flavour of the module has no code for.
+fn lacking(policy: &Policy, findings: &mut Findings) {
+    let asked = [
+        (flavour::CENTRAL, policy.xray.is_some(), "sampling.xray.enabled", "false"),
+        (flavour::RECALL, policy.upgrade.recall.enabled, "upgrade.recall.enabled", "false"),
+        (flavour::SHADOW, policy.shadow.is_some(), "shadow", "null"),
+        (flavour::GZIP, policy.export.compression == Compression::Gzip, "export.compression", "\"none\""),
+    ];
+    for (has, wants, path, allowed) in asked {
+        if !has && wants {
+            let problem = Problem::new(path, "something that this flavour of the module lacks", allowed);
+            findings.problems.push(problem.advise("The core flavour leaves it out; `tracelift.wasm` has it.".to_owned()));
+        }
+    }
 }
 
 /// The same checks, reported under `shadow`.
