@@ -113,7 +113,7 @@ mod tests {
 
     fn predicate(condition: &Condition) -> Value {
         let value = match condition.prefix {
-            None => json!({ "safe_regex": { "regex": ".*" } }),
+            None => json!({ "safe_regex": { "google_re2": {}, "regex": ".*" } }),
             Some(prefix) if prefix.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
                 json!({ "prefix": prefix, "ignore_case": true })
             }
@@ -134,7 +134,7 @@ mod tests {
         let pieces = shipped();
         let mut expected: Vec<_> = NOTABLE.iter().map(predicate).collect();
         expected.push(json!({ "single_predicate": {
-            "value_match": { "safe_regex": { "regex": ".*" } },
+            "value_match": { "safe_regex": { "google_re2": {}, "regex": ".*" } },
             "input": { "name": "filter_state", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
                 "key": format!("wasm.{ASKED}") } } } }));

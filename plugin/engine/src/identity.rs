@@ -14,19 +14,6 @@ pub const COMMIT: &str = match option_env!("TRACELIFT_COMMIT") {
     None => "unreleased",
 };
 
-/// What a flavour of the module may lack. A flavour without it refuses a configuration that asks for it, and has none of its code: an
-/// Envoy compiles what is there before it takes traffic.
-pub mod flavour {
-    /// AWS X-Ray's central sampling: `sampling.xray`.
-    pub const CENTRAL: bool = cfg!(feature = "central");
-    /// `upgrade.recall`.
-    pub const RECALL: bool = cfg!(feature = "recall");
-    /// `shadow`.
-    pub const SHADOW: bool = cfg!(feature = "shadow");
-    /// `export.compression` = `gzip`.
-    pub const GZIP: bool = cfg!(feature = "gzip");
-}
-
 /// The `user-agent` of exports. OTLP specification, "User Agent".
 pub const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Tracelift/", env!("CARGO_PKG_VERSION"));
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::border::Border;
-use crate::identity::flavour;
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs, semconv};
 use crate::trace_context::{Propagator, TraceIdFormat};
 use crate::{metrics, otlp, sampling, upgrade};
@@ -120,7 +119,7 @@ impl Policy {
 
     /// The rules of the shadow policy, if there is one.
     pub fn shadow_rules(&self) -> Option<Rules<'_>> {
-        let shadow = self.shadow.as_ref().filter(|_| flavour::SHADOW)?;
+        let shadow = self.shadow.as_ref()?;
         let live = self.rules();
         Some(Rules {
             sampling: shadow.sampling.as_ref().unwrap_or(live.sampling),

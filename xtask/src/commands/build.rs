@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::artefact::elf::Elf;
 use crate::artefact::sizes::Sizes;
@@ -16,30 +16,10 @@ use crate::tools::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{run, workspace};
 
 /// Bytes that the module may have. Envoy compiles it for each update, so that growth is a decision and not an accident.
-pub(crate) const SIZE_LIMIT: usize = 540_000;
+pub(crate) const SIZE_LIMIT: usize = 548_000;
 
 /// Names the dynamic module for tests whose Envoys are to have it.
 pub(crate) const DYNAMIC_MODULE: &str = "TRACELIFT_DYNAMIC_MODULE";
-
-/// How much of the engine a module has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Flavour {
-    /// All of it
-    #[default]
-    Full,
-    /// Without central sampling by AWS X-Ray, recall, a shadow policy and gzip, for Envoys that have little processor time to start with
-    Core,
-}
-
-impl Flavour {
-    /// The file's name.
-    pub(crate) fn file(self) -> &'static str {
-        match self {
-            Self::Full => "tracelift.wasm",
-            Self::Core => "tracelift-core.wasm",
-        }
-    }
-}
 
 /// How much to say.
 #[derive(Args)]
@@ -50,9 +30,6 @@ pub(crate) struct Build {
     /// Build Envoy's dynamic module instead, target/libtracelift.so, and check what it needs of a system
     #[arg(long)]
     dynamic_module: bool,
-    /// Which module: the core flavour is written to target/tracelift-core.wasm
-    #[arg(long, default_value = "full", conflicts_with = "dynamic_module")]
-    flavour: Flavour,
 }
 
 impl Build {
@@ -61,7 +38,7 @@ impl Build {
         if self.dynamic_module {
             return dynamic_module().map(|_| ());
         }
-        let (_, sizes) = build(self.flavour)?;
+        let (_, sizes) = build()?;
         if self.sizes {
             println!("\n{}", sizes.whole());
         } else {
@@ -74,7 +51,7 @@ impl Build {
 
 /// Builds the module, for a command that needs it, and returns its size in bytes.
 pub(crate) fn execute() -> Result<usize> {
-    let (bytes, sizes) = build(Flavour::Full)?;
+    let (bytes, sizes) = build()?;
     println!("{}", sizes.short());
     Ok(bytes)
 }
@@ -98,15 +75,14 @@ pub(crate) fn dynamic_module() -> Result<Elf> {
     Ok(needs)
 }
 
-fn build(flavour: Flavour) -> Result<(usize, Sizes)> {
+fn build() -> Result<(usize, Sizes)> {
     let started = Instant::now();
-    let named = named(None, flavour)?;
+    let named = named(None)?;
     let built = module::without_names(&named)?;
-    let written = write_if_changed(&workspace::module().with_file_name(flavour.file()), &built)?;
+    let written = write_if_changed(&workspace::module(), &built)?;
     let state = if written { "written" } else { "unchanged" };
     println!(
-        "target/{}  {} bytes  sha256 {}  ({state}, {:.1} s)",
-        flavour.file(),
+        "target/tracelift.wasm  {} bytes  sha256 {}  ({state}, {:.1} s)",
         built.len(),
         digest::sha256(&built),
         started.elapsed().as_secs_f32()
@@ -118,12 +94,12 @@ fn build(flavour: Flavour) -> Result<(usize, Sizes)> {
 }
 
 /// The optimised module with the names of its functions. It says that it was built from `commit`.
-pub(crate) fn named(commit: Option<&str>, flavour: Flavour) -> Result<Vec<u8>> {
+pub(crate) fn named(commit: Option<&str>) -> Result<Vec<u8>> {
     let toolchain = WasmToolchain::ensure()?;
     let binaryen = Binaryen::ensure()?;
     println!("Building the module with {} and {} …", toolchain.describe(), binaryen.describe());
     fetch_dependencies()?;
-    run::run(&mut toolchain.build(commit, flavour == Flavour::Full)).context("the module did not build")?;
+    run::run(&mut toolchain.build(commit)).context("the module did not build")?;
     binaryen.optimise(&toolchain.artifact())
 }
 

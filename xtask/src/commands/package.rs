@@ -18,7 +18,7 @@ use crate::artefact::layout;
 use crate::artefact::library::{self, Library};
 use crate::artefact::module::{self, Identity};
 use crate::artefact::notices::Notices;
-use crate::commands::build::{self, Flavour};
+use crate::commands::build;
 use crate::commands::deny::{self, Advisories};
 use crate::tools::git::{self, Commit};
 use crate::tools::machine::Machine;
@@ -120,8 +120,7 @@ pub(crate) fn dir() -> PathBuf {
 
 /// Builds the module that says `commit` and writes all files of the package.
 fn write(dir: &Path, commit: &str, libraries: &[Library]) -> Result<Vec<Image>> {
-    let core = module::without_names(&build::named(Some(commit), Flavour::Core)?)?;
-    let named = build::named(Some(commit), Flavour::Full)?;
+    let named = build::named(Some(commit))?;
     let module = module::without_names(&named)?;
     if build::SIZE_LIMIT < module.len() {
         bail!("the module has {} bytes; its limit is {}", module.len(), build::SIZE_LIMIT);
@@ -141,7 +140,6 @@ fn write(dir: &Path, commit: &str, libraries: &[Library]) -> Result<Vec<Image>> 
     };
     write("tracelift.wasm", &module)?;
     write("tracelift.debug.wasm", &named)?;
-    write(Flavour::Core.file(), &core)?;
 
     for library in libraries {
         write(&library.file(&identity.version), &library.bytes)?;
@@ -161,15 +159,12 @@ fn write(dir: &Path, commit: &str, libraries: &[Library]) -> Result<Vec<Image>> 
         layout::write_dir(&dir.join("dir").join(&image.tag), image)?;
     }
     let mut summary = summary(&identity, &images);
-    let core_sha256 = digest::sha256(&core);
-    summary["core_module"] = json!({ "file": Flavour::Core.file(), "bytes": core.len(), "sha256": core_sha256 });
     summary["chart"] = json!({ "file": chart, "sha256": digest::sha256(&packed) });
     summary["dynamic_modules"] = libraries.iter().map(|library| library.summary(&identity.version)).collect();
     write("package.json", format!("{summary:#}\n").as_bytes())?;
     fs::write(dir.join("SHA256SUMS"), sums)?;
 
     println!("{identity}");
-    println!("core flavour    {}  {} bytes  sha256 {core_sha256}", Flavour::Core.file(), core.len());
     for library in libraries {
         let (file, digest) = (library.file(&identity.version), digest::sha256(&library.bytes));
         println!("dynamic module  {file}  {} bytes  sha256 {digest}", library.bytes.len());

@@ -137,17 +137,14 @@ impl WasmToolchain {
     }
 
     /// The build of the plugin, in release. Dependencies must be there already (`cargo fetch`), to know their folders. The
-    /// module says that it was built from `commit`; it has `all` of the engine, or what its core flavour has.
-    pub(crate) fn build(&self, commit: Option<&str>, all: bool) -> Command {
+    /// module says that it was built from `commit`.
+    pub(crate) fn build(&self, commit: Option<&str>) -> Command {
         let mut cargo = match self {
             Self::Native { .. } => workspace::native_cargo(),
             Self::System(rust) => rust.cargo(),
         };
         cargo.args(["rustc", "--lib"]);
         self.finish(&mut cargo, workspace::MODULE, TARGET);
-        if !all {
-            cargo.arg("--no-default-features");
-        }
         match commit {
             Some(commit) => cargo.env(COMMIT, commit),
             None => cargo.env_remove(COMMIT),

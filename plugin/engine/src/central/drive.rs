@@ -5,7 +5,6 @@ use super::reservoirs;
 use super::{
     Answer, Choice, Counts, How, Lead, MEMBER, News, Poller, RuleId, RuleSet, Schedule, Service, Standing, Tally,
 };
-use crate::identity::flavour;
 use crate::door::{Host, Level, Refused, Update};
 use crate::sampling::{Randomness, RequestFacts, Steps, XRaySettings};
 use crate::shared::{CallAnswer, Entropy};
@@ -88,9 +87,6 @@ impl Central {
         steps: &mut Steps,
         metrics: &mut Metrics,
     ) -> Option<Choice> {
-        if !flavour::CENTRAL {
-            return None;
-        }
         let choice = self.choose(host, entries, randomness, steps);
         let Some(choice) = &choice else {
             metrics.count(Metric::CentralFallback);
@@ -109,7 +105,7 @@ impl Central {
 
     /// Whether there is any rule to look at.
     pub fn has_rules(&self) -> bool {
-        flavour::CENTRAL && !self.set.rules().is_empty()
+        !self.set.rules().is_empty()
     }
 
     fn choose(
@@ -132,7 +128,7 @@ impl Central {
     /// The rule by which a caller had the trace decided, if it is one of ours. Never inlined, as above.
     #[inline(never)]
     pub fn rule_of(&self, extracted: &Extracted) -> Option<RuleId> {
-        if !self.has_rules() {
+        if self.set.rules().is_empty() {
             return None;
         }
         let rule = RuleId::parse(extracted.trace_state().get(MEMBER)?)?;
@@ -142,7 +138,7 @@ impl Central {
     /// Whether requests below this rule are counted as fine or failed. Never inlined, as above.
     #[inline(never)]
     pub fn boosts(&self, rule: RuleId) -> bool {
-        flavour::CENTRAL && self.set.find(rule).is_some_and(|rule| rule.boosts)
+        self.set.find(rule).is_some_and(|rule| rule.boosts)
     }
 
     /// Counts the end of a request below a rule. Never inlined, as above.
@@ -156,14 +152,11 @@ impl Central {
     /// The rule's name, while it is there. Never inlined, as above.
     #[inline(never)]
     pub fn name(&self, rule: RuleId) -> Option<String> {
-        self.set.find(rule).filter(|_| flavour::CENTRAL).map(|rule| rule.name.clone())
+        self.set.find(rule).map(|rule| rule.name.clone())
     }
 
     /// Reads what others wrote, adds what was counted here, and leads if it falls to this root.
     pub fn tick(&mut self, host: &impl Host, entropy: &mut Entropy, metrics: &mut Metrics) {
-        if !flavour::CENTRAL {
-            return;
-        }
         if self.me == 0 {
             self.me = entropy.next_u64(host) | 1;
         }
@@ -217,9 +210,6 @@ impl Central {
     }
 
     fn step_down(&mut self, metrics: &mut Metrics) {
-        if !flavour::CENTRAL {
-            return;
-        }
         self.call = None;
         if let Some(poller) = self.poller.take() {
             let left = poller.resign();
@@ -265,7 +255,7 @@ impl Central {
 
     /// Whether this is the token of our call.
     pub fn awaits(&self, token: u32) -> bool {
-        flavour::CENTRAL && self.call == Some(token)
+        self.call == Some(token)
     }
 
     /// The answer to our call came, or its absence.
@@ -329,9 +319,6 @@ impl Central {
 
     /// This root ends: another one leads at once, and nothing that was counted is lost.
     pub fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        if !flavour::CENTRAL {
-            return;
-        }
         let led = self.poller.is_some();
         self.step_down(metrics);
         self.add_up(host, metrics);

@@ -3,7 +3,6 @@
 use super::gzip;
 use super::settings::{Compression, Protocol, Settings};
 use super::span::{EncodedSpan, Envelope};
-use crate::identity::flavour;
 use crate::identity::USER_AGENT;
 
 /// The one method of OTLP/gRPC for spans.
@@ -76,7 +75,6 @@ pub fn body(settings: &Settings, envelope: &Envelope, spans: &[EncodedSpan], byt
     let mut body = vec![0; prefix];
     match settings.compression {
         Compression::None => envelope.wrap(spans, bytes, &mut body),
-        Compression::Gzip if !flavour::GZIP => envelope.wrap(spans, bytes, &mut body),
         Compression::Gzip => {
             let mut message = Vec::new();
             envelope.wrap(spans, bytes, &mut message);

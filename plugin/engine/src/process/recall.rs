@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use crate::identity::flavour;
 use crate::door::{Host, Level, Refused};
 use crate::request::Held;
 use crate::shared::{CallAnswer, Tokens};
@@ -51,9 +50,6 @@ impl Recall {
 
     /// Holds a dropped stream.
     pub(super) fn hold(&mut self, mut held: Box<Held>) {
-        if !flavour::RECALL {
-            return;
-        }
         held.compact();
         self.learn(&held);
         let policy = &held.policy.upgrade.recall;
@@ -95,9 +91,6 @@ impl Recall {
     /// Exports a kept stream: at once, or, where only recall can tell what became of its call, when that is known.
     pub(super) fn keep(&mut self, host: &impl Host, mut held: Box<Held>, metrics: &mut Metrics, offer: &mut Offer<'_>) {
         let Some(call) = held.call() else { return offer(held, None) };
-        if !flavour::RECALL {
-            return offer(held, Some(Calls::of_call(call).unwrap_or(Calls::decided(Fate::Lost))));
-        }
         self.learn(&held);
         if let Some(calls) = Calls::of_call(call) {
             return offer(held, Some(calls));
@@ -144,7 +137,7 @@ impl Recall {
         metrics: &mut Metrics,
         offer: &mut Offer<'_>,
     ) {
-        if !flavour::RECALL || self.is_idle(policy) {
+        if self.is_idle(policy) {
             return;
         }
         self.pending.expire(now);
@@ -230,7 +223,7 @@ impl Recall {
 
     /// Whether the token is that of one of our requests.
     pub(super) fn awaits(&self, token: u32) -> bool {
-        flavour::RECALL && self.calls.awaits(token)
+        self.calls.awaits(token)
     }
 
     /// The answer to one of our requests.
@@ -242,7 +235,7 @@ impl Recall {
         metrics: &mut Metrics,
         offer: &mut Offer<'_>,
     ) {
-        let Some(id) = self.calls.take(token).filter(|_| flavour::RECALL) else { return };
+        let Some(id) = self.calls.take(token) else { return };
         let reply = Reply::read(answer.status, answer.header(wire::HEADER));
         match reply {
             Reply::Refused => {
@@ -266,9 +259,6 @@ impl Recall {
 
     /// The last root of this VM ends: nobody will be there for an answer.
     pub(super) fn close(&mut self, metrics: &mut Metrics, offer: &mut Offer<'_>) {
-        if !flavour::RECALL {
-            return;
-        }
         self.asks.close(&mut |held, fate| decided(held, fate, metrics, offer));
         self.pending = Pending::default();
         self.publish(metrics);

@@ -56,7 +56,7 @@ impl Worker {
     /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
     pub fn configure(&mut self, host: &impl Host, root: u32, setup: Setup) -> bool {
         self.context_created(root, 0);
-        let Self { roots, metrics, entropy, upgrades, .. } = self;
+        let Self { roots, metrics, entropy, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
         let accepted = root.is_some_and(|root| root.configure(host, setup, (metrics, entropy)));
         let lists = roots.iter().filter_map(Root::policy).any(|policy| policy.upgrade.applications.enabled);

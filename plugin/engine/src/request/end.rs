@@ -144,8 +144,8 @@ fn finish<X: Exchange>(
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
     let read = known.flags.or_else(|| wants_flags.then(|| attributes::response_flags(exchange)));
-    // One that was not seen was whole, unless a flag says otherwise.
-    let is_whole = known.unseen && read.is_none_or(ResponseFlags::is_empty);
+    // One that was not seen was whole, unless a flag says that something failed.
+    let is_whole = known.unseen && !read.is_some_and(ResponseFlags::failed);
     let lasting = !is_whole && is_lasting(exchange, stream);
     let closed = if lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
     let flags = read.unwrap_or_default().without(closed);

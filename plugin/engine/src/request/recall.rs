@@ -1,7 +1,6 @@
 //! Recall requests of other instances, answered by the filter itself: the application never sees them.
 
 use super::{Parts, attributes};
-use crate::identity::flavour;
 use crate::door::{Attribute, Exchange, HeaderView, Host};
 use crate::shared::{upgrade_log, verdicts};
 use crate::telemetry::Metric;
@@ -19,7 +18,7 @@ const FROM_OUTSIDE: [&str; 2] = ["x-forwarded-for", "x-envoy-external-address"];
 /// from outside the mesh, and not from our own application.
 pub fn is_for_us<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> bool {
     let policy = parts.policy;
-    if !flavour::RECALL || !policy.upgrade.recall.enabled || policy.edge || attributes::is_client(parts.exchange, policy.span_kind) {
+    if !policy.upgrade.recall.enabled || policy.edge || attributes::is_client(parts.exchange, policy.span_kind) {
         return false;
     }
     let outside = FROM_OUTSIDE.iter().any(|name| headers.first(name).is_some());
@@ -31,9 +30,6 @@ pub fn is_for_us<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, h
 
 /// Answers it; `false` where the host did not let us.
 pub fn reply<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, version: u8, headers: V) -> bool {
-    if !flavour::RECALL {
-        return false;
-    }
     let policy = &parts.policy.upgrade.recall;
     let result = traces(parts.exchange, policy, version, headers).and_then(|traces| upgrade(parts, &traces));
     parts.metrics.count(match result {

@@ -11,9 +11,7 @@ use super::environment::EnvironmentResource;
 use super::error::{self, Problem};
 use super::raw;
 
-use crate::identity::flavour;
 use crate::json::Named;
-use crate::otlp::Compression;
 use crate::policy::{Policy, ResourceSources, Rules, Shadow};
 use crate::span::{AttributeSettings, bounds};
 use crate::trace_context::Propagator;
@@ -120,24 +118,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             [what, " is recognised by `traceparent`: list `tracecontext` among the propagators, at any place."];
         findings.problems.push(problem.advise(advice.concat()));
     }
-    lacking(&policy, findings);
     findings.problems.is_empty().then_some(policy)
-}
-
-/// What this flavour of the module has no code for.
-fn lacking(policy: &Policy, findings: &mut Findings) {
-    let asked = [
-        (flavour::CENTRAL, policy.xray.is_some(), "sampling.xray.enabled", "false"),
-        (flavour::RECALL, policy.upgrade.recall.enabled, "upgrade.recall.enabled", "false"),
-        (flavour::SHADOW, policy.shadow.is_some(), "shadow", "null"),
-        (flavour::GZIP, policy.export.compression == Compression::Gzip, "export.compression", "\"none\""),
-    ];
-    for (has, wants, path, allowed) in asked {
-        if !has && wants {
-            let problem = Problem::new(path, "something that this flavour of the module lacks", allowed);
-            findings.problems.push(problem.advise("The core flavour leaves it out; `tracelift.wasm` has it.".to_owned()));
-        }
-    }
 }
 
 /// The same checks, reported under `shadow`.
