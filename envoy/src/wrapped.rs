@@ -60,7 +60,8 @@ fn at_edge(wrapped: &mut Value) {
     let pointer = "/typed_config/xds_matcher/matcher_list/matchers/0/predicate/not_matcher/or_matcher/predicate";
     let Some(conditions) = wrapped.pointer_mut(pointer).and_then(Value::as_array_mut) else { return };
     let name = "/single_predicate/input/typed_config/header_name";
-    let Some(like) = conditions.iter().find(|one| one.pointer(name) == Some(&json!("x-tracelift-signal"))).cloned() else {
+    let Some(like) = conditions.iter().find(|one| one.pointer(name) == Some(&json!("x-tracelift-signal"))).cloned()
+    else {
         return;
     };
     for header in ["traceresponse", "server-timing"] {
@@ -109,7 +110,9 @@ fn settings(filter: &mut Value, change: impl FnOnce(&mut Value)) {
 mod tests {
     use super::*;
     use crate::{Bootstrap, Shipped};
-    use tracelift::border::{ASKED, Condition, INLINE_REQUEST_HEADERS, INLINE_RESPONSE_HEADERS, NOTABLE, NOTABLE_AT_EDGE};
+    use tracelift::border::{
+        ASKED, Condition, INLINE_REQUEST_HEADERS, INLINE_RESPONSE_HEADERS, NOTABLE, NOTABLE_AT_EDGE,
+    };
 
     fn predicate(condition: &Condition) -> Value {
         let value = match condition.prefix {
@@ -157,14 +160,21 @@ mod tests {
             let listeners = value["static_resources"]["listeners"].as_array().unwrap();
             for listener in listeners {
                 let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
-                let (filter, log) = (&manager["http_filters"][0], manager["access_log"].as_array().unwrap().last().unwrap());
+                let (filter, log) =
+                    (&manager["http_filters"][0], manager["access_log"].as_array().unwrap().last().unwrap());
                 let inner = &filter["typed_config"]["extension_config"]["typed_config"];
                 assert_eq!(inner["config"], log["typed_config"]["config"], "{which:?}");
                 assert_eq!(inner["@type"], WASM);
                 let text = inner["config"]["configuration"]["value"].as_str().unwrap();
                 assert!(text.contains(r#""envoy":{"answers":"notable","inline_headers":true}"#), "{text}");
-                let more = if text.contains(r#""edge":true"#) { NOTABLE_AT_EDGE.iter().map(predicate).collect() } else { Vec::new() };
-                assert!(conditions(filter).ends_with(&more) && conditions(filter).len() == NOTABLE.len() + 1 + more.len());
+                let more = if text.contains(r#""edge":true"#) {
+                    NOTABLE_AT_EDGE.iter().map(predicate).collect()
+                } else {
+                    Vec::new()
+                };
+                assert!(
+                    conditions(filter).ends_with(&more) && conditions(filter).len() == NOTABLE.len() + 1 + more.len()
+                );
             }
         }
     }

@@ -149,7 +149,16 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
         scene["requests"],
         plain(valgrind)
     );
-    let columns = ["variant", "instructions", "added", "÷ native", "÷ in batches", "÷ native, inline headers", "halves apart", "spans/request"];
+    let columns = [
+        "variant",
+        "instructions",
+        "added",
+        "÷ native",
+        "÷ in batches",
+        "÷ native, inline headers",
+        "halves apart",
+        "spans/request",
+    ];
     let rows = list(&scene["variants"]).map(|it| {
         vec![
             plain(&it["variant"]),

@@ -241,8 +241,7 @@ pub enum Attribute {
 
 impl Attribute {
     /// Numbers that may be wanted together with others.
-    pub const NUMBERS: [Self; 4] =
-        [Self::ResponseFlags, Self::StartTime, Self::ListenerDirection, Self::ResponseCode];
+    pub const NUMBERS: [Self; 4] = [Self::ResponseFlags, Self::StartTime, Self::ListenerDirection, Self::ResponseCode];
     /// Texts that may be wanted together with others; a host shows them after the numbers.
     pub const TEXTS: [Self; 8] = [
         Self::Protocol,

@@ -164,7 +164,11 @@ impl Worker {
         if by_one
             && let Some(answered) = exchange.only(Side::Request, TRACEPARENT, |headers| {
                 let (mut parts, _, context) = self.split(exchange, context)?;
-                if parts.policy.border.one_header { request::requested_by_one(&mut parts, context, headers) } else { None }
+                if parts.policy.border.one_header {
+                    request::requested_by_one(&mut parts, context, headers)
+                } else {
+                    None
+                }
             })
         {
             return answered;

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use super::attributes::Attributes;
 use super::coverage::{self, Sorted};
 use super::facts::Facts;
 use super::outline::{self, Route};
-use super::attributes::Attributes;
 use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal, unseen};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
@@ -60,8 +60,20 @@ pub fn ended<X: Exchange>(
     } else if context.is_unanswered() && !unseen::ended(parts, context) {
         return Ended::Unseen;
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, route, named, sorted, said, unseen, .. } =
-        context
+    let RequestContext {
+        stream: Some(stream),
+        shadow,
+        xray_rule,
+        root,
+        asked,
+        measured,
+        route,
+        named,
+        sorted,
+        said,
+        unseen,
+        ..
+    } = context
     else {
         return Ended::Dropped;
     };

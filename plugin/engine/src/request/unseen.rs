@@ -8,9 +8,9 @@
 use super::signal::announces;
 use super::signs::Signs;
 use super::{Parts, RequestContext, Scope, answer};
-use crate::policy::Policy;
 use crate::border::ASKED;
 use crate::door::{Exchange, Host, Level, Side};
+use crate::policy::Policy;
 use crate::telemetry::Metric;
 use crate::trace_context::{TRACEPARENT, TraceParent};
 

@@ -4,7 +4,7 @@ use tracelift::door::{Attribute, Level, Side};
 
 use crate::endings::{ROWS, Row, Way, run};
 use crate::kit::collector::attribute;
-use crate::kit::process::{Matcher, Process, Stream, get, status};
+use crate::kit::process::{Matcher, Process, Stream, get, lines, status};
 
 const DROPPED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02";
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
@@ -28,9 +28,24 @@ fn asked(process: &mut Process, root: u32, request: &[(&str, &str)], code: u16, 
     stream
 }
 
-/// Envoy has a flag for each answer that breaks off, and for a client that left.
+/// Envoy has a flag for each answer that breaks off, and for a client that left. gRPC names its content type, which these rows do not.
 fn has_a_flag(row: &&Row) -> bool {
-    row.3 != 0 || !matches!(row.2, Way::Broken("200") | Way::Nothing) || row.1 == "CONNECT"
+    let is_grpc =
+        matches!(row.2, Way::Trailers(_, trailers) if trailers.iter().any(|(name, _)| *name == "grpc-status"));
+    !is_grpc && (row.3 != 0 || !matches!(row.2, Way::Broken("200") | Way::Nothing) || row.1 == "CONNECT")
+}
+
+#[test]
+fn grpc_tells_its_status_in_trailers_and_is_never_sent_past_the_filter() {
+    let (mut process, root) = wrapped(NOTABLE);
+    for kind in ["application/grpc", "Application/grpc+proto"] {
+        let stream = process.stream(0, root);
+        process.head(&stream, get(&[("traceparent", DROPPED), ("content-type", kind)]));
+        process.answer(&stream, status(200, &[("content-type", kind)]), false);
+        process.trailers(&stream, lines(&[("grpc-status", "14")]));
+        process.log(&stream);
+        assert_eq!(stream.exchange.decision().as_deref(), Some("upgraded.grpc_status"));
+    }
 }
 
 #[test]

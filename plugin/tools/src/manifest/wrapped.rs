@@ -108,9 +108,8 @@ fn slots(document: &Located, found: &Found<'_>, policy: &Policy, findings: &mut 
     }
     let place = found.configuration.unwrap_or(found.plugin).at;
     let slots = document.proto("inline_headers").map(Located::elements).unwrap_or_default();
-    let has = |name: &&str| {
-        slots.iter().any(|slot| slot.proto("inline_header_name").and_then(Located::text) == Some(*name))
-    };
+    let has =
+        |name: &&str| slots.iter().any(|slot| slot.proto("inline_header_name").and_then(Located::text) == Some(*name));
     let all = INLINE_REQUEST_HEADERS.iter().all(has);
     if policy.border.one_header && !all {
         let message = "true, and the bootstrap has no `inline_headers` for `traceparent` and `tracestate`: to read one header alone is \
@@ -147,7 +146,8 @@ fn is_logged(found: &Found<'_>) -> bool {
         let filter = log.proto("filter").map(Located::to_json);
         is_ours
             && typed.and_then(|typed| typed.proto("config")).is_some_and(|config| config.to_json() == own)
-            && filter.is_none_or(|filter| filter.contains("response_flag_filter") || filter.contains("responseFlagFilter"))
+            && filter
+                .is_none_or(|filter| filter.contains("response_flag_filter") || filter.contains("responseFlagFilter"))
     })
 }
 
@@ -182,11 +182,19 @@ fn matches(predicate: &Located, answer: &Answer) -> Option<bool> {
     }
     if let Some(list) = predicate.proto("or_matcher") {
         let all = each(list);
-        return if all.contains(&Some(true)) { Some(true) } else { all.into_iter().try_fold(false, |any, one| Some(any | one?)) };
+        return if all.contains(&Some(true)) {
+            Some(true)
+        } else {
+            all.into_iter().try_fold(false, |any, one| Some(any | one?))
+        };
     }
     if let Some(list) = predicate.proto("and_matcher") {
         let all = each(list);
-        return if all.contains(&Some(false)) { Some(false) } else { all.into_iter().try_fold(true, |all, one| Some(all & one?)) };
+        return if all.contains(&Some(false)) {
+            Some(false)
+        } else {
+            all.into_iter().try_fold(true, |all, one| Some(all & one?))
+        };
     }
     let single = predicate.proto("single_predicate")?;
     let input = single.proto("input")?.proto("typed_config")?;

@@ -23,7 +23,8 @@ pub fn border(raw: &raw::Envoy, policy: &Policy, findings: &mut Findings) -> Bor
         findings.warn("envoy.answers", &["\"notable\" saves nothing with ", setting, OUTCOME].concat());
     }
     if let Some(setting) = reads.filter(|_| raw.inline_headers) {
-        findings.warn("envoy.inline_headers", &["has no effect with ", setting, ", which reads other headers"].concat());
+        findings
+            .warn("envoy.inline_headers", &["has no effect with ", setting, ", which reads other headers"].concat());
     }
     Border {
         skips,
