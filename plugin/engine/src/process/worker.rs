@@ -205,16 +205,25 @@ impl Worker {
     /// The end of a stream. Its span is exported, held or forgotten. The same of a root shows the stream again that was logged last, in
     /// Envoy's access log.
     pub fn log(&mut self, exchange: &impl Exchange, id: u32) {
-        if self.streams.contains_key(&id) {
-            self.settle_unseen();
-            self.logged(exchange, id, id);
-        } else if let Some(unseen) = self.unseen
-            && let Some(stream) = self.streams.get_mut(&unseen)
+        match self.unseen {
+            Some(unseen) if !self.streams.contains_key(&id) => self.shown_again(exchange, unseen, id),
+            Some(_) => {
+                self.settle_unseen();
+                self.logged(exchange, id, id);
+            }
+            None => self.logged(exchange, id, id),
+        }
+    }
+
+    /// Envoy's access log shows a request, on behalf of a root: the one that was logged last, if it is of the filter.
+    #[inline(never)] // Of a wrapped filter, for what failed.
+    fn shown_again(&mut self, exchange: &impl Exchange, unseen: u32, root: u32) {
+        if let Some(stream) = self.streams.get_mut(&unseen)
             && request::is_logged_request(exchange, stream)
         {
             stream.set_logged_again();
             self.unseen = None;
-            self.logged(exchange, unseen, id);
+            self.logged(exchange, unseen, root);
         }
     }
 

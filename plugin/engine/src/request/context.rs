@@ -9,6 +9,9 @@ use crate::policy::Rules;
 use crate::stream::{Head, Stream};
 use crate::trace_context::{SpanId, TraceId};
 
+/// Headers of a request, encoded as [`crate::http::pairs`]. Behind a thin pointer: what is dropped with every request should be one word.
+pub struct HeadersSaid(pub Vec<u8>);
+
 /// A request of a root. `stream` is empty until its headers came.
 pub struct RequestContext {
     pub(super) root: u32,
@@ -32,7 +35,7 @@ pub struct RequestContext {
     /// Its kind, as far as it is known, until coverage has looked at it.
     pub(super) sorted: Option<Sorted>,
     /// What a span says of the request's headers, where that is known at its head already.
-    pub(super) said: Option<Vec<u8>>,
+    pub(super) said: Option<Box<HeadersSaid>>,
     /// The filter has asked for its answer, which Envoy would else send past it where there is nothing notable in it.
     pub(super) asks_answer: bool,
     /// Its answer was sent past the filter, and is judged by what was logged of it.

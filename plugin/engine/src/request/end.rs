@@ -79,9 +79,7 @@ pub fn ended<X: Exchange>(
     };
     let name = named.as_ref().map_or(&[][..], |named| &named.0);
     let sorted = sorted.take().map(|sorted| (sorted, (*route, name)));
-    let kind = (parts.policy.span_kind, parts.policy.upgrade.recall.enabled);
-    let read = (*unseen && stream.is_unanswered()).then(|| Attributes::read_unseen(parts.exchange, *root, kind));
-    stream.set_logged_status(read.as_ref().and_then(|read| read.status).filter(|code| *code != 0));
+    let read = if *unseen && stream.is_unanswered() { Some(read_unseen(parts, stream, *root)) } else { None };
     let known = Known { unseen: *unseen, flags: read.as_ref().map(|read| read.flags) };
     let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted), known);
     let counted = measured.map(|measured| measure::ended(parts, (measured, *route, name), stream, (&finish, is_late)));
@@ -101,11 +99,9 @@ pub fn ended<X: Exchange>(
         join_unanswered(parts, stream);
     }
     let Some(keep) = stream.keep() else { return Ended::Dropped };
-    let central = parts.scope.central.as_ref().zip(*xray_rule);
-    let xray_rule = central.and_then(|(central, rule)| central.name(rule));
+    let xray_rule = parts.scope.central.as_ref().zip(*xray_rule).and_then(|(central, rule)| central.name(rule));
     let root = *root;
-    let started = counted.as_ref().map(|counted| counted.started);
-    let how = (finish, started, *asked);
+    let how = (finish, counted.as_ref().map(|counted| counted.started), *asked);
     let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, how, (read, said.take()), xray_rule);
     facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
@@ -136,6 +132,15 @@ fn join_unanswered<X: Exchange>(parts: &mut Parts<'_, X>, stream: &mut Stream) {
 
 /// What coverage has not looked at yet, with its route.
 type Waits<'a> = (Sorted, (Route, &'a [u8]));
+
+/// Reads what a span says of a request that is kept, and whose answer was sent past the filter: its status with the rest.
+#[inline(never)] // Of a wrapped filter.
+fn read_unseen<X: Exchange>(parts: &Parts<'_, X>, stream: &mut Stream, root: u32) -> Attributes {
+    let kind = (parts.policy.span_kind, parts.policy.upgrade.recall.enabled);
+    let read = Attributes::read_unseen(parts.exchange, root, kind);
+    stream.set_logged_status(read.status.filter(|code| *code != 0));
+    read
+}
 
 /// What is known of an end before it is judged.
 struct Known {

@@ -3,6 +3,7 @@
 
 use super::asked::{Asked, Original, Target};
 use super::attributes::{Attributes, response_code};
+use super::context::HeadersSaid;
 use super::end::Finish;
 use super::headers::join;
 use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
@@ -38,7 +39,7 @@ impl Facts {
         (root, policy): (u32, &Policy),
         keep: &Keep,
         (finish, started, asked): (Finish, Option<u64>, Asked),
-        (read, said): (Option<Attributes>, Option<Vec<u8>>),
+        (read, said): (Option<Attributes>, Option<Box<HeadersSaid>>),
         xray_rule: Option<String>,
     ) -> Self {
         let Finish { flags, complete, lasting, ended } = finish;
@@ -46,6 +47,7 @@ impl Facts {
         let kind = (policy.span_kind, policy.upgrade.recall.enabled);
         let mut attributes = read.unwrap_or_else(|| Attributes::read(exchange, root, kind, flags, complete));
         attributes.started = started.or(attributes.started);
+        let said = said.map(|said| said.0);
         let request = said.unwrap_or_else(|| exchange.copied(Side::Request, |name| is_said(policy, name)));
         let listed = &policy.attributes.response_headers;
         let response = if listed.is_empty() {
@@ -280,7 +282,7 @@ impl<'a> Said<'a> {
 /// What spans say of a request's headers, for one that is sampled: read once, at its head, where nothing can say more later. Behind a route
 /// that rewrites it, the side that called knows at the end only where the call went. `tracestate` is what goes upstream.
 #[inline(never)]
-pub fn said<'a, V: HeaderView<'a>>(policy: &Policy, headers: V, tracestate: Option<&[u8]>) -> Option<Vec<u8>> {
+pub fn said<'a, V: HeaderView<'a>>(policy: &Policy, headers: V, tracestate: Option<&[u8]>) -> Option<Box<HeadersSaid>> {
     let is_enough = policy.span_kind == KindSetting::Server
         && policy.attributes.request_headers.is_empty()
         && !policy.upgrade.recall.enabled;
@@ -290,7 +292,7 @@ pub fn said<'a, V: HeaderView<'a>>(policy: &Policy, headers: V, tracestate: Opti
     let is_kept = |(name, _): &(&[u8], &[u8])| *name != b"tracestate" && is_said(policy, name);
     let mut said: Vec<_> = headers.entries().into_iter().filter(is_kept).collect();
     said.extend(tracestate.map(|value| (&b"tracestate"[..], value)));
-    Some(pairs::encode(&said))
+    Some(Box::new(HeadersSaid(pairs::encode(&said))))
 }
 
 /// What went upstream, with the probability that the exported span really has.
