@@ -87,7 +87,8 @@ pub fn look(document: &Located, found: &Found<'_>, policy: &Policy, findings: &m
         let message = "skips nothing: an ordinary answer reaches the filter, too. Compare envoy/wrapped.yaml.";
         findings.push(Finding::warning(matcher.at, "xds_matcher", message));
     }
-    if policy.border.skips && policy.upgrade.response_flags && !is_logged(found) {
+    let has_manager = found.around.connection_manager.is_some();
+    if has_manager && policy.border.skips && policy.upgrade.response_flags && !is_logged(found) {
         let message = "no access log shows the module how answers ended that it did not see: resets, and clients that left, would \
                        upgrade nothing. Copy `access_log` from envoy/wrapped.yaml, with the same `config` as the filter's.";
         findings.push(Finding::error(wrapper.at, "access_log", message));
