@@ -230,3 +230,38 @@ fn text_matches(matcher: &Located, value: &str) -> Option<bool> {
     };
     Some(by.matches_lines([value.as_bytes()].into_iter(), &mut Steps::default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::check;
+
+    const SHIPPED: &str = include_str!("../../../../envoy/wrapped.yaml");
+
+    fn said_of_the_matcher(text: &str) -> Vec<String> {
+        let findings = check(text).findings.into_iter();
+        findings.filter(|finding| finding.path == "xds_matcher").map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn the_shipped_matcher_shows_what_it_must_and_one_that_skips_it_is_found_out() {
+        assert_eq!(said_of_the_matcher(SHIPPED), Vec::<String>::new());
+        for (right, wrong, part) in [
+            ("prefix: \"5\"", "prefix: \"9\"", "`:status` that begins with \"5\""),
+            ("application/grpc,", "application/other,", "`content-type` that begins with"),
+            ("header_name: grpc-status", "header_name: x-other", "`grpc-status`"),
+            ("header_name: x-tracelift-signal", "header_name: x-other", "`x-tracelift-signal`"),
+            ("key: wasm.tracelift.answer", "key: wasm.other", "filter state `wasm.tracelift.answer`"),
+        ] {
+            let said = said_of_the_matcher(&SHIPPED.replace(right, wrong));
+            assert!(said.len() == 1 && said[0].contains(part), "{wrong}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_matcher_that_skips_nothing_and_an_edge_without_its_conditions_are_found_out() {
+        let said = said_of_the_matcher(&SHIPPED.replace("prefix: \"5\"", "prefix: \"2\""));
+        assert!(said.iter().any(|message| message.contains("skips nothing")), "{said:?}");
+        let said = said_of_the_matcher(&SHIPPED.replace("\"span_kind\"", "\"edge\": true, \"span_kind\""));
+        assert_eq!(said.len(), 2, "{said:?}");
+    }
+}
