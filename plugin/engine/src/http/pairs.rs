@@ -38,7 +38,7 @@ pub fn one<'a>(place: &'a mut [u8; ONE], name: &str, value: Option<&[u8]>) -> En
     let mut rest = &mut place[..];
     for part in parts {
         let Some((here, next)) = rest.split_at_mut_checked(part.len()) else { return Encoded(&[]) };
-        here.copy_from_slice(part);
+        here.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
         rest = next;
     }
     Encoded(place)
