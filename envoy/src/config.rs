@@ -206,6 +206,11 @@ impl Bootstrap {
         self.plugin(|json| json["upgrade"]["recall"]["tls_cluster"] = name.into())
     }
 
+    /// Gives headers that tracing reads slots of their own, as `wrapped.yaml` has it.
+    pub fn add_inline_headers(&mut self) {
+        self.0["inline_headers"] = crate::wrapped::shipped()["inline_headers"].clone();
+    }
+
     /// Has every listener load another module.
     pub fn set_module(&mut self, module: &Path) {
         for filter in self.plugins() {

@@ -3,6 +3,7 @@
 
 use crate::config::Bootstrap;
 use crate::process::{EnvoyError, variable};
+use crate::wrapped;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -11,11 +12,16 @@ use std::path::PathBuf;
 pub enum Filter {
     /// As the configuration has it.
     Wasm,
+    /// The same, wrapped in a matcher as `wrapped.yaml` has it.
+    Wrapped {
+        /// With slots for the headers that it reads.
+        inline_headers: bool,
+    },
     /// The dynamic module at this path.
     Dynamic(PathBuf),
 }
 
-const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+pub(crate) const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const DYNAMIC: &str = "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const EXTENSION: &str =
     "type.googleapis.com/envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension";
@@ -23,6 +29,8 @@ const EXTENSION: &str =
 const OPTIONS: &str = "typed_extension_protocol_options";
 /// As users copy it.
 const RECALL_CLUSTER: &str = include_str!("../recall-cluster-dynamic-module.yaml");
+/// Set for a run whose Envoys are to have the wasm filter wrapped.
+const WRAPPED: &str = "TRACELIFT_WRAPPED";
 /// Names the dynamic module for a run whose Envoys are to have it.
 const VARIABLE: &str = "TRACELIFT_DYNAMIC_MODULE";
 
@@ -30,9 +38,11 @@ impl Filter {
     /// Envoy's runtime flag that takes its prefix away from what a dynamic module counts, on Prometheus' page.
     pub const WITHOUT_PREFIX: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
 
-    /// What this run is about: the module that `TRACELIFT_DYNAMIC_MODULE` names, else wasm.
+    /// What this run is about: the module that `TRACELIFT_DYNAMIC_MODULE` names, else wasm, wrapped if `TRACELIFT_WRAPPED` is set.
     pub fn of_this_run() -> Result<Self, EnvoyError> {
-        let Some(path) = variable(VARIABLE) else { return Ok(Self::Wasm) };
+        let Some(path) = variable(VARIABLE) else {
+            return Ok(if variable(WRAPPED).is_some() { Self::Wrapped { inline_headers: true } } else { Self::Wasm });
+        };
         let missing = |_| EnvoyError::Missing {
             what: "dynamic module",
             advice: format!("{VARIABLE} is {}; run `cargo xtask build --dynamic-module`", path.display()),
@@ -49,6 +59,12 @@ impl Filter {
     /// VMs, which is the process's for a dynamic module.
     pub fn put_into(&self, configuration: &mut Value) -> Vec<(String, String)> {
         let mut environment = Vec::new();
+        if let Self::Wrapped { inline_headers } = self {
+            wrapped::wrap(configuration);
+            if *inline_headers && configuration.get("static_resources").is_some() {
+                wrapped::inline_headers(configuration);
+            }
+        }
         if let Self::Dynamic(path) = self {
             let module = json!({ "module": { "local": { "filename": path } } });
             replace(configuration, &module, &mut environment);

@@ -18,6 +18,7 @@ mod server;
 mod spans;
 pub mod stats;
 pub mod upstream;
+mod wrapped;
 
 pub use admin::Admin;
 pub use client::{Client, Reply, Request};

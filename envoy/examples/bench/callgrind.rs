@@ -83,14 +83,16 @@ pub async fn measure(processors: Processors, variants: &[Variant], scenes: &[Sce
         let rows = variants.iter().zip(&counted).map(|(variant, counted)| {
             let count = counted.scenes[index];
             let quotients = YARDSTICKS.map(|yardstick| {
-                (count.instructions() - plain) / (of(variant.compared_with(&yardstick, variants)) - plain)
+                (count.instructions() - plain) / (of(variant.compared_with((&yardstick, false), variants)) - plain)
             });
+            let same = of(variant.compared_with((&YARDSTICKS[0], true), variants)) - plain;
             json!({
                 "variant": variant.name,
                 "instructions": count.instructions(),
                 "added": count.instructions() - plain,
                 "to_native": quotients[0],
                 "to_batches": quotients[1],
+                "to_native_inline": (count.instructions() - plain) / same,
                 "halves_apart": count.apart(),
                 "spans_per_request": counted.spans,
             })

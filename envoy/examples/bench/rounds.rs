@@ -154,7 +154,7 @@ impl Scores {
             let of = |value: fn(&Slice) -> f64| middle(slices.iter().map(value).collect());
             let added = self.added(index, plain);
             let quotients = YARDSTICKS.map(|yardstick| {
-                let other = self.added(variant.compared_with(&yardstick, variants)?, plain);
+                let other = self.added(variant.compared_with((&yardstick, false), variants)?, plain);
                 let quotients: Vec<f64> = added.iter().zip(other).map(|(own, other)| own / other).collect();
                 Some(interval(Median::of(&quotients)))
             });

@@ -145,7 +145,11 @@ impl Stage {
             json!({ "name": "tracelift_recall", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED",
                     "original_dst_lb_config": { "use_http_header": true, "http_header_name": "x-envoy-original-dst-host" } }),
         ];
-        bootstrap(&listeners, &clusters, &variant.runtime())
+        let mut made = bootstrap(&listeners, &clusters, &variant.runtime())?;
+        if variant.inline_headers {
+            made.add_inline_headers();
+        }
+        Ok(made)
     }
 
     /// Starts an Envoy on the processor that is measured.

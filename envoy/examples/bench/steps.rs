@@ -86,7 +86,7 @@ fn module(callback: Callback, calls: &str) -> Result<Vec<u8>> {
 /// Counts each filter in the first scene, and says what its one thing adds.
 pub async fn measure(processors: Processors, extent: Extent) -> Result<Value> {
     let files = tempfile::Builder::new().prefix("tracelift-steps-").tempdir()?;
-    let variant = |name: &str, tracer| Variant { name: name.to_owned(), tracer, share: 0.0 };
+    let variant = |name: &str, tracer| Variant { name: name.to_owned(), tracer, share: 0.0, inline_headers: false };
     let mut variants = vec![variant(NONE, Tracer::None)];
     for (number, (name, callback, calls)) in STEPS.iter().enumerate() {
         let path = files.path().join(format!("{number}.wasm"));

@@ -17,7 +17,12 @@ pub struct Variant {
     pub tracer: Tracer,
     /// Share of the traces that is sampled, and of the callers with a context that had sampled theirs.
     pub share: f64,
+    /// The bootstrap has slots for the headers that tracing reads.
+    pub inline_headers: bool,
 }
+
+/// What the name of a variant with such slots ends with.
+const INLINE: &str = ", inline headers";
 
 /// What does the tracing.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,11 +64,13 @@ pub struct Settings {
     pub coverage: bool,
     /// `metrics.enabled`, with so many route templates.
     pub routes: Option<usize>,
+    /// Wrapped in a matcher as `wrapped.yaml` has it.
+    pub wrapped: bool,
 }
 
 impl Settings {
     /// Ours.
-    const DEFAULT: Self = Self { signal: true, recall: false, coverage: false, routes: None };
+    const DEFAULT: Self = Self { signal: true, recall: false, coverage: false, routes: None, wrapped: false };
 
     /// The configuration of a filter that samples this share. What is off is left out: older builds do not know every key.
     fn configuration(self, share: f64) -> Value {
@@ -114,12 +121,16 @@ pub const YARDSTICKS: [Tracer; 2] =
 impl Variant {
     /// All of them; `against` are further builds to compare ours with, in its default settings: dynamic modules by `.so`.
     pub fn all(against: &[PathBuf]) -> Vec<Self> {
-        let variant = |name: &str, tracer, share| Self { name: name.to_owned(), tracer, share };
+        let variant = |name: &str, tracer, share| {
+            let inline_headers = name.ends_with(INLINE);
+            Self { name: name.to_owned(), tracer, share, inline_headers }
+        };
         let ours = |settings| Tracer::Tracelift { form: Form::Wasm, build: None, settings };
         let dynamic = |settings| Tracer::Tracelift { form: Form::Dynamic, build: None, settings };
         let default = Settings::DEFAULT;
         let recall = Settings { recall: true, ..default };
         let coverage = Settings { coverage: true, ..default };
+        let wrapped = Settings { wrapped: true, ..default };
         let counted = |routes| Settings { routes: Some(routes), ..default };
         let native = |min_flush_spans| Tracer::OpenTelemetry { min_flush_spans };
         let mut all = vec![
@@ -135,6 +146,15 @@ impl Variant {
             variant("Tracelift 5 %, no signal", ours(Settings { signal: false, ..default }), 0.05),
             variant("Tracelift 5 %, recall", ours(recall), 0.05),
             variant("Tracelift 100 %", ours(default), 1.0),
+            variant("Tracelift 0 %, inline headers", ours(default), 0.0),
+            variant("Tracelift 5 %, inline headers", ours(default), 0.05),
+            variant("Tracelift 100 %, inline headers", ours(default), 1.0),
+            variant("Tracelift wrapped 0 %", ours(wrapped), 0.0),
+            variant("Tracelift wrapped 5 %", ours(wrapped), 0.05),
+            variant("Tracelift wrapped 100 %", ours(wrapped), 1.0),
+            variant("Tracelift wrapped 0 %, inline headers", ours(wrapped), 0.0),
+            variant("Tracelift wrapped 5 %, inline headers", ours(wrapped), 0.05),
+            variant("Tracelift wrapped 100 %, inline headers", ours(wrapped), 1.0),
             variant("Tracelift dynamic 0 %", dynamic(default), 0.0),
             variant("Tracelift dynamic 0 %, metrics by 20 routes", dynamic(counted(20)), 0.0),
             variant("Tracelift dynamic 5 %", dynamic(default), 0.05),
@@ -145,6 +165,9 @@ impl Variant {
             variant("native OpenTelemetry 5 %, batches of 512", native(BATCH), 0.05),
             variant("native OpenTelemetry 100 %", native(MIN_FLUSH_SPANS), 1.0),
             variant("native OpenTelemetry 100 %, batches of 512", native(BATCH), 1.0),
+            variant("native OpenTelemetry 0 %, inline headers", native(MIN_FLUSH_SPANS), 0.0),
+            variant("native OpenTelemetry 5 %, inline headers", native(MIN_FLUSH_SPANS), 0.05),
+            variant("native OpenTelemetry 100 %, inline headers", native(MIN_FLUSH_SPANS), 1.0),
             variant("native X-Ray 5 %", Tracer::XRay, 0.05),
             variant("native Zipkin 5 %", Tracer::Zipkin, 0.05),
         ];
@@ -152,7 +175,7 @@ impl Variant {
             let form = if build.extension().is_some_and(|end| end == "so") { Form::Dynamic } else { Form::Wasm };
             for (label, share) in [("0 %", 0.0), ("5 %", 0.05), ("100 %", 1.0)] {
                 let tracer = Tracer::Tracelift { form, build: Some(build.clone()), settings: default };
-                all.push(Self { name: format!("{} {label}", build.display()), tracer, share });
+                all.push(variant(&format!("{} {label}", build.display()), tracer, share));
             }
         }
         all
@@ -171,8 +194,9 @@ impl Variant {
     }
 
     /// Where among `all` the yardstick is that samples as much as this variant.
-    pub fn compared_with(&self, yardstick: &Tracer, all: &[Self]) -> Option<usize> {
-        all.iter().position(|other| other.tracer == *yardstick && other.share == self.share)
+    pub fn compared_with(&self, (yardstick, inline_headers): (&Tracer, bool), all: &[Self]) -> Option<usize> {
+        let is = |other: &Self| other.tracer == *yardstick && other.inline_headers == inline_headers;
+        all.iter().position(|other| is(other) && other.share == self.share)
     }
 
     /// Puts the dynamic module in the place of the wasm filter, where that is what is measured.
@@ -180,6 +204,9 @@ impl Variant {
         match &self.tracer {
             Tracer::Tracelift { form: Form::Dynamic, build, .. } => {
                 Filter::Dynamic(build.as_ref().unwrap_or(&modules.dynamic).clone())
+            }
+            Tracer::Tracelift { settings: Settings { wrapped: true, .. }, .. } => {
+                Filter::Wrapped { inline_headers: self.inline_headers }
             }
             _ => Filter::Wasm,
         }
@@ -191,7 +218,11 @@ impl Variant {
             Tracer::EmptyFilter => Some(wasm("empty", &modules.empty, "{}")),
             Tracer::Filter(module) => Some(wasm("step", module, "{}")),
             Tracer::Tracelift { build, settings, .. } => {
-                let settings = settings.configuration(self.share).to_string();
+                let mut settings = settings.configuration(self.share);
+                if self.inline_headers {
+                    settings["envoy"]["inline_headers"] = true.into();
+                }
+                let settings = settings.to_string();
                 Some(wasm("tracelift", build.as_ref().unwrap_or(&modules.tracelift), &settings))
             }
             _ => None,
@@ -371,14 +402,16 @@ mod tests {
                 "native OpenTelemetry 5 %, batches of 512",
                 "native OpenTelemetry 100 %",
                 "native OpenTelemetry 100 %, batches of 512",
+                "native OpenTelemetry 5 %, inline headers",
+                "native OpenTelemetry 100 %, inline headers",
                 "old.so 5 %"
             ]
         );
-        let places = YARDSTICKS.map(|yardstick| chosen[1].compared_with(&yardstick, &chosen));
+        let places = YARDSTICKS.map(|yardstick| chosen[1].compared_with((&yardstick, false), &chosen));
         assert_eq!(places, [Some(4), Some(5)]);
         let modules = Modules { tracelift: "a.wasm".into(), dynamic: "a.so".into(), empty: "empty.wasm".into() };
         assert_eq!(chosen[1].form(&modules), Filter::Dynamic("a.so".into()));
-        assert_eq!(chosen[6].form(&modules), Filter::Dynamic("old.so".into()));
+        assert_eq!(chosen[8].form(&modules), Filter::Dynamic("old.so".into()));
         assert_eq!(chosen[2].form(&modules), Filter::Wasm);
     }
 

@@ -20,6 +20,7 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "applications.polls.refused",
             "applications.upgrades.listed",
             "applications.upgrades.missed",
+            "answers.unseen",
             "audit.estimated.failed",
             "audit.estimated.ok",
             "audit.requests.failed",

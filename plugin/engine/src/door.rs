@@ -241,7 +241,7 @@ pub enum Attribute {
 
 impl Attribute {
     /// Numbers that may be wanted together with others.
-    pub const NUMBERS: [Self; 3] = [Self::ResponseFlags, Self::StartTime, Self::ListenerDirection];
+    pub const NUMBERS: [Self; 4] = [Self::ResponseFlags, Self::StartTime, Self::ListenerDirection, Self::ResponseCode];
     /// Texts that may be wanted together with others; a host shows them after the numbers.
     pub const TEXTS: [Self; 8] = [
         Self::Protocol,
@@ -299,6 +299,17 @@ pub trait Exchange {
 
     /// Lets `work` look at all headers of a side, or at the reason why there are none.
     fn headers<T>(&self, side: Side, work: impl FnOnce(Result<Self::Headers<'_>, Refused>) -> T) -> T;
+
+    /// Lets `work` look at one header of a side, as if there were no others, where that is less work. Of a value that is longer than
+    /// any `traceparent` the beginning will do.
+    fn only<T>(
+        &self,
+        side: Side,
+        _name: &'static str,
+        work: impl FnOnce(Result<Self::Headers<'_>, Refused>) -> T,
+    ) -> T {
+        self.headers(side, work)
+    }
 
     /// Lets `read` look at the first value of one header of a side. `name` is in lower case.
     fn header<T>(&self, side: Side, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> T;

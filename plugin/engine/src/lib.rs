@@ -7,6 +7,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![deny(clippy::disallowed_methods, clippy::allow_attributes_without_reason)]
 
+pub mod border;
 pub mod central;
 pub mod config;
 pub mod door;

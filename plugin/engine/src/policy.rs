@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::border::Border;
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs, semconv};
 use crate::trace_context::{Propagator, TraceIdFormat};
 use crate::{metrics, otlp, sampling, upgrade};
@@ -35,6 +36,8 @@ pub struct Policy {
     /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
     /// leaves.
     pub edge: bool,
+    /// What Envoy does by itself around the filter.
+    pub border: Border,
     /// Where spans go. A batch fits into the queue.
     pub export: otlp::Settings,
     /// What spans may say beyond the default.

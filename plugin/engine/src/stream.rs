@@ -308,6 +308,28 @@ impl Stream {
         self.complete = true;
     }
 
+    /// No part of an answer was seen.
+    pub fn is_unanswered(&self) -> bool {
+        self.status.is_none() && !self.complete
+    }
+
+    /// What is known of an answer that was not seen: its status, as it was logged.
+    pub fn set_logged_status(&mut self, status: Option<u16>) {
+        self.status = self.status.or(status);
+    }
+
+    /// Whether it has taken so long by now that this would keep it.
+    pub fn is_slow(&self, rules: Rules<'_>, now: impl FnOnce() -> u64) -> bool {
+        let took = |started: u64| now().saturating_sub(started) / 1_000_000;
+        let limit = latency_limit(rules, self.rule);
+        self.started.zip(limit).is_some_and(|(started, limit)| limit <= took(started))
+    }
+
+    /// The caller wants to hear the decision in the answer.
+    pub fn is_asked(&self) -> bool {
+        self.asked
+    }
+
     /// The answer has passed whole. If not, only the response flags can tell why.
     pub fn is_complete(&self) -> bool {
         self.complete

@@ -32,10 +32,11 @@ fn paths(attribute: Attribute) -> (&'static str, Option<&'static str>) {
 }
 
 /// The elements of a list, numbers first. One absent attribute would fail the whole list.
-const ELEMENTS: [(Attribute, &str); 11] = [
+const ELEMENTS: [(Attribute, &str); 12] = [
     (Attribute::ResponseFlags, "response.flags"),
     (Attribute::StartTime, "request.time"),
     (Attribute::ListenerDirection, "xds.listener_direction"),
+    (Attribute::ResponseCode, "has(response.code)?response.code:''"),
     (Attribute::Protocol, "request.protocol"),
     (Attribute::SourceAddress, "source.address"),
     (Attribute::UpstreamAddress, "has(upstream.address)?upstream.address:''"),

@@ -19,6 +19,7 @@ mod schema;
 mod soak;
 mod test;
 mod tools;
+mod wrapped;
 
 use std::process::ExitCode;
 

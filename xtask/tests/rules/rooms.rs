@@ -17,7 +17,7 @@ const LAYERS: Layers<'_> = &[
     &["policy"],
     &["metrics"],
     &["otlp"],
-    &["span"],
+    &["border", "span"],
     &["upgrade"],
     &["sampling"],
     &["telemetry"],

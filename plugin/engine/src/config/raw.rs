@@ -6,8 +6,8 @@ use super::error::one_of;
 use super::reader::{Read, Reader, keys};
 #[cfg(feature = "schema")]
 use super::schema::{METHOD, header_names, resource_names};
+use crate::border::Answers;
 use crate::http::GrpcStatus;
-
 use crate::json::{Step, Tree, names};
 #[cfg(feature = "schema")]
 use crate::metrics::MAX_ROUTES;
@@ -56,6 +56,8 @@ keys! {
         /// The outer listener of the mesh: no incoming `sampled` flag, randomness or upgrade signal is believed, and no signal
         /// leaves.
         pub edge: bool = false,
+        /// What Envoy does by itself around the filter. It saves time and loses nothing; what is said wrongly costs time.
+        pub envoy: Envoy = Envoy::default(),
         /// Where spans go.
         pub export: Export = Export::default(),
         /// What spans may say beyond the default, which is private.
@@ -335,6 +337,18 @@ keys! {
         /// A second secret whose requests are answered as well, while the first one is changed.
         #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[!-~]*$", "maxLength" = 256)))]
         pub previous_token: Secret = Secret::default(),
+    }
+}
+
+keys! {
+    /// What Envoy does by itself around the filter.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Envoy {
+        /// Which answers reach the filter: `notable` where it is wrapped in `ExtensionWithMatcher` as in `envoy/wrapped.yaml`.
+        pub answers: Answers = Answers::All,
+        /// Whether the bootstrap has `inline_headers` for `traceparent` and `tracestate`. Then they are read alone, and all headers
+        /// only of requests that may be sampled.
+        pub inline_headers: bool = false,
     }
 }
 

@@ -7,7 +7,7 @@ use super::recall::Recall;
 use super::root::{Root, Work};
 use crate::central::{Central, Service};
 use crate::config::{self, Environment, OnInvalidConfig};
-use crate::door::{Host, Level};
+use crate::door::{Attribute, Host, Level};
 use crate::export::Exporter;
 use crate::identity::VERSION;
 use crate::metrics::Recorder;
@@ -94,7 +94,8 @@ impl Root {
         }
         self.meter_by(host, &policy, &resource, (metrics, entropy));
         let wanted = |failed| request::wanted(policy.span_kind, policy.upgrade.recall.enabled, failed);
-        host.prepare(self.id(), &[wanted(false), wanted(true)]);
+        let lists = [wanted(false), wanted(true), wanted(false).with(Attribute::ResponseCode)];
+        host.prepare(self.id(), lists.get(..if policy.border.skips { 3 } else { 2 }).unwrap_or(&lists));
         match &mut self.work {
             // Listeners with the same plugin and configuration share a root in Envoy, which configures it for each.
             Some(work) => {

@@ -19,6 +19,7 @@ use crate::request::{self, Answered, Ended, Held, Parts, RequestContext};
 use crate::shared::{Arrival, CallAnswer, Entropy, Extent};
 use crate::span::NodeMetadata;
 use crate::telemetry::{Metric, Metrics};
+use crate::trace_context::TRACEPARENT;
 use crate::upgrade::Calls;
 
 /// State of one worker, which has one thread.
@@ -26,6 +27,8 @@ use crate::upgrade::Calls;
 pub struct Worker {
     pub(super) roots: Vec<Root>,
     pub(super) streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
+    /// The stream that was logged last, if its answer was sent past the filter: Envoy's access log comes next, if it has more to say.
+    unseen: Option<u32>,
     /// Streams that are done and may still be logged, in that order.
     unlogged: VecDeque<u32>,
     pub(super) metrics: Metrics,
@@ -53,10 +56,12 @@ impl Worker {
     /// `false` refuses the configuration: a NACK, or the end of a starting Envoy.
     pub fn configure(&mut self, host: &impl Host, root: u32, setup: Setup) -> bool {
         self.context_created(root, 0);
-        let Self { roots, metrics, entropy, upgrades, .. } = self;
+        let Self { roots, metrics, entropy, .. } = self;
         let root = roots.iter_mut().find(|candidate| candidate.id() == root);
         let accepted = root.is_some_and(|root| root.configure(host, setup, (metrics, entropy)));
         let lists = roots.iter().filter_map(Root::policy).any(|policy| policy.upgrade.applications.enabled);
+        self.know_application();
+        let Self { roots, metrics, upgrades, .. } = self;
         if lists || Pod::of(roots).has_application() || recalling(roots).is_some() {
             upgrades.start(host);
         }
@@ -70,11 +75,19 @@ impl Worker {
         if let Some(root) = self.roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.take_up(host, policy, node, plugin.to_owned(), (&mut self.metrics, &mut self.entropy));
         }
+        self.know_application();
+    }
+
+    /// Tells all roots whether an application is between their listeners.
+    fn know_application(&mut self) {
+        let application = Pod::of(&self.roots).has_application();
+        self.roots.iter_mut().for_each(|root| root.scope.application = application);
     }
 
     /// Sends what is due and shows the counts.
     pub fn tick(&mut self, host: &impl Host, root: u32) {
         let now = host.now();
+        self.settle_unseen();
         self.learn(host, root, now);
         let Self { roots, metrics, entropy, streams, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
@@ -144,11 +157,26 @@ impl Worker {
 
     /// The head of a request. `true`: it was answered here and goes no further.
     pub fn request_headers(&mut self, exchange: &impl Exchange, context: u32) -> bool {
-        self.serves(context)
-            && exchange.headers(Side::Request, |headers| {
-                let Some((mut parts, _, context)) = self.split(exchange, context) else { return false };
-                request::requested(&mut parts, context, headers)
+        if !self.serves(context) {
+            return false;
+        }
+        let by_one = self.roots.iter().any(|root| root.policy().is_some_and(|policy| policy.border.one_header));
+        if by_one
+            && let Some(answered) = exchange.only(Side::Request, TRACEPARENT, |headers| {
+                let (mut parts, _, context) = self.split(exchange, context)?;
+                if parts.policy.border.one_header {
+                    request::requested_by_one(&mut parts, context, headers)
+                } else {
+                    None
+                }
             })
+        {
+            return answered;
+        }
+        exchange.headers(Side::Request, |headers| {
+            let Some((mut parts, _, context)) = self.split(exchange, context) else { return false };
+            request::requested(&mut parts, context, headers)
+        })
     }
 
     /// The head of an answer, or its trailers.
@@ -174,8 +202,34 @@ impl Worker {
         }
     }
 
-    /// The end of a stream. Its span is exported, held or forgotten.
+    /// The end of a stream. Its span is exported, held or forgotten. The same of a root shows the stream again that was logged last, in
+    /// Envoy's access log.
     pub fn log(&mut self, exchange: &impl Exchange, id: u32) {
+        match self.unseen {
+            Some(unseen) if !self.streams.contains_key(&id) => self.shown_again(exchange, unseen, id),
+            Some(_) => {
+                self.settle_unseen();
+                self.logged(exchange, id, id);
+            }
+            None => self.logged(exchange, id, id),
+        }
+    }
+
+    /// Envoy's access log shows a request, on behalf of a root: the one that was logged last, if it is of the filter.
+    #[inline(never)] // Of a wrapped filter, for what failed.
+    fn shown_again(&mut self, exchange: &impl Exchange, unseen: u32, root: u32) {
+        if let Some(stream) = self.streams.get_mut(&unseen)
+            && request::is_logged_request(exchange, stream)
+        {
+            stream.set_logged_again();
+            self.unseen = None;
+            self.logged(exchange, unseen, root);
+        }
+    }
+
+    /// A stream that was logged, with this context in effect.
+    #[inline(never)] // Once for a request, and seldom for one that is shown again.
+    fn logged(&mut self, exchange: &impl Exchange, id: u32, effective: u32) {
         let ended = match self.split(exchange, id) {
             Some((mut parts, recall, context)) => {
                 let root = context.root();
@@ -183,11 +237,26 @@ impl Worker {
             }
             None => (0, Ended::Dropped),
         };
+        if matches!(ended, (_, Ended::Unseen)) {
+            self.unseen = Some(id);
+            return;
+        }
         self.streams.remove(&id); // It was judged where it lies: to move it would cost a dropped request a twentieth more.
         match ended {
-            (_, Ended::Dropped) => {}
+            (_, Ended::Dropped | Ended::Unseen) => {}
             (_, Ended::Held(held)) => self.recall.hold(held),
-            (root, Ended::Kept(held)) => self.export(exchange.host(), (root, id), held),
+            (root, Ended::Kept(held)) => self.export(exchange.host(), (root, effective), held),
+        }
+    }
+
+    /// Envoy's access log had nothing to say of the stream that was logged last.
+    #[inline(always)] // For every request.
+    fn settle_unseen(&mut self) {
+        let Some(stream) = self.unseen.take().and_then(|id| self.streams.remove(&id)) else { return };
+        if let Some(root) = self.roots.iter_mut().find(|root| root.id() == stream.root())
+            && let Root { work: Some(work), scope, .. } = root
+        {
+            request::settled(scope, &work.policy, &stream);
         }
     }
 
@@ -240,13 +309,16 @@ impl Worker {
     /// The last callback. A stream has nothing to wait for. A root passes its spans to its successor, or sends
     /// them off, and stays (`false`) while answers are awaited; a host that exits does not wait.
     pub fn done(&mut self, host: &impl Host, context: u32) -> bool {
-        let Self { roots, metrics, recall, parents, .. } = self;
-        if !roots.iter().any(|root| root.id() == context) {
-            if self.streams.contains_key(&context) {
+        if !self.roots.iter().any(|root| root.id() == context) {
+            if self.unseen == Some(context) {
+                self.settle_unseen();
+            } else if self.streams.contains_key(&context) {
                 self.unlogged(context);
             }
             return true;
         }
+        self.settle_unseen();
+        let Self { roots, metrics, recall, parents, .. } = self;
         if roots.iter().all(|root| root.id() == context || root.is_ending()) {
             recall.close(metrics, &mut |held, calls| offer(roots, &held, calls));
             parents.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));

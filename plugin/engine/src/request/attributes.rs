@@ -43,6 +43,8 @@ pub struct Attributes {
     pub flags: ResponseFlags,
     /// Unix nanoseconds.
     pub started: Option<u64>,
+    /// The status that was logged, where it was wanted.
+    pub status: Option<u16>,
     kind: KindSetting,
     direction: ListenerDirection,
     complete: bool,
@@ -64,8 +66,28 @@ impl Attributes {
     ) -> Self {
         let failed = !complete || flags.is_some_and(|flags| !flags.is_empty());
         let mut read = Self { kind, recall, complete, ..Self::default() };
-        let together =
-            exchange.attributes(root, wanted(kind, recall, failed), |attribute, value| read.take(attribute, value));
+        let together = exchange.attributes(root, wanted(kind, recall, failed), |name, value| read.take(name, value));
+        read.rest(exchange, flags, together, failed)
+    }
+
+    /// The same of a stream of whose answer nothing was seen, with the status that was logged.
+    #[inline(never)]
+    pub fn read_unseen(exchange: &impl Exchange, root: u32, (kind, recall): (KindSetting, bool)) -> Self {
+        let mut read = Self { kind, recall, complete: true, ..Self::default() };
+        let wanted = wanted(kind, recall, false).with(Attribute::ResponseCode);
+        let together = exchange.attributes(root, wanted, |name, value| read.take(name, value));
+        let mut read = read.rest(exchange, None, together, false);
+        if !together {
+            read.status = response_code(exchange);
+        }
+        read
+    }
+
+    /// Reads one by one what did not come together.
+    #[inline(never)] // Two callers.
+    fn rest(self, exchange: &impl Exchange, flags: Option<ResponseFlags>, together: bool, failed: bool) -> Self {
+        let Self { kind, recall, complete, .. } = self;
+        let mut read = self;
         if !together {
             let flags = flags.unwrap_or_else(|| response_flags(exchange));
             read = Self { kind, recall, complete, flags, ..Self::default() };
@@ -94,6 +116,7 @@ impl Attributes {
             (Attribute::ListenerDirection, Value::Number(number)) => {
                 self.direction = ListenerDirection::from_property(number);
             }
+            (Attribute::ResponseCode, Value::Number(code)) => self.status = u16::try_from(code).ok(),
             (text, Value::Text(value)) if self.wants(text) => self.set(text, value),
             _ => {}
         }
@@ -156,6 +179,11 @@ impl Attributes {
 /// Envoy's response flags; none where the host does not know any.
 pub fn response_flags(exchange: &impl Exchange) -> ResponseFlags {
     exchange.number(Attribute::ResponseFlags).map(flags).unwrap_or_default()
+}
+
+/// The status that Envoy logs.
+pub fn response_code(exchange: &impl Exchange) -> Option<u16> {
+    exchange.number(Attribute::ResponseCode).and_then(|code| u16::try_from(code).ok())
 }
 
 fn flags(bits: i64) -> ResponseFlags {

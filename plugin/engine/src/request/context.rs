@@ -9,6 +9,9 @@ use crate::policy::Rules;
 use crate::stream::{Head, Stream};
 use crate::trace_context::{SpanId, TraceId};
 
+/// Headers of a request, encoded as [`crate::http::pairs`]. Behind a thin pointer: what is dropped with every request should be one word.
+pub struct HeadersSaid(pub Vec<u8>);
+
 /// A request of a root. `stream` is empty until its headers came.
 pub struct RequestContext {
     pub(super) root: u32,
@@ -31,6 +34,12 @@ pub struct RequestContext {
     pub(super) named: Option<Box<Named>>,
     /// Its kind, as far as it is known, until coverage has looked at it.
     pub(super) sorted: Option<Sorted>,
+    /// What a span says of the request's headers, where that is known at its head already.
+    pub(super) said: Option<Box<HeadersSaid>>,
+    /// The filter has asked for its answer, which Envoy would else send past it where there is nothing notable in it.
+    pub(super) asks_answer: bool,
+    /// Its answer was sent past the filter, and is judged by what was logged of it.
+    pub(super) unseen: bool,
     /// The X-Ray rule by which the trace was decided, here or at its root.
     pub(super) xray_rule: Option<RuleId>,
 }
@@ -50,6 +59,9 @@ impl RequestContext {
             route: Route::Unknown,
             named: None,
             sorted: None,
+            said: None,
+            asks_answer: false,
+            unseen: false,
             xray_rule: None,
         }
     }
@@ -62,6 +74,16 @@ impl RequestContext {
     /// Dropped so far, and not yet at its end.
     pub fn is_pending(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.keep().is_none())
+    }
+
+    /// The id that went upstream is this one.
+    pub fn is_of(&self, span_id: SpanId) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.span_id() == span_id)
+    }
+
+    /// Nothing of an answer was seen.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::is_unanswered)
     }
 
     /// Remembers that it was shown to all workers.

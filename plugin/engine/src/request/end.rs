@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use super::attributes::Attributes;
 use super::coverage::{self, Sorted};
 use super::facts::Facts;
 use super::outline::{self, Route};
-use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal};
+use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal, unseen};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
@@ -19,6 +20,8 @@ use crate::upgrade::Trigger;
 pub enum Ended {
     /// Nothing: it stays dropped.
     Dropped,
+    /// Nothing, unless Envoy's access log shows it next: its answer was sent past the filter, and how it ended was not asked for.
+    Unseen,
     /// Its span is exported.
     Kept(Box<Held>),
     /// Its span is held, in case that its trace is recalled.
@@ -54,15 +57,31 @@ pub fn ended<X: Exchange>(
         if let Some(head) = context.early.take().or_else(|| answer::as_logged(exchange)) {
             answer::answered_late(parts, context, head);
         }
+    } else if context.is_unanswered() && !unseen::ended(parts, context) {
+        return Ended::Unseen;
     }
-    let RequestContext { stream: Some(stream), shadow, xray_rule, root, asked, measured, route, named, sorted, .. } =
-        context
+    let RequestContext {
+        stream: Some(stream),
+        shadow,
+        xray_rule,
+        root,
+        asked,
+        measured,
+        route,
+        named,
+        sorted,
+        said,
+        unseen,
+        ..
+    } = context
     else {
         return Ended::Dropped;
     };
     let name = named.as_ref().map_or(&[][..], |named| &named.0);
     let sorted = sorted.take().map(|sorted| (sorted, (*route, name)));
-    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted));
+    let read = if *unseen && stream.is_unanswered() { Some(read_unseen(parts, stream, *root)) } else { None };
+    let known = Known { unseen: *unseen, flags: read.as_ref().map(|read| read.flags) };
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted), known);
     let counted = measured.map(|measured| measure::ended(parts, (measured, *route, name), stream, (&finish, is_late)));
     let audited = audit(parts, stream);
     let mut held = false;
@@ -80,11 +99,10 @@ pub fn ended<X: Exchange>(
         join_unanswered(parts, stream);
     }
     let Some(keep) = stream.keep() else { return Ended::Dropped };
-    let central = parts.scope.central.as_ref().zip(*xray_rule);
-    let xray_rule = central.and_then(|(central, rule)| central.name(rule));
+    let xray_rule = parts.scope.central.as_ref().zip(*xray_rule).and_then(|(central, rule)| central.name(rule));
     let root = *root;
-    let started = counted.as_ref().map(|counted| counted.started);
-    let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, (finish, started, *asked), xray_rule);
+    let how = (finish, counted.as_ref().map(|counted| counted.started), *asked);
+    let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, how, (read, said.take()), xray_rule);
     facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
     facts.answered(parts.exchange, counted.as_ref().and_then(|counted| counted.grpc(*route)));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
@@ -116,20 +134,40 @@ fn join_unanswered<X: Exchange>(parts: &mut Parts<'_, X>, stream: &mut Stream) {
 /// What coverage has not looked at yet, with its route.
 type Waits<'a> = (Sorted, (Route, &'a [u8]));
 
+/// Reads what a span says of a request that is kept, and whose answer was sent past the filter: its status with the rest.
+#[inline(never)] // Of a wrapped filter.
+fn read_unseen<X: Exchange>(parts: &Parts<'_, X>, stream: &mut Stream, root: u32) -> Attributes {
+    let kind = (parts.policy.span_kind, parts.policy.upgrade.recall.enabled);
+    let read = Attributes::read_unseen(parts.exchange, root, kind);
+    stream.set_logged_status(read.status.filter(|code| *code != 0));
+    read
+}
+
+/// What is known of an end before it is judged.
+struct Known {
+    /// Its answer was sent past the filter.
+    unseen: bool,
+    /// Its flags, where they were read.
+    flags: Option<ResponseFlags>,
+}
+
 /// Judges the end.
 #[inline(always)] // It is called once for a request, and has much to pass and return.
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
     (stream, mut shadow, xray_rule, sorted): (&mut Stream, Option<Box<Stream>>, Option<RuleId>, Option<Waits<'_>>),
+    known: Known,
 ) -> Finish {
     let exchange = parts.exchange;
     let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
-    let lasting = is_lasting(exchange, stream);
-    let read = wants_flags.then(|| attributes::response_flags(exchange));
+    let read = known.flags.or_else(|| wants_flags.then(|| attributes::response_flags(exchange)));
+    // One that was not seen was whole, unless a flag says that something failed.
+    let is_whole = known.unseen && !read.is_some_and(ResponseFlags::failed);
+    let lasting = !is_whole && is_lasting(exchange, stream);
     let closed = if lasting { ResponseFlags::CLOSED } else { ResponseFlags::default() };
     let flags = read.unwrap_or_default().without(closed);
-    let complete = lasting || flags.is_empty() && is_redirected(exchange, stream);
+    let complete = lasting || is_whole || flags.is_empty() && is_redirected(exchange, stream);
     let ending = stream.ending(flags, complete, now);
     let (budget, rules) = (&mut parts.scope.budget, parts.policy.rules());
     let mut upgrade = stream.end(rules, &ending, |limit| admit(exchange, budget, limit));

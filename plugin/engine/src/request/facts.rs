@@ -2,14 +2,15 @@
 //! about a microsecond.
 
 use super::asked::{Asked, Original, Target};
-use super::attributes::Attributes;
+use super::attributes::{Attributes, response_code};
+use super::context::HeadersSaid;
 use super::end::Finish;
 use super::headers::join;
-use crate::door::{Attribute, Exchange, Host, Side};
+use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
 use crate::http::ResponseFlags;
 use crate::http::pairs::{self, Pairs};
 use crate::policy::Policy;
-use crate::span::{self, HttpFacts, Identity, Kinds, Provenance, Span, SpanKind, is_grpc};
+use crate::span::{self, HttpFacts, Identity, KindSetting, Kinds, Provenance, Span, SpanKind, is_grpc};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
 use crate::upgrade::recall::wire;
@@ -48,14 +49,16 @@ impl Facts {
         (root, policy): (u32, &Policy),
         keep: &Keep,
         (finish, started, asked): (Finish, Option<u64>, Asked),
+        (read, said): (Option<Attributes>, Option<Box<HeadersSaid>>),
         xray_rule: Option<String>,
     ) -> Self {
         let Finish { flags, complete, lasting, ended } = finish;
         let ended = ended.unwrap_or_else(|| exchange.host().now());
-        let mut attributes =
-            Attributes::read(exchange, root, (policy.span_kind, policy.upgrade.recall.enabled), flags, complete);
+        let kind = (policy.span_kind, policy.upgrade.recall.enabled);
+        let mut attributes = read.unwrap_or_else(|| Attributes::read(exchange, root, kind, flags, complete));
         attributes.started = started.or(attributes.started);
-        let request = exchange.copied(Side::Request, |name| is_said(policy, name));
+        let said = said.map(|said| said.0);
+        let request = said.unwrap_or_else(|| exchange.copied(Side::Request, |name| is_said(policy, name)));
         let listed = &policy.attributes.response_headers;
         let response = if listed.is_empty() {
             Vec::new()
@@ -298,6 +301,22 @@ impl<'a> Said<'a> {
     }
 }
 
+/// What spans say of a request's headers, for one that is sampled: read once, at its head, where nothing can say more later. Behind a route
+/// that rewrites it, the side that called knows at the end only where the call went. `tracestate` is what goes upstream.
+#[inline(never)]
+pub fn said<'a, V: HeaderView<'a>>(policy: &Policy, headers: V, tracestate: Option<&[u8]>) -> Option<Box<HeadersSaid>> {
+    let is_enough = policy.span_kind == KindSetting::Server
+        && policy.attributes.request_headers.is_empty()
+        && !policy.upgrade.recall.enabled;
+    if !is_enough {
+        return None;
+    }
+    let is_kept = |(name, _): &(&[u8], &[u8])| *name != b"tracestate" && is_said(policy, name);
+    let mut said: Vec<_> = headers.entries().into_iter().filter(is_kept).collect();
+    said.extend(tracestate.map(|value| (&b"tracestate"[..], value)));
+    Some(Box::new(HeadersSaid(pairs::encode(&said))))
+}
+
 /// What went upstream, with the probability that the exported span really has.
 fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8>> {
     let lines = request.iter().filter(|(key, _)| *key == b"tracestate").map(|(_, value)| *value);
@@ -308,11 +327,6 @@ fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8
         HeaderEdit::Remove => None,
         HeaderEdit::Keep => (!propagated.is_empty()).then_some(propagated),
     }
-}
-
-/// The status that Envoy logs.
-fn response_code(exchange: &impl Exchange) -> Option<u16> {
-    exchange.number(Attribute::ResponseCode).and_then(|code| u16::try_from(code).ok())
 }
 
 /// The entries that the configuration lists; most list none.

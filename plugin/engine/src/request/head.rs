@@ -1,15 +1,16 @@
 //! The head of a request: the caller's context is read, the trace decided, and the context written for the upstream.
 
 use super::asked::Asked;
+use super::facts::said;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, outline, own, shadow, signal};
+use super::{Parts, RequestContext, Scope, outline, own, shadow, signal, unseen};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
 use crate::shared::NewIds;
 use crate::stream::{Outgoing, Stream};
 use crate::telemetry::Metric;
-use crate::trace_context::{Extracted, extract, inject};
+use crate::trace_context::{Extracted, HeaderEdit, TRACEPARENT, TRACESTATE, TraceParent, extract, inject};
 use crate::upgrade::Verdict;
 use crate::upgrade::signal::SIGNAL;
 
@@ -20,6 +21,32 @@ struct Matched {
     shadow: Option<u16>,
     /// What is left for rules of X-Ray.
     steps: Steps,
+}
+
+/// The head of a request of which only `traceparent` was read came. `None`: all of its headers are to be read, since it may be sampled
+/// or is one of Tracelift's own.
+#[inline(never)]
+pub fn requested_by_one<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    headers: Result<V, Refused>,
+) -> Option<bool> {
+    match headers.ok()?.values(TRACEPARENT).next() {
+        Some(value) if !TraceParent::parse(value).is_ok_and(|context| !context.flags.sampled()) => return None,
+        Some(_) => {}
+        // A trace begins. What a caller left in `tracestate` is of none, and goes unseen; an error is that there is none.
+        None => drop(parts.exchange.remove(Side::Request, TRACESTATE)),
+    }
+    let answered = requested(parts, context, headers);
+    if context.stream.as_ref().is_some_and(|stream| stream.decision().sampled) {
+        let exchange = parts.exchange;
+        exchange.headers(Side::Request, |headers| {
+            let headers = parts.known(headers);
+            context.asked = Asked::of(headers);
+            context.said = said(parts.policy, headers, headers.first(TRACESTATE));
+        });
+    }
+    Some(answered)
 }
 
 /// The head of a request came. `true`: it was answered here and goes no further.
@@ -43,6 +70,14 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     context.asked = Asked::of(headers);
     own::guard_edge(parts, headers);
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
+    if outgoing.context.sampled {
+        let tracestate = match &outgoing.tracestate {
+            HeaderEdit::Replace(value) => Some(&value[..]),
+            HeaderEdit::Keep if extracted.tracestate_valid => extracted.tracestate.as_deref(),
+            HeaderEdit::Keep | HeaderEdit::Remove => None,
+        };
+        context.said = said(parts.policy, headers, tracestate);
+    }
     let exchange = parts.exchange;
     let mut refused = false;
     let propagators = &parts.policy.propagators;
@@ -64,6 +99,9 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     if parts.policy.edge {
         // A signal in a request is not read, but an application may echo it in its answer: it is removed before it enters the mesh.
         parts.take_off(Side::Request, headers, SIGNAL);
+    }
+    if parts.policy.border.skips {
+        unseen::ask(parts, context);
     }
     false
 }

@@ -21,6 +21,7 @@ mod recall;
 mod shadow;
 mod signal;
 mod signs;
+mod unseen;
 
 use std::sync::Arc;
 
@@ -28,9 +29,10 @@ pub use answer::{Answered, answered};
 pub use attributes::wanted;
 pub use context::RequestContext;
 pub use end::{Ended, ended};
-pub use head::requested;
+pub use head::{requested, requested_by_one};
 pub use held::Held;
 pub use shadow::Outcome;
+pub use unseen::{is_logged_request, settled};
 
 use crate::central::Central;
 use crate::door::{Exchange, HeaderView, Side};
@@ -64,6 +66,10 @@ pub struct Scope {
     pub audit: Audit,
     /// What others may have kept beyond that.
     pub limits: Limits,
+    /// An application is between listeners of this process: what becomes of its calls, an answer of its own may have to say.
+    pub application: bool,
+    /// It was logged that answers pass the filter by which it was to see.
+    pub warned_unseen: bool,
     /// Mean size of the spans made so far, in bytes.
     pub mean_span_bytes: u64,
 }

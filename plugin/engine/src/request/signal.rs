@@ -109,12 +109,17 @@ pub fn is_shown<'a, V: HeaderView<'a>>(headers: V, stream: &Stream) -> bool {
     signal::announces(headers.values(SERVER_TIMING), stream.trace_id(), sampled)
 }
 
+/// Whether a caller that sampled the trace is answered, and with recall on one that did not.
+pub fn announces(policy: &Policy) -> bool {
+    policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client
+}
+
 /// Answers a caller that sampled the trace with our context: it then knows that this hop keeps its part, too. Nothing was
 /// upgraded, so `Server-Timing` says nothing. With recall on, the caller of a dropped trace hears that a span of it is held
 /// here: it asks nobody who has not said so.
 pub fn answer_context<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, stream: &Stream, headers: V) {
     let policy = parts.policy;
-    let emits = policy.upgrade.signal.emit && !policy.edge && policy.span_kind != KindSetting::Client;
+    let emits = announces(policy);
     if emits && stream.owes_context() {
         let signal = stream.signal(Mark::Kept);
         let exchange = parts.exchange;

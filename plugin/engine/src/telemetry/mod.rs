@@ -45,6 +45,7 @@ metrics! {
     Restarted Counter "context.restarted" "Requests with an invalid trace context header, which was ignored; without another one a new trace was started."
     Replaced Counter "context.replaced" "Requests at the edge that started a new trace, since their caller's trace-id would have decided."
     TracestateDiscarded Counter "context.tracestate_discarded" "Requests with an invalid tracestate; only that header was discarded."
+    AnswersUnseen Counter "answers.unseen" "Answers that Envoy sent past the filter although it was to see them: `envoy.answers` and the matcher around the filter do not agree. They are judged at their end, too late to signal their caller."
     UpgradedByHttpStatus Counter "upgrades.http_status" "Dropped traces kept for their HTTP status."
     UpgradedByGrpcStatus Counter "upgrades.grpc_status" "Dropped traces kept for their gRPC status."
     UpgradedByResponseFlags Counter "upgrades.response_flags" "Dropped traces kept because Envoy gave up on the request or lost a side of it."

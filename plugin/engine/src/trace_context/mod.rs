@@ -20,7 +20,7 @@ pub use extract::{Extracted, OWN_MARK, OwnRequest, RECALL_MARK, UPGRADES_MARK, e
 pub use hex::FieldError;
 pub use ids::{SpanId, TraceFlags, TraceId, TraceIdFormat};
 pub use inject::inject;
-pub use names::{TRACEPARENT, XRAY};
+pub use names::{TRACEPARENT, TRACESTATE, XRAY};
 pub use new_ids::{Ids, is_of_a_hop, new_span_id, new_trace_id};
 pub use ot::{MAX_OT_LEN, OtMember};
 pub use propagator::{CallerDecision, Headers, OutgoingContext, ParentContext, Propagator};

@@ -2,7 +2,8 @@
 
 /// W3C Trace Context.
 pub const TRACEPARENT: &str = "traceparent";
-pub(super) const TRACESTATE: &str = "tracestate";
+/// Its companion.
+pub const TRACESTATE: &str = "tracestate";
 /// AWS X-Ray's tracing header, of requests and of answers.
 pub const XRAY: &str = "x-amzn-trace-id";
 pub(super) const B3: &str = "b3";

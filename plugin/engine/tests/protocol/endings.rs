@@ -18,7 +18,7 @@ const RATE_LIMITED: i64 = 1 << 11;
 
 /// How a stream goes on after its head.
 #[derive(Clone, Copy)]
-enum Way {
+pub enum Way {
     /// A head and nothing else.
     Alone(&'static str, &'static [(&'static str, &'static str)]),
     /// A head, then a body up to its end.
@@ -34,9 +34,9 @@ enum Way {
 }
 
 /// What, which method, how, which response flags, how many milliseconds, and what the access log shows in the end.
-type Row = (&'static str, &'static str, Way, i64, u64, Option<&'static str>);
+pub type Row = (&'static str, &'static str, Way, i64, u64, Option<&'static str>);
 
-const ROWS: [Row; 37] = [
+pub const ROWS: [Row; 37] = [
     ("whole in its head", "GET", Way::Alone("204", &[]), 0, 1, None),
     ("whole with a body", "GET", Way::Body("200"), 0, 1, None),
     ("whole with trailers", "GET", Way::Trailers("200", &[("x", "y")]), 0, 1, None),
@@ -90,7 +90,7 @@ const ROWS: [Row; 37] = [
     ("a slow one", "GET", Way::Body("200"), 0, 800, Some("upgraded.latency")),
 ];
 
-fn run(process: &mut Process, root: u32, row: &Row, sampled: bool) -> Option<String> {
+pub fn run(process: &mut Process, root: u32, row: &Row, sampled: bool) -> Option<String> {
     let (_, method, way, flags, milliseconds, _) = *row;
     let stream = process.stream(0, root);
     let flag = if sampled { "03" } else { "02" };
@@ -122,7 +122,7 @@ fn run(process: &mut Process, root: u32, row: &Row, sampled: bool) -> Option<Str
     stream.exchange.decision()
 }
 
-const CONFIGURATION: &str = r#"{"upgrade": {"latency_ms": 500, "traces_per_second": 1000}}"#;
+pub const CONFIGURATION: &str = r#"{"upgrade": {"latency_ms": 500, "traces_per_second": 1000}}"#;
 
 #[test]
 fn a_dropped_request_is_kept_for_what_went_wrong_and_for_nothing_else() {

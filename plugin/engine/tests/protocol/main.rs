@@ -29,3 +29,4 @@ mod shown;
 mod signal;
 mod updates;
 mod ways;
+mod wrapped;

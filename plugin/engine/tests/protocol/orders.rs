@@ -44,6 +44,9 @@ struct Early {
 #[derive(Default)]
 struct Expected {
     begun: bool,
+    /// The head of an answer came, and whether the request had.
+    answered: bool,
+    seen: bool,
     early: Option<Early>,
     complete: bool,
     trigger: Option<&'static str>,
@@ -65,6 +68,8 @@ impl Expected {
     }
 
     fn step(&mut self, step: Step, answer: u16, sampled: bool) {
+        self.answered |= step == Step::Answer;
+        self.seen |= step == Step::Answer && self.begun;
         match step {
             Step::Head => self.begun = true,
             Step::Answer if self.begun && answer == 503 => {
@@ -76,7 +81,7 @@ impl Expected {
                 self.trigger = self.trigger.or(Some("upgraded.grpc_status"));
             }
             Step::BodyEnd if self.begun => self.complete = true,
-            Step::Log => self.end(sampled),
+            Step::Log => self.end(answer, sampled),
             // Of a request that never came: judged at the end, and as a whole.
             Step::Answer => self.early.get_or_insert_default().failed |= answer == 503,
             Step::Trailers => {
@@ -92,7 +97,7 @@ impl Expected {
         }
     }
 
-    fn end(&mut self, sampled: bool) {
+    fn end(&mut self, answer: u16, sampled: bool) {
         self.ended = true;
         if let Some(early) = self.early.filter(|_| !self.begun) {
             self.complete = early.complete;
@@ -101,6 +106,11 @@ impl Expected {
                 Early { told: true, .. } => Some("upgraded.grpc_status"),
                 Early { .. } => None,
             };
+        }
+        if self.begun && self.answered && !self.seen && !self.complete {
+            // Its answer was sent past it: it is judged as it was logged, and no flag says that it broke off.
+            self.complete = true;
+            self.trigger = self.trigger.or((answer == 503).then_some("upgraded.http_status"));
         }
         if !self.complete {
             self.trigger = self.trigger.or(Some("upgraded.reset"));

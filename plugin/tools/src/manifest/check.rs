@@ -6,7 +6,7 @@ use super::embedded::Embedded;
 use super::find::{Form, Found, Home, find};
 use super::source::{Source, line_and_column};
 use super::{Dialect, Document, Finding, Located, Node, Position, Severity, Syntax};
-use super::{advice, context, documents, istio, nested, rules, sides, variables};
+use super::{advice, context, documents, istio, nested, rules, sides, variables, wrapped};
 use tracelift::config::{self, Environment, Problem};
 use tracelift::policy::Policy;
 
@@ -45,6 +45,9 @@ pub struct Checked {
     /// Steps that matching a request may cost, if it has rules; `tracelift::sampling::Steps::A_REQUEST` are allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
+    /// How the same could cost less, if it could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cheaper: Option<&'static str>,
     /// What it says, if it was accepted.
     #[serde(skip)]
     pub policy: Option<Policy>,
@@ -177,6 +180,7 @@ impl<'t> Checking<'t> {
                 findings.extend(loaded.warnings.iter().map(|warning| warned(warning, found, &source)));
                 context::clusters(&document.root, found, &loaded.policy, findings);
                 sides::kind(found, &loaded.policy, &source, findings);
+                wrapped::look(&document.root, found, &loaded.policy, findings);
                 rules::look(&loaded.policy, &source, found.at, findings);
                 Some(loaded.policy)
             }
@@ -203,6 +207,7 @@ impl<'t> Checking<'t> {
             at: written.at,
             accepted: policy.is_some(),
             steps: policy.as_ref().and_then(rules::steps),
+            cheaper: policy.as_ref().and_then(|policy| wrapped::gain(&document.root, found, policy)),
             policy: policy.clone(),
         });
         policy

@@ -3,6 +3,7 @@
 
 use super::find::{Around, Direction, Form, Found, Home, ours, secret_of_host};
 use super::located::Entry;
+use super::wrapped::WRAPPER;
 use super::{Located, Node, Position};
 
 /// The type of Envoy's Wasm filter.
@@ -35,6 +36,11 @@ pub fn find<'t>(value: &'t Located, around: Around<'t>, found: &mut Vec<Found<'t
     if is("@type", CONNECTION_MANAGER) || is("type_url", CONNECTION_MANAGER) {
         around.connection_manager =
             Some(value.get("value").filter(|_| value.proto("type_url").is_some()).unwrap_or(value));
+    }
+    if is("@type", WRAPPER) {
+        around.wrapper = Some(value);
+    } else if is("type_url", WRAPPER) {
+        around.wrapper = value.get("value");
     }
     if value.proto("filter_chains").or(value.proto("default_filter_chain")).is_some() {
         around.listener = Some(value);

@@ -81,6 +81,8 @@ pub struct Around<'t> {
     pub connection_manager: Option<&'t Located>,
     /// The listener.
     pub listener: Option<&'t Located>,
+    /// The matcher around it, which may have the filter skip answers.
+    pub wrapper: Option<&'t Located>,
     /// The name beside the nearest `typed_config`.
     pub name: Option<&'t str>,
     /// Which calls come through here.
@@ -90,7 +92,7 @@ pub struct Around<'t> {
 impl Around<'_> {
     /// Nothing known.
     pub const NOTHING: Self =
-        Self { connection_manager: None, listener: None, name: None, direction: Direction::Unspecified };
+        Self { connection_manager: None, listener: None, wrapper: None, name: None, direction: Direction::Unspecified };
 }
 
 /// Keys that only Envoy's own files have.

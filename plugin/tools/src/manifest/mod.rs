@@ -19,6 +19,7 @@ mod rules;
 mod sides;
 mod source;
 mod variables;
+mod wrapped;
 mod yaml;
 
 pub use check::{Checked, Report, check, check_file};

@@ -17,7 +17,7 @@ use crate::commands::counts::Counts;
 use crate::commands::demo::Demo;
 use crate::commands::fuzz::Fuzz;
 use crate::commands::package::Package;
-use crate::commands::{build, dynamic, earlier, lint, playground, python};
+use crate::commands::{build, dynamic, earlier, lint, playground, python, wrapped};
 use crate::tools::envoy_gateway::ENVOY_GATEWAY;
 use crate::tools::go::RENDERERS;
 use crate::tools::istio::ISTIO;
@@ -181,7 +181,11 @@ impl Run {
             }
             Stage::Envoy => {
                 let variables = TraceliftOtel::ensure()?.variables();
-                self.cargo_test_with(&["--package", "tracelift-envoy"], &variables, counts)
+                let failed = self.cargo_test_with(&["--package", "tracelift-envoy"], &variables, counts).err();
+                println!("The filter in a matcher (envoy/wrapped.yaml):");
+                let wrapped = [(wrapped::VARIABLE, PathBuf::from("yes"))];
+                let run = |arguments: Vec<&str>| self.cargo_test_with(&arguments, &wrapped, counts).err();
+                wrapped::runs().filter_map(run).fold(failed, |failed, error| failed.or(Some(error))).map_or(Ok(()), Err)
             }
             Stage::Earlier => self.earlier_envoys(counts),
             Stage::Dynamic => {

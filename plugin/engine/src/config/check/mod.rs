@@ -1,5 +1,6 @@
 //! From what was written to what the filter uses. Everything that a type cannot say is said here.
 
+mod border;
 mod export;
 mod marks;
 mod metrics;
@@ -69,7 +70,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         environment_service_name: environment.service_name,
         environment_attributes: environment.attributes,
     };
-    let counts = raw.metrics.enabled;
+    let (counts, around) = (raw.metrics.enabled, raw.envoy.clone());
     let settings = std::sync::Arc::new(metrics::settings(raw.metrics, findings));
     let mut policy = Policy {
         resource,
@@ -87,6 +88,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         metrics: counts.then(|| std::sync::Arc::clone(&settings)),
         mesh_headers: Vec::new(),
         edge: raw.edge,
+        border: border::NOTHING,
         export: export::settings(raw.export, findings),
         attributes: AttributeSettings {
             request_headers: recorded(raw.attributes.request_headers, "attributes.request_headers", findings),
@@ -101,6 +103,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     if covers(policy.rules()) || policy.shadow_rules().is_some_and(covers) {
         policy.names = Some(settings);
     }
+    policy.border = border::border(&around, &policy, findings);
     let marked = [
         (policy.upgrade.recall.enabled, "upgrade.recall.enabled", "Recall"),
         (policy.upgrade.applications.enabled, "upgrade.applications.enabled", "The list of upgrades"),

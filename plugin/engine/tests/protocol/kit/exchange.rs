@@ -85,6 +85,11 @@ impl SimExchange {
         self.notes.borrow().iter().rfind(|(key, _)| key == "tracelift.decision").map(|(_, value)| value.clone())
     }
 
+    /// The engine has left a note of that name.
+    pub fn noted(&self, key: &str) -> bool {
+        self.notes.borrow().iter().any(|(known, _)| known == key)
+    }
+
     /// How often headers were written.
     pub fn writes(&self) -> u32 {
         self.writes.get()
@@ -147,6 +152,14 @@ impl Exchange for SimExchange {
         let lines = self.side(side);
         let lent: Vec<_> = lines.iter().map(|(name, value)| (&name[..], &value[..])).collect();
         work(Ok(&lent))
+    }
+
+    /// Its first line alone.
+    fn only<T>(&self, side: Side, name: &'static str, work: impl FnOnce(Result<Self::Headers<'_>, Refused>) -> T) -> T {
+        self.header(side, name, |value| {
+            let line = value.map(|value| (name.as_bytes(), value));
+            work(Ok(line.as_slice()))
+        })
     }
 
     fn header<T>(&self, side: Side, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> T {

@@ -1,11 +1,13 @@
 //! A process: workers with the engine in them, and the callbacks that a host makes. The span balance is checked after each.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tracelift::border::{ASKED, Condition, NOTABLE};
 use tracelift::config::Environment;
-use tracelift::door::{Attribute, Level, Refused, Side};
+use tracelift::door::{Attribute, Exchange, Level, Refused, Side};
 use tracelift::process::{Setup, Worker};
 use tracelift::request::Answered;
 use tracelift::shared::Arrival;
@@ -23,6 +25,15 @@ pub const MILLISECOND: u64 = 1_000_000;
 /// Nanoseconds.
 pub const SECOND: u64 = 1_000 * MILLISECOND;
 
+/// As the shipped matcher has it.
+fn is_notable(exchange: &SimExchange) -> bool {
+    let has = |Condition { header, prefix }: &Condition| {
+        let begins = |value: &String| value.to_ascii_lowercase().starts_with(prefix.unwrap_or_default());
+        exchange.values(Side::Response, header).iter().any(begins)
+    };
+    NOTABLE.iter().any(has) || exchange.noted(ASKED)
+}
+
 /// A stream, by where it runs.
 pub struct Stream {
     /// Its worker.
@@ -31,6 +42,22 @@ pub struct Stream {
     pub context: u32,
     /// Its side of the door.
     pub exchange: SimExchange,
+    /// Its root.
+    root: u32,
+    /// Its answer goes past the filter.
+    passes: Cell<bool>,
+}
+
+/// What stands in front of the filter when an answer comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Matcher {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// One as it is shipped, with the access log beside it.
+    Shipped,
+    /// One that sends every answer past the filter, with the same access log.
+    Wrong,
 }
 
 /// One worker.
@@ -51,6 +78,8 @@ pub struct Process {
     pub workers: Vec<SimWorker>,
     /// Spans that a collector has acknowledged.
     pub exported: Vec<Span>,
+    /// What is in front of the filter in each listener.
+    pub matcher: Matcher,
     /// Exports of metrics that it has acknowledged.
     pub measured: Vec<ExportMetricsServiceRequest>,
 }
@@ -66,7 +95,13 @@ impl Process {
             roots: Vec::new(),
             contexts: 0,
         };
-        Self { workers: (0..workers).map(worker).collect(), state, exported: Vec::new(), measured: Vec::new() }
+        Self {
+            workers: (0..workers).map(worker).collect(),
+            state,
+            exported: Vec::new(),
+            matcher: Matcher::Absent,
+            measured: Vec::new(),
+        }
     }
 
     /// One worker whose one listener has this configuration: the usual story.
@@ -128,19 +163,28 @@ impl Process {
         at.engine.context_created(at.contexts, root);
         let exchange = SimExchange::new(at.host.clone(), at.contexts);
         exchange.set_number(Attribute::StartTime, self.state.now.get().cast_signed());
-        Stream { worker, context: at.contexts, exchange }
+        Stream { worker, context: at.contexts, exchange, root, passes: Cell::new(false) }
     }
 
     /// The head of a request; `true` when the engine answered it.
     pub fn head(&mut self, stream: &Stream, lines: Lines) -> bool {
         stream.exchange.came(Side::Request, lines);
-        let Stream { worker, context, exchange } = stream;
+        let Stream { worker, context, exchange, .. } = stream;
         self.callback(*worker, *context, false, |engine, _| engine.request_headers(exchange, *context))
     }
 
     /// The head of an answer.
     pub fn answer(&mut self, stream: &Stream, lines: Lines, end_of_stream: bool) {
         stream.exchange.came(Side::Response, lines);
+        let status = stream.exchange.values(Side::Response, ":status").first().and_then(|status| status.parse().ok());
+        if let Some(status) = status.filter(|_| self.matcher != Matcher::Absent) {
+            stream.exchange.set_number(Attribute::ResponseCode, status);
+        }
+        stream.passes.set(match self.matcher {
+            Matcher::Absent => false,
+            Matcher::Shipped => !is_notable(&stream.exchange),
+            Matcher::Wrong => true,
+        });
         self.answered(stream, Answered::Head { end_of_stream });
     }
 
@@ -151,19 +195,29 @@ impl Process {
     }
 
     fn answered(&mut self, stream: &Stream, which: Answered) {
-        let Stream { worker, context, exchange } = stream;
-        self.callback(*worker, *context, false, |engine, _| engine.answered(exchange, *context, which));
+        let Stream { worker, context, exchange, .. } = stream;
+        if !stream.passes.get() {
+            self.callback(*worker, *context, false, |engine, _| engine.answered(exchange, *context, which));
+        }
     }
 
     /// The last byte of the answer.
     pub fn body_end(&mut self, stream: &Stream) {
-        self.callback(stream.worker, stream.context, false, |engine, _| engine.response_body_ended(stream.context));
+        if !stream.passes.get() {
+            self.callback(stream.worker, stream.context, false, |engine, _| engine.response_body_ended(stream.context));
+        }
     }
 
     /// The stream's end.
     pub fn log(&mut self, stream: &Stream) {
-        let Stream { worker, context, exchange } = stream;
+        let Stream { worker, context, exchange, .. } = stream;
         self.callback(*worker, *context, false, |engine, _| engine.log(exchange, *context));
+        let number = |attribute| exchange.number(attribute).unwrap_or_default();
+        let is_logged = number(Attribute::ResponseFlags) != 0 || 500 <= number(Attribute::ResponseCode);
+        if self.matcher != Matcher::Absent && is_logged {
+            // Envoy's access log, on behalf of the root.
+            self.callback(*worker, stream.root, true, |engine, _| engine.log(exchange, stream.root));
+        }
     }
 
     /// The last callback of a context.

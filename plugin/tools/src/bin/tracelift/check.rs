@@ -1,5 +1,6 @@
 //! `tracelift check`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -95,6 +96,9 @@ fn text(checked: &[Checked]) -> String {
         if let Some(steps) = report.configurations.iter().filter_map(|one| one.steps).max() {
             let allowed = Steps::A_REQUEST;
             text.push_str(&format!("{file}: matching a request costs at most {steps} steps of {allowed}\n"));
+        }
+        for how in report.configurations.iter().filter_map(|one| one.cheaper).collect::<BTreeSet<_>>() {
+            text.push_str(&format!("{file}: a request would cost less {how} (envoy/wrapped.yaml)\n"));
         }
     }
     text
