@@ -10,6 +10,7 @@ mod environment;
 mod export;
 #[path = "../../examples/cost/figures.rs"]
 mod figures;
+mod force;
 mod kit;
 #[path = "../../examples/cost/measure.rs"]
 mod measure;
@@ -17,5 +18,6 @@ mod measured;
 mod outage;
 mod reconfiguration;
 mod shutdown;
+mod slow;
 mod telemetry;
 mod unbiased;

@@ -62,7 +62,7 @@ pub fn ended<X: Exchange>(
     };
     let name = named.as_ref().map_or(&[][..], |named| &named.0);
     let sorted = sorted.take().map(|sorted| (sorted, (*route, name)));
-    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted));
+    let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted), measured.is_some());
     let counted = measured.map(|measured| measure::ended(parts, (measured, *route, name), stream, (&finish, is_late)));
     let audited = audit(parts, stream);
     let mut held = false;
@@ -120,9 +120,13 @@ type Waits<'a> = (Sorted, (Route, &'a [u8]));
 fn finish<X: Exchange>(
     parts: &mut Parts<'_, X>,
     (stream, mut shadow, xray_rule, sorted): (&mut Stream, Option<Box<Stream>>, Option<RuleId>, Option<Waits<'_>>),
+    is_measured: bool,
 ) -> Finish {
     let exchange = parts.exchange;
-    let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
+    let is_timed = is_measured
+        || stream.is_limited(parts.policy.rules())
+        || shadow.as_ref().zip(parts.policy.shadow_rules()).is_some_and(|(shadow, rules)| shadow.is_limited(rules));
+    let now = if is_timed { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
     let lasting = is_lasting(exchange, stream);
     let read = wants_flags.then(|| attributes::response_flags(exchange));

@@ -9,6 +9,7 @@ use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
 use crate::http::pairs::{self, Pairs};
 use crate::policy::Policy;
+use crate::sampling::Reason;
 use crate::span::{self, HttpFacts, Identity, Kinds, Provenance, Span, SpanKind};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
@@ -149,6 +150,10 @@ impl Facts {
             reason: keep.reason.name(),
             rule: policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str()),
             xray_rule: self.xray_rule.as_deref(),
+            force_key: match keep.reason {
+                Reason::Forced { key } => policy.force.as_ref().and_then(|force| force.key_id(key)),
+                _ => None,
+            },
             trigger: keep.trigger,
             adjusted_count: keep.adjusted_count,
             calls,
