@@ -32,7 +32,11 @@ fn workers_learn_together_and_a_new_configuration_goes_by_what_they_have_learned
         assert_eq!(serve(&mut envoy, 100, 40), 0);
         envoy.advance(seconds(3));
     }
-    assert_eq!((envoy.gauge("tracelift.slow.routes"), envoy.gauge("tracelift.slow.learning")), (2, 0), "in each worker");
+    assert_eq!(
+        (envoy.gauge("tracelift.slow.routes"), envoy.gauge("tracelift.slow.learning")),
+        (2, 0),
+        "in each worker"
+    );
     assert_eq!(serve(&mut envoy, 10, 55), 0);
     assert_eq!(serve(&mut envoy, 10, 200), 10);
     envoy.update_config("inbound", configuration(8.0).to_string()).expect("a configuration");
