@@ -32,7 +32,18 @@ struct Kind {
     routes: Option<usize>,
     /// Coverage is on, and keeps the first.
     coverage: bool,
+    /// Keys in `sampling`, in `upgrade` and at the top, behind the others.
+    more: [&'static str; 3],
 }
+
+/// Tokens are looked for.
+const FORCE: [&str; 3] = ["", "", r#", "force": {"keys": [{"id": "dev", "secret": "0123456789abcdef"}]}"#];
+/// Requests of a session are recorded together.
+const SESSION: [&str; 3] = [r#", "session": {"header": "x-request-id", "key": "0123456789abcdef"}"#, "", ""];
+/// How long requests take is learned.
+const SLOW: [&str; 3] = ["", r#", "slow": {"enabled": true}"#, r#", "span_kind": "server""#];
+/// The same beside request metrics, which name the side already.
+const SLOW_COUNTED: [&str; 3] = ["", r#", "slow": {"enabled": true}"#, ""];
 
 /// Everything, in the order of the report.
 pub fn all() -> Figures {
@@ -66,6 +77,7 @@ fn kinds() -> Vec<Kind> {
         recall: false,
         routes: None,
         coverage: false,
+        more: [""; 3],
     };
     vec![
         kind("dropped, no context", 0, Vec::new(), Ending::Ok),
@@ -86,9 +98,13 @@ fn kinds() -> Vec<Kind> {
         kind("upgraded by reset", 0, dropped(), Ending::Reset),
         kind("upgraded by gRPC status", 0, dropped(), Ending::Grpc(14)),
         Kind { coverage: true, ..kind("dropped, no context, coverage", 0, Vec::new(), Ending::Ok) },
+        Kind { more: FORCE, ..kind("dropped, traceparent, force", 0, dropped(), Ending::Ok) },
+        Kind { more: SESSION, ..kind("dropped, no context, session", 0, Vec::new(), Ending::Ok) },
+        Kind { more: SLOW, ..kind("dropped, traceparent, slow", 0, dropped(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(0), ..kind("dropped, counted", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(20), ..kind("dropped, counted by 20 routes", 0, dropped(), Ending::Ok) },
+        Kind { routes: Some(0), more: SLOW_COUNTED, ..kind("dropped, counted, slow", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(0), ..kind("dropped, gRPC, counted", 0, dropped(), Ending::Grpc(0)) },
         Kind { routes: Some(20), ..kind("sampled, counted by 20 routes", 0, vec![parent("03")], Ending::Ok) },
     ]
@@ -99,9 +115,9 @@ fn configuration(kind: &Kind, export: &str) -> String {
         .map(|n| format!(r#"{{"match": {{"path": {{"prefix": "/never/{n}/"}}, "method": ["GET"]}}, "ratio": 1}}"#))
         .collect();
     let rules = rules.join(",");
-    let Kind { recall, coverage, .. } = kind;
+    let Kind { recall, coverage, more: [sampling, slow, top], .. } = kind;
     let recall = format!(r#""recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}"#);
-    let upgrade = format!(r#"{{"traces_per_second": 1000000, {recall}, "coverage": {{"enabled": {coverage}}}}}"#);
+    let upgrade = format!(r#"{{"traces_per_second": 1000000, {recall}, "coverage": {{"enabled": {coverage}}}{slow}}}"#);
     let metrics = kind.routes.map(|routes| {
         let routes: Vec<String> =
             (0..routes).map(|n| format!(r#""/{}/{{id}}""#, ["cart", "users"][n % 2].repeat(n / 2 + 1))).collect();
@@ -110,7 +126,7 @@ fn configuration(kind: &Kind, export: &str) -> String {
     });
     let metrics = metrics.unwrap_or_default();
     format!(
-        r#"{{{metrics}"sampling": {{"ratio": 0, "rules": [{rules}]}}, "upgrade": {upgrade}, "export": {{{export}}}}}"#
+        r#"{{{metrics}"sampling": {{"ratio": 0, "rules": [{rules}]{sampling}}}, "upgrade": {upgrade}, "export": {{{export}}}{top}}}"#
     )
 }
 
@@ -194,7 +210,9 @@ fn after_requests(count: usize) -> u64 {
     let mut envoy = started(&configuration(&kinds[0], ""));
     for (index, kind) in kinds
         .iter()
-        .filter(|kind| kind.rules == 0 && !kind.recall && !kind.coverage && kind.routes.is_none())
+        .filter(|kind| {
+            kind.rules == 0 && !kind.recall && !kind.coverage && kind.routes.is_none() && kind.more == [""; 3]
+        })
         .cycle()
         .take(count)
         .enumerate()

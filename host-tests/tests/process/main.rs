@@ -11,6 +11,7 @@ mod estimates;
 mod export;
 #[path = "../../examples/cost/figures.rs"]
 mod figures;
+mod force;
 mod kit;
 #[path = "../../examples/cost/measure.rs"]
 mod measure;
@@ -18,6 +19,7 @@ mod measured;
 mod outage;
 mod reconfiguration;
 mod shutdown;
+mod slow;
 mod telemetry;
 mod ticks;
 mod unbiased;

@@ -125,6 +125,7 @@ fn span() -> Span<'static> {
         reason: "ratio",
         rule: None,
         xray_rule: None,
+        force_key: None,
         trigger: None,
         adjusted_count: Some(20.0),
         calls: None,

@@ -12,6 +12,7 @@ pub mod central;
 pub mod config;
 pub mod door;
 pub mod export;
+pub mod force;
 pub mod http;
 pub mod identity;
 pub mod json;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::border::Border;
 use crate::span::{AttributeSettings, KindSetting, NodeMetadata, Resource, ResourceInputs, semconv};
 use crate::trace_context::{Propagator, TraceIdFormat};
-use crate::{metrics, otlp, sampling, upgrade};
+use crate::{force, metrics, otlp, sampling, upgrade};
 
 /// A checked configuration: whatever it says can be done.
 #[derive(Clone, Debug)]
@@ -22,11 +22,15 @@ pub struct Policy {
     pub sampling: sampling::Policy,
     /// Where AWS X-Ray's sampling rules come from, if they are to decide.
     pub xray: Option<sampling::XRaySettings>,
+    /// Which traces are recorded together, if any.
+    pub session: Option<sampling::Session>,
     /// Which are recorded after all.
     pub upgrade: upgrade::Policy,
+    /// Who may have requests recorded, if anybody may.
+    pub force: Option<force::Policy>,
     /// A shadow policy: evaluated on live traffic, never acted on.
     pub shadow: Option<Shadow>,
-    /// Where the names of routes come from, where coverage needs them, live or in the shadow.
+    /// Where the names of routes come from, where coverage or slowness needs them, live or in the shadow.
     pub names: Option<Arc<metrics::Settings>>,
     /// What is counted of every request, if anything is.
     pub metrics: Option<Arc<metrics::Settings>>,

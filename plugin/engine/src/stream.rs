@@ -12,13 +12,13 @@ use crate::trace_context::{
     new_trace_id, xray,
 };
 use crate::upgrade::signal::Signal;
-use crate::upgrade::{Budget, Ending, Mark, Trigger, Verdict};
+use crate::upgrade::{Budget, Ending, Mark, Slow, Trigger, Verdict};
 
 /// One request between its first callback and its last.
 #[derive(Clone, Debug)]
 pub struct Stream {
     trace_id: TraceId,
-    /// The randomness that the edge has chosen for a caller's trace.
+    /// The randomness that was chosen here, not by the trace-id: the edge's for a caller's trace, or a session's.
     rv: Option<u64>,
     /// The id that went upstream as parent-id.
     span_id: SpanId,
@@ -42,6 +42,8 @@ pub struct Stream {
     asked: bool,
     /// The caller's flag said that it records nothing.
     caller_dropped: bool,
+    /// Its trace shares its randomness with others.
+    in_session: bool,
 }
 
 /// A trigger and what the budget said of it.
@@ -49,6 +51,19 @@ pub struct Stream {
 struct Triggered {
     trigger: Trigger,
     admitted: bool,
+}
+
+/// What is known of a request when its trace is decided, beside its context.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arriving {
+    /// The first rule that matched.
+    pub rule: Option<u16>,
+    /// Unix nanoseconds, where [`Stream::wants_clock`] says so.
+    pub now: Option<u64>,
+    /// The key of the token that has it recorded.
+    pub forced: Option<u8>,
+    /// The randomness of its session, for a trace that begins here.
+    pub session: Option<u64>,
 }
 
 /// What goes upstream.
@@ -70,6 +85,10 @@ pub struct Head {
     pub end_of_stream: bool,
     /// The application marked it as worth keeping.
     pub marked: bool,
+    /// It took longer than usual.
+    pub slow: Option<Slow>,
+    /// The same by what the shadow policy has learned.
+    pub shadow_slow: Option<Slow>,
 }
 
 /// What a trigger did to a stream, for the counters.
@@ -125,29 +144,35 @@ pub struct Keep {
 }
 
 impl Stream {
-    /// Reads the caller's context, decides, and says what goes upstream. `rule` is the first rule that matched; `now`
-    /// (Unix nanoseconds) is needed where [`Self::wants_clock`] says so. `central` is asked what X-Ray's rules say of a
-    /// request that no caller has decided, by the trace's randomness. `known` looks up what became of the trace in this
-    /// process; it is asked for calls of a dropped trace only.
+    /// Reads the caller's context, decides, and says what goes upstream. `central` is asked what X-Ray's rules say of a
+    /// request that no caller has decided and no token forces, by the trace's randomness. `known` looks up what became of the
+    /// trace in this process; it is asked for calls of a dropped trace only.
     pub fn begin(
         rules: Rules<'_>,
-        rule: Option<u16>,
+        arriving: Arriving,
         extracted: &Extracted,
-        now: Option<u64>,
         central: impl FnOnce(Randomness) -> Option<Chosen>,
         known: impl FnOnce(TraceId) -> Option<Verdict>,
         ids: &mut impl Ids,
     ) -> (Self, Outgoing) {
+        let Arriving { rule, now, forced, session } = arriving;
         let parent = extracted.parent.as_ref();
         let (trace_id, random) = match parent {
             Some(parent) => (parent.trace_id, parent.random),
             None => (new_trace_id(ids), ids.are_random()),
         };
         let tracestate = extracted.trace_state();
-        let rv = if rules.edge && parent.is_some() { Some(ids.next() >> 8) } else { None };
+        let rv = match session {
+            // Inside the mesh, the randomness of a trace is that of the hop where it began.
+            Some(_) if rules.edge || parent.is_none() => session,
+            _ if rules.edge && parent.is_some() => Some(ids.next() >> 8),
+            _ => None,
+        };
         let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rv };
-        let Decided { mut decision, has_caller, member } =
-            decider.decide(extracted.decision, &tracestate, trace_id, central);
+        let Decided { mut decision, has_caller, member } = match forced {
+            Some(key) => Decided { decision: Decision::forced(key), has_caller: false, member: None },
+            None => decider.decide(extracted.decision, &tracestate, trace_id, central),
+        };
         if has_caller && !decision.sampled && upgrades(rules, rule) && known(trace_id) == Some(Verdict::Upgraded) {
             decision = Decision::UPGRADED;
         }
@@ -173,6 +198,7 @@ impl Stream {
             // A client outside the mesh does not hear what is recorded.
             asked: extracted.xray_asks && !rules.edge,
             caller_dropped: parent.is_some_and(|parent| parent.decision == CallerDecision::NotSampled),
+            in_session: rv.is_some() && rv == session,
             decision,
         };
         let th = stream.decision.th;
@@ -186,19 +212,26 @@ impl Stream {
         (stream, Outgoing { context, tracestate: edit })
     }
 
-    /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded
-    /// stays sampled under both.
+    /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded, and what a
+    /// token forces, stays sampled under both.
     pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
         let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rv: self.rv };
         let Decided { decision, .. } =
             decider.decide(extracted.decision, &extracted.trace_state(), self.trace_id, |_| None);
-        let upgraded = self.decision.reason == sampling::Reason::Upgraded;
-        Self { decision: if upgraded { self.decision } else { decision }, rule, ..self.clone() }
+        let stays = matches!(self.decision.reason, sampling::Reason::Upgraded | sampling::Reason::Forced { .. });
+        Self { decision: if stays { self.decision } else { decision }, rule, ..self.clone() }
     }
 
     /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
     pub fn wants_clock(rules: Rules<'_>, rule: Option<u16>) -> bool {
-        latency_limit(rules, rule).is_some() || rules.upgrade.coverage.is_some_and(|coverage| coverage.latency)
+        latency_limit(rules, rule).is_some()
+            || rules.upgrade.slow.is_some()
+            || rules.upgrade.coverage.is_some_and(|coverage| coverage.latency)
+    }
+
+    /// Whether a latency limit holds for it, so that its end must be known.
+    pub fn is_limited(&self, rules: Rules<'_>) -> bool {
+        self.started.is_some() && latency_limit(rules, self.rule).is_some()
     }
 
     /// The head decision.
@@ -224,8 +257,10 @@ impl Stream {
             return None;
         }
         let own = rules.upgrade.at_response(self.status, self.grpc_status, flags);
-        let own = own.or(head.marked.then_some(Trigger::ResponseHeader));
+        let own = own.or(head.marked.then_some(Trigger::ResponseHeader)).or(head.slow.map(Trigger::Slow));
         match (own, known) {
+            // A callee was kept already, and is the reason why this hop waited.
+            (Some(Trigger::Slow(_)), Some(Verdict::Upgraded)) => self.settle(rules, Trigger::Signal, |_| true),
             // The verdict came with the failure: this hop charges nothing and keeps what the hops below keep.
             (Some(trigger), Some(verdict)) => self.settle(rules, trigger, |_| verdict == Verdict::Upgraded),
             (Some(trigger), None) => self.settle(rules, trigger, admit),
@@ -240,6 +275,7 @@ impl Stream {
             && upgrades(rules, self.rule)
             && (!self.decision.sampled
                 || head.marked
+                || head.slow.is_some()
                 || rules.upgrade.by_status(head.status, head.grpc_status).is_some())
     }
 
@@ -263,6 +299,11 @@ impl Stream {
         upgrades(rules, self.rule)
     }
 
+    /// It was slower than usual and is kept for that: nothing below had said that it was, too.
+    pub fn is_culprit(&self) -> bool {
+        self.trigger.is_some_and(|it| it.admitted && matches!(it.trigger, Trigger::Slow(_)))
+    }
+
     /// A trigger of this hop's own keeps it already.
     pub fn is_kept_whole(&self) -> bool {
         self.trigger.is_some_and(|it| it.admitted && !it.trigger.is_from_elsewhere())
@@ -274,11 +315,13 @@ impl Stream {
         if self.decision.sampled { Upgrade::AlreadySampled } else { Upgrade::Upgraded(Trigger::Coverage) }
     }
 
-    /// The threshold by which its trace was decided here, sampled or not; `None` where a caller, X-Ray or another algorithm decided, and
-    /// for ratio 0.
+    /// The threshold by which its trace was decided here by itself, sampled or not; `None` where a caller, a token, X-Ray, another
+    /// algorithm or the randomness of a session decided, and for ratio 0.
     pub fn decided_by(&self, rules: Rules<'_>) -> Option<Threshold> {
         match self.decision.reason {
-            sampling::Reason::Ratio | sampling::Reason::Rule { .. } => rules.sampling.sampler(self.rule).threshold(),
+            sampling::Reason::Ratio | sampling::Reason::Rule { .. } if !self.in_session => {
+                rules.sampling.sampler(self.rule).threshold()
+            }
             _ => None,
         }
     }
@@ -350,17 +393,12 @@ impl Stream {
         self.started
     }
 
-    /// Whether the end needs a clock.
-    pub fn is_timed(&self) -> bool {
-        self.started.is_some()
-    }
-
     /// Envoy's flags can say more than status and completeness: they cost a hostcall, so only where they may matter.
     pub fn wants_flags(&self) -> bool {
         self.trigger.is_none() && (!self.complete || self.status.is_none_or(|status| 400 <= status))
     }
 
-    /// What is known of the end; `now` is Unix nanoseconds, needed where a start was given.
+    /// What is known of the end; `now` is Unix nanoseconds, needed where [`Self::is_limited`] says so.
     pub fn ending(&self, flags: ResponseFlags, complete: bool, now: Option<u64>) -> Ending {
         let latency_ms = match (self.started, now) {
             (Some(started), Some(now)) => Some(now.saturating_sub(started) / 1_000_000),
@@ -376,9 +414,15 @@ impl Stream {
         self.settle(rules, trigger, admit)
     }
 
-    /// Whether the caller had sampled the trace, and is to hear that this hop keeps its part.
+    /// Whether the caller had sampled the trace, or had it forced, and is to hear that this hop keeps its part.
     pub fn owes_context(&self) -> bool {
-        self.decision.sampled && self.decision.reason == sampling::Reason::Parent && self.trigger.is_none()
+        let is_asked_for = matches!(self.decision.reason, sampling::Reason::Parent | sampling::Reason::Forced { .. });
+        self.decision.sampled && is_asked_for && self.trigger.is_none()
+    }
+
+    /// A token had it recorded.
+    pub fn is_forced(&self) -> bool {
+        matches!(self.decision.reason, sampling::Reason::Forced { .. })
     }
 
     /// The answer said that the trace is kept where it came from.

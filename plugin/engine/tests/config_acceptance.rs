@@ -223,7 +223,8 @@ fn what_is_odd_but_works_is_a_warning() {
 
 #[test]
 fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_are_warnings() {
-    const OFF: &str = "has no effect: neither `metrics.enabled` nor `upgrade.coverage.enabled` is true";
+    const OFF: &str =
+        "has no effect: none of `metrics.enabled`, `upgrade.coverage.enabled` and `upgrade.slow.enabled` is true";
     const ASKS: &str = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` costs less";
     let routes: Vec<_> = (0..8).map(|number| format!("\"/{number}\"")).collect();
     let crowded = format!(r#""max_series": 10, "routes": [{}]"#, routes.join(", "));
@@ -285,6 +286,75 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
     ] {
         assert_eq!(loaded(configuration.as_bytes()).warnings, [format!("{path}: {oddity}")], "{configuration}");
     }
+}
+
+#[test]
+fn what_of_tokens_sessions_and_slowness_has_no_effect_is_a_warning() {
+    const ALL: &str = "without `metrics.routes` or `metrics.route_header` all requests of a method are one route, but for gRPC: what is usual \
+                       for the slowest of them is usual for all";
+    let key = r#"{"id": "dev", "secret": "0123456789abcdef"}"#;
+    for (configuration, path, oddity) in [
+        (
+            r#"{"force": {"max_ttl_s": 60}}"#.to_owned(),
+            "force.keys",
+            "is empty, so that the other keys of `force` have no effect",
+        ),
+        (
+            format!(r#"{{"force": {{"keys": [{key}], "traces_per_second": 0}}}}"#),
+            "force.traces_per_second",
+            "is 0: no token has an effect",
+        ),
+        (r#"{"force": {"keys": [{}]}}"#.to_owned(), "force.keys[0].secret", "is empty: no token of this key is good"),
+        (
+            format!(r#"{{"force": {{"keys": [{key}, {}]}}}}"#, key.replace("dev", "ops")),
+            "force.keys[1].secret",
+            "is that of another key: whoever has one has both",
+        ),
+        (
+            r#"{"sampling": {"session": {}}}"#.to_owned(),
+            "sampling.session",
+            "has neither `cookie` nor `header`, so that it has no effect",
+        ),
+        (
+            r#"{"propagators": ["b3"], "sampling": {"session": {"cookie": "sid", "key": "0123456789abcdef"}}}"#
+                .to_owned(),
+            "sampling.session",
+            "is known to this hop alone: without `tracecontext` in `propagators` no `rv` is written",
+        ),
+        (
+            r#"{"shadow": {"sampling": {"session": {"cookie": "sid", "key": "0123456789abcdef"}}}}"#.to_owned(),
+            "shadow.sampling.session",
+            "has no effect: a shadow policy decides by the randomness of the live one",
+        ),
+        (r#"{"span_kind": "server", "upgrade": {"slow": {"enabled": true}}}"#.to_owned(), "upgrade.slow.per", ALL),
+        (
+            r#"{"upgrade": {"slow": {"enabled": true, "per": "side"}}}"#.to_owned(),
+            "upgrade.slow.enabled",
+            "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` costs less",
+        ),
+        (
+            r#"{"span_kind": "server", "upgrade": {"slow": {"factor": 2}}}"#.to_owned(),
+            "upgrade.slow.enabled",
+            "is false, so that its other keys have no effect",
+        ),
+    ] {
+        assert_eq!(loaded(configuration.as_bytes()).warnings, [format!("{path}: {oddity}")], "{configuration}");
+    }
+}
+
+#[test]
+fn no_secret_of_tokens_or_sessions_is_in_a_message_or_shown_by_a_policy() {
+    let secret = "this-is-a-secret-of-ours";
+    let good = format!(
+        r#"{{"sampling": {{"session": {{"cookie": "sid", "key": "{secret}"}}}}, "force": {{"keys": [{{"id": "dev", "secret": "{secret}"}}]}}}}"#
+    );
+    let policy = loaded(good.as_bytes()).policy;
+    assert!(policy.force.is_some() && policy.session.is_some());
+    assert!(!format!("{policy:?}").contains(secret));
+    let spaced = good.replace(secret, "this-is-a-secret of-ours");
+    let error = load(spaced.as_bytes(), &Environment::default()).expect_err("a space");
+    assert_eq!(error.problems().len(), 2, "{error}");
+    assert!(!error.to_string().contains("this-is-a-secret"), "{error}");
 }
 
 #[test]

@@ -26,6 +26,29 @@ fn warning(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
+fn keys_of_tokens_and_of_sessions_come_from_the_environment_where_the_configuration_has_none() {
+    let force = [("TRACELIFT_FORCE_KEYS", "dev=the-secret-of-the-developers, ops=a=secret=with=signs")];
+    let keys =
+        |configuration: &str| loaded(configuration, &force).policy.force.map(|force| force.keys).unwrap_or_default();
+    let found = keys("{}");
+    let found: Vec<_> = found.iter().map(|key| (key.id.as_str(), key.secret.as_str())).collect();
+    assert_eq!(found, [("dev", "the-secret-of-the-developers"), ("ops", "a=secret=with=signs")]);
+    let written = keys(r#"{"force": {"keys": [{"id": "own", "secret": "0123456789abcdef"}]}}"#);
+    assert_eq!(written.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["own"]);
+    let warned = warning(&[("TRACELIFT_FORCE_KEYS", "the-secret-without-a-name")]);
+    assert_eq!(
+        warned,
+        "environment variable TRACELIFT_FORCE_KEYS: found a text of another form; allowed is at most 8 id=secret pairs, joined by \
+         commas, with distinct ids and secrets of 16 to 256 visible ASCII characters. The \
+         variable is ignored."
+    );
+
+    let session = [("TRACELIFT_SESSION_KEY", "the-secret-of-the-gateways")];
+    assert!(loaded(r#"{"sampling": {"session": {"cookie": "sid"}}}"#, &session).policy.session.is_some());
+    assert_eq!(loaded("{}", &session).policy.session, None, "a key alone is no session");
+}
+
+#[test]
 fn samplers_become_mode_and_ratio() {
     for (name, argument, mode, ratio) in [
         ("always_on", "", Mode::Independent, 1.0),

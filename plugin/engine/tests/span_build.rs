@@ -50,6 +50,7 @@ fn sampled() -> Provenance<'static> {
         reason: "ratio",
         rule: None,
         xray_rule: None,
+        force_key: None,
         trigger: None,
         adjusted_count: Some(20.0),
         calls: None,
@@ -204,6 +205,7 @@ fn an_upgraded_failure_says_who_failed_and_why() {
         reason: "ratio",
         rule: Some("payments"),
         xray_rule: Some("checkout"),
+        force_key: None,
         trigger: Some(Trigger::ResponseFlags(facts.response_flags)),
         adjusted_count: Some(f64::NAN),
         calls: Some(Calls { made: 3, answered: 1, outside: 1, lost: 1 }),
@@ -389,7 +391,7 @@ proptest! {
             transport_failure_reason: at(16), request_headers: &lines, response_headers: &lines,
         };
         let rule = at(17).map(String::from_utf8_lossy);
-        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None, unrecorded_parent: None };
+        let provenance = Provenance { reason: "rule", rule: rule.as_deref(), xray_rule: None, force_key: None, trigger: Some(Trigger::Reset), adjusted_count: Some(1.0), calls: None, unrecorded_parent: None };
         let identity = Identity { tracestate: texts[18].clone(), ..identity() };
         let kind = if client { SpanKind::Client } else { SpanKind::Server };
         let span = build(&settings, kind, identity, &facts, &provenance);

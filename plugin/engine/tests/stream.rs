@@ -6,7 +6,7 @@ use tracelift::http::{GrpcStatus, ResponseFlags};
 use tracelift::policy::{Policy, Rules};
 use tracelift::request::Outcome;
 use tracelift::sampling::{Decision, Reason, Threshold};
-use tracelift::stream::{Head, Stream, Upgrade};
+use tracelift::stream::{Arriving, Head, Stream, Upgrade};
 use tracelift::trace_context::{Extracted, HeaderEdit, Headers, Ids, ThEdit, extract};
 use tracelift::upgrade::{Trigger, Verdict};
 
@@ -48,7 +48,7 @@ fn rules(policy: &Policy) -> Rules<'_> {
 
 fn begin(policy: &Policy, mut request: Request) -> Stream {
     let extracted: Extracted = extract(&policy.propagators, &mut request);
-    Stream::begin(rules(policy), None, &extracted, None, |_| None, |_| None, &mut Counting(0)).0
+    Stream::begin(rules(policy), Arriving::default(), &extracted, |_| None, |_| None, &mut Counting(0)).0
 }
 
 fn answer(
@@ -66,7 +66,8 @@ fn answer(
 fn a_root_gets_ids_that_are_not_zero_and_says_that_they_are_random() {
     let policy = policy(r#"{"sampling": {"ratio": 1}}"#);
     let extracted = extract(&policy.propagators, &mut Request(&[]));
-    let (_, outgoing) = Stream::begin(rules(&policy), None, &extracted, None, |_| None, |_| None, &mut Counting(0));
+    let (_, outgoing) =
+        Stream::begin(rules(&policy), Arriving::default(), &extracted, |_| None, |_| None, &mut Counting(0));
     assert!(outgoing.context.sampled && outgoing.context.random);
     assert_ne!(outgoing.context.span_id.get(), 0);
 }
@@ -133,7 +134,7 @@ fn a_later_call_of_an_upgraded_trace_leaves_sampled() {
     for (known, sampled) in [(None, false), (Some(Verdict::Shed), false), (Some(Verdict::Upgraded), true)] {
         let extracted = extract(&policy.propagators, &mut { DROPPED });
         let (stream, outgoing) =
-            Stream::begin(rules(&policy), None, &extracted, None, |_| None, |_| known, &mut Counting(1));
+            Stream::begin(rules(&policy), Arriving::default(), &extracted, |_| None, |_| known, &mut Counting(1));
         assert_eq!((outgoing.context.sampled, stream.keep().is_some()), (sampled, sampled), "{known:?}");
     }
 }
@@ -145,7 +146,7 @@ fn a_status_in_the_trailers_upgrades_and_ends_the_answer() {
     answer(&mut stream, &policy, 200, None, true);
     assert!(!stream.is_complete());
     let unknown = Some(GrpcStatus::UNKNOWN);
-    let trailers = Head { status: stream.status(), grpc_status: unknown, end_of_stream: true, marked: false };
+    let trailers = Head { status: stream.status(), grpc_status: unknown, end_of_stream: true, ..Head::default() };
     let upgrade = stream.response(rules(&policy), trailers, ResponseFlags::default, None, |_| true);
     assert_eq!(upgrade, Some(Upgrade::Upgraded(Trigger::GrpcStatus(GrpcStatus::UNKNOWN))));
     assert!(stream.is_complete());
@@ -162,8 +163,14 @@ fn the_end_tells_of_what_no_answer_could() {
         (false, 0, 1, Some(Trigger::Reset)),
         (false, 0x4000, 1, Some(Trigger::ResponseFlags(ResponseFlags::DOWNSTREAM_DISCONNECT))),
     ] {
-        let (mut stream, _) =
-            Stream::begin(rules(&policy), None, &extracted, started, |_| None, |_| None, &mut Counting(1));
+        let (mut stream, _) = Stream::begin(
+            rules(&policy),
+            Arriving { now: started, ..Arriving::default() },
+            &extracted,
+            |_| None,
+            |_| None,
+            &mut Counting(1),
+        );
         if answered {
             answer(&mut stream, &policy, 200, None, true);
             stream.body_ended();
@@ -189,7 +196,8 @@ fn a_request_under_other_rules_keeps_its_ids_and_is_decided_anew() {
     let live = policy(r#"{"sampling": {"ratio": 0}, "upgrade": {"http_status": ["5xx"]}}"#);
     let other = policy(r#"{"sampling": {"ratio": 1}, "upgrade": {"http_status": [404]}}"#);
     let extracted = Extracted::default();
-    let (mut stream, _) = Stream::begin(rules(&live), None, &extracted, None, |_| None, |_| None, &mut Counting(1));
+    let (mut stream, _) =
+        Stream::begin(rules(&live), Arriving::default(), &extracted, |_| None, |_| None, &mut Counting(1));
     let mut shadow = stream.under(rules(&other), None, &extracted);
     assert_eq!((shadow.trace_id(), shadow.decision().sampled), (stream.trace_id(), true));
     assert!(answer(&mut stream, &live, 404, None, true).is_none());
@@ -204,13 +212,13 @@ fn under_other_rules_a_callers_decision_counts_as_their_mode_says() {
         let live = policy("{}");
         let other = policy(&format!(r#"{{"sampling": {{"mode": "{mode}", "ratio": 1}}}}"#));
         let extracted = extract(&live.propagators, &mut { DROPPED });
-        let (stream, _) = Stream::begin(rules(&live), None, &extracted, None, |_| None, |_| None, &mut Counting(1));
+        let (stream, _) =
+            Stream::begin(rules(&live), Arriving::default(), &extracted, |_| None, |_| None, &mut Counting(1));
         assert_eq!(stream.under(rules(&other), None, &extracted).decision().sampled, sampled, "{mode}");
         let (known, _) = Stream::begin(
             rules(&live),
-            None,
+            Arriving::default(),
             &extracted,
-            None,
             |_| None,
             |_| Some(Verdict::Upgraded),
             &mut Counting(1),
@@ -241,9 +249,10 @@ fn a_rule_of_x_ray_decides_what_no_caller_has_decided_under_the_same_ids() {
     ] {
         let policy = policy(&format!(r#"{{"sampling": {{"ratio": {ratio}}}}}"#));
         let root = Extracted::default();
-        let (_, own) = Stream::begin(rules(&policy), None, &root, None, |_| None, |_| None, &mut Counting(1));
+        let (_, own) = Stream::begin(rules(&policy), Arriving::default(), &root, |_| None, |_| None, &mut Counting(1));
         let choose = |_| Some(checkout(sampled, boosts).chosen());
-        let (stream, out) = Stream::begin(rules(&policy), None, &root, None, choose, |_| None, &mut Counting(1));
+        let (stream, out) =
+            Stream::begin(rules(&policy), Arriving::default(), &root, choose, |_| None, &mut Counting(1));
         assert_eq!((out.context.sampled, stream.keep().is_some(), out.tracestate), (sampled, sampled, tracestate));
         assert_eq!((out.context.trace_id, out.context.span_id), (own.context.trace_id, own.context.span_id));
         assert_eq!(out.context.random, own.context.random);
@@ -258,7 +267,8 @@ fn a_rule_of_x_ray_decides_what_no_caller_has_decided_under_the_same_ids() {
         };
         // A later call of a trace that a failure has upgraded here.
         let known = |_| Some(Verdict::Upgraded);
-        let (stream, _) = Stream::begin(rules(&policy), None, &extracted, None, choose, known, &mut Counting(1));
+        let (stream, _) =
+            Stream::begin(rules(&policy), Arriving::default(), &extracted, choose, known, &mut Counting(1));
         assert_eq!(asked, open, "{mode}");
         assert_eq!((stream.decision().sampled, stream.decision().reason), (true, Reason::Upgraded));
     }

@@ -18,6 +18,7 @@ const LAYERS: Layers<'_> = &[
     &["metrics"],
     &["otlp"],
     &["border", "span"],
+    &["force"],
     &["upgrade"],
     &["sampling"],
     &["telemetry"],

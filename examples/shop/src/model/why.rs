@@ -12,6 +12,9 @@ pub fn why(span: &Span, head_sampled: bool, answer_told: bool) -> String {
     let sampled_on = head_sampled || reason == "upgraded";
     match span.trigger.as_deref() {
         Some("recall") => "upgraded (recall): an instance that had called or been called failed".to_owned(),
+        Some("slow") => {
+            "upgraded (slow): its answer took longer than is usual here, and nothing below it was slow: it is the culprit".to_owned()
+        }
         Some(trigger) if sampled_on => {
             format!("triggered ({trigger}): the head had sampled it; the span counts for itself (th:0)")
         }
@@ -24,6 +27,7 @@ pub fn why(span: &Span, head_sampled: bool, answer_told: bool) -> String {
             "upgraded" => {
                 "sampled: a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned()
             }
+            "forced" => "sampled: a token forces it".to_owned(),
             "ratio" => "sampled: `sampling.ratio` decides".to_owned(),
             other => format!("sampled: {other} decides"),
         },

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "propagation", run: context::propagation, max_len: HEADER },
     Target { name: "signal", run: signal::signal, max_len: HEADER },
     Target { name: "recall", run: signal::recall, max_len: HEADER },
+    Target { name: "force", run: signal::force, max_len: 1_024 },
     Target { name: "slots", run: signal::slots, max_len: 512 },
     Target { name: "config-json", run: config::json, max_len: 8_192 },
     Target { name: "config-struct", run: config::protobuf, max_len: 8_192 },

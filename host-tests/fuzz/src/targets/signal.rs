@@ -1,10 +1,11 @@
 //! The upgrade signal and the table that listeners share.
 
+use tracelift::force::{Claims, Fault, Key, MAX_TOKEN, Policy, Scope};
 use tracelift::http::GrpcStatus;
 use tracelift::trace_context::{HeaderEdit, TraceId};
 use tracelift::upgrade::mac;
 use tracelift::upgrade::recall::{log, wire};
-use tracelift::upgrade::{Verdict, signal, slots};
+use tracelift::upgrade::{Budget, Verdict, signal, slots};
 
 use super::context::is_clean;
 use crate::Input;
@@ -51,6 +52,36 @@ pub(super) fn slots(bytes: &[u8]) {
         assert_eq!(slots::find(&after, trace_id, || now), Some(verdict));
         assert_eq!(slots::find(&after, trace_id, || now + slots::HOLD_SECONDS), None, "it is forgotten in time");
     }
+}
+
+/// Tokens that somebody without a key makes, or makes of one that he has seen: none is good. One that is signed says what was signed.
+pub(super) fn force(bytes: &[u8]) {
+    const SECRET: &str = "a-secret-of-the-developers";
+    let key = Key { id: "dev".to_owned(), secret: SECRET.to_owned() };
+    let budget = Budget::per_second(1.0).expect("a rate");
+    let (header, audience) = ("x-tracelift-force".to_owned(), "shop".to_owned());
+    let policy = Policy { keys: vec![key], header, max_ttl_s: 3_600, budget, audience };
+    let judge = |token: &[u8]| policy.judge(token, 1_000_000_000, b"shop.example", b"/pay");
+    let mut input = Input::new(bytes);
+    let (host, path) = (text(input.bytes()), text(input.bytes()));
+    let claims = Claims { key: "dev".to_owned(), expiry: 3_000, scope: Scope { host, path: format!("/{path}") } };
+    let token = claims.sign(SECRET.as_bytes(), "shop");
+    let admitted = judge(token.as_bytes());
+    let is_read = token.len() <= MAX_TOKEN && claims.scope.allows(b"shop.example", b"/pay");
+    assert_eq!(admitted.map(|admitted| admitted.claims), if is_read { Ok(claims) } else { Err(Fault::Invalid) });
+    let rest = input.rest();
+    assert_eq!(judge(rest), Err(Fault::Invalid), "nobody guesses a MAC");
+    let mut changed = token.clone().into_bytes();
+    for (at, byte) in rest.iter().enumerate() {
+        let place = (at * 31 + usize::from(*byte)) % changed.len();
+        changed[place] ^= 1 + byte % 3;
+        assert!(changed == token.as_bytes() || judge(&changed).is_err());
+    }
+}
+
+/// Of these bytes what may stand in the name of a host.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().filter(|byte| byte.is_ascii_graphic() && *byte != b'/').map(char::from).collect()
 }
 
 /// What the instances of a mesh ask each other: any header, any address, any token.

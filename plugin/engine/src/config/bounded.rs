@@ -68,6 +68,26 @@ impl Rate {
     pub const ALLOWED: &str = "a number from 0 to 1000000";
 }
 
+/// A factor, 1 to 1000.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Factor(pub f64);
+
+impl Factor {
+    /// The smallest and the largest.
+    pub const RANGE: (f64, f64) = (1.0, 1000.0);
+}
+
+/// A quantile, 0.5 to 0.9999.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Quantile(pub f64);
+
+impl Quantile {
+    /// The smallest and the largest.
+    pub const RANGE: (f64, f64) = (0.5, 0.9999);
+}
+
 /// A text of `MIN` to `MAX` characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(serde::Serialize))]
@@ -195,6 +215,26 @@ impl Read for Rate {
             None => reader.refuse_value(tree, Self::ALLOWED),
             rate => rate.map(Self),
         }
+    }
+}
+
+/// A number of a range.
+fn between(tree: &Tree, (min, max): (f64, f64), allowed: &str, reader: &mut Reader<'_>) -> Option<f64> {
+    match tree.number().filter(|number| (min..=max).contains(number)) {
+        None => reader.refuse_value(tree, allowed),
+        number => number,
+    }
+}
+
+impl Read for Factor {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        between(tree, Self::RANGE, "a number from 1 to 1000", reader).map(Self)
+    }
+}
+
+impl Read for Quantile {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        between(tree, Self::RANGE, "a number from 0.5 to 0.9999", reader).map(Self)
     }
 }
 

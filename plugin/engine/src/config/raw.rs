@@ -1,12 +1,14 @@
 //! What a user writes. Every key has a default, so that `{}` works; a misspelt key is refused. The comments here are what
 //! users read in the JSON Schema and in the reference.
 
-use super::bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
+use super::bounded::{Entries, Factor, GrpcCode, HeaderName, HttpStatus, Quantile, Rate, Ratio, Secret, Text, Whole};
 use super::error::one_of;
 use super::reader::{Read, Reader, keys};
 #[cfg(feature = "schema")]
 use super::schema::{METHOD, header_names, resource_names};
 use crate::border::Answers;
+#[cfg(feature = "schema")]
+use crate::force::MAX_KEYS;
 use crate::http::GrpcStatus;
 use crate::json::{Step, Tree, names};
 #[cfg(feature = "schema")]
@@ -18,6 +20,7 @@ use crate::span::KindSetting;
 #[cfg(feature = "schema")]
 use crate::span::bounds;
 use crate::trace_context::{Propagator, TraceIdFormat};
+use crate::upgrade::Per;
 use crate::upgrade::coverage::Place;
 
 /// Rules that a configuration has at most. Each costs comparisons on every request.
@@ -49,6 +52,8 @@ keys! {
         pub sampling: Sampling = Sampling::default(),
         /// Which dropped traces are recorded after all, because something failed.
         pub upgrade: Upgrade = Upgrade::default(),
+        /// Tokens by which requests are recorded, whatever `sampling` says.
+        pub force: Force = Force::default(),
         /// A second policy that is evaluated on all traffic and exports nothing: `tracelift.shadow.*` tell what it would do.
         pub shadow: Option<Shadow> = None,
         /// How many requests there are and how long they take, counted before anything is sampled.
@@ -92,8 +97,25 @@ keys! {
         /// Settings for some requests; the first that matches counts. At most 256.
         #[cfg_attr(feature = "schema", schemars(length(max = MAX_RULES)))]
         pub rules: Vec<Rule> = Vec::new(),
+        /// The requests of a session are recorded together, or not at all. Null: each trace by itself.
+        pub session: Option<Session> = None,
         /// The sampling rules of an AWS account, in place of `ratio` and of the rules' ratios.
         pub xray: XRay = XRay::default(),
+    }
+}
+
+keys! {
+    /// Traces that begin with requests of one session are recorded together.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Session {
+        /// The cookie that names the session. Null: `header` does.
+        pub cookie: Option<Text<1, 128>> = None,
+        /// The request header that names the session. Exactly one of the two.
+        pub header: Option<HeaderName> = None,
+        /// The secret by which a session's randomness is computed, the same at every gateway: 16 to 256 visible ASCII characters. Left
+        /// out, it is TRACELIFT_SESSION_KEY; among Envoy's `host_env_keys`, that is in no `/config_dump`.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^([!-~]{16,256})?$", "maxLength" = 256)))]
+        pub key: Secret = Secret::default(),
     }
 }
 
@@ -231,6 +253,8 @@ keys! {
         pub response_flags: bool = true,
         /// Upgrade requests that take this many milliseconds or more. Null: latency does not upgrade.
         pub latency_ms: Option<Whole<1, 86_400_000>> = None,
+        /// Upgrade requests that are slower than is usual for their route and method.
+        pub slow: Slow = Slow::default(),
         /// Keep what the application marks in the headers of its answer, any of these: names with a test as in a rule's
         /// `match.headers`. At most 16. Where `edge` is true they are taken off, and not believed.
         #[cfg_attr(feature = "schema", schemars(extend("maxProperties" = 16, "propertyNames" = header_names())))]
@@ -245,6 +269,25 @@ keys! {
         pub recall: Recall = Recall::default(),
         /// Telling the pod's own application which traces were upgraded here (`docs/applications.md`).
         pub applications: Applications = Applications::default(),
+    }
+}
+
+keys! {
+    /// Requests that are slower than usual.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Slow {
+        /// Learn how long requests take from their head to that of their answer, and upgrade what takes longer than usual. Routes are those of
+        /// `metrics.routes`, `metrics.route_header` and gRPC, also where `metrics.enabled` is false. Costs two readings of the clock, one
+        /// beside request metrics.
+        pub enabled: bool = false,
+        /// How many times the usual is slow.
+        pub factor: Factor = Factor(1.5),
+        /// What is usual: the quantile that is learned, known after 1,000 requests.
+        pub quantile: Quantile = Quantile(0.99),
+        /// What takes no longer than so many milliseconds is not slow, whatever is usual.
+        pub min_ms: Whole<0, 3_600_000> = Whole::new(20),
+        /// What is learned apart.
+        pub per: Per = Per::Route,
     }
 }
 
@@ -349,6 +392,38 @@ keys! {
         /// Whether the bootstrap has `inline_headers` for `traceparent` and `tracestate`. Then they are read alone, and all headers
         /// only of requests that may be sampled.
         pub inline_headers: bool = false,
+    }
+}
+
+keys! {
+    /// Tokens by which requests are recorded.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Force {
+        /// Whose tokens are good (`tracelift token` makes them): at most 8, so that a new one can stand beside the one before it.
+        /// Left out, they are those of TRACELIFT_FORCE_KEYS, `id=secret` joined by commas; among Envoy's `host_env_keys`, that is in
+        /// no `/config_dump`. Empty: off.
+        #[cfg_attr(feature = "schema", schemars(length(max = MAX_KEYS)))]
+        pub keys: Vec<ForceKey> = Vec::new(),
+        /// The request header that a token comes in. It is taken off, whatever the token is worth.
+        pub header: HeaderName = HeaderName("x-tracelift-force".to_owned()),
+        /// For how many seconds a token may still be good when it comes.
+        pub max_ttl_s: Whole<60, 31_536_000> = Whole::new(86_400),
+        /// How many requests a second are forced in one Envoy. Beyond it they are treated like those without a token.
+        pub traces_per_second: Rate = Rate(10.0),
+    }
+}
+
+keys! {
+    /// One key.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct ForceKey {
+        /// Its name, which is no secret: it stands in tokens, on spans (`tracelift.force.key`) and in the log. Letters, digits, `-` and
+        /// `_`; no two keys have the same.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[A-Za-z0-9_-]+$")))]
+        pub id: Text<1, 32> = Text("default".to_owned()),
+        /// What its tokens are signed with: 16 to 256 visible ASCII characters, better 32 random ones. Empty: no token is good.
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^([!-~]{16,256})?$", "maxLength" = 256)))]
+        pub secret: Secret = Secret::default(),
     }
 }
 

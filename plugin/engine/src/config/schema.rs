@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::bounded::{Entries, GrpcCode, HeaderName, HttpStatus, Rate, Ratio, Secret, Text, Whole};
+use super::bounded::{Entries, Factor, GrpcCode, HeaderName, HttpStatus, Quantile, Rate, Ratio, Secret, Text, Whole};
 use super::raw::Configuration;
 use crate::http::GrpcStatus;
 use crate::span::bounds;
@@ -157,6 +157,12 @@ scalar!([] Ratio, "Ratio", json_schema!({
     "oneOf": [{ "const": 0 }, { "type": "number", "minimum": Ratio::MIN_POSITIVE, "maximum": 1 }]
 }));
 scalar!([] Rate, "Rate", json_schema!({ "type": "number", "minimum": 0, "maximum": Budget::MAX_PER_SECOND }));
+scalar!([] Factor, "Factor", json_schema!({
+    "type": "number", "minimum": Factor::RANGE.0, "maximum": Factor::RANGE.1
+}));
+scalar!([] Quantile, "Quantile", json_schema!({
+    "type": "number", "minimum": Quantile::RANGE.0, "maximum": Quantile::RANGE.1
+}));
 scalar!([] Secret, "Secret", json_schema!({
     "type": "string", "maxLength": 4096, "pattern": "^([!-~]([\t -~]*[!-~])?)?$"
 }));

@@ -102,6 +102,30 @@ impl Histogram {
         self.zeros
     }
 
+    /// The duration that this share of the requests does not exceed, in nanoseconds, by the upper bound of its exponential bucket; 0
+    /// where nothing was counted.
+    pub fn quantile(&self, share: f64) -> u64 {
+        let rank = ((share * self.count() as f64).ceil() as u64).max(1);
+        let mut below = self.zeros;
+        if rank <= below {
+            return 0;
+        }
+        let reached = self.window.buckets().find(|(_, count)| {
+            below = below.saturating_add(*count);
+            rank <= below
+        });
+        reached.map_or(0, |(bucket, _)| self.bound_nanos(bucket))
+    }
+
+    /// The upper bound of an exponential bucket.
+    fn bound_nanos(&self, bucket: i32) -> u64 {
+        let sixteenths = i64::from(bucket).saturating_add(1) << MAX_SCALE.abs_diff(self.scale);
+        let exponent = u64::try_from(sixteenths.div_euclid(16).saturating_add(1023)).unwrap_or_default().min(2046);
+        let mantissa = usize::try_from(sixteenths.rem_euclid(16)).ok().and_then(|place| place.checked_sub(1));
+        let mantissa = mantissa.and_then(|place| SIXTEENTHS.get(place)).map_or(0, |below| below.saturating_add(1));
+        (f64::from_bits(exponent << 52 | mantissa) * NANOS_PER_SECOND) as u64
+    }
+
     /// Index of the first bucket with a count.
     pub fn first(&self) -> i32 {
         self.window.first()

@@ -5,6 +5,7 @@
 //! it counted to a [`slot`] that workers share; one worker sums the slots and exports the [`points`]. A slot only grows, and what
 //! was added to it is removed from the worker: however often it is read, and by which worker, it counts each request once.
 
+pub mod baseline;
 pub mod dictionary;
 mod encode;
 mod exemplars;

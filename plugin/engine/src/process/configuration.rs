@@ -13,7 +13,7 @@ use crate::identity::VERSION;
 use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::request;
-use crate::shared::{Coverage, Entropy, SharedBudget};
+use crate::shared::{Coverage, Entropy, Force, SharedBudget, Slowness};
 use crate::span::{NodeMetadata, Resource};
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade;
@@ -89,6 +89,12 @@ impl Root {
             _ => Box::new(Central::new(settings.clone(), service)),
         });
         self.cover_by(host, &policy);
+        self.learn_by(&policy, metrics);
+        if let Some(force) = &mut policy.force {
+            force.audience = resource.service_namespace().to_owned();
+        }
+        let known = self.scope.force.take();
+        self.scope.force = policy.force.as_ref().map(|_| known.unwrap_or_else(|| Box::new(Force::new(&self.plugin))));
         if policy.shadow.is_some() {
             self.scope.shadow_budget = SharedBudget::new(&[&self.plugin, "\0shadow"].concat()); // No name has a NUL.
         }
@@ -127,6 +133,24 @@ impl Root {
         let scope = &mut self.scope;
         scope.coverage = of(scope.coverage.take(), Some(&policy.upgrade), &self.plugin);
         scope.shadow_coverage = of(scope.shadow_coverage.take(), shadow, &[&self.plugin, "\0shadow"].concat());
+    }
+
+    /// Learns how long requests usually take as a policy says from now on. What was learned of the same before is still known.
+    fn learn_by(&mut self, policy: &Policy, metrics: &mut Metrics) {
+        let mut of = |mut known: Option<Box<Slowness>>, upgrade: Option<&upgrade::Policy>, plugin: &str| {
+            let slow = upgrade.and_then(|upgrade| upgrade.slow);
+            if let (Some(known), Some(slow)) = (&mut known, slow)
+                && known.obey(slow)
+            {
+                return Some(std::mem::replace(known, Box::new(Slowness::new(plugin, slow))));
+            }
+            known.iter_mut().for_each(|known| known.end(metrics));
+            slow.map(|slow| Box::new(Slowness::new(plugin, slow)))
+        };
+        let shadow = policy.shadow.as_ref().map(|shadow| shadow.upgrade.as_ref().unwrap_or(&policy.upgrade));
+        let scope = &mut self.scope;
+        scope.slow = of(scope.slow.take(), Some(&policy.upgrade), &self.plugin);
+        scope.shadow_slow = of(scope.shadow_slow.take(), shadow, &[&self.plugin, "\0shadow"].concat());
     }
 
     /// Counts requests as a policy says from now on. What was counted before goes where it was to go.

@@ -103,6 +103,15 @@ impl Root {
         }
     }
 
+    /// Shares how long requests took, where that is learned.
+    pub(super) fn share_slowness(&mut self, host: &impl Host, now: u64, metrics: &mut Metrics) {
+        if self.ending {
+            return;
+        }
+        let Scope { slow, shadow_slow, .. } = &mut self.scope;
+        [slow, shadow_slow].into_iter().flatten().for_each(|slow| slow.tick(host, now, metrics));
+    }
+
     /// Sends what is due, and what would be late at the next tick.
     pub(super) fn tick(&mut self, host: &impl Host, now: u64, entropy: &mut Entropy) {
         self.look(now);
@@ -198,6 +207,8 @@ impl Root {
     pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
         self.flush_metering(host, true, metrics);
         self.publish_audit(host, metrics);
+        let Scope { slow, shadow_slow, .. } = &mut self.scope;
+        [slow, shadow_slow].into_iter().flatten().for_each(|slow| slow.end(metrics));
         self.ending = true;
     }
 

@@ -92,6 +92,7 @@ impl Worker {
         let Self { roots, metrics, entropy, streams, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.tick(host, now, entropy);
+            root.share_slowness(host, now, metrics);
             if let Some(central) = &mut root.scope.central {
                 central.tick(host, entropy, metrics);
             }

@@ -1,10 +1,11 @@
 //! The head of an answer, or its trailers, which are a head that ends it: one path for both.
 
 use super::signal::{self, Source};
-use super::{Parts, RequestContext, admit, attributes, coverage, outline, shadow};
+use super::{Parts, RequestContext, admit, attributes, coverage, outline, shadow, slow};
 use crate::door::{Exchange, HeaderView, Refused, Side};
 use crate::http::{GrpcStatus, decimal};
 use crate::stream::{Head, Stream, Upgrade};
+use crate::telemetry::Metric;
 use crate::trace_context::XRAY;
 use crate::upgrade::Verdict;
 
@@ -52,6 +53,9 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         if context.is_looked_at() {
             outline::answered(parts.policy, context, headers);
         }
+        if parts.scope.slow.is_some() || parts.scope.shadow_slow.is_some() {
+            slow::answered(parts, context, &mut head);
+        }
     }
     let Some(stream) = &mut context.stream else { return };
     let verdict = signal::verdict(parts, stream, &head, Source { which, headers });
@@ -66,6 +70,9 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
         signal::announce(parts, stream, Some(which.side()), shown);
     } else if which != Answered::Trailers {
         signal::answer_context(parts, stream, headers);
+    }
+    if which != Answered::Trailers && stream.is_forced() && parts.policy.edge {
+        signal::answer_bearer(parts, stream);
     }
     if which != Answered::Trailers
         && let Some(answer) = stream.xray_answer()
@@ -89,6 +96,9 @@ fn judge<'a, X: Exchange, V: HeaderView<'a>>(
     let (exchange, budget, rules) = (parts.exchange, &mut parts.scope.budget, parts.policy.rules());
     let flags = || attributes::response_flags(exchange);
     let mut upgrade = stream.response(rules, head, flags, verdict, |limit| admit(exchange, budget, limit));
+    if upgrade.is_some() && stream.is_culprit() {
+        parts.metrics.count(Metric::SlowCulprits);
+    }
     if let Some(found) = found {
         upgrade = coverage::live(parts, stream, found).or(upgrade);
     }
@@ -110,7 +120,7 @@ fn read<'a, V: HeaderView<'a>>(which: Answered, headers: V, known: Option<u16>) 
     // gRPC has its status in the head only where that is all there is (trailers-only), always with HTTP 200.
     let has_grpc_status = which == Answered::Trailers || end_of_stream && status == Some(200);
     let grpc_status = if has_grpc_status { GrpcStatus::from_headers(headers.values("grpc-status")) } else { None };
-    Head { status, grpc_status, end_of_stream, marked: false }
+    Head { status, grpc_status, end_of_stream, ..Head::default() }
 }
 
 /// The whole answer, read at the end: Envoy makes no context for a request that a filter in front of ours answered until it logs

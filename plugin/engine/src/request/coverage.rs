@@ -44,16 +44,28 @@ impl Sorted {
         Self { method: method.and_then(|place| u8::try_from(place).ok()).unwrap_or(OTHER), rpc: None }
     }
 
+    /// A request that is no call of gRPC, with its status.
+    fn request_of(self, (route, name): (Route, &[u8]), http: u64) -> Kind {
+        let (start, template) = match route {
+            Route::Template(place) => (Kind::START, u64::from(place).saturating_add(1)),
+            Route::Header => (Kind::START.with_text(name), 0),
+            Route::Unknown | Route::Rpc { .. } => (Kind::START, 0),
+        };
+        start.with(u64::from(self.method) << 40 | template << 16 | http)
+    }
+
+    /// Its method and its route, whatever the status. A method of gRPC counts unless the head of the answer shows that there is none.
+    pub fn of_route(self, route: (Route, &[u8]), head: &Head) -> Kind {
+        let Some(path) = self.rpc else { return self.request_of(route, 0) };
+        let exists = head.status == Some(200) && head.grpc_status != Some(GrpcStatus::UNIMPLEMENTED);
+        Kind::START.with(if exists { u64::from(path) << 32 | RPC << 24 } else { RPC << 24 })
+    }
+
     /// With the answer of a request; status 0 stands for none.
     fn answered(self, (route, name): (Route, &[u8]), status: Option<u16>, grpc_status: Option<GrpcStatus>) -> Found {
         let http = u64::from(status.unwrap_or_default());
         let Some(path) = self.rpc else {
-            let (start, template) = match route {
-                Route::Template(place) => (Kind::START, u64::from(place).saturating_add(1)),
-                Route::Header => (Kind::START.with_text(name), 0),
-                Route::Unknown | Route::Rpc { .. } => (Kind::START, 0),
-            };
-            let kind = start.with(u64::from(self.method) << 40 | template << 16 | http);
+            let kind = self.request_of((route, name), http);
             return Found { kind, is_success: (100..400).contains(&http) };
         };
         let exists = status == Some(200) && grpc_status.is_some_and(|status| status != GrpcStatus::UNIMPLEMENTED);

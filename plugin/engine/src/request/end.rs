@@ -80,7 +80,7 @@ pub fn ended<X: Exchange>(
     let name = named.as_ref().map_or(&[][..], |named| &named.0);
     let sorted = sorted.take().map(|sorted| (sorted, (*route, name)));
     let read = if *unseen && stream.is_unanswered() { Some(read_unseen(parts, stream, *root)) } else { None };
-    let known = Known { unseen: *unseen, flags: read.as_ref().map(|read| read.flags) };
+    let known = Known { unseen: *unseen, flags: read.as_ref().map(|read| read.flags), is_measured: measured.is_some() };
     let finish = finish(parts, (stream, shadow.take(), *xray_rule, sorted), known);
     let counted = measured.map(|measured| measure::ended(parts, (measured, *route, name), stream, (&finish, is_late)));
     let audited = audit(parts, stream);
@@ -149,6 +149,8 @@ struct Known {
     unseen: bool,
     /// Its flags, where they were read.
     flags: Option<ResponseFlags>,
+    /// It is counted and timed.
+    is_measured: bool,
 }
 
 /// Judges the end.
@@ -159,7 +161,10 @@ fn finish<X: Exchange>(
     known: Known,
 ) -> Finish {
     let exchange = parts.exchange;
-    let now = if stream.is_timed() { Some(exchange.host().now()) } else { None };
+    let is_timed = known.is_measured
+        || stream.is_limited(parts.policy.rules())
+        || shadow.as_ref().zip(parts.policy.shadow_rules()).is_some_and(|(shadow, rules)| shadow.is_limited(rules));
+    let now = if is_timed { Some(exchange.host().now()) } else { None };
     let wants_flags = stream.wants_flags() || shadow.as_ref().is_some_and(|shadow| shadow.wants_flags());
     let read = known.flags.or_else(|| wants_flags.then(|| attributes::response_flags(exchange)));
     // One that was not seen was whole, unless a flag says that something failed.

@@ -10,6 +10,7 @@ use crate::door::{Attribute, Exchange, HeaderView, Host, Side};
 use crate::http::ResponseFlags;
 use crate::http::pairs::{self, Pairs};
 use crate::policy::Policy;
+use crate::sampling::Reason;
 use crate::span::{self, HttpFacts, Identity, KindSetting, Kinds, Provenance, Span, SpanKind, is_grpc};
 use crate::stream::Keep;
 use crate::trace_context::{HeaderEdit, TraceState};
@@ -174,6 +175,10 @@ impl Facts {
             reason: keep.reason.name(),
             rule: policy.sampling.rule(keep.rule).map(|rule| rule.name.as_str()),
             xray_rule: self.xray_rule.as_deref(),
+            force_key: match keep.reason {
+                Reason::Forced { key } => policy.force.as_ref().and_then(|force| force.key_id(key)),
+                _ => None,
+            },
             trigger: keep.trigger,
             adjusted_count: keep.adjusted_count,
             calls,

@@ -3,12 +3,12 @@
 use super::asked::Asked;
 use super::facts::said;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, outline, own, shadow, signal, unseen};
+use super::{Parts, RequestContext, Scope, force, outline, own, shadow, signal, unseen};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
 use crate::shared::NewIds;
-use crate::stream::{Outgoing, Stream};
+use crate::stream::{Arriving, Outgoing, Stream};
 use crate::telemetry::Metric;
 use crate::trace_context::{Extracted, HeaderEdit, TRACEPARENT, TRACESTATE, TraceParent, extract, inject};
 use crate::upgrade::Verdict;
@@ -21,6 +21,8 @@ struct Matched {
     shadow: Option<u16>,
     /// What is left for rules of X-Ray.
     steps: Steps,
+    /// The key of a token.
+    forced: Option<u8>,
 }
 
 /// The head of a request of which only `traceparent` was read came. `None`: all of its headers are to be read, since it may be sampled
@@ -59,7 +61,7 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     if context.stream.is_some() || context.answered_here {
         return context.answered_here;
     }
-    let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
+    let (mut matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
     let headers = parts.known(headers);
     if let Some(own) = extracted.own
         && own::answer(parts, own, headers)
@@ -69,6 +71,9 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     }
     context.asked = Asked::of(headers);
     own::guard_edge(parts, headers);
+    if parts.policy.force.is_some() {
+        matched.forced = force::requested(parts, headers);
+    }
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
     if outgoing.context.sampled {
         let tracestate = match &outgoing.tracestate {
@@ -126,7 +131,7 @@ fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extract
         let mut steps = Steps::default();
         let live = sampling.first_match(&facts, &mut steps);
         let shadow = shadow.and_then(|shadow| steps.half(|steps| shadow.first_match(&facts, steps)));
-        (Matched { live, shadow, steps }, extract(&policy.propagators, &mut Lines(&entries[..])))
+        (Matched { live, shadow, steps, forced: None }, extract(&policy.propagators, &mut Lines(&entries[..])))
     } else {
         (Matched::default(), extract(&policy.propagators, &mut Lines(headers)))
     }
@@ -172,7 +177,11 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         Some(known).filter(|_| !refused)
     };
     let ids = &mut NewIds { entropy: parts.entropy, host, format: policy.trace_id_format };
-    let (stream, outgoing) = Stream::begin(rules, matched.live, extracted, now, choose, known, ids);
+    // Inside the mesh a caller's randomness counts, so that nothing is looked for.
+    let session = policy.session.as_ref().filter(|_| policy.edge || extracted.parent.is_none());
+    let session = session.and_then(|session| session.randomness(headers));
+    let arriving = Arriving { rule: matched.live, now, forced: matched.forced, session };
+    let (stream, outgoing) = Stream::begin(rules, arriving, extracted, choose, known, ids);
     if let Some(central) = parts.scope.central.as_deref().filter(|_| !asked) {
         xray_rule = central.rule_of(extracted);
     }
@@ -201,6 +210,7 @@ fn count<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, extracted: &Ext
         (true, Reason::Ratio) => Metric::SampledByRatio,
         (true, Reason::XRay) => Metric::SampledByXRay,
         (_, Reason::Upgraded) => Metric::SampledByUpgrade,
+        (_, Reason::Forced { .. }) => Metric::SampledByForce,
         (false, Reason::Parent) => Metric::DroppedByParent,
         (false, Reason::Rule { .. }) => Metric::DroppedByRule,
         (false, Reason::XRay) => Metric::DroppedByXRay,

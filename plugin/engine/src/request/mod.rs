@@ -11,6 +11,7 @@ mod context;
 mod coverage;
 mod end;
 mod facts;
+mod force;
 mod head;
 mod headers;
 mod held;
@@ -21,6 +22,7 @@ mod recall;
 mod shadow;
 mod signal;
 mod signs;
+mod slow;
 mod unseen;
 
 use std::sync::Arc;
@@ -39,7 +41,7 @@ use crate::door::{Exchange, HeaderView, Side};
 use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::sampling::Audit;
-use crate::shared::{Coverage, Entropy, Limits, SharedBudget};
+use crate::shared::{Coverage, Entropy, Force, Limits, SharedBudget, Slowness};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Budget;
@@ -58,6 +60,12 @@ pub struct Scope {
     pub coverage: Option<Box<Coverage>>,
     /// The same of the shadow policy.
     pub shadow_coverage: Option<Box<Coverage>>,
+    /// How long requests usually take, where that is learned.
+    pub slow: Option<Box<Slowness>>,
+    /// The same of the shadow policy.
+    pub shadow_slow: Option<Box<Slowness>>,
+    /// Whose tokens were used, where there are keys.
+    pub force: Option<Box<Force>>,
     /// X-Ray's sampling rules, where they are to decide.
     pub central: Option<Box<Central>>,
     /// What is counted of every request, where that is wanted.

@@ -141,7 +141,7 @@ impl RequestContext {
 #[inline(never)]
 pub fn template(policy: &Policy, is_counted: bool, (route, name): (Route, &[u8])) -> Option<Box<[u8]>> {
     // Where only the shadow covers, nothing of what it reads is shown.
-    if !is_counted && policy.upgrade.coverage.is_none() {
+    if !is_counted && policy.upgrade.coverage.is_none() && policy.upgrade.slow.is_none() {
         return None;
     }
     match route {

@@ -59,6 +59,7 @@ pub fn answered<'a, X: Exchange, V: HeaderView<'a>>(
     headers: Option<V>,
 ) {
     let Some(rules) = parts.policy.shadow_rules() else { return };
+    head.slow = head.shadow_slow;
     head.marked = !rules.edge && headers.is_some_and(|headers| rules.upgrade.is_marked(headers));
     let known = known.filter(|_| rules.upgrade.signal.accept);
     let (exchange, budget) = (parts.exchange, &mut parts.scope.shadow_budget);

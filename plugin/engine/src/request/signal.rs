@@ -135,6 +135,15 @@ pub fn answer_context<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, 
     }
 }
 
+/// Answers whoever forced a request from outside of the mesh with its context, so that its trace can be found. Nothing else leaves.
+#[inline(never)] // Seldom.
+pub fn answer_bearer<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) {
+    let context = stream.signal(Mark::Kept).traceresponse;
+    if parts.exchange.replace(Side::Response, TRACERESPONSE, &context).is_err() {
+        parts.failed();
+    }
+}
+
 /// Writes the one entry of that name of an answer. What is not there is added: to replace it Envoy would index all headers first.
 fn write<'a, V: HeaderView<'a>>(exchange: &impl Exchange, headers: V, name: &str, value: &[u8]) -> Result<(), Refused> {
     match headers.first(name) {

@@ -30,11 +30,16 @@ pub enum Reason {
     XRay,
     /// A failure had upgraded the trace before this request was made: it goes on sampled.
     Upgraded,
+    /// A token asked for it.
+    Forced {
+        /// The place of its key in the configuration.
+        key: u8,
+    },
 }
 
 impl Reason {
     /// All names, by [`Self::index`].
-    pub const NAMES: [&'static str; 5] = ["parent", "rule", "ratio", "xray", "upgraded"];
+    pub const NAMES: [&'static str; 6] = ["parent", "rule", "ratio", "xray", "upgraded", "forced"];
 
     /// The place of its name.
     pub const fn index(self) -> u8 {
@@ -44,6 +49,7 @@ impl Reason {
             Self::Ratio => 2,
             Self::XRay => 3,
             Self::Upgraded => 4,
+            Self::Forced { .. } => 5,
         }
     }
 
@@ -55,6 +61,7 @@ impl Reason {
             Self::Ratio => "ratio",
             Self::XRay => "xray",
             Self::Upgraded => "upgraded",
+            Self::Forced { .. } => "forced",
         }
     }
 }
@@ -123,6 +130,18 @@ impl Decision {
     /// The decision for a later call of a trace that was upgraded: sampled, with a probability that nobody knows.
     pub const UPGRADED: Self =
         Self { sampled: true, reason: Reason::Upgraded, threshold: None, th: ThEdit::Erase, inconsistent: false };
+
+    /// The decision for a request with a token, whoever decided before: it is of a class that is kept whole, since a token comes and is
+    /// charged whatever R is.
+    pub const fn forced(key: u8) -> Self {
+        Self {
+            sampled: true,
+            reason: Reason::Forced { key },
+            threshold: Some(Threshold::ALWAYS),
+            th: ThEdit::Set(Threshold::ALWAYS.bits()),
+            inconsistent: false,
+        }
+    }
 
     /// The threshold by which an exported span of this class counts; `None`: it cannot be counted. The lower of the head's
     /// and the class's: what two ways could have kept was as likely to be kept as by the likelier one.

@@ -9,10 +9,19 @@ use super::semconv as key;
 use super::{
     AttributeSettings, HttpFacts, Identity, Provenance, Span, SpanKind, Value, bounds, name, outcome, redaction,
 };
+use crate::upgrade::Trigger;
 
 /// Attributes that X-Ray shall make searchable, where a span has them.
-const ANNOTATIONS: [&str; 5] =
-    [key::SAMPLING_REASON, key::UPGRADE_TRIGGER, key::RESPONSE_FLAGS, key::UPSTREAM_CLUSTER, key::ROUTE_NAME];
+const ANNOTATIONS: [&str; 8] = [
+    key::SAMPLING_REASON,
+    key::FORCE_KEY,
+    key::UPGRADE_TRIGGER,
+    key::SLOW_CULPRIT,
+    key::SLOW_EXCESS,
+    key::RESPONSE_FLAGS,
+    key::UPSTREAM_CLUSTER,
+    key::ROUTE_NAME,
+];
 
 /// Makes the span of one side of a stream. Any bytes will do: what cannot be read is left out.
 pub fn build<'a>(
@@ -178,12 +187,18 @@ fn origin<'a>(attributes: &mut Attributes<'a>, provenance: &Provenance<'a>) {
     attributes.text(key::SAMPLING_REASON, Some(provenance.reason.as_bytes()), bounds::CONFIGURED);
     attributes.text(key::SAMPLING_RULE, provenance.rule.map(str::as_bytes), bounds::CONFIGURED);
     attributes.text(key::AWS_XRAY_SAMPLING_RULE, provenance.xray_rule.map(str::as_bytes), bounds::CONFIGURED);
+    attributes.text(key::FORCE_KEY, provenance.force_key.map(str::as_bytes), bounds::CONFIGURED);
     if let Some(count) = provenance.adjusted_count.filter(|count| count.is_finite()) {
         attributes.set(key::ADJUSTED_COUNT, Value::Double(count));
     }
     if let Some(trigger) = provenance.trigger {
         attributes.set(key::UPGRADE_TRIGGER, trigger.name().into());
         attributes.set(key::SAMPLING_PRIORITY, Value::Int(1));
+    }
+    if let Some(Trigger::Slow(slow)) = provenance.trigger {
+        attributes.set(key::SLOW_CULPRIT, Value::Bool(true));
+        attributes.set(key::SLOW_BASELINE, Value::Int(slow.baseline_ms.into()));
+        attributes.set(key::SLOW_EXCESS, Value::Int(slow.excess_ms.into()));
     }
     if let Some(parent_id) = provenance.unrecorded_parent {
         attributes.set(key::UNRECORDED_PARENT, Value::Text(Cow::Owned(parent_id.to_string())));

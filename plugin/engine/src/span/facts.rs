@@ -100,6 +100,8 @@ pub struct Provenance<'a> {
     pub rule: Option<&'a str>,
     /// The X-Ray rule by which the trace was decided.
     pub xray_rule: Option<&'a str>,
+    /// The id of the key whose token had it recorded.
+    pub force_key: Option<&'a str>,
     /// What upgraded the trace.
     pub trigger: Option<Trigger>,
     /// How many requests this one stands for, when that is known.

@@ -57,7 +57,12 @@ impl Resource {
         self.text(key::SERVICE_NAME).unwrap_or(Self::UNKNOWN_SERVICE)
     }
 
-    /// The same for X-Ray's segments, and nothing where another cloud than AWS is named: of a span with `aws.span.kind` the
+    /// The group that the service belongs to; empty where it has none.
+    pub fn service_namespace(&self) -> &str {
+        self.text(key::SERVICE_NAMESPACE).unwrap_or_default()
+    }
+
+    /// The service's name for X-Ray's segments, and nothing where another cloud than AWS is named: of a span with `aws.span.kind` the
     /// collector's X-Ray exporter then dereferences nothing, and takes the collector with it (seen in 0.139).
     pub fn xray_service_name(&self) -> &str {
         match self.text(key::CLOUD_PROVIDER) {
@@ -66,7 +71,7 @@ impl Resource {
         }
     }
 
-    /// The same of one process, which this names.
+    /// The same resource of one process, which this names.
     #[must_use]
     pub fn with_instance(mut self, id: &str) -> Self {
         self.0.retain(|(name, _)| name != key::SERVICE_INSTANCE_ID);

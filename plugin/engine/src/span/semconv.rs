@@ -98,10 +98,18 @@ pub const SAMPLING_PRIORITY: &str = "sampling.priority";
 pub const SAMPLING_REASON: &str = "tracelift.sampling.reason";
 /// The sampling rule that matched.
 pub const SAMPLING_RULE: &str = "tracelift.sampling.rule";
+/// The id of the key whose token had the request recorded.
+pub const FORCE_KEY: &str = "tracelift.force.key";
 /// How many requests this span stands for.
 pub const ADJUSTED_COUNT: &str = "tracelift.sampling.adjusted_count";
 /// What upgraded the trace.
 pub const UPGRADE_TRIGGER: &str = "tracelift.upgrade.trigger";
+/// The answer took longer than is usual here, and no call below had been slow itself.
+pub const SLOW_CULPRIT: &str = "tracelift.slow.culprit";
+/// The usual duration: the learned quantile, in milliseconds.
+pub const SLOW_BASELINE: &str = "tracelift.slow.baseline_ms";
+/// How much longer the answer took, in milliseconds.
+pub const SLOW_EXCESS: &str = "tracelift.slow.excess_ms";
 /// Calls behind the span: made, answered by a filter that keeps its part, gone to where no filter is, and unknown.
 pub const CALLS: [&str; 4] =
     ["tracelift.calls.made", "tracelift.calls.answered", "tracelift.calls.outside", "tracelift.calls.lost"];

@@ -60,7 +60,12 @@ impl Statement<'_> {
     }
 
     fn digits(&self, key: &[u8], time: &[u8]) -> [u8; 64] {
-        hmac(key, &[LABEL, self.purpose.as_bytes(), time, self.audience, self.content])
+        let mut digits = [0; 64];
+        let mac = hmac(key, &[LABEL, self.purpose.as_bytes(), time, self.audience, self.content]);
+        for (place, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(mac) {
+            *place = hex::write2(byte);
+        }
+        digits
     }
 }
 
@@ -70,8 +75,8 @@ pub fn same_secret(ours: &[u8], theirs: &[u8]) -> bool {
     !ours.is_empty() && ours.len() == theirs.len() && std::hint::black_box(differ) == 0
 }
 
-/// HMAC-SHA256 over lines, joined by a line feed, as lowercase hex digits.
-fn hmac(key: &[u8], lines: &[&[u8]]) -> [u8; 64] {
+/// HMAC-SHA256 over lines, joined by a line feed.
+pub fn hmac(key: &[u8], lines: &[&[u8]]) -> [u8; 32] {
     let mut block = [0; BLOCK];
     let hashed;
     let key = if BLOCK < key.len() {
@@ -90,12 +95,7 @@ fn hmac(key: &[u8], lines: &[&[u8]]) -> [u8; 64] {
         }
         inner.update(line);
     }
-    let outer = Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c)).chain_update(inner.finalize()).finalize();
-    let mut digits = [0; 64];
-    for (place, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(outer) {
-        *place = hex::write2(byte);
-    }
-    digits
+    Sha256::new_with_prefix(block.map(|byte| byte ^ 0x5c)).chain_update(inner.finalize()).finalize().into()
 }
 
 fn seconds(text: &[u8]) -> Option<u64> {
@@ -112,8 +112,8 @@ mod tests {
     const ASKED: Statement<'_> =
         Statement { purpose: "recall-2", audience: b"10.0.0.2:8080", content: b"2;0af7651916cd43dd8448eb211c80319c" };
 
-    fn text(digits: [u8; 64]) -> String {
-        digits.map(char::from).iter().collect()
+    fn text(mac: [u8; 32]) -> String {
+        mac.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// RFC 4231, sections 4.2, 4.3 and 4.7: a short key, a shorter one, and one longer than a block.

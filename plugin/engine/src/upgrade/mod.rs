@@ -13,10 +13,12 @@ mod policy;
 pub mod recall;
 pub mod signal;
 pub mod slots;
+mod slow;
 mod trigger;
 
 pub use budget::{Budget, BudgetError};
 pub use ledger::{CallFacts, Calls};
 pub use policy::{ApplicationsPolicy, Ending, Policy, RecallPolicy, SignalPolicy, Transports};
 pub use signal::{Mark, Verdict};
+pub use slow::{Per, Slow, SlowPolicy};
 pub use trigger::Trigger;

@@ -1,7 +1,7 @@
 //! Triggers: what an answer, or its absence, says about a trace.
 
 use super::coverage::CoveragePolicy;
-use super::{Budget, Trigger};
+use super::{Budget, SlowPolicy, Trigger};
 use crate::door::HeaderView;
 use crate::http::{GrpcStatus, GrpcStatusSet, HttpStatusSet, ResponseFlags};
 use crate::sampling::{Steps, StringMatcher};
@@ -17,6 +17,8 @@ pub struct Policy {
     pub response_flags: bool,
     /// Streams that take this many milliseconds or more trigger.
     pub latency_ms: Option<u64>,
+    /// What is slower than usual triggers, where that is enabled.
+    pub slow: Option<SlowPolicy>,
     /// Response headers by which the application marks what is worth keeping: names in lower case, any of them triggers.
     pub response_headers: Vec<(String, StringMatcher)>,
     /// The first of each kind are kept, where that is enabled.
@@ -200,6 +202,7 @@ mod tests {
             grpc_status,
             response_flags: true,
             latency_ms: Some(800),
+            slow: None,
             response_headers: Vec::new(),
             coverage: None,
             budget: Budget::per_second(100.0).expect("a rate"),

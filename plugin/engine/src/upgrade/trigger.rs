@@ -1,5 +1,6 @@
 //! What upgrades a trace.
 
+use super::Slow;
 use crate::http::{GrpcStatus, ResponseFlags};
 use crate::telemetry::Metric;
 
@@ -44,6 +45,8 @@ triggers! {
     Reset "reset" UpgradedByReset
     /// The stream took longer than the policy allows.
     Latency "latency" UpgradedByLatency
+    /// The answer took longer than is usual for its route and method, and nothing below had said so.
+    Slow(Slow) "slow" UpgradedBySlow
     /// A response header by which the application marks what is worth keeping.
     ResponseHeader "response_header" UpgradedByResponseHeader
     /// One of the first of its kind.
@@ -78,6 +81,7 @@ mod tests {
             Trigger::ResponseFlags(ResponseFlags::default()),
             Trigger::Reset,
             Trigger::Latency,
+            Trigger::Slow(Slow { baseline_ms: 1, excess_ms: 1 }),
             Trigger::ResponseHeader,
             Trigger::Coverage,
             Trigger::Signal,

@@ -31,6 +31,7 @@ fn reason_of(decision: &Decision) -> &'static str {
         (Reason::Parent, ..) => "parent",
         (Reason::XRay, ..) => "xray",
         (Reason::Upgraded, ..) => "upgraded",
+        (Reason::Forced { .. }, ..) => "forced",
     }
 }
 

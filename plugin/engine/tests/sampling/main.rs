@@ -4,5 +4,6 @@
 mod allocations;
 mod interplay;
 mod properties;
+mod sessions;
 mod support;
 mod vectors;

@@ -41,6 +41,8 @@ pub(super) struct Facts {
     pub(super) signal_refused: bool,
     /// Whether coverage kept it, or had no budget left: `false`.
     pub(super) covered: Option<bool>,
+    /// What came of a token.
+    pub(super) token: Option<Metric>,
     /// The headers that were written.
     pub(super) writes: Vec<Write>,
 }
@@ -89,6 +91,9 @@ impl Facts {
                 (0, 0) => None,
                 (kept, _) => Some(kept != 0),
             },
+            token: [Metric::ForceAccepted, Metric::ForceExpired, Metric::ForceInvalid, Metric::ForceOverBudget]
+                .into_iter()
+                .find(|metric| host.count(*metric) != 0),
             came,
             sent,
             sampled,

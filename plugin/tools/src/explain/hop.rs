@@ -16,7 +16,7 @@ use tracelift::upgrade::signal::{SERVER_TIMING, SIGNAL, Signal, TRACERESPONSE};
 /// One thing that happened, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// `context`, `rule`, `randomness`, `decision`, `outgoing`, `answer`, `upgrade`, `signal`, `span`, `coverage` or `metrics`.
+    /// `context`, `rule`, `randomness`, `force`, `decision`, `outgoing`, `answer`, `upgrade`, `signal`, `span`, `coverage`, `slow` or `metrics`.
     pub topic: &'static str,
     /// In words.
     pub said: String,
@@ -39,7 +39,7 @@ pub struct Explanation {
     pub span_id: String,
     /// What the head decided.
     pub sampled: bool,
-    /// Who decided: `parent`, `rule`, `ratio`, `xray` or `upgraded`.
+    /// Who decided: `parent`, `rule`, `ratio`, `xray`, `forced` or `upgraded`.
     pub reason: &'static str,
     /// The first rule that matched.
     pub rule: Option<String>,
@@ -181,16 +181,20 @@ impl<'p> Hop<'p> {
         let mut steps = vec![
             ("context", words::context(policy, &facts.came)),
             ("rule", words::matched(policy, facts.rule)),
-            ("randomness", words::randomness(facts.randomness)),
+            ("randomness", words::randomness(policy, &self.request, facts.randomness)),
+        ];
+        steps.extend(words::forced(policy, facts).map(|said| ("force", said)));
+        steps.extend([
             ("decision", words::decided(policy, facts)),
             ("outgoing", format!("to the upstream: {}", changes.join("; "))),
             ("answer", words::answered(answer, facts)),
             ("upgrade", words::upgraded(policy, facts)),
-        ];
+        ]);
         steps.extend(words::signals(policy, facts, &told.response).into_iter().map(|said| ("signal", said)));
         steps.push(("span", words::spans(&told.spans)));
         let route = || kept::route(policy, &self.request, answer);
         steps.extend(kept::covered(policy, facts, answer, route).map(|said| ("coverage", said)));
+        steps.extend(kept::slow(policy, facts, route).map(|said| ("slow", said)));
         steps.extend(kept::counted(policy, facts, series, route).map(|said| ("metrics", said)));
         steps.into_iter().map(|(topic, said)| Step { topic, said }).collect()
     }

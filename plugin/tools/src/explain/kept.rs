@@ -6,8 +6,8 @@ use tracelift::http::GrpcStatus;
 use tracelift::metrics::{Waiting, is_name};
 use tracelift::policy::Policy;
 use tracelift::span::{Value, is_grpc};
-use tracelift::upgrade::Trigger;
 use tracelift::upgrade::coverage::CoveragePolicy;
+use tracelift::upgrade::{Per, SlowPolicy, Trigger};
 
 /// A series as its attributes say it, without the namespace.
 pub fn series(waiting: &Waiting) -> String {
@@ -76,6 +76,22 @@ pub fn covered(policy: &Policy, facts: &Facts, answer: &Answer, route: impl Fn()
         return Some(format!("not looked at: {place} where no trace begins (`upgrade.coverage.where`)"));
     }
     Some(format!("{}. Its kind: its method, {}, and its status{}", judged(facts, coverage), route(), octave(coverage)))
+}
+
+/// What is slow for a request like this one; nothing where that is not learned.
+pub fn slow(policy: &Policy, facts: &Facts, route: impl Fn() -> String) -> Option<String> {
+    let SlowPolicy { factor, quantile, min_ms, per } = policy.upgrade.slow?;
+    if policy.sampling.rule(facts.rule).is_some_and(|rule| !rule.upgrade) {
+        return Some("not judged: its rule switches upgrades off".to_owned());
+    }
+    let of = match per {
+        Per::Route => format!("its method, and {}", route()),
+        Per::Side => "every request on this side".to_owned(),
+    };
+    Some(format!(
+        "not judged: this Envoy has just started. In a running one the time to the answer's head is slow above {min_ms} ms and {factor} \
+         times the {quantile} quantile of all requests, once 1,000 are known. They are counted by: {of}"
+    ))
 }
 
 fn octave(coverage: &CoveragePolicy) -> &'static str {

@@ -2,10 +2,11 @@
 
 use super::facts::Facts;
 use super::hop::text;
-use super::{Answer, Header, SpanShown};
+use super::{Answer, Header, Request, SpanShown};
 use tracelift::json::Named;
 use tracelift::policy::Policy;
-use tracelift::sampling::{Randomness, Sampler, Threshold};
+use tracelift::sampling::{Randomness, Sampler, Source, Threshold};
+use tracelift::telemetry::Metric;
 use tracelift::trace_context::{CallerDecision, Extracted, XRAY};
 use tracelift::upgrade::{Trigger, Verdict, signal};
 
@@ -61,8 +62,21 @@ pub fn matched(policy: &Policy, rule: Option<u16>) -> String {
 }
 
 /// Where R comes from, and what it means.
-pub fn randomness((randomness, explicit): (Randomness, bool)) -> String {
-    let source = if explicit { "`rv` in tracestate" } else { "the last 14 digits of the trace-id" };
+pub fn randomness(policy: &Policy, request: &Request, (randomness, explicit): (Randomness, bool)) -> String {
+    let list = request.list();
+    let session = policy.session.as_ref().zip(
+        policy
+            .session
+            .as_ref()
+            .and_then(|session| session.randomness(&list.iter().collect::<Vec<_>>()[..]).filter(|_| explicit)),
+    );
+    let of_session =
+        session.filter(|(_, bits)| *bits == randomness.bits()).map(|(session, _)| match session.source() {
+            Source::Cookie(name) => format!("the session in the cookie `{name}` (`sampling.session`)"),
+            Source::Header(name) => format!("the session in the header `{name}` (`sampling.session`)"),
+        });
+    let rest = if explicit { "`rv` in tracestate" } else { "the last 14 digits of the trace-id" };
+    let source = of_session.as_deref().unwrap_or(rest);
     let digits = format!("{:014x}", randomness.bits());
     format!("R = {digits}, from {source}: the trace is kept by every ratio of {} or more", share(randomness.bits()))
 }
@@ -76,6 +90,7 @@ pub fn decided(policy: &Policy, facts: &Facts) -> String {
         }
         "parent" => "the caller's flag decides (`mode` is parent_based)".to_owned(),
         "upgraded" => "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned(),
+        "forced" => "a token forces it".to_owned(),
         "xray" => "a sampling rule of AWS X-Ray decides".to_owned(),
         "rule" => {
             let sampler = rule.and_then(|rule| rule.sampler).unwrap_or(policy.sampling.fallback);
@@ -87,6 +102,23 @@ pub fn decided(policy: &Policy, facts: &Facts) -> String {
     let asks = policy.xray.is_some() && ["rule", "ratio"].contains(&facts.reason);
     let caveat = if asks { " (a rule of X-Ray comes first in a running Envoy; none is known here)" } else { "" };
     format!("{name}: {why}{caveat}")
+}
+
+/// What came of a token; nothing where none came. Of one that is not good, no more is said than its sender is told by counters.
+pub fn forced(policy: &Policy, facts: &Facts) -> Option<String> {
+    let force = policy.force.as_ref()?;
+    let said = match facts.token? {
+        Metric::ForceAccepted => {
+            "is good, and `force.traces_per_second` had room: whatever R is, it is recorded and counts for one"
+        }
+        Metric::ForceExpired => "was good once and has ended: as if there were none",
+        Metric::ForceOverBudget => "is good, but `force.traces_per_second` is spent: as if there were none",
+        _ => {
+            "is not good: of no key here, for another audience (`service.namespace`) or another request, or good for longer than \
+             `force.max_ttl_s`: as if there were none"
+        }
+    };
+    Some(format!("the token in `{}` {said}; the header is taken off", force.header))
 }
 
 fn comparison(sampler: Sampler, facts: &Facts) -> String {

@@ -85,10 +85,9 @@ fn a_configuration_alone_has_every_fault_told_where_it_stands() {
             "-: 0 of 1 configurations accepted, 4 errors, 0 warnings",
         ]
     );
-    assert!(
-        ran.out
-            .contains("allowed is `mode`, `algorithm`, `hash_seed`, `ratio`, `rules` or `xray`. Did you mean `ratio`?")
-    );
+    assert!(ran.out.contains(
+        "allowed is `mode`, `algorithm`, `hash_seed`, `ratio`, `rules`, `session` or `xray`. Did you mean `ratio`?"
+    ));
 }
 
 #[test]

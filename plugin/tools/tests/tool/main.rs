@@ -6,4 +6,5 @@ mod env;
 mod explain;
 mod forecast;
 mod kit;
+mod token;
 mod yaml;

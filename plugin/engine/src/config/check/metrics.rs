@@ -5,6 +5,7 @@ use crate::config::error;
 use crate::config::raw;
 use crate::metrics::{MAX_ROUTES, Routes, Settings, Temporality};
 use crate::span::KindSetting;
+use crate::upgrade::Per;
 
 /// Reads `metrics`, also where it is switched off: coverage asks for the names of routes.
 pub fn settings(raw: raw::Metrics, findings: &mut Findings) -> Settings {
@@ -59,14 +60,26 @@ fn of_another_router(template: &str) -> Option<&str> {
 pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
     let metrics = &raw.metrics;
     let shadow = raw.shadow.as_ref().and_then(|shadow| shadow.upgrade.as_ref());
-    let covers = raw.upgrade.coverage.enabled || shadow.is_some_and(|upgrade| upgrade.coverage.enabled);
+    let any = |is_on: fn(&raw::Upgrade) -> bool| is_on(&raw.upgrade) || shadow.is_some_and(is_on);
+    let learns = any(|upgrade| upgrade.slow.enabled);
+    let covers = any(|upgrade| upgrade.coverage.enabled) || learns;
+    let routes = any(|upgrade| upgrade.slow.enabled && upgrade.slow.per == Per::Route);
+    if routes && metrics.routes.is_empty() && metrics.route_header.is_none() {
+        let oddity = "without `metrics.routes` or `metrics.route_header` all requests of a method are one route, but for gRPC: what is \
+                      usual for the slowest of them is usual for all";
+        findings.warn("upgrade.slow.per", oddity);
+    }
     if !metrics.enabled {
         without_metrics(raw, covers, findings);
     } else {
         with_metrics(raw, findings);
     }
     if raw.span_kind == KindSetting::Auto && (metrics.enabled || covers) {
-        let path = if metrics.enabled { "metrics.enabled" } else { "upgrade.coverage.enabled" };
+        let path = match metrics.enabled {
+            true => "metrics.enabled",
+            false if learns => "upgrade.slow.enabled",
+            false => "upgrade.coverage.enabled",
+        };
         let oddity = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` \
                       costs less";
         findings.warn(path, oddity);
@@ -75,7 +88,10 @@ pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
 
 fn without_metrics(raw: &raw::Configuration, covers: bool, findings: &mut Findings) {
     let is_unused = |path: &str, findings: &mut Findings| {
-        findings.warn(path, "has no effect: neither `metrics.enabled` nor `upgrade.coverage.enabled` is true");
+        findings.warn(
+            path,
+            "has no effect: none of `metrics.enabled`, `upgrade.coverage.enabled` and `upgrade.slow.enabled` is true",
+        );
     };
     if !covers && !raw.metrics.routes.is_empty() {
         is_unused("metrics.routes", findings);

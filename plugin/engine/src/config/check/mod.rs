@@ -2,9 +2,11 @@
 
 mod border;
 mod export;
+mod force;
 mod marks;
 mod metrics;
 mod sampling;
+mod session;
 mod upgrade;
 
 use super::environment::EnvironmentResource;
@@ -17,7 +19,7 @@ use crate::span::{AttributeSettings, bounds};
 use crate::trace_context::Propagator;
 
 pub use export::{MAX_EXPORT_HEADERS, fill, header_value_fault};
-pub use upgrade::{TOKEN_ALLOWED, is_token};
+pub use upgrade::{LONG_TOKEN_ALLOWED, TOKEN_ALLOWED, is_long_token, is_token};
 
 /// Attributes of the resource that a configuration has at most: the environment and the node add theirs.
 const MAX_RESOURCE: usize = 64;
@@ -72,14 +74,17 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     };
     let (counts, around) = (raw.metrics.enabled, raw.envoy.clone());
     let settings = std::sync::Arc::new(metrics::settings(raw.metrics, findings));
+    let session = session::policy(&raw.sampling, &raw.propagators, findings);
     let mut policy = Policy {
         resource,
         span_kind: raw.span_kind,
         propagators: propagators(&raw.propagators, findings),
         trace_id_format: raw.trace_id_format,
         xray: sampling::xray(&raw.sampling, findings),
+        session,
         sampling: sampling::policy(raw.sampling, findings)?,
         upgrade: upgrade::policy(raw.upgrade, findings)?,
+        force: force::policy(raw.force, findings),
         shadow: match raw.shadow {
             Some(raw) => Some(shadow(raw, findings)?),
             None => None,
@@ -99,8 +104,8 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     };
     let marks = policy.upgrade.response_headers.iter().map(|(name, _)| name);
     policy.mesh_headers = marks.chain(&settings.route_header).cloned().collect();
-    let covers = |rules: Rules<'_>| rules.upgrade.coverage.is_some();
-    if covers(policy.rules()) || policy.shadow_rules().is_some_and(covers) {
+    let asks = |rules: Rules<'_>| rules.upgrade.coverage.is_some() || rules.upgrade.slow.is_some();
+    if asks(policy.rules()) || policy.shadow_rules().is_some_and(asks) {
         policy.names = Some(settings);
     }
     policy.border = border::border(&around, &policy, findings);
@@ -125,7 +130,15 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
 fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
     let known = (findings.problems.len(), findings.warnings.len());
     let sampling = match raw.sampling {
-        Some(raw) => sampling::policy(raw, findings).map(Some),
+        Some(raw) => {
+            if raw.session.is_some() {
+                findings.warn(
+                    "sampling.session",
+                    "has no effect: a shadow policy decides by the randomness of the live one",
+                );
+            }
+            sampling::policy(raw, findings).map(Some)
+        }
         None => Some(None),
     };
     let upgrade = match raw.upgrade {

@@ -7,7 +7,7 @@ use crate::config::raw;
 use crate::http::{GrpcStatusSet, HttpStatusSet};
 use crate::upgrade::coverage::CoveragePolicy;
 use crate::upgrade::recall::wire;
-use crate::upgrade::{ApplicationsPolicy, Budget, Policy, RecallPolicy, SignalPolicy, Transports};
+use crate::upgrade::{ApplicationsPolicy, Budget, Policy, RecallPolicy, SignalPolicy, SlowPolicy, Transports};
 
 /// Below this many characters a token can be guessed.
 const LONG_TOKEN: usize = 16;
@@ -15,6 +15,14 @@ const LONG_TOKEN: usize = 16;
 const MAX_TOKEN: usize = 256;
 /// What a token may be, in words.
 pub const TOKEN_ALLOWED: &str = "at most 256 visible ASCII characters, no spaces";
+
+/// What a secret may be that cannot be guessed from what it signs, in words.
+pub const LONG_TOKEN_ALLOWED: &str = "16 to 256 visible ASCII characters, no spaces";
+
+/// Whether a text may be such a secret.
+pub fn is_long_token(text: &str) -> bool {
+    is_token(text) && LONG_TOKEN <= text.len()
+}
 
 /// Whether a text may be a token.
 pub fn is_token(text: &str) -> bool {
@@ -47,6 +55,7 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         grpc_status,
         response_flags: raw.response_flags,
         latency_ms: raw.latency_ms.map(|latency| latency.get()),
+        slow: slow(&raw.slow, raw.traces_per_second, findings),
         response_headers,
         coverage: coverage(&raw.coverage, raw.traces_per_second, findings),
         budget,
@@ -59,6 +68,24 @@ pub fn policy(raw: raw::Upgrade, findings: &mut Findings) -> Option<Policy> {
         recall,
         applications,
     })
+}
+
+/// Without upgrades, nothing is learned.
+#[inline(never)] // For the live policy and its shadow.
+fn slow(raw: &raw::Slow, upgrades: Rate, findings: &mut Findings) -> Option<SlowPolicy> {
+    const ENABLED: &str = "upgrade.slow.enabled";
+    if !raw.enabled {
+        if *raw != raw::Slow::default() {
+            findings.warn(ENABLED, "is false, so that its other keys have no effect");
+        }
+        return None;
+    }
+    if upgrades.0 == 0.0 {
+        findings.warn(ENABLED, "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off");
+        return None;
+    }
+    let (factor, quantile) = (raw.factor.0, raw.quantile.0);
+    Some(SlowPolicy { factor, quantile, min_ms: raw.min_ms.get(), per: raw.per })
 }
 
 /// A minute's worth is the burst: after a start every kind is new. Without a budget, or without upgrades, nothing is covered.

@@ -6,13 +6,16 @@ mod exporter;
 mod sampler;
 mod variables;
 
+use std::collections::BTreeSet;
+
 pub use variables::{VARIABLES, Variable};
 
 use super::bounded::{Whole, whole_allowed};
-use super::check::{TOKEN_ALLOWED, is_token};
+use super::check::{LONG_TOKEN_ALLOWED, TOKEN_ALLOWED, is_long_token, is_token};
 use super::error;
 use super::percent;
 use super::raw::Metrics;
+use crate::force::{MAX_KEYS, is_key_id};
 use crate::json::Tree;
 use crate::span::bounds;
 
@@ -79,6 +82,8 @@ pub fn fill(environment: &Environment, tree: &mut Tree, warnings: &mut Vec<Strin
     reader.batch();
     reader.metrics();
     reader.tokens();
+    reader.force_keys();
+    reader.session_key();
     reader.warnings.extend(environment.on_invalid_config().1);
     reader.resource()
 }
@@ -89,6 +94,17 @@ fn limits<const MIN: u64, const MAX: u64>(_: Whole<MIN, MAX>) -> (u64, u64) {
 
 fn ignored(name: &str, found: &str, allowed: &str) -> String {
     ["environment variable ", name, ": found ", found, "; allowed is ", allowed, ". The variable is ignored."].concat()
+}
+
+fn is_key(id: &str, secret: &str) -> bool {
+    is_key_id(id) && is_long_token(secret)
+}
+
+/// No two keys have the same id.
+fn is_distinct(keys: &[Tree]) -> bool {
+    let id = |key: &Tree| key.get(&["id"]).and_then(Tree::text).map(str::to_owned);
+    let ids: BTreeSet<_> = keys.iter().map(id).collect();
+    ids.len() == keys.len()
 }
 
 struct Reader<'a> {
@@ -153,6 +169,36 @@ impl<'a> Reader<'a> {
                 Some(_) => self.warn(variable, "a text that is longer or has other characters", TOKEN_ALLOWED),
                 None => {}
             }
+        }
+    }
+
+    /// `TRACELIFT_FORCE_KEYS`. No warning shows a value.
+    fn force_keys(&mut self) {
+        const NAME: &str = "TRACELIFT_FORCE_KEYS";
+        let Some(text) = self.get(NAME) else { return };
+        let key = |pair: &str| {
+            let (id, secret) = pair.trim().split_once('=').filter(|(id, secret)| is_key(id, secret))?;
+            let entry = |name: &str, value: &str| (name.to_owned(), Tree::Text(value.to_owned()));
+            Some(Tree::Object(vec![entry("id", id), entry("secret", secret)]))
+        };
+        let keys: Option<Vec<_>> = text.split(',').map(key).collect();
+        match keys.filter(|keys| keys.len() <= MAX_KEYS && is_distinct(keys)) {
+            Some(keys) => self.tree.fill(&["force", "keys"], Tree::List(keys)),
+            None => {
+                let allowed = "at most 8 id=secret pairs, joined by commas, with distinct ids and secrets of 16 to 256 visible ASCII characters";
+                self.warn(NAME, "a text of another form", allowed);
+            }
+        }
+    }
+
+    /// `TRACELIFT_SESSION_KEY`, where there is a session to have it.
+    fn session_key(&mut self) {
+        const NAME: &str = "TRACELIFT_SESSION_KEY";
+        let is_wanted = matches!(self.tree.get(&["sampling", "session"]), Some(Tree::Object(_)));
+        match self.get(NAME).filter(|_| is_wanted) {
+            Some(secret) if is_long_token(secret) => self.text(&["sampling", "session", "key"], secret),
+            Some(_) => self.warn(NAME, "a text that is shorter, longer or has other characters", LONG_TOKEN_ALLOWED),
+            None => {}
         }
     }
 

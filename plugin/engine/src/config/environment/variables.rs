@@ -20,7 +20,7 @@ const fn variable(name: &'static str, fills: &'static str, meaning: &'static str
 }
 
 /// Every variable that the filter reads. A table for tools and tests: the module, which does not look at it, is without it.
-pub const VARIABLES: [Variable; 24] = {
+pub const VARIABLES: [Variable; 26] = {
     const TRACES_WINS: &str = "The same, weaker than the one with TRACES in its name.";
     const fn weaker(name: &'static str, fills: &'static str, than: &'static str) -> Variable {
         Variable { name, fills: Some(fills), weaker_than: Some(than), meaning: TRACES_WINS }
@@ -84,6 +84,16 @@ pub const VARIABLES: [Variable; 24] = {
             "TRACELIFT_APPLICATION_TOKEN",
             "upgrade.applications.token",
             "The secret that the pod's own application shares for the list of upgrades; else recall's is taken.",
+        ),
+        variable(
+            "TRACELIFT_FORCE_KEYS",
+            "force.keys",
+            "Keys of tokens that force a request to be recorded: id=secret pairs, joined by commas.",
+        ),
+        variable(
+            "TRACELIFT_SESSION_KEY",
+            "sampling.session.key",
+            "The secret of sessions that are recorded together, where the configuration has sampling.session.",
         ),
         Variable {
             name: ON_INVALID_CONFIG,

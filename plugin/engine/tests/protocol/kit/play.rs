@@ -20,7 +20,7 @@ pub trait Source {
 }
 
 /// Every room of the engine is entered by one of them.
-const CONFIGURATIONS: [&str; 13] = [
+const CONFIGURATIONS: [&str; 14] = [
     r#"{"sampling": {"ratio": 0.5}, "upgrade": {"latency_ms": 1000}, "export": {"max_export_batch_size": 3, "scheduled_delay_ms": 200}}"#,
     r#"{"sampling": {"ratio": 1}, "export": {"max_queue_size": 4, "max_export_batch_size": 2}}"#,
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
@@ -34,6 +34,7 @@ const CONFIGURATIONS: [&str; 13] = [
     r#"{"sampling": {"ratio": 0.3, "xray": {"enabled": true, "cluster": "xray_proxy", "targets_interval_ms": 1000, "timeout_ms": 50}}}"#,
     r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "x-route", "temporality": "delta"}}"#,
     r#"{"sampling": {"ratio": 0.1}, "metrics": {"routes": ["/a"], "route_header": "x-route"}, "upgrade": {"response_headers": {"x-keep": {"present": true}}, "coverage": {"enabled": true, "latency": true, "per_window": 2, "window_s": 10, "where": "all"}}, "shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#,
+    r#"{"edge": true, "sampling": {"ratio": 0.1, "session": {"cookie": "sid", "key": "a-secret-of-the-gateways"}}, "force": {"keys": [{"id": "dev", "secret": "a-secret-of-the-developers"}], "traces_per_second": 2}, "metrics": {"routes": ["/a"]}, "upgrade": {"slow": {"enabled": true}}, "shadow": {"upgrade": {"slow": {"enabled": true, "per": "side"}}}}"#,
 ];
 
 const PLUGINS: [&str; 2] = ["inbound", "outbound"];
@@ -41,7 +42,7 @@ const STATUSES: [&str; 7] = ["200", "404", "429", "500", "503", "101", "0"];
 const REPLIES: [Option<u16>; 6] = [Some(200), Some(404), Some(429), Some(503), Some(400), None];
 
 /// Two traces, so that streams meet in one.
-const REQUESTS: [(&str, &str); 18] = [
+const REQUESTS: [(&str, &str); 20] = [
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02"),
     ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02"),
@@ -60,6 +61,8 @@ const REQUESTS: [(&str, &str); 18] = [
     ("x-forwarded-for", "203.0.113.9"),
     (":path", "/a?sig=1"),
     (":method", "CONNECT"),
+    ("cookie", "theme=dark; sid=user-1"),
+    ("x-tracelift-force", "1.dev.1795258800..hZZErTvWG52biXhM9y19Jw"),
 ];
 
 const ANSWERS: [(&str, &str); 10] = [

@@ -45,6 +45,13 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl Refused {
+    /// What was refused.
+    pub fn of(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+}
+
 impl Choice {
     /// Reads the file and takes what was asked for, of several the first.
     pub fn read(&self) -> Result<Chosen> {

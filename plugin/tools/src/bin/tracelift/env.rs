@@ -118,9 +118,15 @@ fn row(variable: &Variable, environment: &Environment, written: Option<&Located>
         (Some(_), None) if fills.is_some() => format!("fills {key}"),
         (Some(_), None) => "in effect".to_owned(),
     };
-    let secret =
-        ["export.headers", "upgrade.recall.token", "upgrade.recall.previous_token", "upgrade.applications.token"]
-            .contains(&key);
+    let secret = [
+        "export.headers",
+        "force.keys",
+        "sampling.session.key",
+        "upgrade.recall.token",
+        "upgrade.recall.previous_token",
+        "upgrade.applications.token",
+    ]
+    .contains(&key);
     let shown = value.map(|value| if secret { "(not shown)".to_owned() } else { value.to_owned() });
     Row { name: name.to_owned(), fills, meaning: meaning.to_owned(), value: shown, effect, bad: warning.is_some() }
 }

@@ -9,6 +9,7 @@ use tracelift::upgrade::Verdict;
 use tracelift_tools::explain::{Answer, Explanation, Hop, Ids, Pod, Request};
 
 use crate::choice::{Choice, Chosen};
+use crate::token::now;
 use crate::{Outcome, file};
 
 /// Tell what is decided about a request, step by step, and why
@@ -103,7 +104,11 @@ impl Explain {
         }
         let request =
             Request { method: self.method.clone(), path: self.path.clone(), host: self.host.clone(), headers };
-        let explanation = Hop::request(&policy, request, &Pod::new(ids)).answer(&self.answer()?).explanation;
+        let mut pod = Pod::new(ids);
+        if policy.force.is_some() {
+            pod = pod.at(now()?);
+        }
+        let explanation = Hop::request(&policy, request, &pod).answer(&self.answer()?).explanation;
         if json {
             file::print_json(&Printed { configuration: &which, explanation: &explanation })?
         } else {

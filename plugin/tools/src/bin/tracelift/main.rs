@@ -12,6 +12,7 @@ mod file;
 mod forecast;
 mod schema;
 mod style;
+mod token;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,7 @@ enum Command {
     Forecast(forecast::Forecast),
     Schema(schema::Schema),
     Env(env::Env),
+    Token(token::Token),
 }
 
 /// What a command came to.
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Forecast(forecast) => forecast.execute(json),
         Command::Schema(schema) => schema.execute(),
         Command::Env(env) => env.execute(json),
+        Command::Token(token) => token.execute(json),
     };
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
