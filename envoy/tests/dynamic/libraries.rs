@@ -11,7 +11,9 @@ use tracelift_envoy::{Bootstrap, Client, Collector, EnvoyError, Filter, Request,
 pub fn library() -> PathBuf {
     match Filter::of_this_run().unwrap_or_else(|error| panic!("{error}")) {
         Filter::Dynamic(path) => path,
-        Filter::Wasm | Filter::Wrapped { .. } => panic!("this run has no dynamic module: cargo xtask test --only dynamic"),
+        Filter::Wasm | Filter::Wrapped { .. } => {
+            panic!("this run has no dynamic module: cargo xtask test --only dynamic")
+        }
     }
 }
 

@@ -80,7 +80,9 @@ impl<'a> Subject<'a> {
             ours.licenses = Some(licences(LICENCE)?);
             components.push(ours);
         }
-        others.iter().try_for_each(|one| anyhow::Ok(components.push(component(one)?)))?;
+        for one in others {
+            components.push(component(one)?);
+        }
         for (name, licence, source) in self.beside {
             let mut beside = Component::new(Classification::Library, name, "", Some((*name).to_owned()));
             beside.version = None; // It is part of the compiler or of the system that built the file.

@@ -41,6 +41,8 @@ pub(super) fn span(bytes: &[u8]) {
         forwarded_host: input.maybe_bytes(),
         trust_forwarded: input.any(),
         content_type: input.any::<bool>().then_some(b"application/grpc"),
+        grpc_answer: input.any(),
+        grpc_method_seen: input.any(),
         grpc_status: input.maybe_bytes().map(GrpcStatus::from_header),
         status_code: input.any(),
         response_flags: ResponseFlags::from_bits(input.any()),
