@@ -85,6 +85,9 @@ fn of_module(case: &Case, policy: &Policy, request: &Request) -> (Seen, Vec<(Str
         let mut headers = Headers::from([(":status", status.to_string())]);
         if let Some(status) = journey.grpc_status {
             headers.add("grpc-status", status.to_string());
+            if !answer.iter().any(|(name, _)| *name == "content-type") {
+                headers.add("content-type", "application/grpc");
+            }
         }
         for (name, value) in &answer {
             headers.add(name, value);

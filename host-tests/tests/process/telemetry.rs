@@ -14,13 +14,13 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Counter,
         &[
+            "answers.unseen",
             "applications.polls.answered",
             "applications.polls.busy",
             "applications.polls.denied",
             "applications.polls.refused",
             "applications.upgrades.listed",
             "applications.upgrades.missed",
-            "answers.unseen",
             "audit.estimated.failed",
             "audit.estimated.ok",
             "audit.requests.failed",

@@ -12,7 +12,6 @@ const SUITES: [(&str, &[&str]); 3] = [
         "end_to_end",
         &[
             "beside_envoy::",
-            "chain::",
             "configs::every_shipped_file_serves",
             "context::",
             "coverage::",

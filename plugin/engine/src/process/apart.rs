@@ -20,6 +20,7 @@ impl Worker {
             }
             root.meter(host, Meter::Share, entropy, metrics);
             root.publish_audit(host, metrics);
+            root.share_slowness(host, now, metrics);
             root.publish_pending(streams.values(), metrics);
         }
         exporting.gather(root, self);

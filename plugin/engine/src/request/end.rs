@@ -100,13 +100,12 @@ pub fn ended<X: Exchange>(
     }
     let Some(keep) = stream.keep() else { return Ended::Dropped };
     let xray_rule = parts.scope.central.as_ref().zip(*xray_rule).and_then(|(central, rule)| central.name(rule));
-    let root = *root;
     let how = (finish, counted.as_ref().map(|counted| counted.started), *asked);
-    let mut facts = Facts::read(parts.exchange, (root, parts.policy), &keep, how, (read, said.take()), xray_rule);
+    let mut facts = Facts::read(parts.exchange, (*root, parts.policy), &keep, how, (read, said.take()), xray_rule);
     facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
     facts.answered(parts.exchange, counted.as_ref().and_then(|counted| counted.grpc(*route)));
     let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
-    let span = Box::new(Held { root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
+    let span = Box::new(Held { root: *root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
     if held {
         return Ended::Held(span);
     }

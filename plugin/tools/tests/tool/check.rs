@@ -58,9 +58,9 @@ fn every_shipped_file_is_accepted_without_a_warning_or_has_no_configuration_in_i
             accepted += configurations;
         }
     }
-    // Three Envoys, one more with the dynamic module, three files of ECDS, Istio's two sides in both forms, Envoy Gateway with either
+    // Three Envoys, one more with the dynamic module and one with the filter wrapped, three files of ECDS, Istio's two sides in both forms, Envoy Gateway with either
     // module.
-    assert_eq!(accepted, 2 + 1 + 2 + 2 + 3 + 2 * 2 + 2);
+    assert_eq!(accepted, 2 + 1 + 2 + 2 + 1 + 3 + 2 * 2 + 2);
 }
 
 #[test]
@@ -118,6 +118,7 @@ fn what_is_around_a_configuration_in_an_envoy_file_is_looked_at_too() {
         "oddities.yaml:47:66: warning: OTEL_TRACES_SAMPLER: found \"sometimes\"; allowed is `always_on`",
         "oddities.yaml:50:34: warning: export.cluster: no cluster of this file is named \"colector\"",
         "oddities.yaml: 1 of 2 configurations accepted, 1 errors, 7 warnings",
+        "oddities.yaml: a request would cost less with slots for two headers (envoy/wrapped.yaml)",
     ];
     assert_eq!(lines.len(), begin.len(), "{}", ran.out);
     for (line, begin) in lines.iter().zip(begin) {
