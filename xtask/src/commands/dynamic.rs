@@ -152,7 +152,7 @@ pub(crate) mod tests {
     use std::fs;
 
     /// Paths of the stories in a folder of tests, as `module::name`.
-    pub(crate) fn stories(folder: &Path) -> Vec<String> {
+    fn stories(folder: &Path) -> Vec<String> {
         let mut stories = Vec::new();
         for file in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let Some(module) = file.file_stem().filter(|_| file.extension().is_some_and(|it| it == "rs")) else {
@@ -166,15 +166,21 @@ pub(crate) mod tests {
         stories
     }
 
+    /// The stories of a folder of tests; each chosen one, by how its path begins, is among them.
+    pub(crate) fn stories_with(folder: &Path, chosen: &[&str]) -> Vec<String> {
+        let there = stories(folder);
+        for story in chosen {
+            assert!(there.iter().any(|name| name.starts_with(story)), "{story} in {}", folder.display());
+        }
+        there
+    }
+
     #[test]
     fn every_story_that_is_chosen_or_left_out_exists() {
         let mut left_out: Vec<_> = WASM_ONLY.iter().map(|(story, _)| *story).collect();
         for Suite { package, test, stories: chosen, .. } in SUITES.iter().chain([&XRAY]) {
             let top = if *package == "tracelift-xray" { "examples/xray" } else { "envoy" };
-            let there = stories(&workspace::root().join(top).join("tests").join(test));
-            for story in *chosen {
-                assert!(there.iter().any(|name| name.starts_with(story)), "{story} in {test}");
-            }
+            let there = stories_with(&workspace::root().join(top).join("tests").join(test), chosen);
             left_out.retain(|story| !there.iter().any(|name| name.starts_with(story)));
         }
         assert_eq!(left_out, Vec::<&str>::new());
