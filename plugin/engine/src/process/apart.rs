@@ -12,17 +12,10 @@ impl Worker {
     pub fn tick_apart(&mut self, host: &impl Host, root: u32, exporting: &mut Self) {
         let now = host.now();
         self.learn(host, root, now);
-        let Self { roots, metrics, entropy, streams, .. } = self;
-        if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
+        if let Some(root) = self.roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.look(now);
-            if let Some(central) = &mut root.scope.central {
-                central.tick(host, entropy, metrics);
-            }
-            root.meter(host, Meter::Share, entropy, metrics);
-            root.publish_audit(host, metrics);
-            root.share_slowness(host, now, metrics);
-            root.publish_pending(streams.values(), metrics);
         }
+        self.tick_root(host, (root, now), Meter::Share);
         exporting.gather(root, self);
         self.metrics.flush(host);
     }

@@ -89,19 +89,29 @@ impl Worker {
         let now = host.now();
         self.settle_unseen();
         self.learn(host, root, now);
-        let Self { roots, metrics, entropy, streams, .. } = self;
+        let Self { roots, entropy, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.tick(host, now, entropy);
-            root.share_slowness(host, now, metrics);
-            if let Some(central) = &mut root.scope.central {
-                central.tick(host, entropy, metrics);
-            }
-            root.meter(host, Meter::ShareAndExport, entropy, metrics);
+        }
+        self.tick_root(host, (root, now), Meter::ShareAndExport);
+        let Self { roots, metrics, .. } = self;
+        if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.publish(metrics);
-            root.publish_audit(host, metrics);
-            root.publish_pending(streams.values(), metrics);
         }
         metrics.flush(host);
+    }
+
+    /// What the tick of every worker does under a root, whichever worker exports: shares what was counted and learned, and shows it.
+    pub(super) fn tick_root(&mut self, host: &impl Host, (root, now): (u32, u64), meter: Meter) {
+        let Self { roots, metrics, entropy, streams, .. } = self;
+        let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
+        root.share_slowness(host, now, metrics);
+        if let Some(central) = &mut root.scope.central {
+            central.tick(host, entropy, metrics);
+        }
+        root.meter(host, meter, entropy, metrics);
+        root.publish_audit(host, metrics);
+        root.publish_pending(streams.values(), metrics);
     }
 
     /// Learns which traces were upgraded in this process, and lets go what waited for that.
