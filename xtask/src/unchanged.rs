@@ -58,7 +58,7 @@ pub(crate) fn record(stage: &str, inputs: &[&str]) -> Result<()> {
 fn records(root: &Path) -> Result<BTreeMap<String, String>> {
     let path = root.join(RECORD);
     let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no object of digests", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not an object of digests", path.display()))
 }
 
 /// The cache's entry for a stage with inputs of this digest.

@@ -308,7 +308,7 @@ fn what_of_tokens_sessions_and_slowness_has_no_effect_is_a_warning() {
         (
             format!(r#"{{"force": {{"keys": [{key}, {}]}}}}"#, key.replace("dev", "ops")),
             "force.keys[1].secret",
-            "is that of another key: whoever has one has both",
+            "is that of another key: a holder of one can make tokens of both",
         ),
         (
             r#"{"sampling": {"session": {}}}"#.to_owned(),

@@ -97,7 +97,7 @@ impl<'a> Subject<'a> {
         Ok(Bom {
             serial_number: Some(serial_number(&sha256)?),
             metadata: Some(Metadata {
-                timestamp: Some(DateTime::try_from(self.time.to_owned()).context("the commit's time is no time")?),
+                timestamp: Some(DateTime::try_from(self.time.to_owned()).context("the commit's time is invalid")?),
                 component: Some(subject),
                 ..Metadata::default()
             }),

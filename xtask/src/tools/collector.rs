@@ -74,7 +74,7 @@ impl Collector {
         let Self { variable, purpose, .. } = self;
         if let Some(given) = env::var_os(variable).filter(|path| !path.is_empty()) {
             let path = fs::canonicalize(&given).with_context(|| format!("{variable} is {}", given.display()))?;
-            self.check(&path).with_context(|| format!("{variable} is no collector for {purpose}"))?;
+            self.check(&path).with_context(|| format!("{variable} is not a collector for {purpose}"))?;
             return Ok(Some(path));
         }
         let on_path = self.names.iter().flat_map(|name| run::all_on_path(name)).find(|path| self.check(path).is_ok());

@@ -25,7 +25,7 @@ pub fn why(span: &Span, head_sampled: bool, answer_told: bool) -> String {
         None => match reason {
             "parent" => "sampled: the caller's flag decides (`mode` is parent_based)".to_owned(),
             "upgraded" => {
-                "sampled: a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned()
+                "sampled: a failure had upgraded this trace in this Envoy before: later calls are sampled".to_owned()
             }
             "forced" => "sampled: a token forces it".to_owned(),
             "ratio" => "sampled: `sampling.ratio` decides".to_owned(),
@@ -109,7 +109,7 @@ mod tests {
                 plain().reason("upgraded").build(),
                 false,
                 false,
-                "sampled: a failure had upgraded this trace in this Envoy before: later calls go on sampled",
+                "sampled: a failure had upgraded this trace in this Envoy before: later calls are sampled",
             ),
         ];
         for (span, head_sampled, answer_told, expected) in cases {

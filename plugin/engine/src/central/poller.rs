@@ -356,7 +356,7 @@ fn problem(path: &str, answer: &Answer<'_>) -> String {
             number = reason.to_string();
             ["not sent, because Envoy has no such cluster or no host in it; hostcall status ", &number]
         }
-        (None, Some(200..=299)) => ["an answer that is none of this call's", ""],
+        (None, Some(200..=299)) => ["an answer that does not belong to this call", ""],
         (None, Some(status)) => {
             number = status.to_string();
             ["HTTP status ", &number]

@@ -417,7 +417,7 @@ keys! {
     /// One key.
     #[cfg_attr(feature = "schema", schemars(inline))]
     pub struct ForceKey {
-        /// Its name, which is no secret: it stands in tokens, on spans (`tracelift.force.key`) and in the log. Letters, digits, `-` and
+        /// Its name, not secret: it appears in tokens, on spans (`tracelift.force.key`) and in the log. Letters, digits, `-` and
         /// `_`; no two keys have the same.
         #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[A-Za-z0-9_-]+$")))]
         pub id: Text<1, 32> = Text("default".to_owned()),
@@ -454,7 +454,7 @@ keys! {
         pub max_queue_bytes: Whole<1, 67_108_864> = Whole::new(4_194_304),
         /// Spans in one request, not more than `max_queue_size`; left out, it follows a smaller queue.
         pub max_export_batch_size: Whole<1, 65_536> = Whole::new(512),
-        /// Milliseconds that a span waits for company.
+        /// Longest wait before a partial batch is sent, in milliseconds.
         pub scheduled_delay_ms: Whole<1, 600_000> = Whole::new(1000),
         /// Whether spans carry their `tracestate`. Switch it off for a collector whose `probabilistic_sampler` runs in
         /// `hash_seed` mode, which refuses spans with `th` or `rv`.

@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for Reading {
 
     /// Numbers come as text; the default would word a fault, see below.
     fn visit_f64<E: Error>(self, _: f64) -> Result<Tree, E> {
-        Err(E::custom("a number that is no text"))
+        Err(E::custom("a number instead of a string"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
@@ -140,7 +140,7 @@ impl<'de> Visitor<'de> for Reading {
                 return match entries.next_value_seed(self.inside())? {
                     // The plus of an exponent comes whether it was written or not; most write none.
                     Tree::Text(number) => Ok(Tree::Number(number.replace("e+", "e"))),
-                    _ => Err(A::Error::custom("a number that is no text")),
+                    _ => Err(A::Error::custom("a number instead of a string")),
                 };
             }
             if object.iter().any(|(known, _)| *known == key) {

@@ -45,7 +45,7 @@ pub struct Settings {
     pub max_queue_bytes: usize,
     /// Spans in one request; 0 is read as 1.
     pub max_export_batch_size: usize,
-    /// Milliseconds that a span waits for company.
+    /// Longest wait before a partial batch is sent, in milliseconds.
     pub scheduled_delay_ms: u64,
     /// Whether spans carry their `tracestate`. Without it a collector sees neither `th` nor `rv`.
     pub tracestate: bool,

@@ -121,7 +121,7 @@ metrics! {
     PendingSpans Gauge "pending.spans" "Requests in progress that were dropped so far and may still be upgraded."
     CentralReservoir Counter "central.reservoir" "Requests sampled from the quota of an X-Ray rule."
     CentralBorrowed Counter "central.borrowed" "Requests sampled from the reservoir of an X-Ray rule while there was no quota."
-    CentralFallback Counter "central.fallback" "Requests that the configuration had to decide because no X-Ray rule was to be had or matched."
+    CentralFallback Counter "central.fallback" "Requests that the configuration had to decide because no X-Ray rule was available or none matched."
     CentralPollsSucceeded Counter "central.polls.succeeded" "Calls to X-Ray for rules and targets that were answered."
     CentralPollsFailed Counter "central.polls.failed" "Calls to X-Ray for rules and targets that failed."
     CentralRules Gauge "central.rules" "X-Ray rules for this service, as fetched last."

@@ -35,9 +35,9 @@ pub fn context(policy: &Policy, extracted: &Extracted) -> String {
                 CallerDecision::NotSampled => "says not sampled",
                 CallerDecision::Deferred => "left the decision to us",
             };
-            format!("{} is valid: the trace {} goes on, its caller {flag}", from.name(), text(&parent.trace_id.hex()))
+            format!("{} is valid: the trace {} is continued, its caller {flag}", from.name(), text(&parent.trace_id.hex()))
         }
-        _ if extracted.traceparent_invalid => "traceparent is none that W3C allows: a new trace begins".to_owned(),
+        _ if extracted.traceparent_invalid => "traceparent is invalid (W3C Trace Context): a new trace is started".to_owned(),
         _ => "no trace context came with the request: a new trace begins".to_owned(),
     };
     if extracted.tracestate.is_some() && !extracted.tracestate_valid {
@@ -89,7 +89,7 @@ pub fn decided(policy: &Policy, facts: &Facts) -> String {
             "the caller's flag decides; its `th` contradicts R, so it is erased".to_owned()
         }
         "parent" => "the caller's flag decides (`mode` is parent_based)".to_owned(),
-        "upgraded" => "a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned(),
+        "upgraded" => "a failure had upgraded this trace in this Envoy before: later calls are sampled".to_owned(),
         "forced" => "a token forces it".to_owned(),
         "xray" => "a sampling rule of AWS X-Ray decides".to_owned(),
         "rule" => {
@@ -188,13 +188,13 @@ pub fn upgraded(policy: &Policy, facts: &Facts) -> String {
             "triggered, and the budget was spent: it stays what the head had sampled".to_owned()
         }
         (Some(Verdict::Shed), None) if facts.sampled => {
-            "triggered, and whoever saw the failure first had shed it: it stays what the head had sampled".to_owned()
+            "triggered, and the first hop that saw the failure had shed it: the head's decision stands".to_owned()
         }
         (Some(Verdict::Shed), Some(_)) => {
             "shed: the budget (`upgrade.traces_per_second`) was spent, so it stays dropped".to_owned()
         }
         (Some(Verdict::Shed), None) => {
-            "shed: whoever saw the failure first had shed it, so it stays dropped".to_owned()
+            "shed: the first hop that saw the failure had shed it, so it stays dropped".to_owned()
         }
         (None, _) if facts.signal_refused => {
             "no: the upstream's word is beyond ten times the budget, so it is not believed".to_owned()
@@ -219,10 +219,10 @@ pub fn signals(policy: &Policy, facts: &Facts, response: &[Header]) -> Vec<Strin
             Some("`upgrade.signal.emit` is false: the caller hears nothing".to_owned())
         }
         Some(_) if headers.is_empty() => {
-            Some("the trigger came after the answer's head: the caller is not told".to_owned())
+            Some("the trigger came after the answer's headers: no signal is sent to the caller".to_owned())
         }
-        Some(Verdict::Upgraded) => Some(format!("the caller is told to keep its span, too: {headers}")),
-        Some(Verdict::Shed) => Some(format!("the caller is told to shed this trace, too: {headers}")),
+        Some(Verdict::Upgraded) => Some(format!("the answer asks the caller to keep its span, too: {headers}")),
+        Some(Verdict::Shed) => Some(format!("the answer asks the caller to shed this trace, too: {headers}")),
         None if headers.is_empty() => None,
         None => Some(format!("the caller sampled it and hears that this hop keeps its part: {headers}")),
     };

@@ -218,7 +218,7 @@ impl<'p> Replay<'p> {
         }
         if seconds < 3600.0 {
             notes.push(format!(
-                "{seconds:.0} s of traffic stand for a month here: take a longer log for a better forecast."
+                "{seconds:.0} s of traffic are extrapolated to a month: a longer log gives a better forecast."
             ));
         }
         if self.timeless {

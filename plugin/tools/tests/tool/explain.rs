@@ -29,7 +29,7 @@ decision    dropped: `sampling.ratio` decides: it keeps 5.0000 % of all traces, 
 outgoing    to the upstream: traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-02
 answer      status 503 after 0 ms
 upgrade     upgraded (http_status): the budget had room
-signal      the caller is told to keep its span, too: x-tracelift-signal: 2;upgraded;4bf92f3577b34da6a3ce929d0e0e4736; traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-03
+signal      the answer asks the caller to keep its span, too: x-tracelift-signal: 2;upgraded;4bf92f3577b34da6a3ce929d0e0e4736; traceresponse: 00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-03; server-timing: trace;desc=00-4bf92f3577b34da6a3ce929d0e0e4736-910a2dec890266dd-03
 span        exported: SERVER \"GET\", id 910a2dec890266dd, tracestate ot=th:0, 532 bytes
 ";
     assert_eq!(ran.out, wanted);
@@ -174,7 +174,7 @@ fn a_caller_that_asked_hears_what_was_known_when_the_answer_came() {
     assert_eq!(
         said(&slow, "signal"),
         [
-            "the trigger came after the answer's head: the caller is not told",
+            "the trigger came after the answer's headers: no signal is sent to the caller",
             &format!("the caller asked by `Sampled=?` and hears x-amzn-trace-id: {answer}"),
         ]
     );
@@ -219,7 +219,7 @@ fn a_trace_that_the_head_had_sampled_says_whether_the_budget_was_spent() {
     assert_eq!(upgrade(&["--status", "503"]), whole);
     let spent = "triggered, and the budget was spent: it stays what the head had sampled";
     assert_eq!(upgrade(&["--status", "503", "--budget-spent"]), spent);
-    let shed = "triggered, and whoever saw the failure first had shed it: it stays what the head had sampled";
+    let shed = "triggered, and the first hop that saw the failure had shed it: the head's decision stands";
     assert_eq!(upgrade(&["--status", "503", "--told", "shed"]), shed);
 }
 

@@ -69,7 +69,7 @@ fn rates_that_do_not_fit_the_rules_are_refused_with_what_to_do() {
         (&["--rule-share", "probes=0.5"], "as in --rule-share payments=0.2"),
         (
             &["--rule-share", "prbes=0.5"],
-            "share of the rule prbes: there is no such rule to give one to; allowed is probes, payments",
+            "share of the rule prbes: the configuration has no such rule; allowed is probes, payments",
         ),
         (
             &["--rule-share", "probes=50", "--rule-share", "payments=0"],
@@ -186,7 +186,7 @@ fn an_access_log_is_decided_again_by_the_rules_of_the_policy() {
     near(number(&forecast, 1, "chains_complete"), 0.1, 0.3);
     assert_eq!(
         forecast["notes"],
-        json!(["600 s of traffic stand for a month here: take a longer log for a better forecast."])
+        json!(["600 s of traffic are extrapolated to a month: a longer log gives a better forecast."])
     );
 }
 

@@ -89,7 +89,7 @@ pub fn header_value_fault(value: &str) -> Option<&'static str> {
     if value.bytes().any(|byte| byte == b'\r' || byte == b'\n' || byte == 0) {
         Some("a value with a line break or NUL")
     } else if value.bytes().any(|byte| !byte.is_ascii_graphic() && byte != b' ' && byte != b'\t') {
-        Some("a value with a character that is no visible ASCII")
+        Some("a value with a character outside visible ASCII")
     } else if MAX_VALUE < value.len() {
         Some("a value of more than 4096 bytes")
     } else if value.trim_ascii() != value {

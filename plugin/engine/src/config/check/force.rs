@@ -77,7 +77,7 @@ fn checked(raw: raw::ForceKey, path: &str, known: &[Key], findings: &mut Finding
         let found = "a text that is shorter, longer or has other characters";
         findings.refuse(&secret_path, found, LONG_TOKEN_ALLOWED);
     } else if known.iter().any(|key| key.secret == secret) {
-        findings.warn(&secret_path, "is that of another key: whoever has one has both");
+        findings.warn(&secret_path, "is that of another key: a holder of one can make tokens of both");
     }
     Key { id, secret }
 }

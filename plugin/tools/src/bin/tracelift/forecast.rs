@@ -149,7 +149,7 @@ impl Forecast {
                 let text = std::fs::read_to_string(path).with_context(|| {
                     format!("--prices: found {path}; allowed is xray, none or a file that can be read")
                 })?;
-                serde_json::from_str(&text).with_context(|| format!("{path} is no table of prices"))
+                serde_json::from_str(&text).with_context(|| format!("{path} is not a valid table of prices"))
             }
         }
     }

@@ -39,7 +39,7 @@ struct Object {
 impl Object {
     fn take(&mut self, key: &Raw, value: &Raw, dialect: Dialect, warnings: &mut Vec<Finding>) -> Result<(), Finding> {
         let RawNode::Scalar { text, plain } = &key.node else {
-            return Err(Finding::error(key.at, "", "a key that is no text"));
+            return Err(Finding::error(key.at, "", "a key that is not a string"));
         };
         let name = match dialect {
             Dialect::Envoy if key.tag == Tag::Other("!ignore".to_owned()) => return Ok(()),
