@@ -6,6 +6,7 @@ mod decide;
 mod decider;
 mod facts;
 mod matcher;
+pub mod pace;
 mod pattern;
 mod policy;
 mod price;
