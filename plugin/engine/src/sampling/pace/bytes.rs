@@ -2,11 +2,13 @@
 
 use super::alarm::Alarm;
 use super::boost::Boost;
-use super::pace::{Announced, Pace, Rate};
+use super::pace::{Announced, Pace, Rate, seconds};
 use super::settings::Settings;
 
 /// Bytes of a rate.
 const RATE: usize = 12;
+/// Seconds after which nobody goes by a state any more.
+const IN_USE_S: f64 = 60.0;
 
 impl Pace {
     /// The state of these settings; `None` where the bytes are of others, or of none.
@@ -30,6 +32,12 @@ impl Pace {
             }
         }
         bytes.is_empty().then_some(pace)
+    }
+
+    /// Whether bytes that are of no settings of ours are of others that were in use within the last minute. `now` in nanoseconds.
+    pub fn is_in_use(bytes: &[u8], now: u64) -> bool {
+        let began = bytes.get(8..).and_then(<[u8]>::first_chunk).copied().map(f64::from_le_bytes);
+        began.is_some_and(|began| (seconds(now) - began).abs() < IN_USE_S)
     }
 
     /// The state as bytes.
@@ -117,6 +125,10 @@ mod tests {
         let bytes = pace.write(&settings_of_two);
         assert_eq!(bytes.len(), 8 + 31 * 8 + 2 * RATE);
         assert_eq!(Pace::read(&settings_of_two, &bytes), Some(pace));
+        for (at, in_use) in [(13, true), (72, true), (74, false)] {
+            assert_eq!(Pace::is_in_use(&bytes, at * 1_000_000_000), in_use, "second {at}");
+        }
+        assert!(!Pace::is_in_use(&[], 0));
         assert_eq!(Pace::read(&settings(21.0, 2), &bytes), None);
         assert_eq!(Pace::read(&settings(20.0, 3), &bytes), None);
         assert_eq!(Pace::read(&settings_of_two, &bytes[1..]), None);

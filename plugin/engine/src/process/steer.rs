@@ -1,0 +1,120 @@
+//! The rate that steers itself, on the tick: what was counted is shared, the step is taken, and what it has changed is shown.
+
+use super::root::Root;
+use crate::door::{Host, Level};
+use crate::policy::Policy;
+use crate::request::Scope;
+use crate::sampling::pace::{Bound, BoundChange, Cause, Settings, Step, Turn};
+use crate::shared::{Rates, Slowness};
+use crate::telemetry::{Metric, Metrics};
+
+impl Root {
+    /// Goes by the rates of a policy from now on. What is known of the same settings is still known.
+    pub(super) fn steer_by(&mut self, host: &impl Host, policy: &Policy, metrics: &mut Metrics) {
+        let of = |known: Option<Box<Rates>>, settings: Option<Settings>, plugin: &str| {
+            let settings = settings?;
+            let known = known.filter(|known| known.is_for(plugin, &settings));
+            Some(known.unwrap_or_else(|| Box::new(Rates::new(host, plugin, settings))))
+        };
+        let scope = &mut self.scope;
+        scope.rates = of(scope.rates.take(), policy.sampling.pace, &self.plugin);
+        let shadow = policy.shadow.as_ref().and_then(|shadow| shadow.sampling.as_ref()).and_then(|live| live.pace);
+        scope.shadow_rates = of(scope.shadow_rates.take(), shadow, &[&self.plugin, "\0shadow"].concat());
+        for (rates, gauge) in [(&scope.rates, Metric::AdaptiveRatio), (&scope.shadow_rates, Metric::ShadowRatio)] {
+            let share = rates.as_ref().map(|rates| rates.pace().share(rates.settings()));
+            share.into_iter().for_each(|share| metrics.record(host, gauge, millionths(share)));
+        }
+    }
+
+    /// Shares what was counted, and goes by the rates in force from now on.
+    pub(super) fn steer(&mut self, host: &impl Host, now: u64, metrics: &mut Metrics) {
+        let Scope { rates, slow, shadow_rates, shadow_slow, .. } = &mut self.scope;
+        if let Some(rates) = rates {
+            metrics.add_count(Metric::AdaptiveOffered, rates.offers());
+            if let Some(step) = tick(host, rates, slow, now) {
+                metrics.record(host, Metric::AdaptiveRatio, millionths(step.ratio));
+                count(&step, metrics);
+                log(host, rates, &step);
+            }
+        }
+        if let Some(rates) = shadow_rates
+            && let Some(step) = tick(host, rates, shadow_slow, now)
+        {
+            metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
+        }
+    }
+}
+
+fn tick(host: &impl Host, rates: &mut Rates, slow: &mut Option<Box<Slowness>>, now: u64) -> Option<Step> {
+    slow.iter_mut().for_each(|slow| rates.timed(slow.take_judged()));
+    rates.tick(host, now)
+}
+
+fn count(step: &Step, metrics: &mut Metrics) {
+    let cause = step.cause.map(|cause| match cause {
+        Cause::Load => Metric::AdaptiveLoad,
+        Cause::Calm => Metric::AdaptiveCalm,
+        Cause::Budget => Metric::AdaptiveBudget,
+    });
+    let boost = step.boost.map(|_| Metric::AdaptiveBoost);
+    cause.into_iter().chain(boost).for_each(|metric| metrics.count(metric));
+}
+
+/// One line when a bound is hit or left, and when a boost begins or ends.
+fn log(host: &impl Host, rates: &Rates, step: &Step) {
+    let [load, budget] = [step.load, step.budget].map(number);
+    let ratio = percent(step.ratio);
+    let offered =
+        ["at ", &load, " new traces a second and ", &budget, " to keep, the ratio in force is ", &ratio].concat();
+    if let Some(change) = step.bound {
+        let (level, what) = match change {
+            BoundChange::Hit(Bound::Min) => (
+                Level::Warn,
+                "sampling.target cannot be met: sampling.target.min_ratio keeps more than upgrades and the target leave; ",
+            ),
+            BoundChange::Hit(Bound::Max) => {
+                (Level::Info, "sampling.target is not used up: sampling.target.max_ratio keeps all that it may; ")
+            }
+            BoundChange::Left(Bound::Min) => (Level::Info, "sampling.target is met again, above min_ratio; "),
+            BoundChange::Left(Bound::Max) => (Level::Info, "sampling.target is met again, below max_ratio; "),
+        };
+        host.log(level, &["tracelift: ", what, &offered].concat());
+    }
+    let [failed, slow] = rates
+        .pace()
+        .shares()
+        .map(|(now, usual)| [percent(now), " (usually ".to_owned(), percent(usual), ")".to_owned()].concat());
+    let what = match step.boost {
+        Some(Turn::Begins) => "raised, because more requests than usual fail or are slow",
+        Some(Turn::Ends) => "back to where it was before it was raised",
+        Some(Turn::Halves) | None => return,
+    };
+    let shares = [". Failures: ", &failed, "; slow answers: ", &slow].concat();
+    host.log(Level::Info, &["tracelift: the sampling ratio is ", what, ": ", &offered, &shares].concat());
+}
+
+fn millionths(ratio: f64) -> u64 {
+    (1e6 * ratio).round() as u64
+}
+
+/// With at most two digits behind the point, as a person reads it.
+fn number(number: f64) -> String {
+    let hundredths = (100.0 * number).round() as u64;
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    if rest == 0 { whole.to_string() } else { [whole.to_string(), ".".to_owned(), two(rest)].concat() }
+}
+
+fn two(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() < 2 { ["0", &digits].concat() } else { digits }
+}
+
+/// A share, to a ten-thousandth of a percent.
+fn percent(share: f64) -> String {
+    let millionths = millionths(share);
+    let digits = (millionths % 10_000).to_string();
+    let rest = ["0".repeat(4_usize.saturating_sub(digits.len())), digits].concat();
+    let rest = rest.trim_end_matches('0');
+    let whole = (millionths / 10_000).to_string();
+    if rest.is_empty() { [&whole, " %"].concat() } else { [&whole, ".", rest, " %"].concat() }
+}

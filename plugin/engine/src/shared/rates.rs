@@ -1,0 +1,143 @@
+//! The rates in force in this worker, and what it has counted for them and not yet shared: [`crate::sampling::pace`] over the door.
+
+use crate::door::{Host, Update};
+use crate::sampling::pace::{Pace, Settings, Step, Sums};
+use crate::sampling::{Algorithm, Sampler};
+
+/// Attempts against other workers.
+const TRIES: usize = 8;
+/// The number is the version of the layout: another layout is another key.
+const PREFIX: &str = "tracelift.pace.1.";
+
+/// The rates of one filter. Filters of the same name and settings share them in a process; others do not mix.
+pub struct Rates {
+    settings: Settings,
+    key: Vec<u8>,
+    /// As of the last tick.
+    pace: Pace,
+    /// In force until the next one, by the number of the rate; at least one.
+    samplers: Vec<Sampler>,
+    sums: Sums,
+}
+
+impl Rates {
+    /// Goes by what is known of these settings in the process, or by the fixed ratio.
+    pub fn new(host: &impl Host, plugin: &str, settings: Settings) -> Self {
+        let mark = (settings.fingerprint() as u8).to_string();
+        let key = [PREFIX, plugin, "\0", &mark].concat().into_bytes(); // No name has a NUL.
+        let known = host.shared(&key).ok().flatten().and_then(|(bytes, _)| Pace::read(&settings, &bytes));
+        let pace = known.unwrap_or_else(|| Pace::new(&settings, host.now()));
+        let sums = Sums { offered: vec![0; settings.rates], ..Sums::default() };
+        let mut rates = Self { settings, key, pace, samplers: Vec::new(), sums };
+        rates.obey();
+        rates
+    }
+
+    /// Whether it goes by these settings, under that name.
+    pub fn is_for(&self, plugin: &str, settings: &Settings) -> bool {
+        let named = self.key.strip_prefix(PREFIX.as_bytes()).and_then(|key| key.strip_prefix(plugin.as_bytes()));
+        self.settings == *settings && named.is_some_and(|rest| rest.starts_with(b"\0"))
+    }
+
+    /// What is in force for requests of a rate: 0, or one more than the place of their route.
+    #[inline(always)] // For every request.
+    pub fn sampler(&self, rate: usize) -> Option<Sampler> {
+        self.samplers.get(rate).or(self.samplers.first()).copied()
+    }
+
+    /// There is a rate for each route.
+    pub fn is_by_route(&self) -> bool {
+        1 < self.settings.rates
+    }
+
+    /// Counts a request that a rate has decided, sampled or not.
+    #[inline(always)] // As above.
+    pub fn offered(&mut self, rate: usize) {
+        if let Some(count) = self.sums.offered.get_mut(rate) {
+            *count = count.wrapping_add(1);
+        }
+    }
+
+    /// Counts a trace that something else keeps, and that the target pays.
+    pub fn other(&mut self) {
+        self.sums.others = self.sums.others.saturating_add(1);
+    }
+
+    /// Counts a request that has ended.
+    #[inline(always)] // As above.
+    pub fn ended(&mut self, failed: bool) {
+        self.sums.requests = self.sums.requests.wrapping_add(1);
+        self.sums.failed = self.sums.failed.wrapping_add(u32::from(failed));
+    }
+
+    /// Counts requests that were timed, and those of them that took longer than usual.
+    pub fn timed(&mut self, (timed, slow): (u32, u32)) {
+        self.sums.timed = self.sums.timed.saturating_add(timed);
+        self.sums.slow = self.sums.slow.saturating_add(slow);
+    }
+
+    /// Requests that the rates have decided since the last tick.
+    pub fn offers(&self) -> u64 {
+        self.sums.offered.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    /// Shares what was counted, takes the step if the interval is over and no other worker has, and goes by what is in force now.
+    pub fn tick(&mut self, host: &impl Host, now: u64) -> Option<Step> {
+        let Self { settings, key, pace, samplers, sums } = self;
+        let each = sums.offered.iter().zip(samplers);
+        sums.expected = each.map(|(count, sampler)| f64::from(*count) * sampler.share()).sum();
+        let mut took = None;
+        let update = host.update(key, TRIES, |bytes| {
+            let bytes = bytes.unwrap_or_default();
+            let mut next = match Pace::read(settings, bytes) {
+                Some(pace) => pace,
+                None if Pace::is_in_use(bytes, now) => return None,
+                None => Pace::new(settings, now),
+            };
+            next.add(sums);
+            let step = next.step(settings, now);
+            let changes = step.is_some() || !sums.is_empty() || bytes.is_empty();
+            let bytes = changes.then(|| next.write(settings));
+            took = Some((next, step));
+            bytes
+        });
+        let step = match took {
+            Some((next, step)) if update != Update::Failed => {
+                *pace = next;
+                step
+            }
+            // Without shared values, or where other settings have this place, a worker goes by what it sees itself.
+            _ => {
+                pace.add(sums);
+                pace.step(settings, now)
+            }
+        };
+        let Sums { offered, .. } = std::mem::take(sums);
+        sums.offered = offered;
+        sums.offered.fill(0);
+        self.obey();
+        step
+    }
+
+    /// The state as of the last tick.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// What it goes by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn obey(&mut self) {
+        self.samplers.clear();
+        let Self { settings, pace, samplers, .. } = self;
+        samplers.extend((0..settings.rates).filter_map(|rate| sampler(pace.ratio(settings, rate))));
+    }
+}
+
+/// Below the lowest threshold nothing is kept.
+fn sampler(ratio: f64) -> Option<Sampler> {
+    let of = |ratio| Sampler::new(Algorithm::Consistent, ratio).ok();
+    of(ratio).or_else(|| of(0.0))
+}
