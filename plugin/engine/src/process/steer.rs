@@ -63,9 +63,10 @@ fn count(step: &Step, metrics: &mut Metrics) {
 /// One line when a bound is hit or left, and when a boost begins or ends.
 fn log(host: &impl Host, rates: &Rates, step: &Step) {
     let [load, budget] = [step.load, step.budget].map(number);
-    let ratio = percent(step.ratio);
+    let to_keep =
+        if rates.settings().target.is_some() { [" and ", &budget, " to keep"].concat() } else { String::new() };
     let offered =
-        ["at ", &load, " new traces a second and ", &budget, " to keep, the ratio in force is ", &ratio].concat();
+        ["at ", &load, " new traces a second", &to_keep, ", the ratio in force is ", &percent(step.ratio)].concat();
     if let Some(change) = step.bound {
         let (level, what) = match change {
             BoundChange::Hit(Bound::Min) => (

@@ -3,6 +3,7 @@
 mod boost;
 mod budget;
 mod chance;
+mod configuration;
 mod routes;
 mod traffic;
 mod world;

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn two_windows_running_raise_it_and_a_usual_one_ends_it() {
-        let (mut alarm, mut now) = (Alarm::default(), 1e9);
+        let (mut alarm, mut now) = (Alarm { began: 1e9, ..Alarm::default() }, 1e9);
         windows(&mut alarm, &mut now, 20, (2_500, 5));
         assert!((alarm.usual() - 0.002).abs() < 1e-9);
         windows(&mut alarm, &mut now, 1, (2_500, 50));
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn nothing_is_unusual_before_the_usual_is_known() {
-        let (mut alarm, mut now) = (Alarm::default(), 1e9);
+        let (mut alarm, mut now) = (Alarm { began: 1e9, ..Alarm::default() }, 1e9);
         windows(&mut alarm, &mut now, 12, (2_500, 2_500));
         assert!(!alarm.is_raised());
     }
 
     #[test]
     fn a_share_that_stays_becomes_the_usual_one() {
-        let (mut alarm, mut now) = (Alarm::default(), 1e9);
+        let (mut alarm, mut now) = (Alarm { began: 1e9, ..Alarm::default() }, 1e9);
         windows(&mut alarm, &mut now, 720, (2_500, 5));
         windows(&mut alarm, &mut now, 1_200, (2_500, 50));
         assert!(alarm.is_raised(), "for more than an hour and a half: {alarm:?}");
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn few_requests_make_a_longer_window_and_a_lone_failure_no_alarm() {
-        let (mut alarm, mut now) = (Alarm::default(), 1e9);
+        let (mut alarm, mut now) = (Alarm { began: 1e9, ..Alarm::default() }, 1e9);
         windows(&mut alarm, &mut now, 1_000, (25, 0));
         assert_eq!(alarm.requests, 0.0, "40 seconds are a window: {alarm:?}");
         for _ in 0..8 {
