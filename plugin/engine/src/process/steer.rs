@@ -4,7 +4,7 @@ use super::root::Root;
 use crate::door::{Host, Level};
 use crate::policy::Policy;
 use crate::request::Scope;
-use crate::sampling::pace::{Bound, BoundChange, Cause, Settings, Step, Turn};
+use crate::sampling::pace::{Bound, BoundChange, Cause, Settings, Step, Turn, decimal, percent};
 use crate::shared::{Rates, Slowness};
 use crate::telemetry::{Metric, Metrics};
 
@@ -45,6 +45,7 @@ impl Root {
     }
 }
 
+#[inline(never)] // For the live policy and its shadow.
 fn tick(host: &impl Host, rates: &mut Rates, slow: &mut Option<Box<Slowness>>, now: u64) -> Option<Step> {
     slow.iter_mut().for_each(|slow| rates.timed(slow.take_judged()));
     rates.tick(host, now)
@@ -61,8 +62,9 @@ fn count(step: &Step, metrics: &mut Metrics) {
 }
 
 /// One line when a bound is hit or left, and when a boost begins or ends.
+#[inline(never)] // Rare.
 fn log(host: &impl Host, rates: &Rates, step: &Step) {
-    let [load, budget] = [step.load, step.budget].map(number);
+    let [load, budget] = [step.load, step.budget].map(|number| decimal(number, 2));
     let to_keep =
         if rates.settings().target.is_some() { [" and ", &budget, " to keep"].concat() } else { String::new() };
     let offered =
@@ -96,26 +98,4 @@ fn log(host: &impl Host, rates: &Rates, step: &Step) {
 
 fn millionths(ratio: f64) -> u64 {
     (1e6 * ratio).round() as u64
-}
-
-/// With at most two digits behind the point, as a person reads it.
-fn number(number: f64) -> String {
-    let hundredths = (100.0 * number).round() as u64;
-    let (whole, rest) = (hundredths / 100, hundredths % 100);
-    if rest == 0 { whole.to_string() } else { [whole.to_string(), ".".to_owned(), two(rest)].concat() }
-}
-
-fn two(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() < 2 { ["0", &digits].concat() } else { digits }
-}
-
-/// A share, to a ten-thousandth of a percent.
-fn percent(share: f64) -> String {
-    let millionths = millionths(share);
-    let digits = (millionths % 10_000).to_string();
-    let rest = ["0".repeat(4_usize.saturating_sub(digits.len())), digits].concat();
-    let rest = rest.trim_end_matches('0');
-    let whole = (millionths / 10_000).to_string();
-    if rest.is_empty() { [&whole, " %"].concat() } else { [&whole, ".", rest, " %"].concat() }
 }

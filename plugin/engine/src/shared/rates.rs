@@ -49,14 +49,10 @@ impl Rates {
         self.samplers.get(rate).or(self.samplers.first()).copied()
     }
 
-    /// There is a rate for each route.
-    pub fn is_by_route(&self) -> bool {
-        1 < self.settings.rates
-    }
-
     /// Counts a request that a rate has decided, sampled or not.
     #[inline(always)] // As above.
     pub fn offered(&mut self, rate: usize) {
+        let rate = if rate < self.sums.offered.len() { rate } else { 0 }; // As above: the other policy may have more of them.
         if let Some(count) = self.sums.offered.get_mut(rate) {
             *count = count.wrapping_add(1);
         }
