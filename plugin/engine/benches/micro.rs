@@ -69,6 +69,7 @@ fn policy(rules: usize) -> Policy {
     Policy {
         mode: Mode::ParentBased,
         fallback: Sampler::new(Algorithm::Consistent, 0.05).expect("a ratio"),
+        pace: None,
         rules: (0..rules).map(rule).collect(),
     }
 }
@@ -79,10 +80,10 @@ fn sampling(criterion: &mut Criterion) {
     let randomness = Randomness::from_trace_id(trace_id());
     let parent = Parent { sampled: true, threshold: Some(Threshold::ALWAYS) };
     group.bench_function("decide, no parent", |b| {
-        b.iter(|| decide(&policies[0], None, None, black_box(trace_id()), black_box(randomness)));
+        b.iter(|| decide(&policies[0], (None, None), None, black_box(trace_id()), black_box(randomness)));
     });
     group.bench_function("decide, sampled parent", |b| {
-        b.iter(|| decide(&policies[0], None, Some(black_box(&parent)), trace_id(), randomness));
+        b.iter(|| decide(&policies[0], (None, None), Some(black_box(&parent)), trace_id(), randomness));
     });
     let headers = [(&b"user-agent"[..], &b"curl/8"[..]), (b"accept", b"*/*"), (b"x-tenant", b"gold")];
     let facts =

@@ -14,8 +14,8 @@ use crate::http::pairs::{Encoded, Pairs};
 pub enum Kind {
     /// Only grows.
     Counter,
-    /// Goes up and down; summed over all worker VMs of a process, but for `config.ratio_ppm` and `audit.z_centi`, which each of them
-    /// sets.
+    /// Goes up and down; summed over all worker VMs of a process, but for `config.ratio_ppm`, `audit.z_centi` and
+    /// `adaptive.ratio_ppm` (and the shadow's), which each of them sets.
     Gauge,
     /// Values in milliseconds.
     Histogram,

@@ -32,6 +32,8 @@ pub struct Policy {
     pub shadow: Option<Shadow>,
     /// Where the names of routes come from, where coverage or slowness needs them, live or in the shadow.
     pub names: Option<Arc<metrics::Settings>>,
+    /// The routes that have a rate each, live or in the shadow, if any have.
+    pub paced: Option<Arc<metrics::Settings>>,
     /// What is counted of every request, if anything is.
     pub metrics: Option<Arc<metrics::Settings>>,
     /// Response headers for the mesh alone, in lower case: marks of the application, and the name of its route. At the edge they are

@@ -5,7 +5,7 @@
 
 use crate::http::{GrpcStatus, ResponseFlags};
 use crate::policy::Rules;
-use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Threshold};
+use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Rate, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
     CallerDecision, Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id,
@@ -44,6 +44,8 @@ pub struct Stream {
     caller_dropped: bool,
     /// Its trace shares its randomness with others.
     in_session: bool,
+    /// The rate that was in force, whether or not it decided.
+    rate: Option<Rate>,
 }
 
 /// A trigger and what the budget said of it.
@@ -64,6 +66,8 @@ pub struct Arriving {
     pub forced: Option<u8>,
     /// The randomness of its session, for a trace that begins here.
     pub session: Option<u64>,
+    /// What is in force in place of the fixed ratio, where that steers itself.
+    pub rate: Option<Rate>,
 }
 
 /// What goes upstream.
@@ -155,7 +159,7 @@ impl Stream {
         known: impl FnOnce(TraceId) -> Option<Verdict>,
         ids: &mut impl Ids,
     ) -> (Self, Outgoing) {
-        let Arriving { rule, now, forced, session } = arriving;
+        let Arriving { rule, now, forced, session, rate } = arriving;
         let parent = extracted.parent.as_ref();
         let (trace_id, random) = match parent {
             Some(parent) => (parent.trace_id, parent.random),
@@ -168,7 +172,7 @@ impl Stream {
             _ if rules.edge && parent.is_some() => Some(ids.next() >> 8),
             _ => None,
         };
-        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rv };
+        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rate, rv };
         let Decided { mut decision, has_caller, member } = match forced {
             Some(key) => Decided { decision: Decision::forced(key), has_caller: false, member: None },
             None => decider.decide(extracted.decision, &tracestate, trace_id, central),
@@ -199,6 +203,7 @@ impl Stream {
             asked: extracted.xray_asks && !rules.edge,
             caller_dropped: parent.is_some_and(|parent| parent.decision == CallerDecision::NotSampled),
             in_session: rv.is_some() && rv == session,
+            rate,
             decision,
         };
         let th = stream.decision.th;
@@ -214,12 +219,13 @@ impl Stream {
 
     /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded, and what a
     /// token forces, stays sampled under both.
-    pub fn under(&self, rules: Rules<'_>, rule: Option<u16>, extracted: &Extracted) -> Self {
-        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rv: self.rv };
+    pub fn under(&self, rules: Rules<'_>, (rule, rate): (Option<u16>, Option<Rate>), extracted: &Extracted) -> Self {
+        let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rate, rv: self.rv };
         let Decided { decision, .. } =
             decider.decide(extracted.decision, &extracted.trace_state(), self.trace_id, |_| None);
         let stays = matches!(self.decision.reason, sampling::Reason::Upgraded | sampling::Reason::Forced { .. });
-        Self { decision: if stays { self.decision } else { decision }, rule, ..self.clone() }
+        let decision = if stays { self.decision } else { decision };
+        Self { rate, decision, rule, ..self.clone() }
     }
 
     /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
@@ -322,6 +328,7 @@ impl Stream {
             sampling::Reason::Ratio | sampling::Reason::Rule { .. } if !self.in_session => {
                 rules.sampling.sampler(self.rule).threshold()
             }
+            sampling::Reason::Adaptive if !self.in_session => self.rate?.threshold(),
             _ => None,
         }
     }

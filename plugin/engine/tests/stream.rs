@@ -198,7 +198,7 @@ fn a_request_under_other_rules_keeps_its_ids_and_is_decided_anew() {
     let extracted = Extracted::default();
     let (mut stream, _) =
         Stream::begin(rules(&live), Arriving::default(), &extracted, |_| None, |_| None, &mut Counting(1));
-    let mut shadow = stream.under(rules(&other), None, &extracted);
+    let mut shadow = stream.under(rules(&other), (None, None), &extracted);
     assert_eq!((shadow.trace_id(), shadow.decision().sampled), (stream.trace_id(), true));
     assert!(answer(&mut stream, &live, 404, None, true).is_none());
     assert_eq!(answer(&mut shadow, &other, 404, None, true), Some(Upgrade::AlreadySampled));
@@ -214,7 +214,7 @@ fn under_other_rules_a_callers_decision_counts_as_their_mode_says() {
         let extracted = extract(&live.propagators, &mut { DROPPED });
         let (stream, _) =
             Stream::begin(rules(&live), Arriving::default(), &extracted, |_| None, |_| None, &mut Counting(1));
-        assert_eq!(stream.under(rules(&other), None, &extracted).decision().sampled, sampled, "{mode}");
+        assert_eq!(stream.under(rules(&other), (None, None), &extracted).decision().sampled, sampled, "{mode}");
         let (known, _) = Stream::begin(
             rules(&live),
             Arriving::default(),
@@ -223,7 +223,7 @@ fn under_other_rules_a_callers_decision_counts_as_their_mode_says() {
             |_| Some(Verdict::Upgraded),
             &mut Counting(1),
         );
-        assert!(known.under(rules(&live), None, &extracted).decision().sampled);
+        assert!(known.under(rules(&live), (None, None), &extracted).decision().sampled);
     }
 }
 

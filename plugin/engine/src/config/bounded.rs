@@ -78,6 +78,11 @@ impl Factor {
     pub const RANGE: (f64, f64) = (1.0, 1000.0);
 }
 
+/// A number from `MIN` to `MAX`; fractions are fine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "schema", derive(serde::Serialize))]
+pub struct Number<const MIN: u64, const MAX: u64>(pub f64);
+
 /// A quantile, 0.5 to 0.9999.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "schema", derive(serde::Serialize))]
@@ -229,6 +234,13 @@ fn between(tree: &Tree, (min, max): (f64, f64), allowed: &str, reader: &mut Read
 impl Read for Factor {
     fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
         between(tree, Self::RANGE, "a number from 1 to 1000", reader).map(Self)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Read for Number<MIN, MAX> {
+    fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
+        let allowed = ["a number from ", &MIN.to_string(), " to ", &MAX.to_string()].concat();
+        between(tree, (MIN as f64, MAX as f64), &allowed, reader).map(Self)
     }
 }
 

@@ -19,7 +19,9 @@ use reader::{Read, Reader};
 
 use crate::policy::Policy;
 
-pub use bounded::{Entries, Factor, GrpcCode, HeaderName, HttpStatus, Quantile, Rate, Ratio, Secret, Text, Whole};
+pub use bounded::{
+    Entries, Factor, GrpcCode, HeaderName, HttpStatus, Number, Quantile, Rate, Ratio, Secret, Text, Whole,
+};
 pub use environment::{EVERYTHING_IS_RECORDED, Environment, ON_INVALID_CONFIG, OnInvalidConfig, VARIABLES, Variable};
 pub use error::{ConfigError, MAX_PROBLEMS, Problem, UNKNOWN_KEY, nearest};
 #[cfg(feature = "schema")]

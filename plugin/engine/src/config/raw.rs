@@ -1,7 +1,9 @@
 //! What a user writes. Every key has a default, so that `{}` works; a misspelt key is refused. The comments here are what
 //! users read in the JSON Schema and in the reference.
 
-use super::bounded::{Entries, Factor, GrpcCode, HeaderName, HttpStatus, Quantile, Rate, Ratio, Secret, Text, Whole};
+use super::bounded::{
+    Entries, Factor, GrpcCode, HeaderName, HttpStatus, Number, Quantile, Rate, Ratio, Secret, Text, Whole,
+};
 use super::error::one_of;
 use super::reader::{Read, Reader, keys};
 #[cfg(feature = "schema")]
@@ -16,6 +18,7 @@ use crate::metrics::MAX_ROUTES;
 use crate::metrics::{Aggregation, Temporality};
 use crate::otlp::{Compression, Protocol};
 use crate::sampling::Mode;
+use crate::sampling::pace::By;
 use crate::span::KindSetting;
 #[cfg(feature = "schema")]
 use crate::span::bounds;
@@ -94,6 +97,10 @@ keys! {
         pub hash_seed: Whole<0, { u32::MAX as u64 }> = Whole::new(0),
         /// Share of the traces that is recorded where no rule says otherwise: 0 (never), or 2^-56 to 1.
         pub ratio: Ratio = Ratio(0.05),
+        /// A rate to aim at in place of `ratio`, which holds until the first interval is over. Rules with a ratio of their own keep it.
+        pub target: Target = Target::default(),
+        /// A higher ratio for a while, when more requests than usual fail or are slow.
+        pub boost: Boost = Boost::default(),
         /// Settings for some requests; the first that matches counts. At most 256.
         #[cfg_attr(feature = "schema", schemars(length(max = MAX_RULES)))]
         pub rules: Vec<Rule> = Vec::new(),
@@ -101,6 +108,42 @@ keys! {
         pub session: Option<Session> = None,
         /// The sampling rules of an AWS account, in place of `ratio` and of the rules' ratios.
         pub xray: XRay = XRay::default(),
+    }
+}
+
+keys! {
+    /// A rate to aim at: the ratio follows the traffic.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Target {
+        /// So many traces that begin here are kept a second, on the mean, whatever the traffic is. Null: `spans_per_month` says it.
+        pub traces_per_second: Option<Rate> = None,
+        /// The same as spend: so many spans in 30.44 days, at an even pace; what is not spent can be for an hour. Exactly one of the two.
+        pub spans_per_month: Option<Whole<1, 1_000_000_000_000_000>> = None,
+        /// Spans that a trace has in the whole mesh, on the mean. With 1, spans of this Envoy alone are counted.
+        pub spans_per_trace: Number<1, 10_000> = Number(1.0),
+        /// How many Envoys share the target: the most that an autoscaler may make.
+        pub replicas: Whole<1, 100_000> = Whole::new(1),
+        /// The lowest ratio. It wins over the target, and the log says so.
+        pub min_ratio: Ratio = Ratio(0.0001),
+        /// The highest ratio; not below `min_ratio`.
+        pub max_ratio: Ratio = Ratio(1.0),
+        /// One rate, or one for each of `metrics.routes`, so that as many traces of each are kept.
+        pub by: By = By::All,
+    }
+}
+
+keys! {
+    /// A higher ratio for a while, ten times as high at most. What it spends counts against the target.
+    #[cfg_attr(feature = "schema", schemars(inline))]
+    pub struct Boost {
+        /// The highest ratio then: not below `ratio`, and not above `target.max_ratio`. Null: nothing is raised.
+        pub max_ratio: Option<Ratio> = None,
+        /// Seconds for which it stays raised after the last sign of trouble.
+        pub hold_s: Whole<5, 3_600> = Whole::new(60),
+        /// Seconds after that in which it is not raised again.
+        pub cooldown_s: Whole<0, 86_400> = Whole::new(300),
+        /// Requests that a share of failures is taken of, at least; after a minute fewer will do.
+        pub min_requests: Whole<10, 1_000_000> = Whole::new(200),
     }
 }
 

@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::bounded::{Entries, Factor, GrpcCode, HeaderName, HttpStatus, Quantile, Rate, Ratio, Secret, Text, Whole};
+use super::bounded::{
+    Entries, Factor, GrpcCode, HeaderName, HttpStatus, Number, Quantile, Rate, Ratio, Secret, Text, Whole,
+};
 use super::raw::Configuration;
 use crate::http::GrpcStatus;
 use crate::span::bounds;
@@ -159,6 +161,9 @@ scalar!([] Ratio, "Ratio", json_schema!({
 scalar!([] Rate, "Rate", json_schema!({ "type": "number", "minimum": 0, "maximum": Budget::MAX_PER_SECOND }));
 scalar!([] Factor, "Factor", json_schema!({
     "type": "number", "minimum": Factor::RANGE.0, "maximum": Factor::RANGE.1
+}));
+scalar!([const MIN: u64, const MAX: u64] Number<MIN, MAX>, "Number", json_schema!({
+    "type": "number", "minimum": MIN, "maximum": MAX
 }));
 scalar!([] Quantile, "Quantile", json_schema!({
     "type": "number", "minimum": Quantile::RANGE.0, "maximum": Quantile::RANGE.1

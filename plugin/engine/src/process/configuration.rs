@@ -90,6 +90,7 @@ impl Root {
         });
         self.cover_by(host, &policy);
         self.learn_by(&policy, metrics);
+        self.steer_by(host, &policy, metrics);
         if let Some(force) = &mut policy.force {
             force.audience = resource.service_namespace().to_owned();
         }

@@ -9,6 +9,7 @@ mod parents;
 mod publish;
 mod recall;
 mod root;
+mod steer;
 mod upgrades;
 mod worker;
 

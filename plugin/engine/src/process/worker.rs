@@ -106,6 +106,7 @@ impl Worker {
         let Self { roots, metrics, entropy, streams, .. } = self;
         let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
         root.share_slowness(host, now, metrics);
+        root.steer(host, now, metrics);
         if let Some(central) = &mut root.scope.central {
             central.tick(host, entropy, metrics);
         }
@@ -438,6 +439,10 @@ fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
     held.spans(calls, &mut |span| root.offer(&span, held.is_upgraded(), held.exemplar()));
     if let Some((failed, adjusted_count)) = held.audited() {
         root.scope.audit.offered(failed, adjusted_count);
+    }
+    if held.is_paid_first() {
+        let live = root.scope.steering.as_mut().and_then(|steering| steering.live.as_mut());
+        live.into_iter().for_each(|rates| rates.other());
     }
 }
 

@@ -3,7 +3,7 @@
 use super::asked::Asked;
 use super::facts::said;
 use super::headers::Lines;
-use super::{Parts, RequestContext, Scope, force, outline, own, shadow, signal, unseen};
+use super::{Parts, RequestContext, Scope, force, outline, own, rate, shadow, signal, unseen};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
 use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
@@ -158,6 +158,10 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         || Stream::wants_clock(rules, matched.live)
         || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));
     let now = if timed { Some(host.now()) } else { None };
+    if counts || policy.names.is_some() {
+        outline::requested(policy, context, counts, headers);
+    }
+    let rates = rate::of(parts, context, extracted, headers);
     let Scope { central, limits, .. } = &mut *parts.scope;
     let metrics = &mut *parts.metrics;
     let mut asked = false;
@@ -180,7 +184,7 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     // Inside the mesh a caller's randomness counts, so that nothing is looked for.
     let session = policy.session.as_ref().filter(|_| policy.edge || extracted.parent.is_none());
     let session = session.and_then(|session| session.randomness(headers));
-    let arriving = Arriving { rule: matched.live, now, forced: matched.forced, session };
+    let arriving = Arriving { rule: matched.live, now, forced: matched.forced, session, rate: rates.live() };
     let (stream, outgoing) = Stream::begin(rules, arriving, extracted, choose, known, ids);
     if let Some(central) = parts.scope.central.as_deref().filter(|_| !asked) {
         xray_rule = central.rule_of(extracted);
@@ -189,14 +193,12 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         parts.metrics.count(Metric::JoinsRefused);
     }
     context.xray_rule = xray_rule;
-    if counts || policy.names.is_some() {
-        outline::requested(policy, context, counts, headers);
-    }
     if matched.steps.is_over() {
         parts.metrics.count(Metric::RulesOverBudget);
     }
     count(parts, &stream, extracted);
-    context.shadow = shadow::begin(parts, &stream, matched.shadow, extracted);
+    context.shadow = shadow::begin(parts, &stream, (matched.shadow, rates.shadow()), extracted);
+    rates.count(parts.scope, &stream, context.shadow.as_deref());
     context.stream = Some(stream);
     outgoing
 }
@@ -209,12 +211,14 @@ fn count<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream, extracted: &Ext
         (true, Reason::Rule { .. }) => Metric::SampledByRule,
         (true, Reason::Ratio) => Metric::SampledByRatio,
         (true, Reason::XRay) => Metric::SampledByXRay,
+        (true, Reason::Adaptive) => Metric::SampledByRate,
         (_, Reason::Upgraded) => Metric::SampledByUpgrade,
         (_, Reason::Forced { .. }) => Metric::SampledByForce,
         (false, Reason::Parent) => Metric::DroppedByParent,
         (false, Reason::Rule { .. }) => Metric::DroppedByRule,
         (false, Reason::XRay) => Metric::DroppedByXRay,
         (false, Reason::Ratio) => Metric::DroppedByRatio,
+        (false, Reason::Adaptive) => Metric::DroppedByRate,
     });
     for (metric, happened) in [
         (Metric::Inconsistent, decision.inconsistent),

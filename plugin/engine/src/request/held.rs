@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::facts::Facts;
 use crate::otlp::Exemplar;
 use crate::policy::Policy;
+use crate::sampling::Reason;
 use crate::span::Span;
 use crate::stream::Keep;
 use crate::trace_context::{SpanId, TraceId, is_of_a_hop};
@@ -38,6 +39,12 @@ impl Held {
     /// Where its trace was decided here: whether it failed, and how many requests its span stands for.
     pub fn audited(&self) -> Option<(bool, f64)> {
         self.audited.zip(self.keep.adjusted_count)
+    }
+
+    /// Something else than the rate in force keeps a trace that begins here, or a request that was dropped: the target pays for it first.
+    pub fn is_paid_first(&self) -> bool {
+        let Keep { reason, sent_sampled, parent_id, .. } = self.keep;
+        !sent_sampled || parent_id.is_none() && reason != Reason::Adaptive
     }
 
     /// The call, if its parent is not exported by anyone: its caller's flag says so, and the id is not one of a hop's, as it is where an

@@ -18,6 +18,7 @@ mod held;
 mod measure;
 mod outline;
 mod own;
+mod rate;
 mod recall;
 mod shadow;
 mod signal;
@@ -41,7 +42,7 @@ use crate::door::{Exchange, HeaderView, Side};
 use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::sampling::Audit;
-use crate::shared::{Coverage, Entropy, Force, Limits, SharedBudget, Slowness};
+use crate::shared::{Coverage, Entropy, Force, Limits, SharedBudget, Slowness, Steering};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Budget;
@@ -64,6 +65,8 @@ pub struct Scope {
     pub slow: Option<Box<Slowness>>,
     /// The same of the shadow policy.
     pub shadow_slow: Option<Box<Slowness>>,
+    /// The rates in force, where they steer themselves.
+    pub steering: Option<Box<Steering>>,
     /// Whose tokens were used, where there are keys.
     pub force: Option<Box<Force>>,
     /// X-Ray's sampling rules, where they are to decide.

@@ -6,6 +6,7 @@
 use super::coverage::{self, Found};
 use super::{Parts, admit, attributes};
 use crate::door::{Exchange, HeaderView};
+use crate::sampling::Rate;
 use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
@@ -43,10 +44,10 @@ impl Outcome {
 pub fn begin<X: Exchange>(
     parts: &Parts<'_, X>,
     stream: &Stream,
-    rule: Option<u16>,
+    decided_by: (Option<u16>, Option<Rate>),
     extracted: &Extracted,
 ) -> Option<Box<Stream>> {
-    parts.policy.shadow_rules().map(|rules| Box::new(stream.under(rules, rule, extracted)))
+    parts.policy.shadow_rules().map(|rules| Box::new(stream.under(rules, decided_by, extracted)))
 }
 
 /// The head of an answer, or its trailers, under the shadow policy.

@@ -2,6 +2,8 @@
 //! trace is sampled; `th` only tells how many traces a sampled one stands for.
 
 use super::policy::{Mode, Policy};
+use super::rate::Rate;
+use super::sampler::Verdict;
 use super::threshold::{Randomness, Threshold};
 use crate::trace_context::{ThEdit, TraceId};
 
@@ -30,6 +32,8 @@ pub enum Reason {
     XRay,
     /// A failure had upgraded the trace before this request was made: it goes on sampled.
     Upgraded,
+    /// The rate in force, which follows a target or is raised for a while.
+    Adaptive,
     /// A token asked for it.
     Forced {
         /// The place of its key in the configuration.
@@ -39,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// All names, by [`Self::index`].
-    pub const NAMES: [&'static str; 6] = ["parent", "rule", "ratio", "xray", "upgraded", "forced"];
+    pub const NAMES: [&'static str; 7] = ["parent", "rule", "ratio", "xray", "upgraded", "forced", "adaptive"];
 
     /// The place of its name.
     pub const fn index(self) -> u8 {
@@ -50,6 +54,7 @@ impl Reason {
             Self::XRay => 3,
             Self::Upgraded => 4,
             Self::Forced { .. } => 5,
+            Self::Adaptive => 6,
         }
     }
 
@@ -62,6 +67,7 @@ impl Reason {
             Self::XRay => "xray",
             Self::Upgraded => "upgraded",
             Self::Forced { .. } => "forced",
+            Self::Adaptive => "adaptive",
         }
     }
 }
@@ -81,18 +87,18 @@ pub struct Decision {
     pub inconsistent: bool,
 }
 
-/// Decides one request: `rule` is what [`Policy::first_match`] said, `parent` is `None` for a root and for a caller that
-/// deferred. Where the parent's decision stands, a rule has no say in it.
+/// Decides one request: `rule` is what [`Policy::first_match`] said, `rate` is in force in place of the fallback, `parent` is `None` for a
+/// root and for a caller that deferred. Where the parent's decision stands, a rule has no say in it.
 pub fn decide(
     policy: &Policy,
-    rule: Option<u16>,
+    (rule, rate): (Option<u16>, Option<Rate>),
     parent: Option<&Parent>,
     trace_id: TraceId,
     randomness: Randomness,
 ) -> Decision {
     match parent {
         Some(parent) if policy.mode == Mode::ParentBased => follow(parent, randomness),
-        _ => sample(policy, rule, trace_id, randomness),
+        _ => sample(policy, (rule, rate), trace_id, randomness),
     }
 }
 
@@ -106,12 +112,27 @@ fn follow(parent: &Parent, randomness: Randomness) -> Decision {
     Decision { sampled: parent.sampled, reason, threshold, th, inconsistent }
 }
 
-fn sample(policy: &Policy, rule: Option<u16>, trace_id: TraceId, randomness: Randomness) -> Decision {
+fn sample(
+    policy: &Policy,
+    (rule, rate): (Option<u16>, Option<Rate>),
+    trace_id: TraceId,
+    randomness: Randomness,
+) -> Decision {
     let own = rule.and_then(|index| Some((Reason::Rule { index }, policy.rule(rule)?.sampler?)));
-    let (reason, sampler) = own.unwrap_or((Reason::Ratio, policy.fallback));
-    let verdict = sampler.sample(trace_id, randomness);
-    let th = verdict.threshold.map_or(ThEdit::Erase, |threshold| ThEdit::Set(threshold.bits()));
-    Decision { sampled: verdict.keep, reason, threshold: verdict.threshold, th, inconsistent: false }
+    let (reason, Verdict { keep, threshold }) = match (own, rate) {
+        (None, Some(rate)) => (Reason::Adaptive, by_rate(rate, randomness)),
+        (own, _) => {
+            let (reason, sampler) = own.unwrap_or((Reason::Ratio, policy.fallback));
+            (reason, sampler.sample(trace_id, randomness))
+        }
+    };
+    let th = threshold.map_or(ThEdit::Erase, |threshold| ThEdit::Set(threshold.bits()));
+    Decision { sampled: keep, reason, threshold, th, inconsistent: false }
+}
+
+fn by_rate(rate: Rate, randomness: Randomness) -> Verdict {
+    let threshold = rate.threshold().filter(|threshold| threshold.keeps(randomness));
+    Verdict { keep: threshold.is_some(), threshold }
 }
 
 /// Which class of traces an exported span stands for. Classes follow from outcome and time only, never from R; without
@@ -195,7 +216,7 @@ mod tests {
             metrics: true,
         };
         let rules = vec![rule(Some(sampler(1.0))), rule(Some(sampler(0.0))), rule(None)];
-        Policy { mode, fallback: sampler(0.5), rules }
+        Policy { mode, fallback: sampler(0.5), pace: None, rules }
     }
 
     fn sampled(reason: Reason, threshold: Option<Threshold>, th: ThEdit) -> Decision {
@@ -222,7 +243,7 @@ mod tests {
         for (flag, threshold, randomness, wanted) in cases {
             let parent = Parent { sampled: flag, threshold };
             for rule in [None, Some(0), Some(1), Some(2)] {
-                let decision = decide(&policy, rule, Some(&parent), id(), randomness);
+                let decision = decide(&policy, (rule, None), Some(&parent), id(), randomness);
                 assert_eq!(decision, wanted, "{parent:?} {randomness:?} rule {rule:?}");
             }
         }
@@ -247,21 +268,40 @@ mod tests {
             Parent { sampled: false, threshold: Some(th("0")) },
         ];
         for (rule, randomness, wanted) in cases {
-            let root = decide(&policy(Mode::ParentBased), rule, None, id(), randomness);
+            let root = decide(&policy(Mode::ParentBased), (rule, None), None, id(), randomness);
             assert_eq!(root, wanted, "root, rule {rule:?}, {randomness:?}");
             for parent in &parents {
-                let decision = decide(&policy(Mode::Independent), rule, Some(parent), id(), randomness);
+                let decision = decide(&policy(Mode::Independent), (rule, None), Some(parent), id(), randomness);
                 assert_eq!(decision, wanted, "{parent:?}, rule {rule:?}, {randomness:?}");
             }
         }
     }
 
     #[test]
+    fn a_rate_in_force_decides_what_no_rule_with_a_ratio_does() {
+        let tenth = Some(Rate::new(0.1));
+        let threshold = sampler(0.1).threshold();
+        let by_rate = sampled(Reason::Adaptive, threshold, ThEdit::Set(threshold.map_or(0, Threshold::bits)));
+        for (rule, randomness, wanted) in [
+            (None, HIGH, by_rate),
+            (None, Randomness::from_rv(0xe0_0000_0000_0000), dropped(Reason::Adaptive)),
+            (Some(1), HIGH, dropped(Reason::Rule { index: 1 })),
+            (Some(2), HIGH, by_rate),
+        ] {
+            let decision = decide(&policy(Mode::ParentBased), (rule, tenth), None, id(), randomness);
+            assert_eq!(decision, wanted, "rule {rule:?}, {randomness:?}");
+        }
+        let parent = Parent { sampled: true, threshold: None };
+        let followed = decide(&policy(Mode::ParentBased), (None, Some(Rate::new(0.0))), Some(&parent), id(), LOW);
+        assert_eq!(followed.reason, Reason::Parent);
+    }
+
+    #[test]
     fn an_algorithm_that_does_not_read_r_erases_the_th_it_meets() {
         let fallback = Sampler::new(Algorithm::Modulo, 1.0).unwrap();
-        let policy = Policy { mode: Mode::Independent, fallback, rules: Vec::new() };
+        let policy = Policy { mode: Mode::Independent, fallback, pace: None, rules: Vec::new() };
         let parent = Parent { sampled: true, threshold: Some(th("8")) };
-        let decision = decide(&policy, None, Some(&parent), id(), HIGH);
+        let decision = decide(&policy, (None, None), Some(&parent), id(), HIGH);
         assert_eq!(decision, sampled(Reason::Ratio, None, ThEdit::Erase));
     }
 

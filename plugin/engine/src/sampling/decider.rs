@@ -1,7 +1,9 @@
-//! The decision of the head, made once: the caller, then a rule of X-Ray, then a rule of the configuration, then its ratio.
+//! The decision of the head, made once: the caller, then a rule of X-Ray, then a rule of the configuration, then the rate in force or the
+//! fixed ratio.
 
 use super::decide::{Decision, Parent, decide};
 use super::policy::{Mode, Policy};
+use super::rate::Rate;
 use super::threshold::{Randomness, Threshold};
 use crate::trace_context::{CallerDecision, TraceId, TraceState};
 
@@ -12,6 +14,8 @@ pub struct Decider<'a> {
     pub policy: &'a Policy,
     /// What [`Policy::first_match`] said of the request.
     pub rule: Option<u16>,
+    /// What is in force in place of the fixed ratio, where that steers itself.
+    pub rate: Option<Rate>,
     /// This is the mesh's outer listener: a caller's decision is not believed.
     pub edge: bool,
     /// The randomness that the edge has chosen for a caller's trace; it counts in place of the caller's.
@@ -67,7 +71,7 @@ impl Decider<'_> {
             return Decided { decision, has_caller, member };
         }
         let caller = caller.map(|sampled| Parent { sampled, threshold: th.and_then(Threshold::from_bits) });
-        let decision = decide(self.policy, self.rule, caller.as_ref(), trace_id, randomness);
+        let decision = decide(self.policy, (self.rule, self.rate), caller.as_ref(), trace_id, randomness);
         Decided { decision, has_caller, member: None }
     }
 

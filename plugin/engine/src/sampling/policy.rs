@@ -2,6 +2,7 @@
 
 use super::facts::RequestFacts;
 use super::matcher::RequestMatcher;
+use super::pace::Settings;
 use super::sampler::Sampler;
 use super::steps::Steps;
 use crate::json::names;
@@ -23,6 +24,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Decides what no rule decides.
     pub fallback: Sampler,
+    /// What steers the ratio in its place, if anything does.
+    pub pace: Option<Settings>,
     /// The first that matches counts. Those beyond the 65,536th are never looked at.
     pub rules: Vec<Rule>,
 }
@@ -85,7 +88,12 @@ mod tests {
     }
 
     fn policy(rules: Vec<Rule>) -> Policy {
-        Policy { mode: Mode::ParentBased, fallback: Sampler::new(Algorithm::Consistent, 0.5).unwrap(), rules }
+        Policy {
+            mode: Mode::ParentBased,
+            fallback: Sampler::new(Algorithm::Consistent, 0.5).unwrap(),
+            pace: None,
+            rules,
+        }
     }
 
     fn path(wanted: StringMatcher) -> RequestMatcher {

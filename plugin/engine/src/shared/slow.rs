@@ -38,6 +38,8 @@ pub struct Slowness {
     changed: Vec<u64>,
     /// Unix nanoseconds from which on they are shared.
     due: u64,
+    /// Requests of routes with a baseline, and those that took longer than that; since they were last asked for.
+    judged: (u32, u32),
     /// What the gauges have of this worker: routes with a baseline, and those without.
     shown: [i64; 2],
 }
@@ -46,7 +48,7 @@ impl Slowness {
     /// The filters of that name in this process learn together; another quantile is learned apart.
     pub fn new(plugin: &str, policy: SlowPolicy) -> Self {
         let filter = Kind::of(plugin.as_bytes()).with(policy.quantile.to_bits());
-        Self { policy, filter, known: BTreeMap::new(), changed: Vec::new(), due: 0, shown: [0; 2] }
+        Self { policy, filter, known: BTreeMap::new(), changed: Vec::new(), due: 0, judged: (0, 0), shown: [0; 2] }
     }
 
     /// What it goes by.
@@ -72,7 +74,17 @@ impl Slowness {
             self.changed.push(kind);
         }
         known.pending.record(Aggregation::Exponential, took);
+        if known.baseline != 0 {
+            let (all, longer) = &mut self.judged;
+            *all = all.saturating_add(1);
+            *longer = longer.saturating_add(u32::from(known.baseline < took));
+        }
         self.policy.judge(took, known.baseline)
+    }
+
+    /// Requests whose usual duration was known, and those of them that took longer than it, since this was last asked.
+    pub fn take_judged(&mut self) -> (u32, u32) {
+        std::mem::take(&mut self.judged)
     }
 
     /// Shares what was counted, and learns what others have, where it is time. `now` in Unix nanoseconds.

@@ -1,5 +1,6 @@
 //! The protocol of a request, natively: the whole engine on a simulated host, in every order and with every failure.
 
+mod adaptive;
 mod applications;
 mod asking;
 mod attacked;

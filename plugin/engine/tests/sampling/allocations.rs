@@ -47,6 +47,7 @@ fn policy(matcher: RequestMatcher) -> Policy {
     Policy {
         mode: Mode::ParentBased,
         fallback: Sampler::new(Algorithm::Consistent, 0.05).unwrap(),
+        pace: None,
         rules: vec![rule.clone(), rule],
     }
 }
@@ -90,7 +91,7 @@ fn a_decision_allocates_nothing() {
     let parent = Parent { sampled: true, threshold: Some(Threshold::ALWAYS) };
     for (rule, parent) in [(None, None), (Some(0), None), (None, Some(&parent))] {
         let count = allocations_of(|| {
-            std::hint::black_box(decide(&policy, rule, parent, id, Randomness::from_trace_id(id)));
+            std::hint::black_box(decide(&policy, (rule, None), parent, id, Randomness::from_trace_id(id)));
         });
         assert_eq!(count, 0, "rule {rule:?}, parent {parent:?}");
     }

@@ -32,6 +32,7 @@ fn reason_of(decision: &Decision) -> &'static str {
         (Reason::XRay, ..) => "xray",
         (Reason::Upgraded, ..) => "upgraded",
         (Reason::Forced { .. }, ..) => "forced",
+        (Reason::Adaptive, ..) => "adaptive",
     }
 }
 
@@ -58,12 +59,12 @@ fn every_meeting_of_parent_mode_and_outcome_goes_as_the_rules_say() {
         }
         let mode = if case["mode"] == "independent" { Mode::Independent } else { Mode::ParentBased };
         let fallback = Sampler::new(Algorithm::Consistent, case["probability"].as_f64().unwrap()).unwrap();
-        let policy = Policy { mode, fallback, rules: Vec::new() };
+        let policy = Policy { mode, fallback, pace: None, rules: Vec::new() };
         let (incoming, rv) = (threshold_of(&case["parent"]["th"]), rv_of(&case["parent"]["rv"]));
         let parent = case["parent"]["sampled"].as_bool().map(|sampled| Parent { sampled, threshold: incoming });
         let randomness = randomness_of(&case["trace_id"], &case["parent"]["rv"]);
 
-        let decision = decide(&policy, None, parent.as_ref(), trace_id_of(&case["trace_id"]), randomness);
+        let decision = decide(&policy, (None, None), parent.as_ref(), trace_id_of(&case["trace_id"]), randomness);
         assert_eq!(Some(decision.sampled), case["propagated_sampled"].as_bool(), "{case}");
         assert_eq!(ot_after(decision.th, incoming, rv), text(&case["propagated_ot"]), "{case}");
         assert_eq!(reason_of(&decision), text(&case["head_reason"]), "{case}");
@@ -83,12 +84,12 @@ fn every_meeting_of_parent_mode_and_outcome_goes_as_the_rules_say() {
 #[test]
 fn a_sampled_flag_with_a_th_that_contradicts_it_loses_the_th_and_not_the_flag() {
     let fallback = Sampler::new(Algorithm::Consistent, 0.01).unwrap();
-    let policy = Policy { mode: Mode::ParentBased, fallback, rules: Vec::new() };
+    let policy = Policy { mode: Mode::ParentBased, fallback, pace: None, rules: Vec::new() };
     for case in cases("th_rv.json", "consistency") {
         let incoming = threshold_of(&case["th"]);
         let parent = Parent { sampled: case["sampled_flag"].as_bool().unwrap(), threshold: incoming };
         let randomness = randomness_of(&case["trace_id"], &case["rv"]);
-        let decision = decide(&policy, None, Some(&parent), trace_id_of(&case["trace_id"]), randomness);
+        let decision = decide(&policy, (None, None), Some(&parent), trace_id_of(&case["trace_id"]), randomness);
         assert_eq!(decision.sampled, parent.sampled, "{case}");
         assert_eq!(Some(!decision.inconsistent), case["consistent"].as_bool(), "{case}");
         let wanted = case["th_to_propagate"].as_str().map_or(String::new(), |th| format!("th:{th}"));

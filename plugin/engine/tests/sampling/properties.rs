@@ -54,6 +54,7 @@ prop_compose! {
         Policy {
             mode: if independent { Mode::Independent } else { Mode::ParentBased },
             fallback: sampler(fallback.0, fallback.1),
+            pace: None,
             rules: vec![rule(Some(sampler(own.0, own.1))), rule(None)],
         }
     }
@@ -100,7 +101,7 @@ proptest! {
     ) {
         let parent = parent.map(|(sampled, threshold)| Parent { sampled, threshold });
         let randomness = rv.map_or_else(|| Randomness::from_trace_id(id), Randomness::from_rv);
-        let decision = decide(&policy, rule, parent.as_ref(), id, randomness);
+        let decision = decide(&policy, (rule, None), parent.as_ref(), id, randomness);
         if !decision.sampled {
             prop_assert_eq!((decision.threshold, decision.th), (None, ThEdit::Erase));
         }
@@ -122,7 +123,7 @@ proptest! {
     ) {
         policy.mode = Mode::ParentBased;
         let parent = Parent { sampled, threshold };
-        let decision = decide(&policy, rule, Some(&parent), id, Randomness::from_trace_id(id));
+        let decision = decide(&policy, (rule, None), Some(&parent), id, Randomness::from_trace_id(id));
         prop_assert_eq!((decision.sampled, decision.reason), (sampled, Reason::Parent));
     }
 
@@ -131,7 +132,7 @@ proptest! {
         policy in policy(), sampled in any::<bool>(), threshold in proptest::option::of(threshold()), id in trace_id(),
     ) {
         let parent = Parent { sampled, threshold };
-        let decision = decide(&policy, None, Some(&parent), id, Randomness::from_trace_id(id));
+        let decision = decide(&policy, (None, None), Some(&parent), id, Randomness::from_trace_id(id));
         for class in [ExportClass::Head, ExportClass::KeptWhole, ExportClass::Signalled] {
             if let (Some(head), Some(exported)) = (decision.threshold, decision.exported_threshold(class)) {
                 prop_assert!(exported <= head);
@@ -158,7 +159,7 @@ proptest! {
                 ..RequestMatcher::default()
             };
             let rule = Rule { name: String::new(), matcher, sampler: None, upgrade: true, latency_ms: None, metrics: true };
-            let policy = Policy { mode: Mode::Independent, fallback: sampler(Algorithm::Consistent, 1.0), rules: vec![rule] };
+            let policy = Policy { mode: Mode::Independent, fallback: sampler(Algorithm::Consistent, 1.0), pace: None, rules: vec![rule] };
             let found = policy.first_match(&facts, &mut Steps::default());
             prop_assert!(found.is_none() || headers.iter().any(|(name, _)| name == b"a"));
         }

@@ -4,6 +4,7 @@ use super::{Findings, marks};
 use crate::config::error;
 use crate::config::raw;
 use crate::metrics::{MAX_ROUTES, Routes, Settings, Temporality};
+use crate::sampling::pace::By;
 use crate::span::KindSetting;
 use crate::upgrade::Per;
 
@@ -63,6 +64,9 @@ pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
     let any = |is_on: fn(&raw::Upgrade) -> bool| is_on(&raw.upgrade) || shadow.is_some_and(is_on);
     let learns = any(|upgrade| upgrade.slow.enabled);
     let covers = any(|upgrade| upgrade.coverage.enabled) || learns;
+    let shadow = raw.shadow.as_ref().and_then(|shadow| shadow.sampling.as_ref());
+    let is_paced = |sampling: &raw::Sampling| sampling.target.by == By::Route;
+    let paces = is_paced(&raw.sampling) || shadow.is_some_and(is_paced);
     let routes = any(|upgrade| upgrade.slow.enabled && upgrade.slow.per == Per::Route);
     if routes && metrics.routes.is_empty() && metrics.route_header.is_none() {
         let oddity = "without `metrics.routes` or `metrics.route_header` all requests of a method are one route, but for gRPC: what is \
@@ -70,7 +74,7 @@ pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
         findings.warn("upgrade.slow.per", oddity);
     }
     if !metrics.enabled {
-        without_metrics(raw, covers, findings);
+        without_metrics(raw, (covers, paces), findings);
     } else {
         with_metrics(raw, findings);
     }
@@ -86,14 +90,14 @@ pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
     }
 }
 
-fn without_metrics(raw: &raw::Configuration, covers: bool, findings: &mut Findings) {
+fn without_metrics(raw: &raw::Configuration, (covers, paces): (bool, bool), findings: &mut Findings) {
     let is_unused = |path: &str, findings: &mut Findings| {
         findings.warn(
             path,
             "has no effect: none of `metrics.enabled`, `upgrade.coverage.enabled` and `upgrade.slow.enabled` is true",
         );
     };
-    if !covers && !raw.metrics.routes.is_empty() {
+    if !covers && !paces && !raw.metrics.routes.is_empty() {
         is_unused("metrics.routes", findings);
     }
     if !covers && raw.metrics.route_header.is_some() && !raw.edge {

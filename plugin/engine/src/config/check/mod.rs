@@ -5,6 +5,7 @@ mod export;
 mod force;
 mod marks;
 mod metrics;
+mod pace;
 mod sampling;
 mod session;
 mod upgrade;
@@ -82,14 +83,15 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         trace_id_format: raw.trace_id_format,
         xray: sampling::xray(&raw.sampling, findings),
         session,
-        sampling: sampling::policy(raw.sampling, findings)?,
+        sampling: sampling::policy(raw.sampling, settings.routes.templates().len(), findings)?,
         upgrade: upgrade::policy(raw.upgrade, findings)?,
         force: force::policy(raw.force, findings),
         shadow: match raw.shadow {
-            Some(raw) => Some(shadow(raw, findings)?),
+            Some(raw) => Some(shadow(raw, settings.routes.templates().len(), findings)?),
             None => None,
         },
         names: None,
+        paced: None,
         metrics: counts.then(|| std::sync::Arc::clone(&settings)),
         mesh_headers: Vec::new(),
         edge: raw.edge,
@@ -102,12 +104,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             service_name: String::new(),
         },
     };
-    let marks = policy.upgrade.response_headers.iter().map(|(name, _)| name);
-    policy.mesh_headers = marks.chain(&settings.route_header).cloned().collect();
-    let asks = |rules: Rules<'_>| rules.upgrade.coverage.is_some() || rules.upgrade.slow.is_some();
-    if asks(policy.rules()) || policy.shadow_rules().is_some_and(asks) {
-        policy.names = Some(settings);
-    }
+    name_routes(&mut policy, settings);
     policy.border = border::border(&around, &policy, findings);
     let marked = [
         (policy.upgrade.recall.enabled, "upgrade.recall.enabled", "Recall"),
@@ -126,8 +123,22 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
     findings.problems.is_empty().then_some(policy)
 }
 
+/// Hands out the names of routes to what asks for them, and lists the headers that are for the mesh alone.
+fn name_routes(policy: &mut Policy, settings: std::sync::Arc<crate::metrics::Settings>) {
+    let marks = policy.upgrade.response_headers.iter().map(|(name, _)| name);
+    policy.mesh_headers = marks.chain(&settings.route_header).cloned().collect();
+    let asks = |rules: Rules<'_>| rules.upgrade.coverage.is_some() || rules.upgrade.slow.is_some();
+    if asks(policy.rules()) || policy.shadow_rules().is_some_and(asks) {
+        policy.names = Some(std::sync::Arc::clone(&settings));
+    }
+    let has_rates = |rules: Rules<'_>| rules.sampling.pace.is_some_and(|pace| 1 < pace.rates);
+    if has_rates(policy.rules()) || policy.shadow_rules().is_some_and(has_rates) {
+        policy.paced = Some(settings);
+    }
+}
+
 /// The same checks, reported under `shadow`.
-fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
+fn shadow(raw: raw::Shadow, routes: usize, findings: &mut Findings) -> Option<Shadow> {
     let known = (findings.problems.len(), findings.warnings.len());
     let sampling = match raw.sampling {
         Some(raw) => {
@@ -137,7 +148,7 @@ fn shadow(raw: raw::Shadow, findings: &mut Findings) -> Option<Shadow> {
                     "has no effect: a shadow policy decides by the randomness of the live one",
                 );
             }
-            sampling::policy(raw, findings).map(Some)
+            sampling::policy(raw, routes, findings).map(Some)
         }
         None => Some(None),
     };

@@ -13,7 +13,9 @@ const MAX_HEADERS: usize = 16;
 /// Methods that one rule lists.
 const MAX_METHODS: usize = 32;
 
-pub fn policy(raw: raw::Sampling, findings: &mut Findings) -> Option<Policy> {
+/// `routes`: how many templates there are.
+pub fn policy(raw: raw::Sampling, routes: usize, findings: &mut Findings) -> Option<Policy> {
+    let pace = super::pace::settings(&raw, routes, findings);
     let seed = raw.hash_seed.narrow();
     let algorithm = match raw.algorithm {
         raw::Algorithm::Consistent => Algorithm::Consistent,
@@ -61,7 +63,7 @@ pub fn policy(raw: raw::Sampling, findings: &mut Findings) -> Option<Policy> {
         findings.at_most("sampling.rules", patterns, MAX_PATTERNS, "regular expressions");
     }
     let mode = raw.mode;
-    Some(Policy { mode, fallback: fallback?, rules })
+    Some(Policy { mode, fallback: fallback?, pace, rules })
 }
 
 /// Reads `sampling.xray`; `None` when it is switched off.

@@ -1,0 +1,119 @@
+//! `sampling.target` and `sampling.boost`: one target, bounds in their order, and a boost that can raise something.
+
+use super::Findings;
+use crate::config::error;
+use crate::config::raw;
+use crate::json::Named;
+use crate::sampling::Mode;
+use crate::sampling::pace::{BoostSettings, By, Settings, TargetSettings, percent};
+
+const TARGET: &str = "sampling.target";
+const PER_SECOND: &str = "sampling.target.traces_per_second";
+const PER_MONTH: &str = "sampling.target.spans_per_month";
+const MIN: &str = "sampling.target.min_ratio";
+const MAX: &str = "sampling.target.max_ratio";
+const BOOST: &str = "sampling.boost.max_ratio";
+/// Traces a second below which sessions are kept too seldom.
+const FEW: f64 = 5.0;
+
+/// Reads both; `None` where neither is on. `routes`: how many templates there are.
+#[inline(never)] // For the live policy and its shadow.
+pub fn settings(sampling: &raw::Sampling, routes: usize, findings: &mut Findings) -> Option<Settings> {
+    let target = target(sampling, findings);
+    let boost = boost(sampling, target.as_ref(), findings);
+    if target.is_none() && boost.is_none() {
+        return None;
+    }
+    if sampling.algorithm != raw::Algorithm::Consistent {
+        let found = ["`sampling.algorithm` = ", &error::quoted(sampling.algorithm.name()), ", whose ratio is fixed"];
+        let path = if target.is_some() { TARGET } else { "sampling.boost" };
+        findings.refuse(path, &found.concat(), "`sampling.algorithm` = \"consistent\" beside it");
+    }
+    let by_route = target.is_some() && sampling.target.by == By::Route;
+    if by_route && routes == 0 {
+        let oddity = "is \"route\" without `metrics.routes`, so that there is one rate: the name in `metrics.route_header` comes with the \
+                      answer, too late for a decision";
+        findings.warn("sampling.target.by", oddity);
+    }
+    let rates = if by_route { routes.saturating_add(1) } else { 1 };
+    Some(Settings { ratio: sampling.ratio.0, target, boost, rates })
+}
+
+fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSettings> {
+    let raw = &sampling.target;
+    let replicas = raw.replicas.get() as f64;
+    let (per_second, carries) = match (raw.traces_per_second, raw.spans_per_month) {
+        (Some(rate), None) => (rate.0 / replicas, false),
+        (None, Some(spans)) => (TargetSettings::of_month(spans.get() as f64) / raw.spans_per_trace.0 / replicas, true),
+        (Some(_), Some(_)) => {
+            findings.refuse(TARGET, &["both `", PER_SECOND, "` and `", PER_MONTH, "`"].concat(), "one of the two");
+            return None;
+        }
+        (None, None) => {
+            if *raw != raw::Target::default() {
+                findings.warn(
+                    TARGET,
+                    "has neither `traces_per_second` nor `spans_per_month`, so that its other keys have no effect",
+                );
+            }
+            return None;
+        }
+    };
+    if !carries && raw.spans_per_trace.0 != 1.0 {
+        let oddity = "has no effect on `traces_per_second`: it is what a trace costs of `spans_per_month`";
+        findings.warn("sampling.target.spans_per_trace", oddity);
+    }
+    let (min_ratio, max_ratio) = (raw.min_ratio.0, raw.max_ratio.0);
+    if max_ratio < min_ratio {
+        let found = [&percent(min_ratio), ", above `", MAX, "` = ", &percent(max_ratio)].concat();
+        findings.refuse(MIN, &found, "a ratio up to that");
+    }
+    if per_second < FEW && sampling.session.is_some() {
+        let oddity = "comes to less than 5 traces a second in one Envoy, and a session is kept with all of its traces: what is kept says \
+                      little of the rest";
+        findings.warn(TARGET, oddity);
+    }
+    if sampling.xray.enabled {
+        let oddity = "steers only what no rule of X-Ray decides, since `sampling.xray.enabled` is true";
+        findings.warn(TARGET, oddity);
+    }
+    if sampling.mode == Mode::Independent {
+        let oddity = "with `mode` = \"independent\" every hop steers by its own traffic: a trace is whole only as far as the lowest of \
+                      their ratios takes it";
+        findings.warn(TARGET, oddity);
+    }
+    Some(TargetSettings { per_second, carries, min_ratio, max_ratio })
+}
+
+fn boost(sampling: &raw::Sampling, target: Option<&TargetSettings>, findings: &mut Findings) -> Option<BoostSettings> {
+    let raw = &sampling.boost;
+    let Some(max_ratio) = raw.max_ratio else {
+        if *raw != raw::Boost::default() {
+            findings.warn("sampling.boost", "has no `max_ratio`, so that its other keys have no effect");
+        }
+        return None;
+    };
+    // With a target, `ratio` holds for the first seconds alone.
+    let (least, least_path) = target.map_or((sampling.ratio.0, "sampling.ratio"), |target| (target.min_ratio, MIN));
+    let compared = |word: &str, path: &str, bound: f64| {
+        [&percent(max_ratio.0), ", ", word, " `", path, "` = ", &percent(bound)].concat()
+    };
+    match target {
+        _ if max_ratio.0 < least => {
+            findings.refuse(BOOST, &compared("below", least_path, least), "a ratio above that");
+        }
+        Some(target) if target.max_ratio < max_ratio.0 => {
+            findings.refuse(BOOST, &compared("above", MAX, target.max_ratio), "a ratio up to that");
+        }
+        _ if max_ratio.0 == least => {
+            findings.warn(BOOST, &["has no effect: `", least_path, "` is as high"].concat());
+        }
+        _ => {}
+    }
+    Some(BoostSettings {
+        max_ratio: max_ratio.0,
+        hold_s: raw.hold_s.get() as f64,
+        cooldown_s: raw.cooldown_s.get() as f64,
+        min_requests: raw.min_requests.get() as f64,
+    })
+}

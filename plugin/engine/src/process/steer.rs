@@ -1,0 +1,106 @@
+//! The rate that steers itself, on the tick: what was counted is shared, the step is taken, and what it has changed is shown.
+
+use super::root::Root;
+use crate::door::{Host, Level};
+use crate::policy::Policy;
+use crate::request::Scope;
+use crate::sampling::pace::{Bound, BoundChange, Cause, Settings, Step, Turn, decimal, percent};
+use crate::shared::{Rates, Slowness, Steering};
+use crate::telemetry::{Metric, Metrics};
+
+impl Root {
+    /// Goes by the rates of a policy from now on. What is known of the same settings is still known.
+    pub(super) fn steer_by(&mut self, host: &impl Host, policy: &Policy, metrics: &mut Metrics) {
+        let of = |known: Option<Rates>, settings: Option<Settings>, plugin: &str| {
+            let settings = settings?;
+            let known = known.filter(|known| known.is_for(plugin, &settings));
+            Some(known.unwrap_or_else(|| Rates::new(host, plugin, settings)))
+        };
+        let shadow = policy.shadow.as_ref().and_then(|shadow| shadow.sampling.as_ref()).and_then(|shadow| shadow.pace);
+        let known = self.scope.steering.take().map(|known| *known).unwrap_or_default();
+        let live = of(known.live, policy.sampling.pace, &self.plugin);
+        let shadow = of(known.shadow, shadow, &[&self.plugin, "\0shadow"].concat());
+        for (rates, gauge) in [(&live, Metric::AdaptiveRatio), (&shadow, Metric::ShadowRatio)] {
+            let share = rates.as_ref().map(|rates| rates.pace().share(rates.settings()));
+            share.into_iter().for_each(|share| metrics.record(host, gauge, millionths(share)));
+        }
+        let is_on = live.is_some() || shadow.is_some();
+        self.scope.steering = is_on.then(|| Box::new(Steering::new(live, shadow)));
+    }
+
+    /// Shares what was counted, and goes by the rates in force from now on.
+    pub(super) fn steer(&mut self, host: &impl Host, now: u64, metrics: &mut Metrics) {
+        let Scope { steering, slow, shadow_slow, .. } = &mut self.scope;
+        let Some(steering) = steering.as_deref_mut() else { return };
+        steering.settle();
+        let Steering { live, shadow, .. } = steering;
+        if let Some(rates) = live {
+            metrics.add_count(Metric::AdaptiveOffered, rates.offers());
+            if let Some(step) = tick(host, rates, slow, now) {
+                metrics.record(host, Metric::AdaptiveRatio, millionths(step.ratio));
+                count(&step, metrics);
+                log(host, rates, &step);
+            }
+        }
+        if let Some(rates) = shadow
+            && let Some(step) = tick(host, rates, shadow_slow, now)
+        {
+            metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
+        }
+    }
+}
+
+#[inline(never)] // For the live policy and its shadow.
+fn tick(host: &impl Host, rates: &mut Rates, slow: &mut Option<Box<Slowness>>, now: u64) -> Option<Step> {
+    slow.iter_mut().for_each(|slow| rates.timed(slow.take_judged()));
+    rates.tick(host, now)
+}
+
+fn count(step: &Step, metrics: &mut Metrics) {
+    let cause = step.cause.map(|cause| match cause {
+        Cause::Load => Metric::AdaptiveLoad,
+        Cause::Calm => Metric::AdaptiveCalm,
+        Cause::Budget => Metric::AdaptiveBudget,
+    });
+    let boost = step.boost.map(|_| Metric::AdaptiveBoost);
+    cause.into_iter().chain(boost).for_each(|metric| metrics.count(metric));
+}
+
+/// One line when a bound is hit or left, and when a boost begins or ends.
+#[inline(never)] // Rare.
+fn log(host: &impl Host, rates: &Rates, step: &Step) {
+    let [load, budget] = [step.load, step.budget].map(|number| decimal(number, 2));
+    let to_keep =
+        if rates.settings().target.is_some() { [" and ", &budget, " to keep"].concat() } else { String::new() };
+    let offered =
+        ["at ", &load, " new traces a second", &to_keep, ", the ratio in force is ", &percent(step.ratio)].concat();
+    if let Some(change) = step.bound {
+        let (level, what) = match change {
+            BoundChange::Hit(Bound::Min) => (
+                Level::Warn,
+                "sampling.target cannot be met: sampling.target.min_ratio keeps more than upgrades and the target leave; ",
+            ),
+            BoundChange::Hit(Bound::Max) => {
+                (Level::Info, "sampling.target is not used up: sampling.target.max_ratio keeps all that it may; ")
+            }
+            BoundChange::Left(Bound::Min) => (Level::Info, "sampling.target is met again, above min_ratio; "),
+            BoundChange::Left(Bound::Max) => (Level::Info, "sampling.target is met again, below max_ratio; "),
+        };
+        host.log(level, &["tracelift: ", what, &offered].concat());
+    }
+    let [failed, slow] = rates
+        .pace()
+        .shares()
+        .map(|(now, usual)| [percent(now), " (usually ".to_owned(), percent(usual), ")".to_owned()].concat());
+    let what = match step.boost {
+        Some(Turn::Begins) => "raised, because more requests than usual fail or are slow",
+        Some(Turn::Ends) => "back to where it was before it was raised",
+        Some(Turn::Halves) | None => return,
+    };
+    let shares = [". Failures: ", &failed, "; slow answers: ", &slow].concat();
+    host.log(Level::Info, &["tracelift: the sampling ratio is ", what, ": ", &offered, &shares].concat());
+}
+
+fn millionths(ratio: f64) -> u64 {
+    (1e6 * ratio).round() as u64
+}

@@ -1,0 +1,23 @@
+//! The rate that steers itself: a ratio that follows a target, and is raised for a while when requests fail or slow down.
+//!
+//! Pure: sums of counts and the time go in, the ratio in force comes out, with what changed it. What goes in is known before the requests
+//! that the ratio will decide, so that `th` counts right at every moment. The state is one value that workers share: whoever finds an
+//! interval over takes the step, and all others find it taken.
+
+mod alarm;
+mod boost;
+mod bytes;
+mod fill;
+mod pace;
+mod settings;
+mod step;
+mod sums;
+mod words;
+
+pub use boost::Turn;
+pub use fill::fill;
+pub use pace::Pace;
+pub use settings::{BoostSettings, By, Settings, TargetSettings};
+pub use step::{Bound, BoundChange, Cause, Step};
+pub use sums::Sums;
+pub use words::{decimal, percent};
