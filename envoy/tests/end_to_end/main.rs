@@ -3,6 +3,7 @@
 //! One binary, so that tests share two cores well and link once. Every test ends by closing its books: what the filter
 //! counted as exported is what the collector holds, and nothing is lost without a count.
 
+mod adaptive;
 mod applications;
 mod attributes;
 mod beside_envoy;

@@ -72,6 +72,11 @@ impl Pod {
         Self::of(launch(), which, change).await
     }
 
+    /// The same with so many workers.
+    pub async fn with_workers(workers: u32, which: Shipped, change: impl FnOnce(&mut Bootstrap)) -> Self {
+        Self::of(launch().workers(workers), which, change).await
+    }
+
     async fn of(launch: Launch, which: Shipped, change: impl FnOnce(&mut Bootstrap)) -> Self {
         let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
         let mut bootstrap = shipped(which, &collector);

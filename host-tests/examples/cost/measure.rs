@@ -42,6 +42,9 @@ const FORCE: [&str; 3] = ["", "", r#", "force": {"keys": [{"id": "dev", "secret"
 const SESSION: [&str; 3] = [r#", "session": {"header": "x-request-id", "key": "0123456789abcdef"}"#, "", ""];
 /// How long requests take is learned.
 const SLOW: [&str; 3] = ["", r#", "slow": {"enabled": true}"#, r#", "span_kind": "server""#];
+/// A target and a boost steer the rate, which keeps next to nothing.
+const TARGET: [&str; 3] =
+    [r#", "target": {"traces_per_second": 0, "min_ratio": 1e-15}, "boost": {"max_ratio": 0.5}"#, "", ""];
 /// The same beside request metrics, which name the side already.
 const SLOW_COUNTED: [&str; 3] = ["", r#", "slow": {"enabled": true}"#, ""];
 
@@ -100,6 +103,7 @@ fn kinds() -> Vec<Kind> {
         Kind { coverage: true, ..kind("dropped, no context, coverage", 0, Vec::new(), Ending::Ok) },
         Kind { more: FORCE, ..kind("dropped, traceparent, force", 0, dropped(), Ending::Ok) },
         Kind { more: SESSION, ..kind("dropped, no context, session", 0, Vec::new(), Ending::Ok) },
+        Kind { more: TARGET, ..kind("dropped, no context, target", 0, Vec::new(), Ending::Ok) },
         Kind { more: SLOW, ..kind("dropped, traceparent, slow", 0, dropped(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(0), ..kind("dropped, counted", 0, dropped(), Ending::Ok) },

@@ -1,5 +1,6 @@
 //! The release module over the life of a process: exports, backpressure, configuration, budget, shutdown, telemetry.
 
+mod adaptive;
 mod answers;
 mod backpressure;
 mod budget;

@@ -14,6 +14,11 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Counter,
         &[
+            "adaptive.changes.boost",
+            "adaptive.changes.budget",
+            "adaptive.changes.calm",
+            "adaptive.changes.load",
+            "adaptive.offered",
             "answers.unseen",
             "applications.polls.answered",
             "applications.polls.busy",
@@ -44,11 +49,13 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "coverage.evicted",
             "coverage.kept",
             "coverage.refused",
+            "decisions.dropped.adaptive",
             "decisions.dropped.parent",
             "decisions.dropped.ratio",
             "decisions.dropped.rule",
             "decisions.dropped.xray",
             "decisions.inconsistent",
+            "decisions.sampled.adaptive",
             "decisions.sampled.forced",
             "decisions.sampled.parent",
             "decisions.sampled.ratio",
@@ -130,6 +137,7 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Gauge,
         &[
+            "adaptive.ratio_ppm",
             "audit.z_centi",
             "central.rules",
             "config.ratio_ppm",
@@ -140,6 +148,7 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
             "queue.spans",
             "recall.bytes",
             "recall.spans",
+            "shadow.adaptive.ratio_ppm",
             "slow.learning",
             "slow.routes",
         ],

@@ -87,7 +87,7 @@ fn run(upgrade: &serde_json::Value, seed: u64, count: u64) -> Run {
 }
 
 /// Takes what the collector has received since the last time.
-fn collect(envoy: &mut Envoy, run: &mut Run, batch: usize) {
+pub fn collect(envoy: &mut Envoy, run: &mut Run, batch: usize) {
     run.spans.extend(envoy.exports().accepted().spans().iter().map(|span| kept(span, batch)));
     if let Some(export) = envoy.measured().last() {
         run.exact.clear();
@@ -99,7 +99,7 @@ fn collect(envoy: &mut Envoy, run: &mut Run, batch: usize) {
 }
 
 /// Runs each of the jobs, as many at once as there are processors, and returns what came of them in their order.
-fn each<J: Sync>(jobs: &[J], work: impl Fn(&J) -> Run + Sync) -> Vec<Run> {
+pub fn each<J: Sync>(jobs: &[J], work: impl Fn(&J) -> Run + Sync) -> Vec<Run> {
     let next = Mutex::new(0..jobs.len());
     let done = Mutex::new(Vec::new());
     let take = || next.lock().expect("no job panicked").next();

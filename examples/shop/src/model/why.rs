@@ -28,6 +28,7 @@ pub fn why(span: &Span, head_sampled: bool, answer_told: bool) -> String {
                 "sampled: a failure had upgraded this trace in this Envoy before: later calls go on sampled".to_owned()
             }
             "forced" => "sampled: a token forces it".to_owned(),
+            "adaptive" => "sampled: by the rate in force, which follows its target".to_owned(),
             "ratio" => "sampled: `sampling.ratio` decides".to_owned(),
             other => format!("sampled: {other} decides"),
         },

@@ -4,8 +4,10 @@ use crate::door::{Host, Update};
 use crate::sampling::pace::{Pace, Settings, Step, Sums};
 use crate::sampling::{Algorithm, Sampler};
 
-/// Attempts against other workers.
-const TRIES: usize = 8;
+/// Attempts against other workers, which tick at the same time.
+const TRIES: usize = 16;
+/// Ticks in vain after which a worker goes by what it sees itself.
+const PATIENCE: u8 = 3;
 /// The number is the version of the layout: another layout is another key.
 const PREFIX: &str = "tracelift.pace.1.";
 
@@ -18,6 +20,8 @@ pub struct Rates {
     /// In force until the next one, by the number of the rate; at least one.
     samplers: Vec<Sampler>,
     sums: Sums,
+    /// Ticks running at which nothing could be shared.
+    missed: u8,
 }
 
 impl Rates {
@@ -28,7 +32,7 @@ impl Rates {
         let known = host.shared(&key).ok().flatten().and_then(|(bytes, _)| Pace::read(&settings, &bytes));
         let pace = known.unwrap_or_else(|| Pace::new(&settings, host.now()));
         let sums = Sums { offered: vec![0; settings.rates], ..Sums::default() };
-        let mut rates = Self { settings, key, pace, samplers: Vec::new(), sums };
+        let mut rates = Self { settings, key, pace, samplers: Vec::new(), sums, missed: 0 };
         rates.obey();
         rates
     }
@@ -83,7 +87,7 @@ impl Rates {
 
     /// Shares what was counted, takes the step if the interval is over and no other worker has, and goes by what is in force now.
     pub fn tick(&mut self, host: &impl Host, now: u64) -> Option<Step> {
-        let Self { settings, key, pace, samplers, sums } = self;
+        let Self { settings, key, pace, samplers, sums, missed } = self;
         let each = sums.offered.iter().zip(samplers);
         sums.expected = each.map(|(count, sampler)| f64::from(*count) * sampler.share()).sum();
         let mut took = None;
@@ -103,8 +107,12 @@ impl Rates {
         });
         let step = match took {
             Some((next, step)) if update != Update::Failed => {
-                *pace = next;
+                (*pace, *missed) = (next, 0);
                 step
+            }
+            Some(_) if *missed < PATIENCE => {
+                *missed = missed.saturating_add(1);
+                return None; // Others were always faster: another time.
             }
             // Without shared values, or where other settings have this place, a worker goes by what it sees itself.
             _ => {

@@ -16,7 +16,7 @@ use tracelift::upgrade::signal::{SERVER_TIMING, SIGNAL, Signal, TRACERESPONSE};
 /// One thing that happened, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// `context`, `rule`, `randomness`, `force`, `decision`, `outgoing`, `answer`, `upgrade`, `signal`, `span`, `coverage`, `slow` or `metrics`.
+    /// `context`, `rule`, `randomness`, `force`, `rate`, `decision`, `outgoing`, `answer`, `upgrade`, `signal`, `span`, `coverage`, `slow` or `metrics`.
     pub topic: &'static str,
     /// In words.
     pub said: String,
@@ -39,7 +39,7 @@ pub struct Explanation {
     pub span_id: String,
     /// What the head decided.
     pub sampled: bool,
-    /// Who decided: `parent`, `rule`, `ratio`, `xray`, `forced` or `upgraded`.
+    /// Who decided: `parent`, `rule`, `ratio`, `adaptive`, `xray`, `forced` or `upgraded`.
     pub reason: &'static str,
     /// The first rule that matched.
     pub rule: Option<String>,

@@ -5,7 +5,7 @@ use super::hop::text;
 use super::{Answer, Header, Request, SpanShown};
 use tracelift::json::Named;
 use tracelift::policy::Policy;
-use tracelift::sampling::{Randomness, Sampler, Source, Threshold};
+use tracelift::sampling::{Algorithm, Randomness, Sampler, Source, Threshold};
 use tracelift::telemetry::Metric;
 use tracelift::trace_context::{CallerDecision, Extracted, XRAY};
 use tracelift::upgrade::{Trigger, Verdict, signal};
@@ -97,9 +97,18 @@ pub fn decided(policy: &Policy, facts: &Facts) -> String {
             let name = rule.map_or("", |rule| &rule.name);
             format!("the ratio of rule \"{name}\" decides{}", comparison(sampler, facts))
         }
+        "adaptive" => match policy.sampling.pace {
+            Some(settings) => {
+                let ratio = super::rate::first(&settings);
+                let sampler = Sampler::new(Algorithm::Consistent, ratio).unwrap_or(policy.sampling.fallback);
+                let begins = ", which an Envoy begins with and a running one steers by its traffic";
+                format!("the rate in force{begins}, decides{}", comparison(sampler, facts))
+            }
+            None => "the rate in force decides".to_owned(),
+        },
         _ => format!("`sampling.ratio` decides{}", comparison(policy.sampling.fallback, facts)),
     };
-    let asks = policy.xray.is_some() && ["rule", "ratio"].contains(&facts.reason);
+    let asks = policy.xray.is_some() && ["rule", "ratio", "adaptive"].contains(&facts.reason);
     let caveat = if asks { " (a rule of X-Ray comes first in a running Envoy; none is known here)" } else { "" };
     format!("{name}: {why}{caveat}")
 }

@@ -56,6 +56,45 @@ fn the_rule_that_matches_and_its_ratio_are_named() {
 }
 
 #[test]
+fn a_rate_of_traffic_says_by_what_ratio_a_target_decides() {
+    let config = r#"{"sampling": {"target": {"traces_per_second": 20, "min_ratio": 0.001, "max_ratio": 0.5}}}"#;
+    let explain = |config: &str, rate: &str| {
+        let ran = tracelift_with(&["explain", "--config", "-", "--trace-id", ID, "--rate", rate], config, &[]);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        ran.out
+    };
+    for (rate, said, decided) in [
+        (
+            "2000",
+            "at 2000 new traces a second the ratio in force is 1.0000 %: 20.00 a second are kept, and 20.00 are aimed at",
+            "dropped",
+        ),
+        (
+            "25",
+            "the ratio in force is 50.0000 %, since `sampling.target.max_ratio` is the highest: 12.50 a second are kept",
+            "sampled",
+        ),
+        (
+            "1e6",
+            "the ratio in force is 0.1000 %, since `sampling.target.min_ratio` wins over the target: 1000.00 a second",
+            "dropped",
+        ),
+    ] {
+        let out = explain(config, rate);
+        assert!(out.contains(said), "{out}");
+        assert!(out.contains(&format!("decision    {decided}: the rate in force")), "{out}");
+    }
+    assert!(explain("{}", "5").contains("rate        no `sampling.target` and no `sampling.boost`"));
+    let boost = explain(r#"{"sampling": {"boost": {"max_ratio": 0.5}}}"#, "5");
+    assert!(
+        boost.contains("the ratio in force is 5.0000 %: `sampling.ratio`, which a boost raises for a while"),
+        "{boost}"
+    );
+    let wrong = tracelift(&["explain", "--rate", "-1"]);
+    assert_eq!(wrong.code, Some(2), "{}", wrong.out);
+}
+
+#[test]
 fn a_callers_flag_a_signal_and_a_spent_budget_count_as_in_the_filter() {
     let dropped = format!("00-{ID}-00f067aa0ba902b7-00");
     let explain = |more: &[&str]| {

@@ -20,7 +20,7 @@ pub trait Source {
 }
 
 /// Every room of the engine is entered by one of them.
-const CONFIGURATIONS: [&str; 14] = [
+const CONFIGURATIONS: [&str; 15] = [
     r#"{"sampling": {"ratio": 0.5}, "upgrade": {"latency_ms": 1000}, "export": {"max_export_batch_size": 3, "scheduled_delay_ms": 200}}"#,
     r#"{"sampling": {"ratio": 1}, "export": {"max_queue_size": 4, "max_export_batch_size": 2}}"#,
     r#"{"sampling": {"ratio": 0}, "propagators": ["xray", "b3", "tracecontext"], "upgrade": {"traces_per_second": 2}}"#,
@@ -35,6 +35,7 @@ const CONFIGURATIONS: [&str; 14] = [
     r#"{"sampling": {"ratio": 0.1}, "metrics": {"enabled": true, "interval_ms": 1000, "max_series": 10, "routes": ["/a"], "route_header": "x-route", "temporality": "delta"}}"#,
     r#"{"sampling": {"ratio": 0.1}, "metrics": {"routes": ["/a"], "route_header": "x-route"}, "upgrade": {"response_headers": {"x-keep": {"present": true}}, "coverage": {"enabled": true, "latency": true, "per_window": 2, "window_s": 10, "where": "all"}}, "shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#,
     r#"{"edge": true, "sampling": {"ratio": 0.1, "session": {"cookie": "sid", "key": "a-secret-of-the-gateways"}}, "force": {"keys": [{"id": "dev", "secret": "a-secret-of-the-developers"}], "traces_per_second": 2}, "metrics": {"routes": ["/a"]}, "upgrade": {"slow": {"enabled": true}}, "shadow": {"upgrade": {"slow": {"enabled": true, "per": "side"}}}}"#,
+    r#"{"span_kind": "server", "sampling": {"ratio": 0.5, "target": {"traces_per_second": 2, "min_ratio": 0, "by": "route"}, "boost": {"max_ratio": 0.9, "hold_s": 5, "cooldown_s": 0, "min_requests": 10}}, "metrics": {"routes": ["/a"]}, "upgrade": {"slow": {"enabled": true}}, "shadow": {"sampling": {"target": {"spans_per_month": 1000000}}}}"#,
 ];
 
 const PLUGINS: [&str; 2] = ["inbound", "outbound"];

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracelift::http::GrpcStatus;
 use tracelift::trace_context::TraceId;
 use tracelift::upgrade::Verdict;
-use tracelift_tools::explain::{Answer, Explanation, Hop, Ids, Pod, Request};
+use tracelift_tools::explain::{Answer, Explanation, Hop, Ids, Pod, Request, at_rate};
 
 use crate::choice::{Choice, Chosen};
 use crate::token::now;
@@ -58,6 +58,9 @@ pub struct Explain {
     /// A header of the answer; may be given more than once
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     answer_header: Vec<(String, String)>,
+    /// So many traces begin in this Envoy a second: by what ratio sampling.target decides then
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
     /// The budgets of upgrades are spent
     #[arg(long)]
     budget_spent: bool,
@@ -78,6 +81,11 @@ fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && 0.0 <= *rate);
+    rate.ok_or_else(|| "allowed is a number of traces a second, 0 or more".to_owned())
+}
+
 fn verdict(text: &str) -> Result<Verdict, String> {
     match text {
         "upgraded" => Ok(Verdict::Upgraded),
@@ -89,7 +97,8 @@ fn verdict(text: &str) -> Result<Verdict, String> {
 impl Explain {
     /// Prints the steps.
     pub fn execute(&self, json: bool) -> Result<Outcome> {
-        let Chosen { policy, which } = self.choice.read()?;
+        let Chosen { mut policy, which } = self.choice.read()?;
+        let rate = self.rate.map(|rate| at_rate(&mut policy, rate));
         let mut headers = self.header.clone();
         if let Some(traceparent) = &self.traceparent {
             headers.push(("traceparent".to_owned(), traceparent.clone()));
@@ -108,7 +117,11 @@ impl Explain {
         if policy.force.is_some() {
             pod = pod.at(now()?);
         }
-        let explanation = Hop::request(&policy, request, &pod).answer(&self.answer()?).explanation;
+        let mut explanation = Hop::request(&policy, request, &pod).answer(&self.answer()?).explanation;
+        if let Some(step) = rate {
+            let decision = explanation.steps.iter().position(|step| step.topic == "decision");
+            explanation.steps.insert(decision.unwrap_or_default(), step);
+        }
         if json {
             file::print_json(&Printed { configuration: &which, explanation: &explanation })?
         } else {
