@@ -32,6 +32,8 @@ struct Kind {
     routes: Option<usize>,
     /// Coverage is on, and keeps the first.
     coverage: bool,
+    /// The general ratio; one that is not 0 keeps next to nothing, by chance.
+    ratio: &'static str,
     /// Keys in `sampling`, in `upgrade` and at the top, behind the others.
     more: [&'static str; 3],
 }
@@ -42,6 +44,8 @@ const FORCE: [&str; 3] = ["", "", r#", "force": {"keys": [{"id": "dev", "secret"
 const SESSION: [&str; 3] = [r#", "session": {"header": "x-request-id", "key": "0123456789abcdef"}"#, "", ""];
 /// How long requests take is learned.
 const SLOW: [&str; 3] = ["", r#", "slow": {"enabled": true}"#, r#", "span_kind": "server""#];
+/// A ratio by which no request here is kept.
+const NEARLY_NEVER: &str = "1e-15";
 /// A target and a boost steer the rate, which keeps next to nothing.
 const TARGET: [&str; 3] =
     [r#", "target": {"traces_per_second": 0, "min_ratio": 1e-15}, "boost": {"max_ratio": 0.5}"#, "", ""];
@@ -80,6 +84,7 @@ fn kinds() -> Vec<Kind> {
         recall: false,
         routes: None,
         coverage: false,
+        ratio: "0",
         more: [""; 3],
     };
     vec![
@@ -103,7 +108,8 @@ fn kinds() -> Vec<Kind> {
         Kind { coverage: true, ..kind("dropped, no context, coverage", 0, Vec::new(), Ending::Ok) },
         Kind { more: FORCE, ..kind("dropped, traceparent, force", 0, dropped(), Ending::Ok) },
         Kind { more: SESSION, ..kind("dropped, no context, session", 0, Vec::new(), Ending::Ok) },
-        Kind { more: TARGET, ..kind("dropped, no context, target", 0, Vec::new(), Ending::Ok) },
+        Kind { ratio: NEARLY_NEVER, ..kind("dropped, no context, by chance", 0, Vec::new(), Ending::Ok) },
+        Kind { ratio: NEARLY_NEVER, more: TARGET, ..kind("dropped, no context, target", 0, Vec::new(), Ending::Ok) },
         Kind { more: SLOW, ..kind("dropped, traceparent, slow", 0, dropped(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(0), ..kind("dropped, counted", 0, dropped(), Ending::Ok) },
@@ -119,7 +125,7 @@ fn configuration(kind: &Kind, export: &str) -> String {
         .map(|n| format!(r#"{{"match": {{"path": {{"prefix": "/never/{n}/"}}, "method": ["GET"]}}, "ratio": 1}}"#))
         .collect();
     let rules = rules.join(",");
-    let Kind { recall, coverage, more: [sampling, slow, top], .. } = kind;
+    let Kind { recall, coverage, ratio, more: [sampling, slow, top], .. } = kind;
     let recall = format!(r#""recall": {{"enabled": {recall}, "token": "0123456789abcdef"}}"#);
     let upgrade = format!(r#"{{"traces_per_second": 1000000, {recall}, "coverage": {{"enabled": {coverage}}}{slow}}}"#);
     let metrics = kind.routes.map(|routes| {
@@ -130,7 +136,7 @@ fn configuration(kind: &Kind, export: &str) -> String {
     });
     let metrics = metrics.unwrap_or_default();
     format!(
-        r#"{{{metrics}"sampling": {{"ratio": 0, "rules": [{rules}]{sampling}}}, "upgrade": {upgrade}, "export": {{{export}}}{top}}}"#
+        r#"{{{metrics}"sampling": {{"ratio": {ratio}, "rules": [{rules}]{sampling}}}, "upgrade": {upgrade}, "export": {{{export}}}{top}}}"#
     )
 }
 
@@ -215,7 +221,12 @@ fn after_requests(count: usize) -> u64 {
     for (index, kind) in kinds
         .iter()
         .filter(|kind| {
-            kind.rules == 0 && !kind.recall && !kind.coverage && kind.routes.is_none() && kind.more == [""; 3]
+            kind.rules == 0
+                && !kind.recall
+                && !kind.coverage
+                && kind.routes.is_none()
+                && kind.ratio == "0"
+                && kind.more == [""; 3]
         })
         .cycle()
         .take(count)

@@ -43,7 +43,7 @@ fn request(seed: u64, number: u64) -> (u64, u16) {
 }
 
 fn configuration(policy: &Value) -> String {
-    let routes: Vec<String> = (0..6).map(|route| format!("/r{route}/{{id}}")).collect();
+    let routes: Vec<String> = (0..6).map(|route| format!("/r{route}")).collect();
     let mut configuration = json!({
         "span_kind": "server", "metrics": {"enabled": true, "routes": routes, "exemplars": false},
         "export": {"max_queue_size": 65_536, "max_queue_bytes": 64 << 20},
@@ -56,7 +56,7 @@ fn configuration(policy: &Value) -> String {
 
 fn serve(envoy: &mut Envoy, seed: u64, number: u64) {
     let (route, status) = request(seed, number);
-    let path = format!("/r{route}/7");
+    let path = format!("/r{route}");
     let head = [(":method", "GET"), (":path", path.as_str()), (":authority", "shop"), (":scheme", "http")];
     let spec = RequestSpec::new("inbound", Headers::from(head)).worker((number % 2) as usize);
     envoy.open(spec).respond(envoy, Response::status(status));

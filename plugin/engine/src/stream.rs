@@ -5,7 +5,7 @@
 
 use crate::http::{GrpcStatus, ResponseFlags};
 use crate::policy::Rules;
-use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Sampler, Threshold};
+use crate::sampling::{self, Chosen, Decided, Decider, Decision, ExportClass, Randomness, Rate, Threshold};
 use crate::span::KindSetting;
 use crate::trace_context::{
     CallerDecision, Extracted, HeaderEdit, Ids, OutgoingContext, SpanId, ThEdit, TraceFlags, TraceId, new_span_id,
@@ -44,8 +44,8 @@ pub struct Stream {
     caller_dropped: bool,
     /// Its trace shares its randomness with others.
     in_session: bool,
-    /// The threshold of the rate that decided it; `None` where none did, or one that keeps nothing.
-    rate: Option<Threshold>,
+    /// The rate that was in force, whether or not it decided.
+    rate: Option<Rate>,
 }
 
 /// A trigger and what the budget said of it.
@@ -67,7 +67,7 @@ pub struct Arriving {
     /// The randomness of its session, for a trace that begins here.
     pub session: Option<u64>,
     /// What is in force in place of the fixed ratio, where that steers itself.
-    pub rate: Option<Sampler>,
+    pub rate: Option<Rate>,
 }
 
 /// What goes upstream.
@@ -203,7 +203,7 @@ impl Stream {
             asked: extracted.xray_asks && !rules.edge,
             caller_dropped: parent.is_some_and(|parent| parent.decision == CallerDecision::NotSampled),
             in_session: rv.is_some() && rv == session,
-            rate: threshold_of(rate, &decision),
+            rate,
             decision,
         };
         let th = stream.decision.th;
@@ -219,13 +219,13 @@ impl Stream {
 
     /// The same request under other rules: the same ids, another decision. What a failure in this process had upgraded, and what a
     /// token forces, stays sampled under both.
-    pub fn under(&self, rules: Rules<'_>, (rule, rate): (Option<u16>, Option<Sampler>), extracted: &Extracted) -> Self {
+    pub fn under(&self, rules: Rules<'_>, (rule, rate): (Option<u16>, Option<Rate>), extracted: &Extracted) -> Self {
         let decider = Decider { policy: rules.sampling, edge: rules.edge, rule, rate, rv: self.rv };
         let Decided { decision, .. } =
             decider.decide(extracted.decision, &extracted.trace_state(), self.trace_id, |_| None);
         let stays = matches!(self.decision.reason, sampling::Reason::Upgraded | sampling::Reason::Forced { .. });
         let decision = if stays { self.decision } else { decision };
-        Self { rate: threshold_of(rate, &decision), decision, rule, ..self.clone() }
+        Self { rate, decision, rule, ..self.clone() }
     }
 
     /// Whether a latency limit may hold for a stream that this rule matched, so that its start must be known.
@@ -328,7 +328,7 @@ impl Stream {
             sampling::Reason::Ratio | sampling::Reason::Rule { .. } if !self.in_session => {
                 rules.sampling.sampler(self.rule).threshold()
             }
-            sampling::Reason::Adaptive if !self.in_session => self.rate,
+            sampling::Reason::Adaptive if !self.in_session => self.rate?.threshold(),
             _ => None,
         }
     }
@@ -532,10 +532,6 @@ impl Stream {
             unrecorded_parent: None,
         })
     }
-}
-
-fn threshold_of(rate: Option<Sampler>, decision: &Decision) -> Option<Threshold> {
-    rate.filter(|_| decision.reason == sampling::Reason::Adaptive).and_then(|rate| rate.threshold())
 }
 
 fn matched(rules: Rules<'_>, rule: Option<u16>) -> Option<&sampling::Rule> {

@@ -4,32 +4,35 @@ use super::root::Root;
 use crate::door::{Host, Level};
 use crate::policy::Policy;
 use crate::request::Scope;
-use crate::sampling::pace::{Bound, BoundChange, Cause, Settings, Step, Turn};
-use crate::shared::{Rates, Slowness};
+use crate::sampling::pace::{Bound, BoundChange, Cause, Settings, Step, Turn, decimal, percent};
+use crate::shared::{Rates, Slowness, Steering};
 use crate::telemetry::{Metric, Metrics};
 
 impl Root {
     /// Goes by the rates of a policy from now on. What is known of the same settings is still known.
     pub(super) fn steer_by(&mut self, host: &impl Host, policy: &Policy, metrics: &mut Metrics) {
-        let of = |known: Option<Box<Rates>>, settings: Option<Settings>, plugin: &str| {
+        let of = |known: Option<Rates>, settings: Option<Settings>, plugin: &str| {
             let settings = settings?;
             let known = known.filter(|known| known.is_for(plugin, &settings));
-            Some(known.unwrap_or_else(|| Box::new(Rates::new(host, plugin, settings))))
+            Some(known.unwrap_or_else(|| Rates::new(host, plugin, settings)))
         };
-        let scope = &mut self.scope;
-        scope.rates = of(scope.rates.take(), policy.sampling.pace, &self.plugin);
-        let shadow = policy.shadow.as_ref().and_then(|shadow| shadow.sampling.as_ref()).and_then(|live| live.pace);
-        scope.shadow_rates = of(scope.shadow_rates.take(), shadow, &[&self.plugin, "\0shadow"].concat());
-        for (rates, gauge) in [(&scope.rates, Metric::AdaptiveRatio), (&scope.shadow_rates, Metric::ShadowRatio)] {
+        let shadow = policy.shadow.as_ref().and_then(|shadow| shadow.sampling.as_ref()).and_then(|shadow| shadow.pace);
+        let known = self.scope.steering.take().map(|known| *known).unwrap_or_default();
+        let live = of(known.live, policy.sampling.pace, &self.plugin);
+        let shadow = of(known.shadow, shadow, &[&self.plugin, "\0shadow"].concat());
+        for (rates, gauge) in [(&live, Metric::AdaptiveRatio), (&shadow, Metric::ShadowRatio)] {
             let share = rates.as_ref().map(|rates| rates.pace().share(rates.settings()));
             share.into_iter().for_each(|share| metrics.record(host, gauge, millionths(share)));
         }
+        let is_on = live.is_some() || shadow.is_some();
+        self.scope.steering = is_on.then(|| Box::new(Steering { live, shadow }));
     }
 
     /// Shares what was counted, and goes by the rates in force from now on.
     pub(super) fn steer(&mut self, host: &impl Host, now: u64, metrics: &mut Metrics) {
-        let Scope { rates, slow, shadow_rates, shadow_slow, .. } = &mut self.scope;
-        if let Some(rates) = rates {
+        let Scope { steering, slow, shadow_slow, .. } = &mut self.scope;
+        let Some(Steering { live, shadow }) = steering.as_deref_mut() else { return };
+        if let Some(rates) = live {
             metrics.add_count(Metric::AdaptiveOffered, rates.offers());
             if let Some(step) = tick(host, rates, slow, now) {
                 metrics.record(host, Metric::AdaptiveRatio, millionths(step.ratio));
@@ -37,7 +40,7 @@ impl Root {
                 log(host, rates, &step);
             }
         }
-        if let Some(rates) = shadow_rates
+        if let Some(rates) = shadow
             && let Some(step) = tick(host, rates, shadow_slow, now)
         {
             metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
@@ -45,6 +48,7 @@ impl Root {
     }
 }
 
+#[inline(never)] // For the live policy and its shadow.
 fn tick(host: &impl Host, rates: &mut Rates, slow: &mut Option<Box<Slowness>>, now: u64) -> Option<Step> {
     slow.iter_mut().for_each(|slow| rates.timed(slow.take_judged()));
     rates.tick(host, now)
@@ -61,8 +65,9 @@ fn count(step: &Step, metrics: &mut Metrics) {
 }
 
 /// One line when a bound is hit or left, and when a boost begins or ends.
+#[inline(never)] // Rare.
 fn log(host: &impl Host, rates: &Rates, step: &Step) {
-    let [load, budget] = [step.load, step.budget].map(number);
+    let [load, budget] = [step.load, step.budget].map(|number| decimal(number, 2));
     let to_keep =
         if rates.settings().target.is_some() { [" and ", &budget, " to keep"].concat() } else { String::new() };
     let offered =
@@ -96,26 +101,4 @@ fn log(host: &impl Host, rates: &Rates, step: &Step) {
 
 fn millionths(ratio: f64) -> u64 {
     (1e6 * ratio).round() as u64
-}
-
-/// With at most two digits behind the point, as a person reads it.
-fn number(number: f64) -> String {
-    let hundredths = (100.0 * number).round() as u64;
-    let (whole, rest) = (hundredths / 100, hundredths % 100);
-    if rest == 0 { whole.to_string() } else { [whole.to_string(), ".".to_owned(), two(rest)].concat() }
-}
-
-fn two(number: u64) -> String {
-    let digits = number.to_string();
-    if digits.len() < 2 { ["0", &digits].concat() } else { digits }
-}
-
-/// A share, to a ten-thousandth of a percent.
-fn percent(share: f64) -> String {
-    let millionths = millionths(share);
-    let digits = (millionths % 10_000).to_string();
-    let rest = ["0".repeat(4_usize.saturating_sub(digits.len())), digits].concat();
-    let rest = rest.trim_end_matches('0');
-    let whole = (millionths / 10_000).to_string();
-    if rest.is_empty() { [&whole, " %"].concat() } else { [&whole, ".", rest, " %"].concat() }
 }

@@ -441,7 +441,8 @@ fn queue(root: &mut Root, held: &Held, calls: Option<Calls>) {
         root.scope.audit.offered(failed, adjusted_count);
     }
     if held.is_paid_first() {
-        root.scope.rates.iter_mut().for_each(|rates| rates.other());
+        let live = root.scope.steering.as_mut().and_then(|steering| steering.live.as_mut());
+        live.into_iter().for_each(|rates| rates.other());
     }
 }
 

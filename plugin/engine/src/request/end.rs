@@ -7,7 +7,7 @@ use super::attributes::Attributes;
 use super::coverage::{self, Sorted};
 use super::facts::Facts;
 use super::outline::{self, Route};
-use super::{Held, Parts, RequestContext, Scope, admit, answer, attributes, head, measure, shadow, signal, unseen};
+use super::{Held, Parts, RequestContext, admit, answer, attributes, head, measure, shadow, signal, unseen};
 use crate::central::RuleId;
 use crate::door::{Attribute, Exchange, Host, Side};
 use crate::http::ResponseFlags;
@@ -117,8 +117,9 @@ pub fn ended<X: Exchange>(
 /// had the head sampled it, nothing would have been asked.
 #[inline(always)] // For every request.
 fn audit<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) -> Option<bool> {
-    let Scope { rates, shadow_rates, .. } = &mut *parts.scope;
-    rates.iter_mut().chain(shadow_rates).for_each(|rates| rates.ended(stream.failed()));
+    if let Some(steering) = &mut parts.scope.steering {
+        steering.ended(stream.failed());
+    }
     let threshold = stream.decided_by(parts.policy.rules())?;
     parts.scope.audit.ended(stream.failed(), Some(threshold).filter(|_| !stream.is_kept_whole()));
     Some(stream.failed())

@@ -42,7 +42,7 @@ use crate::door::{Exchange, HeaderView, Side};
 use crate::metrics::Recorder;
 use crate::policy::Policy;
 use crate::sampling::Audit;
-use crate::shared::{Coverage, Entropy, Force, Limits, Rates, SharedBudget, Slowness};
+use crate::shared::{Coverage, Entropy, Force, Limits, SharedBudget, Slowness, Steering};
 use crate::stream::Upgrade;
 use crate::telemetry::{Metric, Metrics};
 use crate::upgrade::Budget;
@@ -66,9 +66,7 @@ pub struct Scope {
     /// The same of the shadow policy.
     pub shadow_slow: Option<Box<Slowness>>,
     /// The rates in force, where they steer themselves.
-    pub rates: Option<Box<Rates>>,
-    /// The same of the shadow policy.
-    pub shadow_rates: Option<Box<Rates>>,
+    pub steering: Option<Box<Steering>>,
     /// Whose tokens were used, where there are keys.
     pub force: Option<Box<Force>>,
     /// X-Ray's sampling rules, where they are to decide.

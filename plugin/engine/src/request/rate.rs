@@ -4,7 +4,7 @@ use super::outline::Route;
 use super::{Parts, RequestContext, Scope};
 use crate::door::{Exchange, HeaderView};
 use crate::policy::Policy;
-use crate::sampling::{Mode, Reason, Sampler};
+use crate::sampling::{Mode, Rate, Reason};
 use crate::shared::Rates;
 use crate::stream::Stream;
 use crate::trace_context::{CallerDecision, Extracted};
@@ -14,55 +14,56 @@ use crate::trace_context::{CallerDecision, Extracted};
 pub struct Found {
     /// One more than the place of its route; 0 for one without.
     number: usize,
-    live: Option<Sampler>,
-    shadow: Option<Sampler>,
+    live: Option<Rate>,
+    shadow: Option<Rate>,
 }
 
 impl Found {
     /// What is in force for it.
-    pub fn live(&self) -> Option<Sampler> {
+    pub fn live(&self) -> Option<Rate> {
         self.live
     }
 
     /// What would be under the shadow policy.
-    pub fn shadow(&self) -> Option<Sampler> {
+    pub fn shadow(&self) -> Option<Rate> {
         self.shadow
     }
 
     /// Counts it where a rate has decided, sampled or not.
     #[inline(always)] // For every request.
     pub fn count(&self, scope: &mut Scope, stream: &Stream, shadow: Option<&Stream>) {
+        let Some(steering) = &mut scope.steering else { return };
         let is_by_rate = |stream: &Stream| stream.decision().reason == Reason::Adaptive;
-        if let Some(rates) = scope.rates.as_deref_mut().filter(|_| is_by_rate(stream)) {
+        if let Some(rates) = steering.live.as_mut().filter(|_| is_by_rate(stream)) {
             rates.offered(self.number);
         }
-        if let Some(rates) = scope.shadow_rates.as_deref_mut().filter(|_| shadow.is_some_and(is_by_rate)) {
+        if let Some(rates) = steering.shadow.as_mut().filter(|_| shadow.is_some_and(is_by_rate)) {
             rates.offered(self.number);
         }
     }
 }
 
 /// Finds them. Its route, if metrics or coverage look at that, is known by now.
-#[inline(always)] // For every request; where nothing steers it pays for two tests.
+#[inline(always)] // For every request; where nothing steers it pays for a test.
 pub fn of<'a, X: Exchange, V: HeaderView<'a>>(
     parts: &Parts<'_, X>,
     context: &RequestContext,
     extracted: &Extracted,
     headers: V,
 ) -> Found {
-    let Scope { rates, shadow_rates, .. } = &*parts.scope;
-    if rates.is_none() && shadow_rates.is_none() {
-        return Found::default();
-    }
+    let Some(steering) = &parts.scope.steering else { return Found::default() };
     let number = match parts.policy.paced {
         Some(_) => route(parts.policy, context, extracted, headers),
         None => 0,
     };
-    let of = |rates: &Option<Box<Rates>>| rates.as_ref().and_then(|rates| rates.sampler(number));
-    let live = of(rates);
-    // A shadow without `sampling` decides as the live policy does.
-    let has_own = parts.policy.shadow.as_ref().is_some_and(|shadow| shadow.sampling.is_some());
-    Found { number, live, shadow: if has_own { of(shadow_rates) } else { live } }
+    let of = |rates: &Option<Rates>| rates.as_ref().and_then(|rates| rates.rate(number));
+    let live = of(&steering.live);
+    let shadow = match &parts.policy.shadow {
+        None => None,
+        Some(shadow) if shadow.sampling.is_some() => of(&steering.shadow),
+        Some(_) => live, // Without `sampling` it decides as the live policy does.
+    };
+    Found { number, live, shadow }
 }
 
 /// Where a caller's decision stands, no route is looked for.

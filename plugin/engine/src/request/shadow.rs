@@ -6,7 +6,7 @@
 use super::coverage::{self, Found};
 use super::{Parts, admit, attributes};
 use crate::door::{Exchange, HeaderView};
-use crate::sampling::Sampler;
+use crate::sampling::Rate;
 use crate::span::KindSetting;
 use crate::stream::{Head, Stream};
 use crate::telemetry::Metric;
@@ -44,7 +44,7 @@ impl Outcome {
 pub fn begin<X: Exchange>(
     parts: &Parts<'_, X>,
     stream: &Stream,
-    decided_by: (Option<u16>, Option<Sampler>),
+    decided_by: (Option<u16>, Option<Rate>),
     extracted: &Extracted,
 ) -> Option<Box<Stream>> {
     parts.policy.shadow_rules().map(|rules| Box::new(stream.under(rules, decided_by, extracted)))

@@ -2,7 +2,8 @@
 //! trace is sampled; `th` only tells how many traces a sampled one stands for.
 
 use super::policy::{Mode, Policy};
-use super::sampler::Sampler;
+use super::rate::Rate;
+use super::sampler::Verdict;
 use super::threshold::{Randomness, Threshold};
 use crate::trace_context::{ThEdit, TraceId};
 
@@ -90,7 +91,7 @@ pub struct Decision {
 /// root and for a caller that deferred. Where the parent's decision stands, a rule has no say in it.
 pub fn decide(
     policy: &Policy,
-    (rule, rate): (Option<u16>, Option<Sampler>),
+    (rule, rate): (Option<u16>, Option<Rate>),
     parent: Option<&Parent>,
     trace_id: TraceId,
     randomness: Randomness,
@@ -113,16 +114,25 @@ fn follow(parent: &Parent, randomness: Randomness) -> Decision {
 
 fn sample(
     policy: &Policy,
-    (rule, rate): (Option<u16>, Option<Sampler>),
+    (rule, rate): (Option<u16>, Option<Rate>),
     trace_id: TraceId,
     randomness: Randomness,
 ) -> Decision {
     let own = rule.and_then(|index| Some((Reason::Rule { index }, policy.rule(rule)?.sampler?)));
-    let own = own.or(rate.map(|sampler| (Reason::Adaptive, sampler)));
-    let (reason, sampler) = own.unwrap_or((Reason::Ratio, policy.fallback));
-    let verdict = sampler.sample(trace_id, randomness);
-    let th = verdict.threshold.map_or(ThEdit::Erase, |threshold| ThEdit::Set(threshold.bits()));
-    Decision { sampled: verdict.keep, reason, threshold: verdict.threshold, th, inconsistent: false }
+    let (reason, Verdict { keep, threshold }) = match (own, rate) {
+        (None, Some(rate)) => (Reason::Adaptive, by_rate(rate, randomness)),
+        (own, _) => {
+            let (reason, sampler) = own.unwrap_or((Reason::Ratio, policy.fallback));
+            (reason, sampler.sample(trace_id, randomness))
+        }
+    };
+    let th = threshold.map_or(ThEdit::Erase, |threshold| ThEdit::Set(threshold.bits()));
+    Decision { sampled: keep, reason, threshold, th, inconsistent: false }
+}
+
+fn by_rate(rate: Rate, randomness: Randomness) -> Verdict {
+    let threshold = rate.threshold().filter(|threshold| threshold.keeps(randomness));
+    Verdict { keep: threshold.is_some(), threshold }
 }
 
 /// Which class of traces an exported span stands for. Classes follow from outcome and time only, never from R; without
@@ -177,7 +187,7 @@ pub fn exported_th(decision: &Decision, class: ExportClass) -> ThEdit {
 mod tests {
     use super::super::matcher::RequestMatcher;
     use super::super::policy::Rule;
-    use super::super::sampler::Algorithm;
+    use super::super::sampler::{Algorithm, Sampler};
     use super::*;
 
     const LOW: Randomness = Randomness::from_rv(0x10_0000_0000_0000);
@@ -269,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_rate_in_force_decides_what_no_rule_with_a_ratio_does() {
-        let tenth = Some(sampler(0.1));
+        let tenth = Some(Rate::new(0.1));
         let threshold = sampler(0.1).threshold();
         let by_rate = sampled(Reason::Adaptive, threshold, ThEdit::Set(threshold.map_or(0, Threshold::bits)));
         for (rule, randomness, wanted) in [
@@ -282,7 +292,7 @@ mod tests {
             assert_eq!(decision, wanted, "rule {rule:?}, {randomness:?}");
         }
         let parent = Parent { sampled: true, threshold: None };
-        let followed = decide(&policy(Mode::ParentBased), (None, Some(sampler(0.0))), Some(&parent), id(), LOW);
+        let followed = decide(&policy(Mode::ParentBased), (None, Some(Rate::new(0.0))), Some(&parent), id(), LOW);
         assert_eq!(followed.reason, Reason::Parent);
     }
 

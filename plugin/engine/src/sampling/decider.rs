@@ -3,7 +3,7 @@
 
 use super::decide::{Decision, Parent, decide};
 use super::policy::{Mode, Policy};
-use super::sampler::Sampler;
+use super::rate::Rate;
 use super::threshold::{Randomness, Threshold};
 use crate::trace_context::{CallerDecision, TraceId, TraceState};
 
@@ -15,7 +15,7 @@ pub struct Decider<'a> {
     /// What [`Policy::first_match`] said of the request.
     pub rule: Option<u16>,
     /// What is in force in place of the fixed ratio, where that steers itself.
-    pub rate: Option<Sampler>,
+    pub rate: Option<Rate>,
     /// This is the mesh's outer listener: a caller's decision is not believed.
     pub edge: bool,
     /// The randomness that the edge has chosen for a caller's trace; it counts in place of the caller's.

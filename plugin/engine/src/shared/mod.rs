@@ -23,5 +23,5 @@ pub use coverage::{Coverage, Said};
 pub use entropy::{Entropy, NewIds};
 pub use force::Force;
 pub use limit::{Limit, Limits};
-pub use rates::Rates;
+pub use rates::{Rates, Steering};
 pub use slow::Slowness;

@@ -1,8 +1,8 @@
 //! The rates in force in this worker, and what it has counted for them and not yet shared: [`crate::sampling::pace`] over the door.
 
 use crate::door::{Host, Update};
+use crate::sampling::Rate;
 use crate::sampling::pace::{Pace, Settings, Step, Sums};
-use crate::sampling::{Algorithm, Sampler};
 
 /// Attempts against other workers, which tick at the same time.
 const TRIES: usize = 16;
@@ -11,14 +11,32 @@ const PATIENCE: u8 = 3;
 /// The number is the version of the layout: another layout is another key.
 const PREFIX: &str = "tracelift.pace.1.";
 
+/// The rates of the live policy and of its shadow; at least one of both.
+#[derive(Default)]
+pub struct Steering {
+    /// The live policy's.
+    pub live: Option<Rates>,
+    /// The shadow's.
+    pub shadow: Option<Rates>,
+}
+
+impl Steering {
+    /// Counts a request that has ended.
+    #[inline(always)] // For every request.
+    pub fn ended(&mut self, failed: bool) {
+        let Self { live, shadow } = self;
+        [live, shadow].into_iter().flatten().for_each(|rates| rates.ended(failed));
+    }
+}
+
 /// The rates of one filter. Filters of the same name and settings share them in a process; others do not mix.
 pub struct Rates {
     settings: Settings,
     key: Vec<u8>,
     /// As of the last tick.
     pace: Pace,
-    /// In force until the next one, by the number of the rate; at least one.
-    samplers: Vec<Sampler>,
+    /// Until the next one, by their numbers; at least one.
+    in_force: Vec<Rate>,
     sums: Sums,
     /// Ticks running at which nothing could be shared.
     missed: u8,
@@ -32,7 +50,7 @@ impl Rates {
         let known = host.shared(&key).ok().flatten().and_then(|(bytes, _)| Pace::read(&settings, &bytes));
         let pace = known.unwrap_or_else(|| Pace::new(&settings, host.now()));
         let sums = Sums { offered: vec![0; settings.rates], ..Sums::default() };
-        let mut rates = Self { settings, key, pace, samplers: Vec::new(), sums, missed: 0 };
+        let mut rates = Self { settings, key, pace, in_force: Vec::new(), sums, missed: 0 };
         rates.obey();
         rates
     }
@@ -45,18 +63,14 @@ impl Rates {
 
     /// What is in force for requests of a rate: 0, or one more than the place of their route.
     #[inline(always)] // For every request.
-    pub fn sampler(&self, rate: usize) -> Option<Sampler> {
-        self.samplers.get(rate).or(self.samplers.first()).copied()
-    }
-
-    /// There is a rate for each route.
-    pub fn is_by_route(&self) -> bool {
-        1 < self.settings.rates
+    pub fn rate(&self, number: usize) -> Option<Rate> {
+        self.in_force.get(number).or(self.in_force.first()).copied()
     }
 
     /// Counts a request that a rate has decided, sampled or not.
     #[inline(always)] // As above.
     pub fn offered(&mut self, rate: usize) {
+        let rate = if rate < self.sums.offered.len() { rate } else { 0 }; // As above: the other policy may have more of them.
         if let Some(count) = self.sums.offered.get_mut(rate) {
             *count = count.wrapping_add(1);
         }
@@ -69,7 +83,7 @@ impl Rates {
 
     /// Counts a request that has ended.
     #[inline(always)] // As above.
-    pub fn ended(&mut self, failed: bool) {
+    fn ended(&mut self, failed: bool) {
         self.sums.requests = self.sums.requests.wrapping_add(1);
         self.sums.failed = self.sums.failed.wrapping_add(u32::from(failed));
     }
@@ -87,9 +101,9 @@ impl Rates {
 
     /// Shares what was counted, takes the step if the interval is over and no other worker has, and goes by what is in force now.
     pub fn tick(&mut self, host: &impl Host, now: u64) -> Option<Step> {
-        let Self { settings, key, pace, samplers, sums, missed } = self;
-        let each = sums.offered.iter().zip(samplers);
-        sums.expected = each.map(|(count, sampler)| f64::from(*count) * sampler.share()).sum();
+        let Self { settings, key, pace, in_force, sums, missed } = self;
+        let each = sums.offered.iter().zip(in_force);
+        sums.expected = each.map(|(count, rate)| f64::from(*count) * rate.share()).sum();
         let mut took = None;
         let update = host.update(key, TRIES, |bytes| {
             let bytes = bytes.unwrap_or_default();
@@ -138,14 +152,8 @@ impl Rates {
     }
 
     fn obey(&mut self) {
-        self.samplers.clear();
-        let Self { settings, pace, samplers, .. } = self;
-        samplers.extend((0..settings.rates).filter_map(|rate| sampler(pace.ratio(settings, rate))));
+        let Self { settings, pace, in_force, .. } = self;
+        in_force.clear();
+        in_force.extend((0..settings.rates).map(|number| Rate::new(pace.ratio(settings, number))));
     }
-}
-
-/// Below the lowest threshold nothing is kept.
-fn sampler(ratio: f64) -> Option<Sampler> {
-    let of = |ratio| Sampler::new(Algorithm::Consistent, ratio).ok();
-    of(ratio).or_else(|| of(0.0))
 }

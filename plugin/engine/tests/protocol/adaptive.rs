@@ -335,6 +335,17 @@ fn a_target_can_be_tried_in_the_shadow() {
 }
 
 #[test]
+fn a_shadow_may_have_a_rate_for_each_route_where_the_live_policy_has_one() {
+    let both = r#"{"span_kind": "server", "sampling": {"ratio": 0.5, "target": {"traces_per_second": 5}}, "upgrade": {"traces_per_second": 0},
+        "shadow": {"sampling": {"ratio": 0.5, "target": {"traces_per_second": 5, "by": "route"}}}, "metrics": {"routes": ["/cart"]}}"#;
+    let (mut process, root) = Process::with(both);
+    let _ = seconds(&mut process, at(root), (20, 100));
+    let kept = mean(&seconds(&mut process, at(root), (30, 100)));
+    assert!((3.5..6.5).contains(&kept), "{kept} a second");
+    assert_eq!(process.metric("adaptive.offered"), 5_000);
+}
+
+#[test]
 fn a_shadow_of_upgrades_alone_goes_by_the_live_rate() {
     let both = r#"{"span_kind": "server", "sampling": {"ratio": 0.5, "target": {"traces_per_second": 4}},
         "upgrade": {"traces_per_second": 0}, "shadow": {"upgrade": {"http_status": ["4xx"]}}}"#;

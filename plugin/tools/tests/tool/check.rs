@@ -86,7 +86,7 @@ fn a_configuration_alone_has_every_fault_told_where_it_stands() {
         ]
     );
     assert!(ran.out.contains(
-        "allowed is `mode`, `algorithm`, `hash_seed`, `ratio`, `rules`, `session` or `xray`. Did you mean `ratio`?"
+        "allowed is `mode`, `algorithm`, `hash_seed`, `ratio`, `target`, `boost`, `rules`, `session` or `xray`. Did you mean `ratio`?"
     ));
 }
 

@@ -5,7 +5,7 @@ use crate::config::error;
 use crate::config::raw;
 use crate::json::Named;
 use crate::sampling::Mode;
-use crate::sampling::pace::{BoostSettings, By, Settings, TargetSettings};
+use crate::sampling::pace::{BoostSettings, By, Settings, TargetSettings, percent};
 
 const TARGET: &str = "sampling.target";
 const PER_SECOND: &str = "sampling.target.traces_per_second";
@@ -65,7 +65,7 @@ fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSet
     }
     let (min_ratio, max_ratio) = (raw.min_ratio.0, raw.max_ratio.0);
     if max_ratio < min_ratio {
-        let found = [min_ratio.to_string().as_str(), ", above `", MAX, "` = ", &max_ratio.to_string()].concat();
+        let found = [&percent(min_ratio), ", above `", MAX, "` = ", &percent(max_ratio)].concat();
         findings.refuse(MIN, &found, "a ratio up to that");
     }
     if per_second < FEW && sampling.session.is_some() {
@@ -96,7 +96,7 @@ fn boost(sampling: &raw::Sampling, target: Option<&TargetSettings>, findings: &m
     // With a target, `ratio` holds for the first seconds alone.
     let (least, least_path) = target.map_or((sampling.ratio.0, "sampling.ratio"), |target| (target.min_ratio, MIN));
     let compared = |word: &str, path: &str, bound: f64| {
-        [max_ratio.0.to_string().as_str(), ", ", word, " `", path, "` = ", &bound.to_string()].concat()
+        [&percent(max_ratio.0), ", ", word, " `", path, "` = ", &percent(bound)].concat()
     };
     match target {
         _ if max_ratio.0 < least => {

@@ -12,6 +12,7 @@ mod pace;
 mod settings;
 mod step;
 mod sums;
+mod words;
 
 pub use boost::Turn;
 pub use fill::fill;
@@ -19,3 +20,4 @@ pub use pace::Pace;
 pub use settings::{BoostSettings, By, Settings, TargetSettings};
 pub use step::{Bound, BoundChange, Cause, Step};
 pub use sums::Sums;
+pub use words::{decimal, percent};

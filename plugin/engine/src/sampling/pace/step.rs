@@ -97,6 +97,7 @@ impl Pace {
     }
 
     /// Follows the target.
+    #[inline(never)] // Once in five seconds, in one worker.
     fn follow(&mut self, target: &TargetSettings, elapsed: f64, is_over: bool) -> (Option<Cause>, Option<BoundChange>) {
         let loads = self.average(elapsed);
         let most = CARRY_S * target.per_second;
