@@ -8,7 +8,7 @@ use crate::recorder::{Ids, RecorderHost, SharedValues};
 use tracelift::door::Host;
 use tracelift::sampling::Randomness;
 use tracelift::sampling::pace::Settings;
-use tracelift::shared::Rates;
+use tracelift::shared::{Rates, Steering};
 use tracelift::trace_context::TraceId;
 
 const SECOND: u64 = 1_000_000_000;
@@ -67,7 +67,7 @@ pub(super) struct Happened<'a> {
 struct EnvoyOf {
     service: usize,
     host: RecorderHost,
-    rates: Rates,
+    steering: Steering,
 }
 
 /// A point while it is counted, in numbers of traces.
@@ -137,8 +137,8 @@ impl Run {
         services.dedup();
         let envoy = |service| {
             let host = RecorderHost::new(first, Rc::new(RefCell::new(Ids::new(1))), SharedValues::default());
-            let rates = Rates::new(&host, "tracelift", *settings);
-            EnvoyOf { service, host, rates }
+            let live = Some(Rates::new(&host, "tracelift", *settings));
+            EnvoyOf { service, host, steering: Steering { live, shadow: None } }
         };
         let step = (step_s * 1e9) as u64;
         // The last one has from half a step to one and a half.
@@ -152,13 +152,15 @@ impl Run {
     fn arrive(&mut self, arrival: &Arrival) {
         let place = self.place(arrival.at);
         let envoy = self.envoys.iter_mut().find(|envoy| envoy.service == arrival.service);
-        let Some((envoy, counted)) = envoy.zip(self.counted.get_mut(place)) else { return };
-        let rate = usize::from(arrival.rate);
-        let Some(sampler) = envoy.rates.sampler(rate) else { return };
-        let kept = sampler.sample(arrival.trace_id, Randomness::from_trace_id(arrival.trace_id)).keep;
-        (0..times(arrival.weight)).for_each(|_| envoy.rates.offered(rate));
+        let rates = envoy.and_then(|envoy| envoy.steering.live.as_mut());
+        let Some((rates, counted)) = rates.zip(self.counted.get_mut(place)) else { return };
+        let number = usize::from(arrival.rate);
+        let Some(rate) = rates.rate(number) else { return };
+        let randomness = Randomness::from_trace_id(arrival.trace_id);
+        let kept = rate.threshold().is_some_and(|threshold| threshold.keeps(randomness));
+        (0..times(arrival.weight)).for_each(|_| rates.offered(number));
         counted.offered += arrival.weight;
-        counted.expected += arrival.weight * sampler.share();
+        counted.expected += arrival.weight * rate.share();
         counted.kept += if kept { arrival.weight } else { 0.0 };
         if let Some(sampled) = self.sampled.get_mut(arrival.trace) {
             *sampled = Some(kept);
@@ -171,10 +173,8 @@ impl Run {
         let Some(envoy) = self.envoys.iter_mut().find(|envoy| envoy.service == ending.service) else { return };
         let is_paid = ending.paid == Paid::First || ending.paid == Paid::IfDropped && sampled != Some(true);
         for _ in 0..times(ending.weight) {
-            envoy.rates.ended(ending.failed);
-            if is_paid {
-                envoy.rates.other();
-            }
+            envoy.steering.ended(ending.failed);
+            envoy.steering.live.iter_mut().filter(|_| is_paid).for_each(Rates::other);
         }
         if let Some(counted) = self.counted.get_mut(place).filter(|_| is_paid) {
             counted.paid_first += ending.weight;
@@ -187,11 +187,13 @@ impl Run {
         let at_s = now.saturating_sub(self.first) as f64 / 1e9;
         for envoy in &mut self.envoys {
             envoy.host.advance(now.saturating_sub(envoy.host.now()));
-            let step = envoy.rates.tick(&envoy.host, now);
+            let Some((rates, counted)) = envoy.steering.live.as_mut().zip(self.counted.get_mut(place)) else {
+                continue;
+            };
+            let step = rates.tick(&envoy.host, now);
             envoy.host.take_accesses();
-            let Some(counted) = self.counted.get_mut(place) else { continue };
-            counted.ratio = envoy.rates.pace().share(envoy.rates.settings());
-            counted.boosted |= envoy.rates.pace().is_boosted();
+            counted.ratio = rates.pace().share(rates.settings());
+            counted.boosted |= rates.pace().is_boosted();
             if let Some(step) = step {
                 let service = services.get(envoy.service).map(String::as_str).filter(|_| several);
                 self.adaptive.note(&step, at_s, service, &mut counted.changed_by);
