@@ -55,14 +55,24 @@ fn bill(scenario: Scenario, readings: &[Reading]) -> Check {
     check.detail(format!("{}; {TARGET} a second wanted", said.join(", ")))
 }
 
-/// The ratio falls as the load rises, and rises when it is gone.
+/// The ratio falls as the load rises, and rises when it is gone; ratio times load leaves room for what is paid first, and no more.
 fn ratio_follows(scenario: Scenario, readings: &[Reading]) -> Check {
     let mut check = Check::new("the ratio follows the load");
-    let mean = |part| mean_ratio(&within(scenario, readings, part, SETTLING_S));
-    let (calm, load) = (mean("calm"), mean("load"));
+    let mean = |part| {
+        let window = within(scenario, readings, part, SETTLING_S);
+        let offered = window.first().zip(window.last()).map_or(0.0, |(first, last)| last.since(first).offered);
+        (mean_ratio(&window), offered)
+    };
+    let ((calm, few), (load, many)) = (mean("calm"), mean("load"));
+    check.case(2.0 * few < many, || format!("{many:.0} new traces a second are no load step from {few:.0}"));
+    for (part, ratio, offered) in [("calm", calm, few), ("load", load, many)] {
+        let steered = ratio * offered;
+        let right = TARGET / 4.0 < steered && steered < TARGET * (1.0 + LAG);
+        check.case(right, || format!("{part}: {ratio:.4} of {offered:.1} a second are {steered:.2}, of {TARGET}"));
+    }
+    check.case(load < calm / 2.0, || format!("{load:.4} under load, {calm:.4} before"));
     let again = within(scenario, readings, "calm again", 0.0).last().map_or(0.0, |last| last.in_force);
-    check.case(load < calm / 4.0 && 0.0 < load, || format!("{load:.4} under load, {calm:.4} before"));
-    check.case(2.0 * load < again, || format!("{again:.4} at the end, {load:.4} under load"));
+    check.case(load < again / 1.5, || format!("{again:.4} at the end, {load:.4} under load"));
     check.detail(format!("{:.1} %, {:.1} % under load, {:.1} % at the end", 100.0 * calm, 100.0 * load, 100.0 * again))
 }
 
