@@ -210,7 +210,7 @@ fn assert_found(fault: &str, faulty: &[Run]) {
 fn assert_kept(runs: &[Run]) {
     let mut kept = vec![0.0; SECONDS as usize + 1];
     runs.iter().flat_map(|run| &run.spans).for_each(|span| kept[span.batch] += 1.0 / runs.len() as f64);
-    for steady in [12..20, 27..35] {
+    for steady in [12..20, 28..35] {
         let count = steady.len() as f64;
         let a_second = kept[steady.clone()].iter().sum::<f64>() / count;
         let deviation = (TARGET / (count * runs.len() as f64)).sqrt();

@@ -24,13 +24,15 @@ impl Root {
         let share = shadow.as_ref().map(|rates| rates.pace().share(rates.settings()));
         share.into_iter().for_each(|share| metrics.record(host, Metric::ShadowRatio, millionths(share)));
         let is_on = live.is_some() || shadow.is_some();
-        self.scope.steering = is_on.then(|| Box::new(Steering { live, shadow }));
+        self.scope.steering = is_on.then(|| Box::new(Steering::new(live, shadow)));
     }
 
     /// Shares what was counted, and goes by the rates in force from now on.
     pub(super) fn steer(&mut self, host: &impl Host, now: u64, metrics: &mut Metrics) {
         let Scope { steering, slow, shadow_slow, .. } = &mut self.scope;
-        let Some(Steering { live, shadow }) = steering.as_deref_mut() else { return };
+        let Some(steering) = steering.as_deref_mut() else { return };
+        steering.settle();
+        let Steering { live, shadow, .. } = steering;
         if let Some(rates) = live {
             metrics.add_count(Metric::AdaptiveOffered, rates.offers());
             if let Some(step) = tick(host, rates, slow, now) {

@@ -33,7 +33,7 @@ impl Found {
     #[inline(always)] // For every request.
     pub fn count(&self, scope: &mut Scope, stream: &Stream, shadow: Option<&Stream>) {
         let Some(steering) = &mut scope.steering else { return };
-        let is_by_rate = |stream: &Stream| stream.decision().reason == Reason::Adaptive;
+        let is_by_rate = |stream: &Stream| matches!(stream.decision().reason, Reason::Adaptive);
         if let Some(rates) = steering.live.as_mut().filter(|_| is_by_rate(stream)) {
             rates.offered(self.number);
         }
@@ -56,7 +56,7 @@ pub fn of<'a, X: Exchange, V: HeaderView<'a>>(
         Some(_) => route(parts.policy, context, extracted, headers),
         None => 0,
     };
-    let of = |rates: &Option<Rates>| rates.as_ref().and_then(|rates| rates.rate(number));
+    let of = |rates: &Option<Rates>| rates.as_ref().map(|rates| rates.rate(number));
     let live = of(&steering.live);
     let shadow = match &parts.policy.shadow {
         None => None,

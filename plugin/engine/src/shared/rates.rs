@@ -18,14 +18,31 @@ pub struct Steering {
     pub live: Option<Rates>,
     /// The shadow's.
     pub shadow: Option<Rates>,
+    /// Requests that have ended since the last tick, and those of them that failed.
+    ended: (u32, u32),
 }
 
 impl Steering {
+    /// Both of them.
+    pub fn new(live: Option<Rates>, shadow: Option<Rates>) -> Self {
+        Self { live, shadow, ended: (0, 0) }
+    }
+
     /// Counts a request that has ended.
     #[inline(always)] // For every request.
     pub fn ended(&mut self, failed: bool) {
-        let Self { live, shadow } = self;
-        [live, shadow].into_iter().flatten().for_each(|rates| rates.ended(failed));
+        let (requests, failures) = &mut self.ended;
+        *requests = requests.wrapping_add(1);
+        *failures = failures.wrapping_add(u32::from(failed));
+    }
+
+    /// Passes to both what has ended. A tick begins.
+    pub fn settle(&mut self) {
+        let (requests, failed) = std::mem::take(&mut self.ended);
+        for rates in [&mut self.live, &mut self.shadow].into_iter().flatten() {
+            rates.sums.requests = rates.sums.requests.saturating_add(requests);
+            rates.sums.failed = rates.sums.failed.saturating_add(failed);
+        }
     }
 }
 
@@ -35,8 +52,11 @@ pub struct Rates {
     key: Vec<u8>,
     /// As of the last tick.
     pace: Pace,
-    /// Until the next one, by their numbers; at least one.
-    in_force: Vec<Rate>,
+    /// In force until the next one: the first rate, and how many it has decided. Nearly always it is the only one.
+    first: Rate,
+    offered: u32,
+    /// The others.
+    rest: Vec<Rate>,
     sums: Sums,
     /// Ticks running at which nothing could be shared.
     missed: u8,
@@ -50,7 +70,8 @@ impl Rates {
         let known = host.shared(&key).ok().flatten().and_then(|(bytes, _)| Pace::read(&settings, &bytes));
         let pace = known.unwrap_or_else(|| Pace::new(&settings, host.now()));
         let sums = Sums { offered: vec![0; settings.rates], ..Sums::default() };
-        let mut rates = Self { settings, key, pace, in_force: Vec::new(), sums, missed: 0 };
+        let first = Rate::new(settings.ratio);
+        let mut rates = Self { settings, key, pace, first, offered: 0, rest: Vec::new(), sums, missed: 0 };
         rates.obey();
         rates
     }
@@ -63,29 +84,22 @@ impl Rates {
 
     /// What is in force for requests of a rate: 0, or one more than the place of their route.
     #[inline(always)] // For every request.
-    pub fn rate(&self, number: usize) -> Option<Rate> {
-        self.in_force.get(number).or(self.in_force.first()).copied()
+    pub fn rate(&self, number: usize) -> Rate {
+        number.checked_sub(1).and_then(|place| self.rest.get(place)).copied().unwrap_or(self.first)
     }
 
     /// Counts a request that a rate has decided, sampled or not.
     #[inline(always)] // As above.
     pub fn offered(&mut self, rate: usize) {
-        let rate = if rate < self.sums.offered.len() { rate } else { 0 }; // As above: the other policy may have more of them.
-        if let Some(count) = self.sums.offered.get_mut(rate) {
-            *count = count.wrapping_add(1);
-        }
+        // The other policy may have more of them than this one.
+        let of_route = if rate == 0 { None } else { self.sums.offered.get_mut(rate) };
+        let count = of_route.unwrap_or(&mut self.offered);
+        *count = count.wrapping_add(1);
     }
 
     /// Counts a trace that something else keeps, and that the target pays.
     pub fn other(&mut self) {
         self.sums.others = self.sums.others.saturating_add(1);
-    }
-
-    /// Counts a request that has ended.
-    #[inline(always)] // As above.
-    fn ended(&mut self, failed: bool) {
-        self.sums.requests = self.sums.requests.wrapping_add(1);
-        self.sums.failed = self.sums.failed.wrapping_add(u32::from(failed));
     }
 
     /// Counts requests that were timed, and those of them that took longer than usual.
@@ -96,13 +110,17 @@ impl Rates {
 
     /// Requests that the rates have decided since the last tick.
     pub fn offers(&self) -> u64 {
-        self.sums.offered.iter().map(|count| u64::from(*count)).sum()
+        let of_routes = self.sums.offered.iter().skip(1).map(|count| u64::from(*count));
+        of_routes.sum::<u64>().saturating_add(self.offered.into())
     }
 
     /// Shares what was counted, takes the step if the interval is over and no other worker has, and goes by what is in force now.
     pub fn tick(&mut self, host: &impl Host, now: u64) -> Option<Step> {
-        let Self { settings, key, pace, in_force, sums, missed } = self;
-        let each = sums.offered.iter().zip(in_force);
+        let Self { settings, key, pace, first, offered, rest, sums, missed } = self;
+        if let Some(count) = sums.offered.first_mut() {
+            *count = *offered;
+        }
+        let each = sums.offered.iter().zip(std::iter::once(&*first).chain(&*rest));
         sums.expected = each.map(|(count, rate)| f64::from(*count) * rate.share()).sum();
         let mut took = None;
         let update = host.update(key, TRIES, |bytes| {
@@ -110,7 +128,7 @@ impl Rates {
             let mut next = match Pace::read(settings, bytes) {
                 Some(pace) => pace,
                 None if Pace::is_in_use(bytes, now) => return None,
-                None => Pace::new(settings, now),
+                None => pace.clone(),
             };
             next.add(sums);
             let step = next.step(settings, now);
@@ -134,8 +152,9 @@ impl Rates {
                 pace.step(settings, now)
             }
         };
-        let Sums { offered, .. } = std::mem::take(sums);
-        sums.offered = offered;
+        *offered = 0;
+        let counts = std::mem::take(&mut sums.offered);
+        *sums = Sums { offered: counts, ..Sums::default() };
         sums.offered.fill(0);
         self.obey();
         step
@@ -152,8 +171,10 @@ impl Rates {
     }
 
     fn obey(&mut self) {
-        let Self { settings, pace, in_force, .. } = self;
-        in_force.clear();
-        in_force.extend((0..settings.rates).map(|number| Rate::new(pace.ratio(settings, number))));
+        let Self { settings, pace, first, rest, .. } = self;
+        let rate = |number| Rate::new(pace.ratio(settings, number));
+        *first = rate(0);
+        rest.clear();
+        rest.extend((1..settings.rates).map(rate));
     }
 }

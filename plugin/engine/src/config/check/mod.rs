@@ -104,16 +104,7 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
             service_name: String::new(),
         },
     };
-    let marks = policy.upgrade.response_headers.iter().map(|(name, _)| name);
-    policy.mesh_headers = marks.chain(&settings.route_header).cloned().collect();
-    let asks = |rules: Rules<'_>| rules.upgrade.coverage.is_some() || rules.upgrade.slow.is_some();
-    if asks(policy.rules()) || policy.shadow_rules().is_some_and(asks) {
-        policy.names = Some(std::sync::Arc::clone(&settings));
-    }
-    let has_rates = |rules: Rules<'_>| rules.sampling.pace.is_some_and(|pace| 1 < pace.rates);
-    if has_rates(policy.rules()) || policy.shadow_rules().is_some_and(has_rates) {
-        policy.paced = Some(settings);
-    }
+    name_routes(&mut policy, settings);
     policy.border = border::border(&around, &policy, findings);
     let marked = [
         (policy.upgrade.recall.enabled, "upgrade.recall.enabled", "Recall"),
@@ -130,6 +121,20 @@ pub fn policy(raw: raw::Configuration, environment: EnvironmentResource, finding
         findings.problems.push(problem.advise(advice.concat()));
     }
     findings.problems.is_empty().then_some(policy)
+}
+
+/// Hands out the names of routes to what asks for them, and lists the headers that are for the mesh alone.
+fn name_routes(policy: &mut Policy, settings: std::sync::Arc<crate::metrics::Settings>) {
+    let marks = policy.upgrade.response_headers.iter().map(|(name, _)| name);
+    policy.mesh_headers = marks.chain(&settings.route_header).cloned().collect();
+    let asks = |rules: Rules<'_>| rules.upgrade.coverage.is_some() || rules.upgrade.slow.is_some();
+    if asks(policy.rules()) || policy.shadow_rules().is_some_and(asks) {
+        policy.names = Some(std::sync::Arc::clone(&settings));
+    }
+    let has_rates = |rules: Rules<'_>| rules.sampling.pace.is_some_and(|pace| 1 < pace.rates);
+    if has_rates(policy.rules()) || policy.shadow_rules().is_some_and(has_rates) {
+        policy.paced = Some(settings);
+    }
 }
 
 /// The same checks, reported under `shadow`.

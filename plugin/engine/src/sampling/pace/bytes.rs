@@ -55,8 +55,8 @@ impl Pace {
     }
 
     /// All numbers but those of rates, in the order in which they are written.
-    fn numbers(&mut self) -> [&mut f64; 31] {
-        let Self { began, steps, expected, others, others_mean, credit, budget, bound, .. } = self;
+    fn numbers(&mut self) -> [&mut f64; 32] {
+        let Self { began, steps, expected, others, others_mean, credit, budget, hurries, bound, .. } = self;
         let Announced { ratio, budget: announced, load } = &mut self.announced;
         let Boost { times, until } = &mut self.boost;
         let [a0, a1, a2, a3, a4, a5, a6, a7, a8] = alarm(&mut self.failures);
@@ -69,6 +69,7 @@ impl Pace {
             others_mean,
             credit,
             budget,
+            hurries,
             bound,
             ratio,
             announced,
@@ -123,7 +124,7 @@ mod tests {
         assert!(pace.step(&settings_of_two, 13_000_000_000).is_some());
         pace.add(&Sums { offered: vec![5, 6], expected: 1.0, others: 3, timed: 8, slow: 1, ..Sums::default() });
         let bytes = pace.write(&settings_of_two);
-        assert_eq!(bytes.len(), 8 + 31 * 8 + 2 * RATE);
+        assert_eq!(bytes.len(), 8 + 32 * 8 + 2 * RATE);
         assert_eq!(Pace::read(&settings_of_two, &bytes), Some(pace));
         for (at, in_use) in [(13, true), (72, true), (74, false)] {
             assert_eq!(Pace::is_in_use(&bytes, at * 1_000_000_000), in_use, "second {at}");
@@ -137,7 +138,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_fatal(mut bytes in prop::collection::vec(any::<u8>(), 31 * 8 + 24), now in any::<u64>()) {
+        fn no_bytes_are_fatal(mut bytes in prop::collection::vec(any::<u8>(), 32 * 8 + 24), now in any::<u64>()) {
             let settings = settings(20.0, 2);
             let mut whole = settings.fingerprint().to_le_bytes().to_vec();
             whole.append(&mut bytes);

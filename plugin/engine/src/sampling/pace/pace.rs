@@ -45,6 +45,8 @@ pub struct Pace {
     pub(super) credit: f64,
     /// Traces a second that the rates may keep.
     pub(super) budget: f64,
+    /// The load has risen steeply in the last interval: this one is a short one, which sees nothing but the new load. 0: no.
+    pub(super) hurries: f64,
     /// [`super::Bound`] that holds, as a number; 0: none.
     pub(super) bound: f64,
     pub(super) announced: Announced,
@@ -69,6 +71,7 @@ impl Pace {
             others_mean: 0.0,
             credit: 0.0,
             budget,
+            hurries: 0.0,
             bound: 0.0,
             announced: Announced { ratio, budget, load: 0.0 },
             failures: alarm,

@@ -9,6 +9,9 @@ use super::settings::{CARRY_S, INTERVAL_S, Settings, TargetSettings};
 const MEAN_S: f64 = 15.0;
 /// Seconds that an interval lasts at least: a worker shares what it has counted once in so long.
 const SHORTEST_S: f64 = 1.0;
+/// Seconds of the interval that follows one in which the load rose steeply, and how steeply that is.
+const SHORT_S: f64 = 2.0;
+const STEEP: f64 = 1.5;
 /// Seconds after which the counts of an interval say nothing of the present.
 const STALE_S: f64 = 600.0;
 /// How much a ratio may rise in an interval, and from where on, should it be 0.
@@ -75,7 +78,9 @@ impl Pace {
             return None;
         }
         let is_over = INTERVAL_S <= elapsed;
-        if !is_over && (elapsed < SHORTEST_S || settings.target.is_none() || !self.is_overspent(settings)) {
+        let is_short = self.hurries != 0.0 && SHORT_S <= elapsed;
+        if !is_over && !is_short && (elapsed < SHORTEST_S || settings.target.is_none() || !self.is_overspent(settings))
+        {
             return None;
         }
         let (cause, bound) = match &settings.target {
@@ -99,7 +104,10 @@ impl Pace {
     /// Follows the target.
     #[inline(never)] // Once in five seconds, in one worker.
     fn follow(&mut self, target: &TargetSettings, elapsed: f64, is_over: bool) -> (Option<Cause>, Option<BoundChange>) {
+        let before = self.load();
         let loads = self.average(elapsed);
+        let rises = 0.0 < before && STEEP * before < loads.iter().sum();
+        self.hurries = f64::from(u8::from(rises && self.hurries == 0.0));
         let most = CARRY_S * target.per_second;
         let unspent = target.per_second * elapsed - self.expected - self.others;
         let change = match target.carries {
