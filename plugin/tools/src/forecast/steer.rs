@@ -138,7 +138,7 @@ impl Run {
         let envoy = |service| {
             let host = RecorderHost::new(first, Rc::new(RefCell::new(Ids::new(1))), SharedValues::default());
             let live = Some(Rates::new(&host, "tracelift", *settings));
-            EnvoyOf { service, host, steering: Steering { live, shadow: None } }
+            EnvoyOf { service, host, steering: Steering::new(live, None) }
         };
         let step = (step_s * 1e9) as u64;
         // The last one has from half a step to one and a half.
@@ -155,7 +155,7 @@ impl Run {
         let rates = envoy.and_then(|envoy| envoy.steering.live.as_mut());
         let Some((rates, counted)) = rates.zip(self.counted.get_mut(place)) else { return };
         let number = usize::from(arrival.rate);
-        let Some(rate) = rates.rate(number) else { return };
+        let rate = rates.rate(number);
         let randomness = Randomness::from_trace_id(arrival.trace_id);
         let kept = rate.threshold().is_some_and(|threshold| threshold.keeps(randomness));
         (0..times(arrival.weight)).for_each(|_| rates.offered(number));
@@ -187,6 +187,7 @@ impl Run {
         let at_s = now.saturating_sub(self.first) as f64 / 1e9;
         for envoy in &mut self.envoys {
             envoy.host.advance(now.saturating_sub(envoy.host.now()));
+            envoy.steering.settle();
             let Some((rates, counted)) = envoy.steering.live.as_mut().zip(self.counted.get_mut(place)) else {
                 continue;
             };
