@@ -19,6 +19,16 @@ const EXAMPLES = {
   "upgrade": { "http_status": ["5xx", 429], "latency_ms": 2000 }
 }
 `,
+  target: `{
+  "service_name": "gateway",
+  "edge": true,
+  "sampling": {
+    "target": { "traces_per_second": 2, "max_ratio": 0.5 },
+    "boost": { "max_ratio": 0.5 },
+    "rules": [{ "name": "probes", "match": { "path": { "exact": "/healthz" } }, "ratio": 0, "upgrade": false }]
+  }
+}
+`,
   envoy: `static_resources:
   listeners:
     - name: inbound

@@ -9,8 +9,10 @@ wasm_bindgen.initSync({ module: bytes });
 
 const mesh = new Mesh(wasm_bindgen);
 const forecast = new Forecast(wasm_bindgen);
+const rate = new Rate(wasm_bindgen);
 const editor = new Editor(wasm_bindgen, (text, report) => {
   mesh.use(text);
+  rate.use(text);
   forecast.use(text, report);
 });
 editor.set(EXAMPLES.smallest);

@@ -10,11 +10,13 @@ use wasm_bindgen_cli_support::Bindgen;
 
 const PAGE: &str = include_str!("../page/index.html");
 const STYLE: &str = include_str!("../page/style.css");
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("../page/editor.js"),
     include_str!("../page/mesh.js"),
     include_str!("../page/plot.js"),
     include_str!("../page/forecast.js"),
+    include_str!("../page/timeline.js"),
+    include_str!("../page/rate.js"),
     include_str!("../page/main.js"),
 ];
 

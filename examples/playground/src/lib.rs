@@ -5,7 +5,7 @@ use tracelift::policy::Policy;
 use tracelift::sampling::{Algorithm, Sampler};
 use tracelift::trace_context::TraceId;
 use tracelift_tools::explain::{Ids, MeshAnswer, MeshHop, Request, mesh};
-use tracelift_tools::forecast::{Forecast, PriceTable, Rates, forecast};
+use tracelift_tools::forecast::{Forecast, Lines, PriceTable, Rates, Replay, Skipped, forecast};
 use tracelift_tools::manifest::{self, Report};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -73,6 +73,7 @@ pub fn curves(configuration: &str, question: &str) -> String {
         let mut policy = policy(configuration)?;
         let question: Curves = serde_json::from_str(question).map_err(|error| error.to_string())?;
         let rules = std::mem::take(&mut policy.sampling.rules).len(); // The sliders say how much is sampled.
+        let is_adaptive = policy.sampling.pace.take().is_some();
         policy.upgrade.budget =
             tracelift::upgrade::Budget::per_second(question.budget).map_err(|error| format!("{error:?}"))?;
         let at = |ratio: &f64| -> Result<Forecast, String> {
@@ -85,9 +86,30 @@ pub fn curves(configuration: &str, question: &str) -> String {
                     "The configuration's rules ({rules}) are left out here: the slider is the ratio of all. `tracelift forecast` takes their shares, or an access log"
                 ));
             }
+            if is_adaptive {
+                forecast
+                    .notes
+                    .push("`sampling.target` and `sampling.boost` are left out here: what they do is below".to_owned());
+            }
             Ok(forecast)
         };
         question.ratios.iter().map(at).collect::<Result<Vec<_>, _>>()
+    })
+}
+
+/// What would become of the requests of an access log: costs, and the rate over time where there is a target or a boost.
+#[wasm_bindgen]
+pub fn replay(configuration: &str, log: &str) -> String {
+    answer(|| {
+        let policy = policy(configuration)?;
+        let (mut lines, mut replay) = (Lines::default(), Replay::new(&policy));
+        for line in log.lines() {
+            lines.take(line).iter().for_each(|record| replay.take(record));
+        }
+        lines.finish();
+        let mut forecast = replay.forecast(None, &PriceTable::xray()).map_err(|error| error.to_string())?;
+        forecast.notes.extend(lines.skipped().map(Skipped::text));
+        Ok(forecast)
     })
 }
 
@@ -140,6 +162,26 @@ mod tests {
         assert_eq!((&checked["findings"][0]["column"], &checked["ratio"]), (&json!(10), &Value::Null));
         assert_eq!(read(&explain(r#"{"edge": 1}"#, "{}")), json!({ "error": "the configuration is refused" }));
         assert!(read(&explain("{}", "{}"))["error"].is_string());
+    }
+
+    #[test]
+    fn a_log_is_replayed_with_the_rate_over_time_and_what_is_no_log_is_said() {
+        let line = |second: u32| {
+            format!(
+                "[2026-11-21T10:{:02}:{:02}.000Z] \"GET /cart HTTP/1.1\" 200 - 0 5 3 3 \"-\" \"curl\" \"r\" \"shop\" \"10.0.0.1:80\"\n",
+                second / 60,
+                second % 60
+            )
+        };
+        let log: String = (0..600).map(line).collect();
+        let said = read(&replay(r#"{"sampling": {"target": {"traces_per_second": 0.1}}}"#, &log));
+        assert_eq!(
+            (&said["ok"]["adaptive"]["target_per_second"], said["ok"]["rows"].as_array().map(Vec::len)),
+            (&json!(0.1), Some(3))
+        );
+        assert_eq!(said["ok"]["adaptive"]["points"].as_array().map(Vec::len), Some(120));
+        assert_eq!(read(&replay("{}", &log))["ok"]["adaptive"], Value::Null);
+        assert!(read(&replay("{}", "hello"))["error"].is_string());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::check::Evidence;
 use crate::hops::{Hop, Place};
 use crate::load;
-use crate::mesh::{GATEWAY, Mesh};
+use crate::mesh::{GATEWAY, Mesh, Sampling};
 use crate::plan::Plan;
 use crate::schedule::Schedule;
 use crate::services::{Cart, Services};
@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// How long the last spans may take to leave the Envoys.
@@ -58,15 +59,17 @@ pub struct Stop {
 impl Feed {
     /// Starts services and Envoys, whose spans go to `collector` over OTLP/HTTP. `failures` and `ratio` are shares, 0 to 1.
     pub async fn open(collector: SocketAddr, seed: u64, failures: f64, ratio: f64) -> Result<Self> {
-        let (schedule, truth) = (Schedule::new(Plan { seed, failures, applications: false }), Truth::default());
+        let (schedule, truth) =
+            (Schedule::new(Plan { seed, failures, slow: 0.0, applications: false }), Truth::default());
         let services = Services::start(&schedule, &truth, Cart::Copying).await.context("cannot start the services")?;
-        let mesh = Mesh::start(&services, collector, ratio, |_| Ok(())).await?;
+        let mesh = Mesh::start(&services, collector, Sampling { ratio, learns: false }, |_| Ok(())).await?;
         Ok(Self { mesh, _services: services, truth, schedule, ratio })
     }
 
     /// Sends the plan's next `requests`, `rate` a second, waits until the collector has taken every span, and tells what
     /// it must hold.
     pub async fn send(&self, requests: u64, rate: f64) -> Result<Vec<Recorded>> {
+        let (_steady, rate) = watch::channel(rate);
         load::run(self.schedule.clone(), self.mesh.entrance()?, rate, Some(requests), self.truth.clone()).await;
         let mut evidence = Evidence::new(self.ratio);
         let waiting = Instant::now();

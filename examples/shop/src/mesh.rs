@@ -1,5 +1,6 @@
 //! The Envoys: a sidecar for each service and a gateway, all from the shipped configurations.
 
+use crate::options::Scenario;
 use crate::services::{BANK, CART, MESHED, Services};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -25,6 +26,19 @@ const EXPORT_DELAY_MS: u64 = 500;
 const RECALL_TOKEN: &str = "the-shop-of-tracelift";
 /// What the cart asks its sidecar with for the traces that were upgraded.
 pub const APPLICATION_TOKEN: &str = "the-cart-of-the-shop";
+/// Slower than a busy machine makes an ordinary request.
+const SLOW_MIN_MS: u64 = 300;
+/// Whose usual durations are learned, each by itself.
+const ROUTES: [&str; 8] = [
+    "/browse/{visit}",
+    "/cart/{visit}",
+    "/checkout/{visit}",
+    "/items/{visit}",
+    "/carts/{visit}",
+    "/payments/{visit}",
+    "/charges/{visit}",
+    "/stock/{visit}",
+];
 /// Longer than any request here takes.
 const HOLD_MS: u64 = 4_000;
 
@@ -35,6 +49,15 @@ pub struct Mesh {
     gateway: FilterFile,
     /// Nothing listens at the warehouse, and nothing else can take its port.
     _warehouse: RefusingPort,
+}
+
+/// By what the Envoys begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    /// Share of traces that the head samples.
+    pub ratio: f64,
+    /// They learn how long requests usually take, and keep what is slower.
+    pub learns: bool,
 }
 
 /// What one Envoy's filter counted.
@@ -50,6 +73,10 @@ pub struct Counted {
     pub upgrades: BTreeMap<String, u64>,
     /// Triggers that the budget did not admit.
     pub shed: u64,
+    /// The ratio in force where a target or a boost steers it, 0 to 1.
+    pub in_force: f64,
+    /// Times that it was changed by a boost.
+    pub boosts: u64,
     /// Bytes of spans that are held for a recall, or wait to know what became of their call.
     pub held: u64,
     /// What went wrong within the filter, by name.
@@ -100,6 +127,8 @@ impl From<&Stats> for Counted {
             dropped: family("decisions.dropped."),
             upgrades,
             shed,
+            in_force: stats.tracelift("adaptive.ratio_ppm") as f64 / 1e6,
+            boosts: stats.tracelift("adaptive.changes.boost"),
             held: stats.tracelift("recall.bytes"),
             problems,
         }
@@ -112,7 +141,7 @@ impl Mesh {
     pub async fn start(
         services: &Services,
         collector: SocketAddr,
-        ratio: f64,
+        sampling: Sampling,
         say: impl Fn(&str) -> io::Result<()>,
     ) -> Result<Self> {
         let module = process::module()?;
@@ -130,7 +159,8 @@ impl Mesh {
         let mut bootstraps = Vec::new();
         for name in MESHED {
             let peers: Vec<_> = calls_of(name).iter().map(|peer| (*peer, address_of(peer))).collect();
-            let bootstrap = sidecar(&module, name, address_of(name), services.address(name), &peers, collector, ratio);
+            let bootstrap =
+                sidecar(&module, name, address_of(name), services.address(name), &peers, collector, sampling);
             let mut bootstrap = bootstrap.with_context(|| format!("the configuration of {name}'s Envoy"))?;
             if name == CART && services.has_python() {
                 bootstrap.plugin(|json| {
@@ -139,7 +169,7 @@ impl Mesh {
             }
             bootstraps.push((name, bootstrap));
         }
-        let mut edge = gateway(&module, address_of("storefront"), collector, ratio)
+        let mut edge = gateway(&module, address_of("storefront"), collector, sampling)
             .context("the configuration of the gateway's Envoy")?;
         let gateway = FilterFile::take(&mut edge, "edge").context("the filter of the gateway's Envoy")?;
         bootstraps.push((GATEWAY, edge));
@@ -167,7 +197,16 @@ impl Mesh {
 
     /// Has the head sample another share of the traces, from a moment on, without a restart.
     pub fn set_ratio(&mut self, ratio: f64) -> Result<()> {
-        let changed = self.gateway.change(|settings| settings["sampling"]["ratio"] = ratio.into());
+        let changed = self.gateway.change(|settings| {
+            let rules = settings["sampling"]["rules"].take();
+            settings["sampling"] = json!({ "ratio": ratio, "rules": rules });
+        });
+        changed.context("the filter of the gateway's Envoy")
+    }
+
+    /// Has the head follow the target of a story, likewise.
+    pub fn steer(&mut self, scenario: Scenario) -> Result<()> {
+        let changed = self.gateway.change(|settings| scenario.steer(&mut settings["sampling"]));
         changed.context("the filter of the gateway's Envoy")
     }
 
@@ -213,7 +252,7 @@ fn calls_of(service: &str) -> &'static [&'static str] {
 }
 
 /// The same for every Envoy: the gateway decides by it, and a sidecar would if it were ever called without a context.
-fn settings(service: &str, ratio: f64) -> impl Fn(&mut Value) {
+fn settings(service: &str, Sampling { ratio, learns }: Sampling) -> impl Fn(&mut Value) {
     let probes =
         json!([{ "name": "probes", "match": { "path": { "exact": "/healthz" } }, "ratio": 0, "upgrade": false }]);
     move |json| {
@@ -221,6 +260,10 @@ fn settings(service: &str, ratio: f64) -> impl Fn(&mut Value) {
         json["sampling"] = json!({ "ratio": ratio, "rules": probes });
         json["export"]["scheduled_delay_ms"] = EXPORT_DELAY_MS.into();
         json["upgrade"]["recall"]["hold_ms"] = HOLD_MS.into();
+        if learns {
+            json["upgrade"]["slow"] = json!({ "enabled": true, "min_ms": SLOW_MIN_MS });
+            json["metrics"]["routes"] = json!(ROUTES);
+        }
     }
 }
 
@@ -231,7 +274,7 @@ fn sidecar(
     application: SocketAddr,
     peers: &[(&str, SocketAddr)],
     collector: SocketAddr,
-    ratio: f64,
+    sampling: Sampling,
 ) -> Result<Bootstrap> {
     let mut bootstrap = Bootstrap::shipped(Shipped::Sidecar, module)?;
     bootstrap.listen("inbound", inbound)?;
@@ -241,7 +284,7 @@ fn sidecar(
         bootstrap.add_outbound(peer, *address)?;
     }
     bootstrap.recall(RECALL_TOKEN)?;
-    bootstrap.plugin(settings(name, ratio))?;
+    bootstrap.plugin(settings(name, sampling))?;
     // The shipped file's own example of a peer has no counterpart here.
     let hosts = &mut bootstrap.connection_manager("outbound")?["route_config"]["virtual_hosts"];
     retain(hosts, |host| host["name"] != "payments");
@@ -255,12 +298,12 @@ fn sidecar(
     Ok(bootstrap)
 }
 
-fn gateway(module: &Path, storefront: SocketAddr, collector: SocketAddr, ratio: f64) -> Result<Bootstrap> {
+fn gateway(module: &Path, storefront: SocketAddr, collector: SocketAddr, sampling: Sampling) -> Result<Bootstrap> {
     let mut bootstrap = Bootstrap::shipped(Shipped::Gateway, module)?;
     bootstrap.endpoints("frontend", &[storefront])?;
     bootstrap.endpoints("otel_collector", &[collector])?;
     bootstrap.recall(RECALL_TOKEN)?;
-    bootstrap.plugin(settings(GATEWAY, ratio))?;
+    bootstrap.plugin(settings(GATEWAY, sampling))?;
     Ok(bootstrap)
 }
 
@@ -278,17 +321,29 @@ mod tests {
     fn a_sidecar_reaches_its_peers_and_only_them_and_samples_as_told() {
         let address: SocketAddr = ([127, 0, 0, 1], 4318).into();
         let peers = [(BANK, address)];
-        let bootstrap = sidecar(Path::new("m.wasm"), "payment", address, address, &peers, address, 0.25).unwrap();
+        let bootstrap = sidecar(
+            Path::new("m.wasm"),
+            "payment",
+            address,
+            address,
+            &peers,
+            address,
+            Sampling { ratio: 0.25, learns: true },
+        )
+        .unwrap();
         let text = bootstrap.as_value().to_string();
         assert!(!text.contains("\"payments\""), "the example's peer is still there");
         assert!(text.contains(r#"\"ratio\":0.25"#) && text.contains(r#"\"service_name\":\"payment\""#));
-        assert!(text.contains(r#""timeout":"1s""#));
+        assert!(text.contains(r#""timeout":"1s""#) && text.contains(r#"\"slow\":{\"enabled\":true"#));
     }
 
     #[test]
     fn the_gateway_keeps_its_edge_and_its_two_spans() {
         let address: SocketAddr = ([127, 0, 0, 1], 4318).into();
-        let text = gateway(Path::new("m.wasm"), address, address, 0.5).unwrap().as_value().to_string();
+        let text = gateway(Path::new("m.wasm"), address, address, Sampling { ratio: 0.5, learns: false })
+            .unwrap()
+            .as_value()
+            .to_string();
         for setting in [r#"\"edge\":true"#, r#"\"span_kind\":\"both\""#, r#"\"ratio\":0.5"#, r#"/healthz"#] {
             assert!(text.contains(setting), "{setting}");
         }

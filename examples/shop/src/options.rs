@@ -1,6 +1,6 @@
 //! The command line. `cargo xtask demo` reads this file too, so that help needs no build: nothing but clap in here.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::ops::RangeInclusive;
 
 /// A shop of four services behind Envoys with Tracelift, its traffic, and what its traces show and cost
@@ -13,6 +13,9 @@ pub struct Options {
     /// Unattended: no live view; verify what the collector got against what happened, fail on any difference
     #[arg(long)]
     pub check: bool,
+    /// Play a story in which the rate steers itself; with --check it is verified, without it the page shows it
+    #[arg(long, value_enum, value_name = "STORY", conflicts_with_all = ["requests", "rate", "failures", "ratio"])]
+    pub scenario: Option<Scenario>,
     /// Requests per second [default: 30, with --check 150]
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
@@ -33,6 +36,17 @@ pub struct Options {
     /// Chooses which request does what and which fails
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// A story. The gateway has a target of traces a second instead of a fixed ratio, and the traffic changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Six times the load for a while: the rate falls, what is kept stays at the target
+    LoadStep,
+    /// One request in ten fails for a while: a boost raises the rate, and every failed trace is whole
+    Outage,
+    /// One service is slow for one request in ten: it is named the culprit, and the trace is whole
+    Slow,
 }
 
 impl Options {
@@ -82,6 +96,17 @@ mod tests {
         assert_eq!(parse(&[]).unwrap().requests(), None);
         assert_eq!(parse(&["--check"]).unwrap().requests(), Some(2000));
         assert_eq!(parse(&["--requests", "7", "--check"]).unwrap().requests(), Some(7));
+    }
+
+    #[test]
+    fn a_story_has_its_own_traffic() {
+        assert_eq!(parse(&["--scenario", "load-step"]).unwrap().scenario, Some(Scenario::LoadStep));
+        for bad in
+            [["--scenario", "storm"], ["--rate", "20"], ["--failures", "0.5"], ["--requests", "7"], ["--ratio", "0.5"]]
+        {
+            let arguments = [&["--scenario", "outage"][..], &bad].concat();
+            assert!(parse(if bad[0] == "--scenario" { &bad } else { &arguments }).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Fault {
     StalePrices,
     /// A health probe answers 503; the rule for probes says not to upgrade.
     ProbeUnready,
+    /// The catalog takes far longer than it usually does, and all is well otherwise.
+    SlowCatalog,
 }
 
 impl Fault {
@@ -65,12 +67,13 @@ impl Fault {
             Self::Impatience => "storefront hangs up on a slow payment",
             Self::StalePrices => "exception in the cart, swallowed",
             Self::ProbeUnready => "probe answers 503",
+            Self::SlowCatalog => "catalog is far slower than usual",
         }
     }
 
     fn operation(self) -> Operation {
         match self {
-            Self::CatalogCrash => Operation::Cart,
+            Self::CatalogCrash | Self::SlowCatalog => Operation::Cart,
             Self::WarehouseDown => Operation::Browse,
             Self::Swallowed | Self::BankError | Self::BankTimeout | Self::Impatience | Self::StalePrices => {
                 Operation::Checkout
@@ -119,6 +122,8 @@ pub struct Plan {
     pub seed: u64,
     /// Share of requests with a fault, probes aside.
     pub failures: f64,
+    /// Share of requests for which the catalog is slow, probes aside; with `failures` 1 at most.
+    pub slow: f64,
     /// The cart tells its sidecar of failures that nobody else can see.
     pub applications: bool,
 }
@@ -131,10 +136,14 @@ impl Plan {
     /// The request with that number.
     pub fn visit(&self, number: u64) -> Visit {
         let mut random = Random(self.seed ^ number.wrapping_mul(0xa076_1d64_78bd_642f));
-        let fault = (random.unit() < self.failures).then(|| {
+        let chance = random.unit();
+        let is_slow = || chance < self.failures + self.slow;
+        let fault = if chance < self.failures {
             let all = self.faults();
-            all[random.below(all.len() as u64) as usize]
-        });
+            Some(all[random.below(all.len() as u64) as usize])
+        } else {
+            is_slow().then_some(Fault::SlowCatalog)
+        };
         let context = context(&mut random);
         // Every tenth request is a probe, and every fourth of those finds the storefront not ready.
         if number % 10 == 9 {
@@ -179,7 +188,7 @@ impl Visit {
         match (self.fault, self.operation) {
             (Some(Fault::ProbeUnready), _) => 503,
             (Some(Fault::Impatience), _) => 504,
-            (Some(Fault::Swallowed | Fault::StalePrices), _) => 200,
+            (Some(Fault::Swallowed | Fault::StalePrices | Fault::SlowCatalog), _) => 200,
             (Some(_), _) => 502,
             (None, Operation::Declined) => 402,
             (None, _) => 200,
@@ -210,7 +219,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const PLAN: Plan = Plan { seed: 1, failures: 0.05, applications: true };
+    const PLAN: Plan = Plan { seed: 1, failures: 0.05, slow: 0.0, applications: true };
 
     #[test]
     fn the_same_seed_and_number_give_the_same_visit() {
@@ -240,6 +249,18 @@ mod tests {
         let faults: BTreeSet<_> = (0..2000).filter_map(|n| copying.visit(n).fault).collect();
         assert_eq!(faults.len(), Fault::OF_PROXIES.len() + 1);
         assert!(!faults.contains(&Fault::StalePrices));
+    }
+
+    #[test]
+    fn a_slow_catalog_changes_nothing_else_of_the_plan() {
+        let slow = Plan { slow: 0.2, ..PLAN };
+        let visits = (0..1000).map(|n| (PLAN.visit(n), slow.visit(n)));
+        let (same, other): (Vec<_>, Vec<_>) = visits.partition(|(before, after)| before == after);
+        assert!((130..250).contains(&other.len()), "{}", other.len()); // 180 expected, 4 standard deviations of 12.
+        assert!(same.iter().all(|(_, after)| after.fault != Some(Fault::SlowCatalog)));
+        assert!(other.iter().all(|(before, after)| before.fault.is_none()
+            && after.fault == Some(Fault::SlowCatalog)
+            && after.expected_status() == 200));
     }
 
     #[test]

@@ -2,16 +2,18 @@
 
 use crate::check::{self, Evidence};
 use crate::load;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Sampling};
 use crate::model::{Model, Settings};
-use crate::options::Options;
+use crate::options::{Options, Scenario};
 use crate::plan::Plan;
+use crate::play::{Play, Turn};
+use crate::reading::Reading;
 use crate::schedule::Schedule;
 use crate::services::{Cart, Services, interpreter};
 use crate::span::Span;
 use crate::truth::Truth;
 use crate::view::terminal::{self, Terminal};
-use crate::view::web::{Page, Shared};
+use crate::view::web::{Change, Page, Shared, Wanted};
 use anyhow::{Context, Result};
 use std::fmt::Display;
 use std::future::Future;
@@ -19,11 +21,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracelift_envoy::{Collector, Filter};
 
 /// How often spans and events are fetched.
 const FETCH: Duration = Duration::from_millis(250);
+/// How often counters are read.
+const SECOND: Duration = Duration::from_secs(1);
 /// How long the last spans may take to arrive.
 const SETTLING: Duration = Duration::from_secs(30);
 
@@ -53,7 +58,7 @@ pub async fn run(options: &Options, ended: impl Future<Output = &'static str>) -
         return watched(options, running, ended).await;
     }
     tokio::select! {
-        outcome = checked(options, running) => outcome,
+        outcome = verdict(options, running) => outcome,
         signal = &mut ended => stopped(signal),
     }
 }
@@ -69,7 +74,7 @@ async fn start(options: &Options) -> Result<Running> {
     let began = Instant::now();
     let cart = if options.without_python { Cart::Copying } else { Cart::Python(interpreter()?) };
     let applications = !options.without_python;
-    let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures, applications });
+    let schedule = Schedule::new(Plan { seed: options.seed, failures: options.failures, slow: 0.0, applications });
     let truth = Truth::default();
     say(format_args!("Starting four services, a bank and an OTLP collector …"))?;
     if options.without_python {
@@ -78,7 +83,10 @@ async fn start(options: &Options) -> Result<Running> {
     let mut services = Services::start(&schedule, &truth, cart).await.context("cannot start the services")?;
     let collector = Collector::start().await.context("cannot start the collector")?;
     say(format_args!("Starting 5 Envoys, each compiles the module for its two workers: half a minute …"))?;
-    let mesh = Mesh::start(&services, collector.address(), options.ratio, |name| {
+    // The usual check knows of every request beforehand what must be kept: not of one that happens to be slow.
+    let learns = !options.check || options.scenario == Some(Scenario::Slow);
+    let sampling = Sampling { ratio: options.ratio, learns };
+    let mesh = Mesh::start(&services, collector.address(), sampling, |name| {
         say(format_args!("  {:>5.1} s  Envoy of {name}", began.elapsed().as_secs_f64()))
     })
     .await?;
@@ -107,17 +115,19 @@ async fn watched(
     say(format_args!("\n{moved}The shop is open. Watch it at {}\n", page.url))?;
 
     let mut terminal = Terminal::new(page.url.clone());
-    let mut drawing = interval(Duration::from_secs(terminal.period()));
-    let mut counting = interval(Duration::from_secs(1));
-    let mut fetching = interval(FETCH);
-    for ticks in [&mut drawing, &mut counting, &mut fetching] {
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
+    let mut drawing = every(Duration::from_secs(terminal.period()));
+    let mut counting = every(SECOND);
+    let mut fetching = every(FETCH);
     let entrance = running.mesh.entrance()?;
-    let traffic = load::run(running.schedule.clone(), entrance, rate, requests, running.truth.clone());
+    let (pace, load) = watch::channel(rate);
+    let traffic = load::run(running.schedule.clone(), entrance, load, requests, running.truth.clone());
     tokio::pin!(traffic, ended);
     let lock = || model.lock().unwrap_or_else(PoisonError::into_inner);
     let mut last: Option<Instant> = None;
+    let mut play = None;
+    if let Some(scenario) = options.scenario {
+        play = Some(running.play(scenario, &mut lock())?);
+    }
     let why = loop {
         tokio::select! {
             signal = &mut ended => break format!("Ended by {signal}"),
@@ -125,12 +135,20 @@ async fn watched(
             _ = fetching.tick() => running.fetch(&mut lock()),
             _ = counting.tick() => {
                 let counted = running.mesh.counted().await?;
-                lock().count(counted);
+                lock().count(Instant::now(), counted);
+                let turn = play.as_mut().and_then(|play| play.turn(Instant::now()));
+                turn.into_iter().for_each(|turn| running.turn(turn, options, &pace, &mut lock()));
             }
-            Some(change) = page.changes.recv() => {
-                running.mesh.set_ratio(change.ratio)?;
-                lock().change(Instant::now(), change.ratio, change.failures);
-            }
+            Some(change) = page.changes.recv() => match change {
+                Change::To(Wanted { ratio, failures }) => {
+                    play = None;
+                    running.mesh.set_ratio(ratio)?;
+                    pace.send_replace(rate);
+                    lock().turn(None, rate, failures);
+                    lock().change(Instant::now(), ratio, failures);
+                }
+                Change::Play(scenario) => play = Some(running.play(scenario, &mut lock())?),
+            },
             _ = drawing.tick() => terminal.draw(&lock().snapshot(Instant::now()))?,
         }
         // The last spans are on their way for about two seconds.
@@ -145,13 +163,80 @@ async fn watched(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Ticks that are not made up for after a pause of the machine.
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
 impl Running {
+    /// A story begins.
+    fn play(&mut self, scenario: Scenario, model: &mut Model) -> Result<Play> {
+        self.mesh.steer(scenario)?;
+        let now = Instant::now();
+        model.begin(now, scenario);
+        Ok(Play::new(scenario, now))
+    }
+
+    /// The traffic is another one; after the story it is what the command line says.
+    fn turn(&self, turn: Turn, options: &Options, pace: &watch::Sender<f64>, model: &mut Model) {
+        let (phase, rate, failures, slow) = match turn {
+            Turn::To(phase) => (Some(phase), phase.traffic.rate, phase.traffic.failures, phase.traffic.slow),
+            Turn::Over => (None, options.rate(), options.failures, 0.0),
+        };
+        pace.send_replace(rate);
+        self.schedule.set_faults(failures, slow);
+        model.turn(phase, rate, failures);
+    }
+
     /// What has happened and what has arrived since the last time, for the views.
     fn fetch(&self, model: &mut Model) {
         let (now, events, spans) = (Instant::now(), self.truth.take(), self.collector.take_spans());
         events.iter().for_each(|event| model.note(now, event));
         model.receive(now, spans.iter().map(Span::from));
     }
+}
+
+async fn verdict(options: &Options, running: Running) -> Result<ExitCode> {
+    match options.scenario {
+        Some(scenario) => played(options, scenario, running).await,
+        None => checked(options, running).await,
+    }
+}
+
+/// Plays a story to its end, and checks what came of it.
+async fn played(options: &Options, scenario: Scenario, mut running: Running) -> Result<ExitCode> {
+    running.mesh.steer(scenario)?;
+    let evidence = Evidence { python: running.services.has_python(), ..Evidence::new(options.ratio) };
+    let (pace, load) = watch::channel(options.rate());
+    let entrance = running.mesh.entrance()?;
+    let traffic = load::run(running.schedule.clone(), entrance, load, None, running.truth.clone());
+    tokio::pin!(traffic);
+    let (mut play, mut readings) = (Play::new(scenario, Instant::now()), Vec::new());
+    let mut pace = Some(pace);
+    let mut counting = every(SECOND);
+    loop {
+        tokio::select! {
+            // It ends when nobody sets its rate any more.
+            () = &mut traffic => break,
+            _ = counting.tick(), if pace.is_some() => {
+                let at_s = play.began.elapsed().as_secs_f64();
+                readings.push(Reading::of(at_s, &running.mesh.counted().await?));
+                match play.turn(Instant::now()) {
+                    Some(Turn::To(phase)) => {
+                        say(format_args!("  {at_s:>5.1} s  {}: {} requests a second", phase.name, phase.traffic.rate))?;
+                        pace.iter().for_each(|pace| _ = pace.send_replace(phase.traffic.rate));
+                        running.schedule.set_faults(phase.traffic.failures, phase.traffic.slow);
+                    }
+                    Some(Turn::Over) => pace = None,
+                    None => {}
+                }
+            }
+        }
+    }
+    let evidence = settled(evidence, &running, play.began).await?;
+    conclude(running, check::story(&evidence, scenario, &readings)).await
 }
 
 async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
@@ -162,9 +247,16 @@ async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
         options.seed, options.failures, options.ratio
     ))?;
     let began = Instant::now();
-    let mut evidence = Evidence { python: running.services.has_python(), ..Evidence::new(options.ratio) };
+    let evidence = Evidence { python: running.services.has_python(), ..Evidence::new(options.ratio) };
     let entrance = running.mesh.entrance()?;
-    load::run(running.schedule.clone(), entrance, rate, Some(requests), running.truth.clone()).await;
+    let (_steady, load) = watch::channel(rate);
+    load::run(running.schedule.clone(), entrance, load, Some(requests), running.truth.clone()).await;
+    let evidence = settled(evidence, &running, began).await?;
+    conclude(running, check::all(&evidence)).await
+}
+
+/// Waits for the last spans and counters of a run that began then.
+async fn settled(mut evidence: Evidence, running: &Running, began: Instant) -> Result<Evidence> {
     say(format_args!(
         "  {:>5.1} s  all answered; waiting for the last spans and counters …",
         began.elapsed().as_secs_f64()
@@ -181,7 +273,11 @@ async fn checked(options: &Options, running: Running) -> Result<ExitCode> {
     }
     say(format_args!("  {:>5.1} s  checking\n", began.elapsed().as_secs_f64()))?;
     evidence.complaints = [running.mesh.complaints(), running.services.complaints()].concat();
-    let checks = check::all(&evidence);
+    Ok(evidence)
+}
+
+/// The verdict, and the end.
+async fn conclude(running: Running, checks: Vec<check::Check>) -> Result<ExitCode> {
     say(format_args!("{}", check::table(&checks)))?;
     running.mesh.stop().await;
     Ok(if checks.iter().all(check::Check::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -20,14 +20,14 @@ pub struct Schedule {
 struct Drawn {
     /// The number of the next request.
     next: u64,
-    /// Shares of failures, each with the number from which it holds. Never empty.
-    shares: VecDeque<(u64, f64)>,
+    /// Shares of failures and of slow requests, with the number from which they hold. Never empty.
+    shares: VecDeque<(u64, [f64; 2])>,
 }
 
 impl Schedule {
     /// Begins with that plan.
     pub fn new(plan: Plan) -> Self {
-        let drawn = Drawn { next: 0, shares: VecDeque::from([(0, plan.failures)]) };
+        let drawn = Drawn { next: 0, shares: VecDeque::from([(0, [plan.failures, plan.slow])]) };
         Self { plan, drawn: Arc::new(Mutex::new(drawn)) }
     }
 
@@ -44,11 +44,11 @@ impl Schedule {
         self.plan(&self.lock(), number).visit(number)
     }
 
-    /// Requests that are drawn from now on fail with that share.
-    pub fn set_failures(&self, failures: f64) {
+    /// Requests that are drawn from now on fail with that share, and find the catalog slow with the other one.
+    pub fn set_faults(&self, failures: f64, slow: f64) {
         let mut drawn = self.lock();
         let next = drawn.next;
-        drawn.shares.push_back((next, failures));
+        drawn.shares.push_back((next, [failures, slow]));
         if REMEMBERED < drawn.shares.len() {
             drawn.shares.pop_front();
         }
@@ -56,8 +56,8 @@ impl Schedule {
 
     fn plan(&self, drawn: &Drawn, number: u64) -> Plan {
         let holds = drawn.shares.iter().rev().find(|(from, _)| *from <= number);
-        let failures = holds.or(drawn.shares.front()).map_or(0.0, |(_, failures)| *failures);
-        Plan { failures, ..self.plan }
+        let [failures, slow] = holds.or(drawn.shares.front()).map_or([0.0; 2], |(_, shares)| *shares);
+        Plan { failures, slow, ..self.plan }
     }
 
     fn lock(&self) -> MutexGuard<'_, Drawn> {
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn a_change_holds_for_what_is_drawn_after_it_and_for_nothing_that_was_drawn_before() {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.0, applications: true });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.0, slow: 0.0, applications: true });
         let calm: Vec<_> = (0..200).map(|_| schedule.draw()).collect();
-        schedule.set_failures(1.0);
+        schedule.set_faults(1.0, 0.0);
         let stormy: Vec<_> = (0..200).map(|_| schedule.draw()).collect();
         assert_eq!((failing(&calm), stormy[0].number), (0, 200));
         assert!(150 < failing(&stormy), "all but the probes");
@@ -89,10 +89,10 @@ mod tests {
 
     #[test]
     fn changes_without_end_are_bounded_and_the_last_one_holds() {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 1.0, applications: true });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 1.0, slow: 0.0, applications: true });
         for _ in 0..REMEMBERED * 2 {
             schedule.draw();
-            schedule.set_failures(0.0);
+            schedule.set_faults(0.0, 0.0);
         }
         assert_eq!(schedule.lock().shares.len(), REMEMBERED);
         assert!(matches!(schedule.draw().fault, None | Some(crate::plan::Fault::ProbeUnready)));

@@ -113,6 +113,13 @@ impl From<&ReceivedSpan> for Span {
     }
 }
 
+impl Span {
+    /// It was slower than usual, and nothing below it was.
+    pub fn is_culprit(&self) -> bool {
+        self.attributes.iter().any(|(key, value)| key == "tracelift.slow.culprit" && value == "true")
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whose = if self.application { "application of " } else { "" };

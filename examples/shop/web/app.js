@@ -165,6 +165,7 @@ async function refresh() {
     write(by("live").lastElementChild, duration(state.uptime_s));
     headline(state);
     controls(state);
+    story(state);
     figures(state);
     bill(state);
     upgrades(state);

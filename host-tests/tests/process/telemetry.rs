@@ -137,7 +137,10 @@ const METRICS: [(MetricKind, &[&str]); 3] = [
     (
         MetricKind::Gauge,
         &[
+            "adaptive.boosted",
+            "adaptive.bound",
             "adaptive.ratio_ppm",
+            "adaptive.target_milli",
             "audit.z_centi",
             "central.rules",
             "config.ratio_ppm",

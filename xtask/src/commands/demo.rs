@@ -53,6 +53,12 @@ impl Demo {
         Self { requests: Some(requests), check: true, xray: false, dynamic_module: false, rest: Vec::new() }
     }
 
+    /// A story of the rate, verified.
+    pub(crate) fn story(name: &str) -> Self {
+        let rest = vec!["--scenario".into(), name.into()];
+        Self { requests: None, check: true, xray: false, dynamic_module: false, rest }
+    }
+
     /// Builds what it needs, then becomes the shop: a Ctrl-C is the shop's alone to handle.
     pub(crate) fn execute(&self) -> Result<()> {
         let python = if self.xray {

@@ -5,3 +5,4 @@ mod configuration;
 mod forecast;
 mod mesh;
 mod page;
+mod rate;

@@ -6,7 +6,10 @@ mod counters;
 mod decisions;
 mod evidence;
 mod spans;
+mod story;
 
+use crate::options::Scenario;
+use crate::reading::Reading;
 pub use evidence::Evidence;
 use std::fmt::Write;
 
@@ -83,6 +86,42 @@ pub fn all(evidence: &Evidence) -> Vec<Check> {
         counters::losses(evidence),
         counters::problems(evidence),
     ]
+}
+
+/// What holds in a story: its own checks, and of the others those that take no fixed ratio for granted.
+pub fn story(evidence: &Evidence, scenario: Scenario, readings: &[Reading]) -> Vec<Check> {
+    let mut checks = story::all(evidence, scenario, readings);
+    checks.extend([
+        context::answers(evidence),
+        context::context(evidence),
+        context::silence(evidence),
+        context::own_ids(evidence),
+        context::others(evidence),
+        spans::links(evidence),
+        spans::probes(evidence),
+        counters::requests(evidence),
+        counters::ledgers(evidence),
+        counters::losses(evidence),
+        counters::problems(evidence),
+    ]);
+    // Which request is slow is measured and not planned: of these nobody can say beforehand what must be kept, and what not.
+    if scenario != Scenario::Slow {
+        checks.extend([
+            spans::complete_traces(evidence),
+            spans::failing_hops(evidence),
+            spans::told_hops(evidence),
+            spans::recalled_hops(evidence),
+            spans::later_hops(evidence),
+            spans::sampled_hops(evidence),
+            spans::reasons(evidence),
+            spans::flags(evidence),
+            applications::parents(evidence),
+            applications::failed_anywhere(evidence),
+            counters::upgrades(evidence),
+            counters::later_calls(evidence),
+        ]);
+    }
+    checks
 }
 
 /// The checks as a table, with the first lines of what is wrong.

@@ -4,19 +4,23 @@ pub mod bill;
 mod completeness;
 pub mod failed;
 pub mod snapshot;
+mod story;
 mod stretch;
 mod traces;
 mod waterfall;
 mod why;
 
 use crate::mesh::Counted;
+use crate::options::Scenario;
 use crate::plan::{Operation, Visit};
+use crate::scenario::Phase;
 use crate::schedule::Schedule;
 use crate::span::Span;
 use crate::truth::Event;
 use completeness::Completeness;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
+use story::Story;
 use stretch::{Counts, Stretch};
 use traces::Traces;
 
@@ -90,6 +94,7 @@ pub struct Model {
     trace_of: HashMap<u64, u128>,
     by_age: VecDeque<(u128, u64)>,
     schedule: Schedule,
+    story: Option<Story>,
 }
 
 impl Model {
@@ -107,15 +112,32 @@ impl Model {
             trace_of: HashMap::new(),
             by_age: VecDeque::new(),
             schedule,
+            story: None,
         }
     }
 
     /// The settings are others from now on, and figures begin anew.
     pub fn change(&mut self, now: Instant, ratio: f64, failures: f64) {
-        self.schedule.set_failures(failures);
+        self.schedule.set_faults(failures, 0.0);
         (self.settings.ratio, self.settings.failures) = (ratio, failures);
+        self.story = None;
         self.hops.count_from(now + SETTLED);
         self.stretch = Stretch::new(now, self.counts());
+    }
+
+    /// A story begins, and figures begin anew.
+    pub fn begin(&mut self, now: Instant, scenario: Scenario) {
+        self.story = Some(Story::new(scenario, now));
+        self.hops.count_from(now + SETTLED);
+        self.stretch = Stretch::new(now, self.counts());
+    }
+
+    /// The traffic is that of another part of the story; or the story is over, and it is as it was.
+    pub fn turn(&mut self, phase: Option<&'static Phase>, rate: f64, failures: f64) {
+        (self.settings.rate, self.settings.failures) = (rate, failures);
+        if let Some(story) = &mut self.story {
+            story.turn(phase);
+        }
     }
 
     /// Something happened.
@@ -154,7 +176,12 @@ impl Model {
     }
 
     /// A reading of all Envoys' counters.
-    pub fn count(&mut self, counted: BTreeMap<String, Counted>) {
+    pub fn count(&mut self, now: Instant, counted: BTreeMap<String, Counted>) {
+        if let Some(story) = &mut self.story {
+            story.read(now, &counted);
+            // The slider shows what is in force.
+            self.settings.ratio = story.in_force().unwrap_or(self.settings.ratio);
+        }
         self.counted = counted;
     }
 

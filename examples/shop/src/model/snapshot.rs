@@ -3,6 +3,7 @@
 use super::bill::{Bill, Cost, DOLLARS_PER_MILLION, PRICE_READ};
 use super::completeness::Tally;
 use super::failed::FailedTrace;
+use super::story::{Story, StoryView};
 use super::{Model, Requests, Settings};
 use crate::mesh::Counted;
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub envoys: Vec<EnvoyRow>,
     /// The latest failed traces, newest first.
     pub failed: Vec<FailedTrace>,
+    /// The rate of a story, where one runs or has run last.
+    pub story: Option<StoryView>,
 }
 
 /// Recorded traces and spans.
@@ -142,6 +145,7 @@ impl Model {
             price: Price { dollars_per_million: DOLLARS_PER_MILLION, read: PRICE_READ },
             envoys,
             failed: self.failed(now),
+            story: self.story.as_ref().map(Story::view),
         }
     }
 }
@@ -175,7 +179,7 @@ mod tests {
 
     /// Two requests that failed in the catalog, and the spans of the first.
     fn a_model(start: Instant) -> Model {
-        let plan = Plan { seed: 1, failures: 1.0, applications: false };
+        let plan = Plan { seed: 1, failures: 1.0, slow: 0.0, applications: false };
         let mut model = Model::new(SETTINGS, Schedule::new(plan), start);
         let status = |number: u64| Ok(plan.visit(number).expected_status());
         let crashes = (0..).filter(|number| plan.visit(*number).fault == Some(Fault::CatalogCrash));
@@ -215,6 +219,7 @@ mod tests {
             include_str!("../../web/controls.js"),
             include_str!("../../web/figures.js"),
             include_str!("../../web/trace.js"),
+            include_str!("../../web/story.js"),
         ];
         let read = |what: String| scripts.iter().any(|script| script.contains(&what));
         for path in [
@@ -252,6 +257,7 @@ mod tests {
             "price.read",
             "envoys",
             "failed",
+            "story",
         ] {
             assert!(json.pointer(&format!("/{}", path.replace('.', "/"))).is_some(), "{path} is not in the JSON");
             assert!(read(format!("state.{path}")), "the page does not read {path}");

@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_passes_the_relays_is_noted_and_passed_on_in_both_directions() {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 1.0, applications: true });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 1.0, slow: 0.0, applications: true });
         let stale = (0..).find(|number| schedule.visit(*number).fault == Some(Fault::StalePrices)).unwrap();
         let truth = Truth::default();
         let services = Services::start(&schedule, &truth, Cart::Python(an_interpreter())).await.unwrap();

@@ -253,7 +253,7 @@ mod tests {
         let start = Instant::now();
         let settings =
             Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true, dynamic_module: false };
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, slow: 0.0, applications: true });
         let snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(3));
         let screen = screen(&snapshot, "http://127.0.0.1:7878");
         assert!(screen.contains("http://127.0.0.1:7878") && screen.contains("samples 1 %"), "{screen}");
@@ -265,7 +265,7 @@ mod tests {
         let start = Instant::now();
         let settings =
             Settings { ratio: 0.01, rate: 30.0, failures: 0.05, seed: 1, python: true, dynamic_module: false };
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, slow: 0.0, applications: true });
         let mut snapshot = Model::new(settings, schedule, start).snapshot(start + Duration::from_secs(60));
         assert!(sum(&snapshot).contains("No trace has failed yet."), "{}", sum(&snapshot));
         (snapshot.complete.failed, snapshot.complete.kept, snapshot.kept_by_head) = (1200, 1200, 12);

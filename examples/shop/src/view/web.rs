@@ -1,13 +1,14 @@
 //! The web page, on 127.0.0.1 alone: its files in the binary, the snapshot and whole traces as JSON, and settings to change.
 
 use crate::model::Model;
-use crate::options::{FAILURES, RATIOS};
+use crate::options::{FAILURES, RATIOS, Scenario};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use clap::ValueEnum;
 use serde::Deserialize;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,9 +27,18 @@ const CHANGES: usize = 16;
 pub type Shared = Arc<Mutex<Model>>;
 
 /// What a person chose on the page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// Ratio and failures.
+    To(Wanted),
+    /// A story.
+    Play(Scenario),
+}
+
+/// A fixed ratio, and how much fails.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Change {
+pub struct Wanted {
     /// Share of traces that the head samples.
     pub ratio: f64,
     /// Share of requests with a fault.
@@ -89,10 +99,12 @@ fn routes(model: Shared, changes: mpsc::Sender<Change>) -> Router {
         .route("/figures.js", script(include_str!("../../web/figures.js")))
         .route("/trace.js", script(include_str!("../../web/trace.js")))
         .route("/controls.js", script(include_str!("../../web/controls.js")))
+        .route("/story.js", script(include_str!("../../web/story.js")))
         .route("/api/state", get(state))
         .route("/api/trace/{id}", get(trace))
         .with_state(model)
-        .route("/api/settings", post(change).with_state(changes))
+        .route("/api/settings", post(change).with_state(changes.clone()))
+        .route("/api/story", post(play).with_state(changes))
 }
 
 async fn state(State(model): State<Shared>) -> Response {
@@ -110,13 +122,30 @@ async fn trace(State(model): State<Shared>, Path(id): Path<String>) -> Response 
 }
 
 /// Takes JSON only, which no page of a stranger can send here without being asked by the browser first.
-async fn change(State(changes): State<mpsc::Sender<Change>>, Json(change): Json<Change>) -> Response {
+async fn change(State(changes): State<mpsc::Sender<Change>>, Json(change): Json<Wanted>) -> Response {
     for (name, value, range) in [("ratio", change.ratio, RATIOS), ("failures", change.failures, FAILURES)] {
         if !range.contains(&value) {
             let problem = format!("{name} is {value}; allowed is {} to {}", range.start(), range.end());
             return (StatusCode::BAD_REQUEST, problem).into_response();
         }
     }
+    send(&changes, Change::To(change))
+}
+
+/// Likewise; the body is a story's name.
+async fn play(State(changes): State<mpsc::Sender<Change>>, Json(name): Json<String>) -> Response {
+    match Scenario::from_str(&name, false) {
+        Ok(scenario) => send(&changes, Change::Play(scenario)),
+        Err(_) => {
+            let names = Scenario::value_variants().iter().filter_map(Scenario::to_possible_value);
+            let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
+            let problem = format!("there is no story {name:?}; allowed is one of {}", names.join(", "));
+            (StatusCode::BAD_REQUEST, problem).into_response()
+        }
+    }
+}
+
+fn send(changes: &mpsc::Sender<Change>, change: Change) -> Response {
     match changes.try_send(change) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the demo is ending, or busy with earlier changes").into_response(),
@@ -138,7 +167,7 @@ mod tests {
     use tracelift_envoy::client::{Client, Request};
 
     fn model() -> Shared {
-        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, applications: true });
+        let schedule = Schedule::new(Plan { seed: 1, failures: 0.05, slow: 0.0, applications: true });
         Arc::new(Mutex::new(Model::new(Settings::default(), schedule, Instant::now())))
     }
 
@@ -157,6 +186,7 @@ mod tests {
             ("/figures.js", "text/javascript"),
             ("/trace.js", "text/javascript"),
             ("/controls.js", "text/javascript"),
+            ("/story.js", "text/javascript"),
         ] {
             let reply = client.send(Request::get(address, path)).await.unwrap();
             assert_eq!(reply.status, 200, "{path}");
@@ -207,6 +237,22 @@ mod tests {
         let good = r#"{"ratio":0.25,"failures":0.5}"#;
         assert_eq!(post(good, "text/plain").await.status, 415, "what any page could send");
         assert_eq!(post(good, "application/json").await.status, 204);
-        assert_eq!(page.changes.recv().await, Some(Change { ratio: 0.25, failures: 0.5 }));
+        assert_eq!(page.changes.recv().await, Some(Change::To(Wanted { ratio: 0.25, failures: 0.5 })));
+    }
+
+    #[tokio::test]
+    async fn a_story_is_begun_by_its_name() {
+        let mut page = Page::start(Some(0), model()).await.unwrap();
+        let (client, address) = (Client::new(), address(&page));
+        let post = async |body: &str| {
+            let request =
+                Request::post(address, "/api/story", body.to_owned()).header("content-type", "application/json");
+            client.send(request).await.unwrap()
+        };
+        let bad = post("\"storm\"").await;
+        assert_eq!(bad.status, 400);
+        assert_eq!(bad.text(), "there is no story \"storm\"; allowed is one of load-step, outage, slow");
+        assert_eq!(post("\"load-step\"").await.status, 204);
+        assert_eq!(page.changes.recv().await, Some(Change::Play(Scenario::LoadStep)));
     }
 }

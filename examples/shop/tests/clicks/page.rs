@@ -34,6 +34,7 @@ async fn the_page_is_used_by_clicks_and_keys() {
     chips_show_one_cause(&browser).await;
     nothing_needs_a_mouse_and_everything_has_a_name(&browser).await;
     ratio_and_failures_are_moved_in_the_running_mesh(&browser).await;
+    a_story_shows_the_rate_follow_its_target(&browser).await;
     browser.close().await;
     a_phone_shows_everything_without_scrolling_sideways(&demo).await;
     a_link_to_nothing_says_so(&demo).await;
@@ -210,14 +211,60 @@ async fn ratio_and_failures_are_moved_in_the_running_mesh(browser: &Browser) {
     assert_eq!(browser.text("#ratio-value").await, "100 %");
 }
 
+async fn a_story_shows_the_rate_follow_its_target(browser: &Browser) {
+    assert!(!browser.is_shown("#story-curves").await);
+    browser.click("[data-story=load-step]").await;
+    let steered = "const state = await (await fetch('api/state')).json();
+        return state.story?.name === 'load-step' && state.story.phase === 'calm' && state.settings.ratio < 1
+            && 10 < state.story.points.length && 5 < state.story.points.at(-1).offered && state.settings.rate === 20";
+    browser.wait_until("the gateway follows its target", steered).await;
+    assert_eq!(browser.attribute("[data-story=load-step]", "aria-pressed").await.as_deref(), Some("true"));
+    browser
+        .wait_until("the curves are drawn", "return document.querySelectorAll('#story-curves path').length === 4")
+        .await;
+    let note = browser.text("#story-note").await;
+    assert!(note.starts_with("Calm: ") && note.contains("target 6; the ratio in force is "), "{note}");
+    picture(browser, "story").await;
+    browser
+        .wait_until(
+            "its first part is nearly over",
+            "const state = await (await fetch('api/state')).json(); return 35 < state.story.points.at(-1).at_s",
+        )
+        .await;
+    browser
+        .wait_until("more comes", "return document.getElementById('story-note').textContent.startsWith('Load: ')")
+        .await;
+    browser
+        .wait_until(
+            "the ratio falls below a tenth",
+            "const state = await (await fetch('api/state')).json();
+             return state.story.phase === 'load' && 60 < state.story.points.at(-1).offered && state.story.points.at(-1).in_force < 0.1",
+        )
+        .await;
+    picture(browser, "load").await;
+    // A slider ends it, and the gateway has a fixed ratio again.
+    browser.keys("#ratio", "\u{e011}").await;
+    let over = "const state = await (await fetch('api/state')).json(); return state.story === null && state.settings.rate === 20";
+    browser.wait_until("the story has ended", over).await;
+    assert!(!browser.is_shown("#story-curves").await);
+}
+
 async fn a_phone_shows_everything_without_scrolling_sideways(demo: &Demo) {
     let browser = Browser::open_phone(&demo.url, 390, 1600).await;
     browser.wait_until("a trace is open", "return 1 < document.querySelectorAll('.hops .row').length").await;
     assert!(browser.fits_its_width().await);
     browser.click(".hops li:nth-child(1) .row").await;
     assert!(browser.fits_its_width().await, "with a hop open");
-    for shown in ["#headline", ".claim .legend", "#live", "#ratio", "#list .status", "#detail .legend", "#detail .end"]
-    {
+    for shown in [
+        "#headline",
+        ".claim .legend",
+        "[data-story=slow]",
+        "#live",
+        "#ratio",
+        "#list .status",
+        "#detail .legend",
+        "#detail .end",
+    ] {
         assert!(browser.is_shown(shown).await, "{shown}");
     }
     picture(&browser, "phone").await;

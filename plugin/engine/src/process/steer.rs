@@ -20,10 +20,9 @@ impl Root {
         let known = self.scope.steering.take().map(|known| *known).unwrap_or_default();
         let live = of(known.live, policy.sampling.pace, &self.plugin);
         let shadow = of(known.shadow, shadow, &[&self.plugin, "\0shadow"].concat());
-        for (rates, gauge) in [(&live, Metric::AdaptiveRatio), (&shadow, Metric::ShadowRatio)] {
-            let share = rates.as_ref().map(|rates| rates.pace().share(rates.settings()));
-            share.into_iter().for_each(|share| metrics.record(host, gauge, millionths(share)));
-        }
+        live.iter().for_each(|rates| show(host, rates, metrics));
+        let share = shadow.as_ref().map(|rates| rates.pace().share(rates.settings()));
+        share.into_iter().for_each(|share| metrics.record(host, Metric::ShadowRatio, millionths(share)));
         let is_on = live.is_some() || shadow.is_some();
         self.scope.steering = is_on.then(|| Box::new(Steering::new(live, shadow)));
     }
@@ -37,7 +36,7 @@ impl Root {
         if let Some(rates) = live {
             metrics.add_count(Metric::AdaptiveOffered, rates.offers());
             if let Some(step) = tick(host, rates, slow, now) {
-                metrics.record(host, Metric::AdaptiveRatio, millionths(step.ratio));
+                show(host, rates, metrics);
                 count(&step, metrics);
                 log(host, rates, &step);
             }
@@ -54,6 +53,18 @@ impl Root {
 fn tick(host: &impl Host, rates: &mut Rates, slow: &mut Option<Box<Slowness>>, now: u64) -> Option<Step> {
     slow.iter_mut().for_each(|slow| rates.timed(slow.take_judged()));
     rates.tick(host, now)
+}
+
+/// What is in force, in gauges.
+#[inline(never)] // At the start and after a step.
+fn show(host: &impl Host, rates: &Rates, metrics: &mut Metrics) {
+    let (pace, settings) = (rates.pace(), rates.settings());
+    let target = settings.target.map_or(0.0, |target| 1e3 * target.per_second);
+    let bound = pace.bound().map_or(0, |bound| if bound == Bound::Min { 1 } else { 2 });
+    metrics.record(host, Metric::AdaptiveRatio, millionths(pace.share(settings)));
+    metrics.record(host, Metric::AdaptiveTarget, target.round() as u64);
+    metrics.record(host, Metric::AdaptiveBound, bound);
+    metrics.record(host, Metric::AdaptiveBoosted, pace.is_boosted().into());
 }
 
 fn count(step: &Step, metrics: &mut Metrics) {

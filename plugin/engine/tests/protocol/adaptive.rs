@@ -94,6 +94,18 @@ fn so_many_traces_a_second_are_kept_whatever_the_traffic_is() {
     assert!(away.abs() < 0.15, "{estimate} of {offered}");
     let z = shown(&process, 0, "audit.z_centi");
     assert!(z.is_some_and(|z| z < 400), "{z:?}");
+    let gauges = ["adaptive.target_milli", "adaptive.bound", "adaptive.boosted"].map(|name| shown(&process, 0, name));
+    assert_eq!(gauges, [Some(10_000), Some(0), Some(0)]);
+}
+
+#[test]
+fn a_bound_that_wins_is_shown_until_it_does_no_longer() {
+    let target = r#""ratio": 0.5, "target": {"traces_per_second": 10, "min_ratio": 0.1, "max_ratio": 0.5}"#;
+    let (mut process, root) = Process::with(&configuration(target));
+    for (lasts, requests, bound) in [(20, 1_000, 1), (90, 5, 2), (40, 50, 0)] {
+        let _ = seconds(&mut process, at(root), (lasts, requests));
+        assert_eq!(shown(&process, 0, "adaptive.bound"), Some(bound), "{requests} a second");
+    }
 }
 
 #[test]

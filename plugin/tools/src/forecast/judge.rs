@@ -45,6 +45,9 @@ impl Judge {
         policy.names = None;
         policy.shadow = None;
         policy.xray = None;
+        // By the fixed ratio: the rate in force is the replay's to tell.
+        policy.sampling.pace = None;
+        policy.paced = None;
         let ids = Rc::new(RefCell::new(Ids::new(1)));
         Self { proxy: Proxy::start(policy, APART_NANOS, ids, SharedValues::default()) }
     }

@@ -3,6 +3,7 @@
 //! through the code that decides in the filter.
 
 mod access_log;
+mod adaptive;
 mod container;
 mod judge;
 mod kinds;
@@ -16,7 +17,11 @@ mod replay;
 mod row;
 mod skip;
 mod status;
+mod steer;
+mod sums;
+mod trace;
 
+pub use adaptive::{Adaptive, Changes, Event, Point};
 pub use kinds::{KindName, KindRow, KindsForecast};
 pub use lines::{Format, Lines};
 pub use price::{Item, PriceTable};

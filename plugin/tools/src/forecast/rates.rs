@@ -9,6 +9,7 @@ use super::row::{Forecast, Kept, Row};
 use crate::explain::{Answer, Hop, Ids, Pod, Request, Surroundings};
 use tracelift::policy::Policy;
 use tracelift::sampling;
+use tracelift::sampling::pace::{Settings, TargetSettings};
 
 /// Traffic in numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,12 +94,13 @@ pub(super) fn ordinary_span_bytes(policy: &Policy) -> f64 {
 /// has rules and [`Rates::rule_shares`] does not say how many traces each of them decides.
 pub fn forecast(policy: &Policy, rates: Rates, prices: &PriceTable) -> Result<Forecast, String> {
     let rates = rates.checked()?;
-    let classes = classes(&policy.sampling, &rates.rule_shares)?;
+    let mut classes = classes(&policy.sampling, &rates.rule_shares)?;
     let bytes = ordinary_span_bytes(policy);
     let failed = rates.failed_share * rates.traces_per_second;
     let charged: f64 = classes.iter().filter(|class| class.upgrade).map(|class| failed * class.share).sum();
     let budget = policy.upgrade.budget.rate() * rates.envoys;
     let admitted = if charged > 0.0 { (budget / charged).min(1.0) } else { 1.0 };
+    let settled = settle(policy, &mut classes, &rates, failed * admitted);
 
     let mean = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|class| class.share * of(class)).sum::<f64>();
     let ratio = mean(&|class| class.ratio);
@@ -122,7 +124,7 @@ pub fn forecast(policy: &Policy, rates: Rates, prices: &PriceTable) -> Result<Fo
         chains_complete: some_failed(ratio + upgraded),
         failed_spans_kept: some_failed(ratio + upgraded * chain),
     };
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(settled);
     if let Some(coverage) = &policy.upgrade.coverage {
         notes.push(format!(
             "Coverage keeps at most {:.0} requests a minute beside that; which kinds, an access log (--from) knows.",
@@ -157,6 +159,7 @@ pub fn forecast(policy: &Policy, rates: Rates, prices: &PriceTable) -> Result<Fo
         ],
         prices: prices.clone(),
         kinds: None,
+        adaptive: None,
         notes,
     })
 }
@@ -167,8 +170,39 @@ struct Class {
     share: f64,
     /// Of these, what the head keeps, 0 to 1.
     ratio: f64,
+    /// A target or a boost decides it, if there is one.
+    by_rate: bool,
     /// Their failures upgrade them.
     upgrade: bool,
+}
+
+/// Gives traces that a target decides the ratio at which it settles; says what that is. `admitted`: failed traces a second that may be
+/// upgraded.
+fn settle(policy: &Policy, classes: &mut [Class], rates: &Rates, admitted: f64) -> Option<String> {
+    let settings = policy.sampling.pace.as_ref()?;
+    let target = settings.target?;
+    let share: f64 = classes.iter().filter(|class| class.by_rate).map(|class| class.share).sum();
+    let offered = share * rates.traces_per_second / rates.envoys;
+    let mut ratio = 0.0;
+    // What upgrades spend depends on the ratio, and the ratio on what they leave: a few rounds settle it.
+    for _ in 0..20 {
+        let spent = classes.iter().map(|class| {
+            let head = if class.by_rate { 0.0 } else { class.share * rates.traces_per_second * class.ratio };
+            let upgraded = if class.upgrade { class.share * admitted * (1.0 - class.ratio) } else { 0.0 };
+            head + upgraded
+        });
+        let left = (target.per_second - spent.sum::<f64>() / rates.envoys).max(0.0);
+        let target = Some(TargetSettings { per_second: left, ..target });
+        ratio = Settings { target, ..*settings }.settled(offered);
+        classes.iter_mut().filter(|class| class.by_rate).for_each(|class| class.ratio = ratio);
+    }
+    Some(format!(
+        "The target of {:.2} traces a second is taken to be that of each Envoy (--envoys {}): with {offered:.1} new traces a second in \
+         each, the ratio settles at {:.4} %, once upgrades and rules with a ratio are paid.",
+        target.per_second,
+        rates.envoys,
+        ratio * 100.0
+    ))
 }
 
 /// One class for each rule up to the first that matches every request, which takes the rest; else one for what no rule decides.
@@ -199,7 +233,7 @@ fn classes(sampling: &sampling::Policy, shares: &BTreeMap<String, f64>) -> Resul
         }
         rest -= share;
         let ratio = rule.sampler.unwrap_or(sampling.fallback).share();
-        classes.push(Class { share, ratio, upgrade: rule.upgrade });
+        classes.push(Class { share, ratio, by_rate: rule.sampler.is_none(), upgrade: rule.upgrade });
     }
     if rest < -1e-9 {
         let total = ((1.0 - rest) * 1e6).round() / 1e6;
@@ -209,6 +243,7 @@ fn classes(sampling: &sampling::Policy, shares: &BTreeMap<String, f64>) -> Resul
     classes.push(Class {
         share: rest.max(0.0),
         ratio: general.and_then(|rule| rule.sampler).unwrap_or(sampling.fallback).share(),
+        by_rate: general.is_none_or(|rule| rule.sampler.is_none()),
         upgrade: general.is_none_or(|rule| rule.upgrade),
     });
     Ok(classes)

@@ -9,14 +9,22 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::judge::{Judge, Judged};
-use super::kinds::{self, Kinds, KindsForecast};
+use super::kinds::{Kinds, KindsForecast};
 use super::price::PriceTable;
 use super::rates::ordinary_span_bytes;
 use super::record::{Record, Role};
-use super::row::{Forecast, Kept, Row};
+use super::row::{Forecast, Row};
+use super::steer::{Arrival, Ending, Happened, Paid, steer};
+use super::sums::Sums;
+use super::trace::{Seen, chain, root};
+use super::{adaptive::Adaptive, kinds};
 use tracelift::policy::Policy;
+use tracelift::sampling::{Algorithm, Randomness, Sampler, Steps};
 use tracelift::span::KindSetting;
-use tracelift::trace_context::{SpanId, TraceId};
+use tracelift::trace_context::TraceId;
+
+/// The clock at the first request, nanoseconds: where controllers begin to count.
+const START: u64 = 1_000_000_000_000;
 
 /// Records that were taken, waiting to be decided. Holds about 80 bytes a record and 100 a trace.
 pub struct Replay<'p> {
@@ -31,26 +39,6 @@ pub struct Replay<'p> {
     first: u64,
     last: u64,
     timeless: bool,
-}
-
-/// What is left of a record.
-struct Seen {
-    span_id: Option<SpanId>,
-    parent_id: Option<SpanId>,
-    started: u64,
-    ended: u64,
-    service: usize,
-    weight: f64,
-    bytes: f64,
-    spans: f64,
-    role: Role,
-    /// What the head would decide if this were the root.
-    sampled: bool,
-    failed: bool,
-    /// Its kind, where coverage may keep it.
-    kind: Option<u32>,
-    /// Coverage keeps it.
-    covered: bool,
 }
 
 /// Why there is no forecast.
@@ -108,6 +96,7 @@ impl<'p> Replay<'p> {
             self.services.push(record.service.clone());
             self.services.len() - 1
         });
+        let rate = self.rate(record);
         let spans = if record.bytes.is_none() && self.policy.span_kind == KindSetting::Both { 2.0 } else { 1.0 };
         self.traces.entry(trace_id).or_default().push(Seen {
             span_id: record.span_id,
@@ -120,10 +109,23 @@ impl<'p> Replay<'p> {
             spans,
             role: record.role,
             sampled,
+            rate,
             failed: failed && is_hop,
             kind,
             covered: false,
         });
+    }
+
+    /// Which rate would decide it: that of all traces or of its route, unless its rule has a ratio of its own.
+    fn rate(&self, record: &Record) -> Option<u16> {
+        let settings = self.policy.sampling.pace.as_ref()?;
+        let rule = record.request.with_facts(|facts| self.policy.sampling.first_match(facts, &mut Steps::default()));
+        if self.policy.sampling.rule(rule).is_some_and(|rule| rule.sampler.is_some()) {
+            return None;
+        }
+        let routes = self.policy.paced.as_ref().filter(|_| 1 < settings.rates);
+        let place = routes.and_then(|paced| paced.routes.find(record.request.path.as_bytes()));
+        Some(place.map_or(0, |place| place.saturating_add(1)))
     }
 
     /// Evenly spread over all randomness (by the golden ratio), so that a small log gives no lucky result.
@@ -147,12 +149,14 @@ impl<'p> Replay<'p> {
         let seconds = window.or(self.seconds()).ok_or(ReplayError::NoTime)?;
         let admitted = self.admitted();
         let kinds = self.cover(&admitted);
+        let (by_rate, adaptive) = self.steer(seconds, &admitted);
         let [mut everything, mut head, mut tracelift] = [Sums::default(); 3];
         for (trace_id, spans) in &self.traces {
             let chain = chain(spans, |span| span.failed);
             let covered = self::chain(spans, |span| span.covered);
             let is_covered = |at: usize| covered.get(at).copied().unwrap_or_default();
-            let sampled = root(spans).is_some_and(|root| root.sampled);
+            let by_ratio = || root(spans).is_some_and(|root| root.sampled);
+            let sampled = by_rate.get(trace_id).copied().unwrap_or_else(by_ratio);
             let upgraded = admitted.contains(trace_id);
             everything.add(spans, &chain, |_, _| true);
             head.add(spans, &chain, |_, _| sampled);
@@ -173,8 +177,57 @@ impl<'p> Replay<'p> {
             ],
             prices: prices.clone(),
             kinds,
+            adaptive,
             notes,
         })
+    }
+
+    /// What the rate decides, in the order in which it happened; without times, by the ratio at which it settles.
+    fn steer(&self, seconds: f64, admitted: &HashSet<TraceId>) -> (HashMap<TraceId, bool>, Option<Adaptive>) {
+        let Some(settings) = &self.policy.sampling.pace else { return (HashMap::new(), None) };
+        let mut traces: Vec<_> = self.traces.iter().collect();
+        traces.sort_unstable_by_key(|(trace_id, _)| trace_id.get());
+        let roots = || traces.iter().filter_map(|(trace_id, spans)| root(spans).map(|root| (**trace_id, root)));
+        let decided = || roots().filter(|(_, root)| root.rate.is_some());
+        let Some(took) = self.seconds() else {
+            let offered: f64 = decided().map(|(_, root)| root.weight).sum();
+            let sampler = Sampler::new(Algorithm::Consistent, settings.settled(offered / seconds)).ok();
+            let keeps = |id| sampler.is_some_and(|it| it.sample(id, Randomness::from_trace_id(id)).keep);
+            return (decided().map(|(trace_id, _)| (trace_id, keeps(trace_id))).collect(), None);
+        };
+        // A window that was given stretches the times.
+        let at = |time: u64| (time.saturating_sub(self.first) as f64 * seconds / took) as u64 + START;
+        let mut happened = Happened {
+            arrivals: Vec::new(),
+            endings: Vec::new(),
+            services: &self.services,
+            traces: traces.len(),
+            range: (at(self.first), at(self.last)),
+        };
+        for (trace, (trace_id, spans)) in traces.iter().enumerate() {
+            let (trace_id, upgraded) = (**trace_id, admitted.contains(*trace_id));
+            let Some(root) = root(spans) else { continue };
+            if let Some(rate) = root.rate {
+                let (at, service, weight) = (at(root.started), root.service, root.weight);
+                happened.arrivals.push(Arrival { at, service, trace, trace_id, rate, weight });
+            }
+            let in_chain = chain(spans, |span| span.failed);
+            let covered = chain(spans, |span| span.covered);
+            let above = in_chain.into_iter().zip(covered);
+            for (span, (in_chain, covered)) in spans.iter().zip(above).filter(|(span, _)| span.role == Role::Hop) {
+                let begins_here = std::ptr::eq(span, root) && root.rate.is_none() && root.sampled;
+                let paid = match begins_here {
+                    true => Paid::First,
+                    false if upgraded && in_chain || covered => Paid::IfDropped,
+                    false => Paid::No,
+                };
+                let (at, service, failed, weight) = (at(span.ended), span.service, span.failed, span.weight);
+                happened.endings.push(Ending { at, service, trace, failed, paid, weight });
+            }
+        }
+        let (sampled, adaptive) = steer(settings, happened);
+        let sampled = traces.iter().zip(sampled).filter_map(|((trace_id, _), sampled)| Some((**trace_id, sampled?)));
+        (sampled.collect(), Some(adaptive))
     }
 
     /// Marks what coverage keeps, in the order in which it happened.
@@ -216,6 +269,7 @@ impl<'p> Replay<'p> {
                 "X-Ray's rules are not known here: sampling.ratio and sampling.rules decided every root.".to_owned(),
             );
         }
+        notes.extend(said_of_rate(self.policy, self.timeless));
         if seconds < 3600.0 {
             notes.push(format!(
                 "{seconds:.0} s of traffic are extrapolated to a month: a longer log gives a better forecast."
@@ -274,87 +328,19 @@ fn said_of_kinds(policy: &Policy, kinds: &KindsForecast) -> Vec<String> {
     notes
 }
 
-fn root(spans: &[Seen]) -> Option<&Seen> {
-    let without_parent = spans.iter().filter(|span| span.parent_id.is_none() && span.span_id.is_some());
-    let has_parents = spans.iter().any(|span| span.parent_id.is_some());
-    let first = if has_parents { without_parent.min_by_key(|span| span.started) } else { None };
-    first.or_else(|| spans.iter().min_by_key(|span| span.started))
-}
-
-/// For each span: whether it is one of these (failed, say) or above one that is.
-fn chain(spans: &[Seen], is_one: impl Fn(&Seen) -> bool) -> Vec<bool> {
-    let mut chain: Vec<bool> = spans.iter().map(&is_one).collect();
-    if !chain.contains(&true) {
-        return chain;
+fn said_of_rate(policy: &Policy, timeless: bool) -> Vec<String> {
+    let Some(settings) = &policy.sampling.pace else { return Vec::new() };
+    let mut notes = Vec::new();
+    if timeless {
+        notes.push(
+            "Some requests tell no time: sampling.target is taken to have settled, and no boost is looked for."
+                .to_owned(),
+        );
+    } else if settings.boost.is_some() && policy.upgrade.slow.is_some() {
+        notes.push(
+            "A boost follows failures alone here: what is slow for its route (upgrade.slow) is not learned from a log."
+                .to_owned(),
+        );
     }
-    let has_parents = spans.iter().any(|span| span.parent_id.is_some());
-    let by_id: HashMap<SpanId, usize> =
-        spans.iter().enumerate().filter_map(|(index, span)| Some((span.span_id?, index))).collect();
-    for span in spans.iter().filter(|span| is_one(span)) {
-        if has_parents {
-            let mut above = span.parent_id.and_then(|id| by_id.get(&id).copied());
-            // What is marked already has marked, or will mark, all above it; so a cycle ends, too.
-            while let Some((mark, parent)) = above.and_then(|place| chain.get_mut(place).zip(spans.get(place))) {
-                if std::mem::replace(mark, true) {
-                    break;
-                }
-                above = parent.parent_id.and_then(|id| by_id.get(&id).copied());
-            }
-        } else {
-            for (mark, other) in chain.iter_mut().zip(spans) {
-                *mark |= other.started < span.started && span.ended < other.ended;
-            }
-        }
-    }
-    chain
-}
-
-/// Sums over all traces under one policy.
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    traces: f64,
-    spans: f64,
-    bytes: f64,
-    failed: f64,
-    complete: f64,
-    failed_spans: f64,
-    failed_kept: f64,
-}
-
-impl Sums {
-    /// Adds a trace. `keeps` says whether the policy keeps a span at this place that is part of the chain or not.
-    fn add(&mut self, spans: &[Seen], chain: &[bool], keeps: impl Fn(usize, bool) -> bool) {
-        let weight = root(spans).map_or(1.0, |root| root.weight);
-        let failed = chain.contains(&true);
-        let (mut any, mut whole) = (false, true);
-        for (at, (span, &in_chain)) in spans.iter().zip(chain).enumerate() {
-            let kept = keeps(at, in_chain && span.role == Role::Hop);
-            if kept {
-                any = true;
-                self.spans += span.weight * span.spans;
-                self.bytes += span.weight * span.bytes;
-            }
-            if failed {
-                self.failed_spans += span.weight * span.spans;
-                self.failed_kept += if kept { span.weight * span.spans } else { 0.0 };
-                whole &= kept || !in_chain || span.role == Role::Follower;
-            }
-        }
-        self.traces += if any { weight } else { 0.0 };
-        if failed {
-            self.failed += weight;
-            self.complete += if whole { weight } else { 0.0 };
-        }
-    }
-
-    fn kept(&self, seconds: f64) -> Kept {
-        let share = |part: f64, whole: f64| (0.0 < whole).then(|| part / whole);
-        Kept {
-            traces: self.traces / seconds,
-            spans: self.spans / seconds,
-            bytes: self.bytes / seconds,
-            chains_complete: share(self.complete, self.failed),
-            failed_spans_kept: share(self.failed_kept, self.failed_spans),
-        }
-    }
+    notes
 }

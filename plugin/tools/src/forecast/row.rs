@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::adaptive::Adaptive;
 use super::kinds::KindsForecast;
 use super::price::{Item, PriceTable};
 
@@ -20,6 +21,9 @@ pub struct Forecast {
     /// Kinds of requests, where coverage or request metrics are on and really happened ones were read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinds: Option<KindsForecast>,
+    /// The rate over time, where `sampling.target` or `sampling.boost` is on and what really happened was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
     /// What to bear in mind.
     pub notes: Vec<String>,
 }

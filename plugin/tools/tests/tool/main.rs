@@ -6,5 +6,6 @@ mod env;
 mod explain;
 mod forecast;
 mod kit;
+mod rate;
 mod token;
 mod yaml;

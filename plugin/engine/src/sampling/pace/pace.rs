@@ -3,6 +3,7 @@
 use super::alarm::Alarm;
 use super::boost::Boost;
 use super::settings::{INTERVAL_S, Settings};
+use super::step::Bound;
 use super::sums::Sums;
 
 /// One rate.
@@ -112,6 +113,11 @@ impl Pace {
     /// The share of requests that fail, and of those that are slow: in the last window, and as it usually is.
     pub fn shares(&self) -> [(f64, f64); 2] {
         [&self.failures, &self.slow].map(|alarm| (alarm.share, alarm.usual()))
+    }
+
+    /// The bound that wins over the target.
+    pub fn bound(&self) -> Option<Bound> {
+        [None, Some(Bound::Min), Some(Bound::Max)].get(self.bound as usize).copied().flatten()
     }
 
     /// A boost raises the ratio.

@@ -165,7 +165,7 @@ impl Pace {
 
     fn meet_bounds(&mut self, target: &TargetSettings, load: f64) -> Option<BoundChange> {
         let [least, most] = [load * target.min_ratio, load * target.max_ratio];
-        let before = [None, Some(Bound::Min), Some(Bound::Max)].get(self.bound as usize).copied().flatten();
+        let before = self.bound();
         let now = match before {
             Some(Bound::Min) if self.budget < ROOM * least => before,
             Some(Bound::Max) if most < ROOM * self.budget => before,

@@ -11,13 +11,14 @@ use tracelift_tools::forecast::{self, Lines, PriceTable, Rates, Replay, Skipped}
 
 use crate::choice::{Choice, Chosen};
 use crate::style::{dollars, percent, short, table};
-use crate::{Outcome, file};
+use crate::{Outcome, curve, file};
 
 /// Forecast spans, bytes, the monthly bill and how whole failed traces stay
 ///
 /// Compares keeping everything, the head decision alone and the policy with its upgrades. With --from the requests that really
 /// happened are decided again, by the rules too; without it, the rates are what is known, and --rule-share says how many traces
-/// each rule decides. Formats of --from, told apart by themselves: access
+/// each rule decides. With --from, sampling.target and sampling.boost steer through the log as in the filter: the rate over time,
+/// what changed it, and the spend of a month are told. Formats of --from, told apart by themselves: access
 /// logs of Envoy (the default text, Istio's, the one of the shipped configurations, JSON with Envoy's, Istio's or Envoy
 /// Gateway's field names) and OTLP in JSON, as the collector's file exporter writes it. What kubectl, Docker, CRI and
 /// collectors put around a line is taken off, and gzip undone. What is left out is summed up by its reason; the exit code is
@@ -217,6 +218,9 @@ fn text(which: &str, result: &forecast::Forecast) -> String {
         ]);
     }
     let mut text = format!("{}\n\n{}\n", result.basis, table(&rows));
+    if let Some(adaptive) = &result.adaptive {
+        text.push_str(&format!("{}\n", curve::text(adaptive)));
+    }
     if let Some(kinds) = &result.kinds {
         text.push_str(&format!("{}\n", kinds_text(kinds)));
     }

@@ -6,6 +6,7 @@
 
 mod check;
 mod choice;
+mod curve;
 mod env;
 mod explain;
 mod file;
