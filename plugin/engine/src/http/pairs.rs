@@ -24,26 +24,6 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Bytes of a map of one entry, names and value of a header that is read alone.
-pub const ONE: usize = 128;
-
-/// A map of one entry, or of none, in a place of the caller's. What does not fit of the value is left out.
-pub fn one<'a>(place: &'a mut [u8; ONE], name: &str, value: Option<&[u8]>) -> Encoded<'a> {
-    const SIZES: usize = 12;
-    let Some(value) = value else { return Encoded(&[]) };
-    let room = ONE.saturating_sub(SIZES).saturating_sub(2).saturating_sub(name.len());
-    let value = value.get(..room).unwrap_or(value);
-    let sizes = [1, name.len(), value.len()].map(|size| u32::try_from(size).unwrap_or_default().to_le_bytes());
-    let parts = [sizes.as_flattened(), name.as_bytes(), b"\0", value, b"\0"];
-    let mut rest = &mut place[..];
-    for part in parts {
-        let Some((here, next)) = rest.split_at_mut_checked(part.len()) else { return Encoded(&[]) };
-        here.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-        rest = next;
-    }
-    Encoded(place)
-}
-
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 

@@ -9,6 +9,7 @@ mod parents;
 mod publish;
 mod recall;
 mod root;
+mod streams;
 mod upgrades;
 mod worker;
 
