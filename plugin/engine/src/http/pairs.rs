@@ -74,11 +74,12 @@ impl<'a> Pairs<'a> {
             let both = u64::from_le_bytes(*both);
             let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
             let start = next;
-            next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
+            let end = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(1);
+            next = end.wrapping_add(1);
             if key_size < 64
                 && lengths >> key_size & 1 != 0
-                && let Some((key, rest)) = data.get(start..).and_then(|rest| rest.split_at_checked(key_size))
-                && let Some(value) = rest.get(1..).and_then(|rest| rest.get(..value_size))
+                && let Some((key, rest)) = data.get(start..end).and_then(|entry| entry.split_at_checked(key_size))
+                && let Some((_, value)) = rest.split_first()
             {
                 take(key, value);
             }

@@ -49,18 +49,12 @@ impl<'a, V: HeaderView<'a>> Glance<'a, V> {
             Some(_) => u64::MAX,
             None => LENGTHS,
         };
-        headers.of_lengths(wanted, |key, value| {
-            if is(key, b"traceparent") {
-                traceparent.take(value);
-            } else if is(key, b"tracestate") {
-                tracestate.take(value);
-            } else if is(key, b":authority") {
-                authority = authority.or(Some(value));
-            } else if key.len() == ":path".len() && key == b":path" {
-                path = path.or(Some(value));
-            } else if token.is_some_and(|token| is_like(key, token) && token == key) {
-                has_token = true;
-            }
+        headers.of_lengths(wanted, |key, value| match key.len() {
+            11 if is(key, b"traceparent") => traceparent.take(value),
+            10 if is(key, b"tracestate") => tracestate.take(value),
+            10 if is(key, b":authority") => authority = authority.or(Some(value)),
+            5 if key == b":path" => path = path.or(Some(value)),
+            _ => has_token |= token.is_some_and(|token| is_like(key, token) && token == key),
         });
         has_token |= token.is_some_and(|token| LONGEST < token.len());
         Self { headers, path, authority, has_token, traceparent, tracestate }
