@@ -29,6 +29,7 @@ pub struct Finished {
     /// The VM failed before the request was over.
     pub vm_failed: bool,
     filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
+    refused_state: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Finished {
@@ -51,12 +52,18 @@ impl Finished {
             callbacks: stream.callbacks.clone(),
             vm_failed,
             filter_state: stream.filter_state.clone(),
+            refused_state: stream.refused_state.clone(),
         }
     }
 
     /// What `proxy_set_property` stored as filter state `wasm.<key>`; the access log can print it.
     pub fn filter_state(&self, key: &str) -> Option<&[u8]> {
         self.filter_state.get(key.as_bytes()).map(|value| &value[..])
+    }
+
+    /// The same, or what the module would have stored when Envoy's access log showed it a request, to which it cannot write then.
+    pub fn wanted_state(&self, key: &str) -> Option<&[u8]> {
+        self.filter_state(key).or_else(|| Some(&self.refused_state.get(key.as_bytes())?[..]))
     }
 
     /// Names of the callbacks that ran, in order.

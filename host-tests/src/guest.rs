@@ -42,10 +42,10 @@ impl Guest<'_> {
         &mut self.caller.data_mut().process
     }
 
-    /// The effective context's stream; `BadArgument` if it is a root context or unknown.
+    /// The effective context's stream, or the one that Envoy's access log shows to a root; `BadArgument` if there is none.
     pub(crate) fn stream(&mut self) -> Result<&mut Stream, Stop> {
         let state = self.caller.data_mut();
-        match state.contexts.get_mut(&state.effective) {
+        match state.contexts.get_mut(&state.readable(state.effective)) {
             Some(Context::Stream(stream)) => Ok(stream),
             _ => Err(Status::BadArgument.into()),
         }

@@ -50,6 +50,7 @@ mod guest;
 mod headers;
 mod inspect;
 mod listener;
+pub mod matcher;
 pub mod measured;
 pub mod mesh;
 mod metrics;

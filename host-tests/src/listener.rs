@@ -1,5 +1,7 @@
 //! Listeners, each with the filter in its chain.
 
+use crate::matcher::Around;
+
 /// `traffic_direction` of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
@@ -19,6 +21,7 @@ pub struct Listener {
     pub(crate) direction: Direction,
     pub(crate) plugin_name: String,
     pub(crate) configuration: Vec<u8>,
+    pub(crate) around: Around,
 }
 
 impl Listener {
@@ -29,7 +32,20 @@ impl Listener {
             direction,
             plugin_name: "tracelift".to_owned(),
             configuration: configuration.as_ref().to_vec(),
+            around: Around::Nothing,
         }
+    }
+
+    /// Wraps the filter in a matcher, which sends answers without anything notable past it, and has Envoy's access log show it what failed.
+    pub fn wrapped(mut self) -> Self {
+        self.around = Around::Matcher;
+        self
+    }
+
+    /// The same with the matcher of the mesh's edge.
+    pub fn wrapped_at_edge(mut self) -> Self {
+        self.around = Around::EdgeMatcher;
+        self
     }
 
     /// Sets the property `plugin_name`.

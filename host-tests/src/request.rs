@@ -2,6 +2,7 @@
 
 use crate::envoy::Envoy;
 use crate::finished::Finished;
+use crate::matcher;
 use crate::process::VmId;
 use crate::property::{Properties, Property, PropertyPath};
 use crate::response::{LocalReply, Response, flags};
@@ -221,9 +222,12 @@ impl Request {
         stream.first_response_byte = Some(now);
         stream.response_seen = true;
         let count = headers.len() as u32;
-        stream.response_headers = Some(headers);
+        let (listener, is_asked) = (stream.listener, stream.filter_state.contains_key(matcher::ASKED.as_bytes()));
+        stream.response_headers = Some(headers.clone());
+        let skipped = envoy.listeners[listener].around.skips(&headers, is_asked);
+        self.stream_mut(envoy).skipped = skipped;
         let args = [count, end_of_stream.into()];
-        self.run(envoy, "proxy_on_response_headers", &args);
+        self.run_answer(envoy, "proxy_on_response_headers", &args);
     }
 
     /// A chunk of the response's body.
@@ -233,7 +237,7 @@ impl Request {
         stream.response_body_size += chunk.len() as u64;
         stream.body_chunk = chunk.to_vec();
         let args = [chunk.len() as u32, end_of_stream.into()];
-        self.run(envoy, "proxy_on_response_body", &args);
+        self.run_answer(envoy, "proxy_on_response_body", &args);
         let stream = self.stream_mut(envoy);
         let sent = std::mem::take(&mut stream.body_chunk);
         stream.response_body.extend(sent);
@@ -244,7 +248,7 @@ impl Request {
         let trailers = trailers.into();
         let count = trailers.len() as u32;
         self.stream_mut(envoy).response_trailers = Some(trailers);
-        self.run(envoy, "proxy_on_response_trailers", &[count]);
+        self.run_answer(envoy, "proxy_on_response_trailers", &[count]);
     }
 }
 
@@ -320,10 +324,10 @@ impl Request {
         self.stream_mut(envoy).ended = Some(now);
         let done = if envoy.log_after_done {
             let done = self.run(envoy, "proxy_on_done", &[]);
-            self.run(envoy, "proxy_on_log", &[]);
+            self.log(envoy);
             done
         } else {
-            self.run(envoy, "proxy_on_log", &[]);
+            self.log(envoy);
             self.run(envoy, "proxy_on_done", &[])
         };
         let index = envoy.vm_index(self.vm);
@@ -382,6 +386,34 @@ impl Request {
             self.response_body(envoy, answer.body, true);
         }
         self.stream_mut(envoy).first_response_byte = None;
+    }
+
+    /// Logs the stream: to its filter, and then in the access log to the root, where a matcher is around the filter and something failed.
+    fn log(&self, envoy: &mut Envoy) {
+        self.run(envoy, "proxy_on_log", &[]);
+        let Stream { root, listener, flags, code, .. } = *self.stream(envoy);
+        if !envoy.listeners[listener].around.shows(flags, code) {
+            return;
+        }
+        let index = envoy.vm_index(self.vm);
+        let vm: &mut Vm = &mut envoy.vms[index];
+        if let Some(stream) = vm.state_mut().stream_mut(self.context) {
+            stream.phase = Phase::Log;
+        }
+        vm.state_mut().shown = Some(self.context);
+        vm.call(&mut envoy.process, "proxy_on_log", root, &[root]);
+        vm.state_mut().shown = None;
+        if let Some(stream) = vm.state_mut().stream_mut(self.context) {
+            stream.phase = Phase::Between;
+        }
+        envoy.settle();
+    }
+
+    /// A callback of the answer, which a filter does not see that is skipped.
+    fn run_answer(&self, envoy: &mut Envoy, export: &'static str, args: &[u32]) {
+        if !self.stream(envoy).skipped {
+            self.run(envoy, export, args);
+        }
     }
 
     fn run(&self, envoy: &mut Envoy, export: &'static str, args: &[u32]) -> Option<u32> {

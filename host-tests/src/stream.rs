@@ -71,8 +71,12 @@ pub(crate) struct Stream {
     /// A host was picked, so the upstream properties exist once the request phase is over.
     pub(crate) upstream_chosen: bool,
     pub(crate) response_seen: bool,
+    /// Its answer is sent past the filter.
+    pub(crate) skipped: bool,
     pub(crate) overrides: Properties,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Filter state that was refused: a root cannot write to the request that the access log shows it.
+    pub(crate) refused_state: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) local_response: Option<LocalResponse>,
     pub(crate) paused: bool,
     pub(crate) cost: Cost,
@@ -110,8 +114,10 @@ impl Stream {
             flags: 0,
             upstream_chosen: true,
             response_seen: false,
+            skipped: false,
             overrides: Properties::default(),
             filter_state: BTreeMap::new(),
+            refused_state: BTreeMap::new(),
             local_response: None,
             paused: false,
             cost: Cost::default(),

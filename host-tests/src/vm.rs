@@ -62,6 +62,8 @@ pub(crate) struct VmState {
     pub(crate) current: u32,
     /// The context that most hostcalls act for.
     pub(crate) effective: u32,
+    /// The stream that Envoy's access log shows, on behalf of a root.
+    pub(crate) shown: Option<u32>,
     pub(crate) cost: Cost,
     pub(crate) open_answer: Option<OpenAnswer>,
     pub(crate) grpc_status: (u32, String),
@@ -88,6 +90,7 @@ impl VmState {
             next_token: 1,
             current: 0,
             effective: 0,
+            shown: None,
             cost: Cost::default(),
             open_answer: None,
             grpc_status: (0, String::new()),
@@ -104,6 +107,12 @@ impl VmState {
             Context::Root(_) => Some(context),
             Context::Stream(stream) => Some(stream.root),
         }
+    }
+
+    /// Where facts of a stream are read on behalf of a context: a root has those of the request that the access log shows.
+    pub(crate) fn readable(&self, context: u32) -> u32 {
+        let shown = self.shown.filter(|_| matches!(self.contexts.get(&context), Some(Context::Root(_))));
+        shown.unwrap_or(context)
     }
 
     pub(crate) fn root_mut(&mut self, context: u32) -> Option<&mut Root> {
@@ -208,7 +217,8 @@ impl Vm {
                 _ => 0,
             })
         });
-        if let Some(stream) = self.state_mut().stream_mut(context) {
+        let payer = self.state().readable(context);
+        if let Some(stream) = self.state_mut().stream_mut(payer) {
             stream.cost += &cost;
             stream.callbacks.push((export, cost));
         }

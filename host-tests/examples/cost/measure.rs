@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracelift_host::{Cost, Envoy, Headers, RequestSpec, Response, VmId, testing};
+use tracelift_host::{Cost, Direction, Envoy, Headers, Listener, RequestSpec, Response, VmId, testing};
 
 use crate::figures::{ExportFigures, Figures, RequestFigures};
 
@@ -34,6 +34,8 @@ struct Kind {
     coverage: bool,
     /// The general ratio; one that is not 0 keeps next to nothing, by chance.
     ratio: &'static str,
+    /// The filter is wrapped in a matcher, and reads one header.
+    wrapped: bool,
     /// Keys in `sampling`, in `upgrade` and at the top, behind the others.
     more: [&'static str; 3],
 }
@@ -85,6 +87,7 @@ fn kinds() -> Vec<Kind> {
         routes: None,
         coverage: false,
         ratio: "0",
+        wrapped: false,
         more: [""; 3],
     };
     vec![
@@ -112,6 +115,11 @@ fn kinds() -> Vec<Kind> {
         Kind { ratio: NEARLY_NEVER, more: TARGET, ..kind("dropped, no context, target", 0, Vec::new(), Ending::Ok) },
         Kind { more: SLOW, ..kind("dropped, traceparent, slow", 0, dropped(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
+        Kind { wrapped: true, ..kind("dropped, no context, wrapped", 0, Vec::new(), Ending::Ok) },
+        Kind { wrapped: true, ..kind("dropped, traceparent, wrapped", 0, dropped(), Ending::Ok) },
+        Kind { wrapped: true, ..kind("sampled, wrapped", 0, vec![parent("03")], Ending::Ok) },
+        Kind { wrapped: true, ..kind("upgraded by 503, wrapped", 0, dropped(), Ending::Status503) },
+        Kind { wrapped: true, ..kind("upgraded by reset, wrapped", 0, dropped(), Ending::Reset) },
         Kind { routes: Some(0), ..kind("dropped, counted", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(20), ..kind("dropped, counted by 20 routes", 0, dropped(), Ending::Ok) },
         Kind { routes: Some(0), more: SLOW_COUNTED, ..kind("dropped, counted, slow", 0, dropped(), Ending::Ok) },
@@ -144,12 +152,26 @@ fn configuration(kind: &Kind, export: &str) -> String {
 const NEVER_SEND: &str = r#""max_queue_size": 65536, "max_export_batch_size": 65536, "scheduled_delay_ms": 600000"#;
 
 fn started(configuration: &str) -> Envoy {
+    started_with(Listener::new("inbound", Direction::Inbound, configuration))
+}
+
+fn started_with(listener: Listener) -> Envoy {
     Envoy::builder(testing::module())
-        .inbound(configuration)
+        .listener(listener)
         .seed(7)
         .collector(COLLECTOR, Duration::from_millis(20))
         .start()
         .unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+/// With a matcher around the filter, and slots for headers.
+fn wrapped(kind: &Kind) -> Envoy {
+    let envoy = Kind {
+        more: ["", "", r#", "span_kind": "server", "envoy": {"answers": "notable", "inline_headers": true}"#],
+        headers: kind.headers.clone(),
+        ..*kind
+    };
+    started_with(Listener::new("inbound", Direction::Inbound, configuration(&envoy, NEVER_SEND)).wrapped())
 }
 
 /// One request as a mesh sees it: pseudo-headers and the usual nine.
@@ -185,7 +207,7 @@ fn run(envoy: &mut Envoy, kind: &Kind) -> Cost {
 }
 
 fn request(kind: &Kind) -> RequestFigures {
-    let mut envoy = started(&configuration(kind, NEVER_SEND));
+    let mut envoy = if kind.wrapped { wrapped(kind) } else { started(&configuration(kind, NEVER_SEND)) };
     for _ in 0..WARM_UP {
         run(&mut envoy, kind);
     }
@@ -224,6 +246,7 @@ fn after_requests(count: usize) -> u64 {
             kind.rules == 0
                 && !kind.recall
                 && !kind.coverage
+                && !kind.wrapped
                 && kind.routes.is_none()
                 && kind.ratio == "0"
                 && kind.more == [""; 3]

@@ -55,6 +55,12 @@ pub struct Arguments {
     /// their choice, write marks on their answers that no filter wrote, and ask others for what is not theirs
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub liars: f64,
+    /// Let filters differ from pod to pod, as while a mesh is changed: a third of them is wrapped in Envoy's matcher
+    #[arg(long)]
+    pub mixed: bool,
+    /// A module for another third, such as that of an earlier release; with `--mixed`
+    #[arg(long, value_name = "FILE", requires = "mixed")]
+    pub other: Option<std::path::PathBuf>,
     /// Break something on purpose, to see that it is found
     #[arg(long, value_parser = words(SABOTAGES))]
     pub sabotage: Option<String>,

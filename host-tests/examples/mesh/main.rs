@@ -1,12 +1,13 @@
 //! `cargo xtask mesh`: a mesh of simulated Envoys with the release module in every one, judged while it runs.
 
+use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use tracelift_host::mesh::{Mesh, Options, Report, Sabotage, Trouble};
-use tracelift_host::{StartError, testing};
+use tracelift_host::{Module, StartError, testing};
 
 mod arguments;
 mod table;
@@ -17,16 +18,18 @@ fn main() -> ExitCode {
     match simulate() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(refused) => {
-            eprintln!("No Envoy starts with this configuration: {refused}");
+        Err(problem) => {
+            eprintln!("{problem}");
             ExitCode::FAILURE
         }
     }
 }
 
 /// Whether every invariant held.
-fn simulate() -> Result<bool, StartError> {
+fn simulate() -> Result<bool, Box<dyn Error>> {
     let arguments = Arguments::parse();
+    let read = arguments.other.as_ref().map(Module::from_file).transpose()?;
+    let other = read.as_ref().unwrap_or_else(|| testing::module());
     let trouble = Trouble::from_name(&arguments.trouble).unwrap_or(Trouble::Everyday);
     let options = Options {
         seed: arguments.seed.unwrap_or_else(fresh_seed),
@@ -37,13 +40,14 @@ fn simulate() -> Result<bool, StartError> {
         trouble,
         recall: arguments.recall,
         liars: arguments.liars,
+        mixed: arguments.mixed,
         sabotage: arguments.sabotage.as_deref().and_then(Sabotage::from_name),
     };
     let reports = if arguments.growth {
         let sizes = [10, 50, 200, 500];
-        sizes.into_iter().map(|pods| run(Options { pods, ..options.clone() })).collect::<Result<Vec<_>, _>>()?
+        sizes.into_iter().map(|pods| run(Options { pods, ..options.clone() }, other)).collect::<Result<Vec<_>, _>>()?
     } else {
-        vec![run(options)?]
+        vec![run(options, other)?]
     };
     for report in &reports {
         println!("{}", table::of(report));
@@ -54,10 +58,11 @@ fn simulate() -> Result<bool, StartError> {
     Ok(reports.iter().all(|report| report.violations.is_empty()))
 }
 
-fn run(options: Options) -> Result<Report, StartError> {
+fn run(options: Options, other: &Module) -> Result<Report, StartError> {
     println!("{options}");
     let (started, requests) = (Instant::now(), options.requests);
-    let mesh = Mesh::start(options, testing::module())?;
+    // No Envoy starts with a configuration that is refused.
+    let mesh = Mesh::start_mixed(options, [testing::module(), other])?;
     let report = mesh.run(|sent| {
         print!("\r{sent} of {requests} requests, {:.0} s", started.elapsed().as_secs_f64());
         let _ = std::io::stdout().flush(); // A progress line that is not seen does no harm.

@@ -28,7 +28,12 @@ pub(super) fn define(linker: &mut Linker<VmState>) -> Result<()> {
         |call: Call<'_>, path_at: u32, path_len: u32, at: u32, len: u32| {
             hostcall(call, "proxy_set_property", |guest| {
                 let (path, value) = (guest.read(path_at, path_len)?, guest.read(at, len)?);
+                let is_root = guest.vm().shown.is_some();
                 let stream = guest.stream().map_err(|_| Status::NotFound)?;
+                if is_root {
+                    stream.refused_state.insert(path, value);
+                    return Err(Status::NotFound.into());
+                }
                 // A path of several parts becomes one key with NULs inside, as in Envoy.
                 stream.filter_state.insert(path, value);
                 Ok(())
@@ -45,7 +50,7 @@ fn read(guest: &mut Guest<'_>, path: &[u8]) -> Result<Vec<u8>, Stop> {
 
 /// What a context can read.
 pub(super) fn reader(vm: &VmState, context: u32) -> Reader<'_> {
-    let (listener, stream) = match vm.contexts.get(&context) {
+    let (listener, stream) = match vm.contexts.get(&vm.readable(context)) {
         Some(Context::Root(root)) => (Some(root.listener), None),
         Some(Context::Stream(stream)) => (Some(stream.listener), Some(&**stream)),
         None => (None, None),

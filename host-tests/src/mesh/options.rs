@@ -22,6 +22,9 @@ pub struct Options {
     pub recall: bool,
     /// Share of the clients, and of the applications, that lie.
     pub liars: f64,
+    /// Filters differ from pod to pod, as while a mesh is changed: a third is wrapped in a matcher and reads one header, and a third runs the
+    /// other module of [`super::Mesh::start_mixed`].
+    pub mixed: bool,
     /// A fault of the filter or of the mesh, put in to see that it is found.
     pub sabotage: Option<Sabotage>,
 }
@@ -37,6 +40,7 @@ impl Default for Options {
             trouble: Trouble::Everyday,
             recall: false,
             liars: 0.0,
+            mixed: false,
             sabotage: None,
         }
     }
@@ -210,7 +214,7 @@ impl Options {
 impl fmt::Display for Options {
     /// The command that repeats the run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, pods, requests, ratio, budget, trouble, recall, liars, sabotage } = self;
+        let Self { seed, pods, requests, ratio, budget, trouble, recall, liars, mixed, sabotage } = self;
         write!(f, "cargo xtask mesh --seed {seed} --pods {pods} --requests {requests} --ratio {ratio}")?;
         write!(f, " --budget {budget} --trouble {}", trouble.name())?;
         if *recall {
@@ -218,6 +222,9 @@ impl fmt::Display for Options {
         }
         if 0.0 < *liars {
             write!(f, " --liars {liars}")?;
+        }
+        if *mixed {
+            write!(f, " --mixed")?;
         }
         sabotage.map_or(Ok(()), |sabotage| write!(f, " --sabotage {}", sabotage.name()))
     }

@@ -106,7 +106,7 @@ impl Mesh {
         hop.ended = Some((self.step, self.now));
         hop.lost |= finished.vm_failed;
         hop.said[1] = verdict_in(&finished.response_trailers, hop.trace, hop.span);
-        hop.kept = match finished.filter_state("tracelift.decision") {
+        hop.kept = match finished.wanted_state("tracelift.decision") {
             None => Kept::No,
             Some(b"sampled") => Kept::Head,
             Some(decision) => {

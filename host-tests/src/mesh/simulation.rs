@@ -130,11 +130,19 @@ impl Mesh {
     /// # Errors
     /// If the module refuses its configuration.
     pub fn start(options: Options, module: &Module) -> Result<Self, StartError> {
+        Self::start_mixed(options, [module, module])
+    }
+
+    /// The same with another module, such as an earlier release, in a third of the pods of a mesh that is mixed.
+    ///
+    /// # Errors
+    /// If a module refuses its configuration.
+    pub fn start_mixed(options: Options, modules: [&Module; 2]) -> Result<Self, StartError> {
         let odds = options.trouble.odds();
         let mut random = SeededRandom::new(options.seed, u64::MAX);
         let collector = Collector { sabotage: options.sabotage, ..Collector::default() };
         let collector = Arc::new(Mutex::new(collector));
-        let topology = Topology::build(&options, &odds, module, &collector, &mut random)?;
+        let topology = Topology::build(&options, &odds, modules, &collector, &mut random)?;
         let now = topology.pods[GATEWAY].envoy.as_ref().map(Envoy::now).unwrap_or_default();
         let weather = Weather::forecast(&options, &odds, &topology, now, &mut random);
         let mut mesh = Self {

@@ -10,7 +10,7 @@ use super::applications::{Application, Applications};
 use super::collector::Collector;
 use super::options::{Odds, Options, Sabotage};
 use crate::random::SeededRandom;
-use crate::{Envoy, EnvoyBuilder, Module, StartError, Status, VmId};
+use crate::{Direction, Envoy, EnvoyBuilder, Listener, Module, StartError, Status, VmId};
 
 /// Index of a pod; the gateway is 0.
 pub(crate) type PodId = usize;
@@ -67,12 +67,12 @@ impl Topology {
     pub(crate) fn build(
         options: &Options,
         odds: &Odds,
-        module: &Module,
+        modules: [&Module; 2],
         collector: &Arc<Mutex<Collector>>,
         random: &mut SeededRandom,
     ) -> Result<Self, StartError> {
         let mut services: Vec<Vec<PodId>> = Vec::new();
-        let gateway = start(options, module, collector, GATEWAY, "gateway")?;
+        let gateway = start(options, modules, collector, GATEWAY, "gateway")?;
         let mut pods = vec![Pod::new(GATEWAY, Some(gateway), Application::CopiesHeaders)];
         let mut kinds = SeededRandom::new(options.seed, u64::MAX - 3);
         while pods.len() <= options.pods {
@@ -83,7 +83,7 @@ impl Topology {
                 let id = pods.len();
                 let with_filter = !random.chance(odds.without_filter);
                 let name = format!("service-{service}");
-                let envoy = with_filter.then(|| start(options, module, collector, id, &name)).transpose()?;
+                let envoy = with_filter.then(|| start(options, modules, collector, id, &name)).transpose()?;
                 let deaf = random.chance(odds.deaf);
                 let application = match Applications::choose(&mut kinds, odds, deaf) {
                     // Behind another's Envoy there is nobody to join what its SDK did not record.
@@ -138,20 +138,62 @@ impl Pod {
     }
 }
 
+/// Which filter a pod has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// In a matcher, and `traceparent` is read alone.
+    Wrapped,
+    /// Of the other module.
+    Other,
+}
+
+impl Kind {
+    fn of(options: &Options, id: PodId) -> Self {
+        match id % 3 {
+            _ if !options.mixed => Self::Plain,
+            0 => Self::Wrapped,
+            1 => Self::Plain,
+            _ => Self::Other,
+        }
+    }
+}
+
 fn start(
     options: &Options,
-    module: &Module,
+    [ours, other]: [&Module; 2],
     collector: &Arc<Mutex<Collector>>,
     id: PodId,
-    name: &str,
+    service: &str,
 ) -> Result<Envoy, StartError> {
-    let configuration = |kind: &str, edge: bool| configuration(options, name, kind, edge).to_string();
+    let kind = Kind::of(options, id);
+    let listener = |name: &str, direction, side: &str, edge: bool| {
+        let mut configuration = configuration(options, service, side, edge);
+        if kind == Kind::Wrapped {
+            configuration["envoy"] = json!({ "answers": "notable", "inline_headers": true });
+        }
+        let listener = Listener::new(name, direction, configuration.to_string());
+        match (kind, edge) {
+            (Kind::Wrapped, false) => listener.wrapped(),
+            (Kind::Wrapped, true) => listener.wrapped_at_edge(),
+            (Kind::Plain | Kind::Other, _) => listener,
+        }
+    };
     // Far from each other: a VM that is replaced goes on with the next seed.
     let seed = SeededRandom::new(options.seed, id as u64).next();
+    let module = if kind == Kind::Other { other } else { ours };
     let builder = Envoy::builder(module).workers(WORKERS).seed(seed);
     let builder = match id {
-        GATEWAY => builder.gateway(configuration("both", options.sabotage != Some(Sabotage::EdgeOpen))),
-        _ => builder.inbound(configuration("server", false)).outbound(configuration("client", false)),
+        GATEWAY => {
+            let edge = options.sabotage != Some(Sabotage::EdgeOpen);
+            builder.listener(listener("gateway", Direction::Unspecified, "both", edge))
+        }
+        _ => builder.listener(listener("inbound", Direction::Inbound, "server", false)).listener(listener(
+            "outbound",
+            Direction::Outbound,
+            "client",
+            false,
+        )),
     };
     let collector = Arc::clone(collector);
     let builder = builder.cluster(COLLECTOR).cluster(RECALL).answer_with(move |callout| {

@@ -40,6 +40,19 @@ fn in_an_everyday_mesh_every_hop_that_can_be_told_is_kept_and_every_loss_is_coun
 }
 
 #[test]
+fn where_wrapped_and_plain_filters_are_mixed_every_trace_is_as_whole_as_before() {
+    let mixed = |seed, trouble, recall| Options { seed, trouble, recall, mixed: true, ..Options::default() };
+    let report = holds(mixed(21, Trouble::Calm, false));
+    let figures = &report.figures;
+    assert_eq!(figures.ancestors.kept, figures.ancestors.all, "{report}");
+    assert!(100 < figures.ancestors.all && figures.discarded == 0, "{report}");
+    let report = holds(mixed(22, Trouble::Everyday, false));
+    assert_eq!(report.figures.reached.kept, report.figures.reached.all, "{report}");
+    let report = holds(mixed(23, Trouble::Calm, true));
+    assert_eq!(report.figures.whole.kept, report.figures.whole.all, "{report}");
+}
+
+#[test]
 fn in_a_storm_the_budget_holds_and_what_is_kept_stays_whole() {
     let options = Options { seed: 13, trouble: Trouble::Storm, budget: 5, ..Options::default() };
     let report = holds(options);

@@ -39,8 +39,9 @@ const PREBUILT: [&str; 2] = ["wasi_snapshot_preview1.fd_write", "wasi_snapshot_p
 /// Bytes that it adds, at most.
 const PREBUILT_BYTES: usize = 40_000;
 
-const EXPORTS: [&str; 15] = [
+const EXPORTS: [&str; 16] = [
     "_initialize",
+    "memcmp", // Instead of the C library's. Rust exports what keeps its name.
     "memory",
     "proxy_abi_version_0_2_1",
     "proxy_on_configure",

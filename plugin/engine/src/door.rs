@@ -294,22 +294,14 @@ pub trait Exchange {
     /// Headers of a side.
     type Headers<'a>: HeaderView<'a>;
 
+    /// To read one header is less work than to read all of them, where the proxy keeps a slot for it.
+    const GAINS_BY_SLOTS: bool = false;
+
     /// The worker's host.
     fn host(&self) -> &Self::Host;
 
     /// Lets `work` look at all headers of a side, or at the reason why there are none.
     fn headers<T>(&self, side: Side, work: impl FnOnce(Result<Self::Headers<'_>, Refused>) -> T) -> T;
-
-    /// Lets `work` look at one header of a side, as if there were no others, where that is less work. Of a value that is longer than
-    /// any `traceparent` the beginning will do.
-    fn only<T>(
-        &self,
-        side: Side,
-        _name: &'static str,
-        work: impl FnOnce(Result<Self::Headers<'_>, Refused>) -> T,
-    ) -> T {
-        self.headers(side, work)
-    }
 
     /// Lets `read` look at the first value of one header of a side. `name` is in lower case.
     fn header<T>(&self, side: Side, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> T;

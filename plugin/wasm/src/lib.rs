@@ -8,6 +8,7 @@
 mod abi;
 mod attributes;
 mod callbacks;
+mod compare;
 mod door;
 mod host;
 mod landing;

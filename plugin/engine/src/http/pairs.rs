@@ -24,26 +24,6 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// Bytes of a map of one entry, names and value of a header that is read alone.
-pub const ONE: usize = 128;
-
-/// A map of one entry, or of none, in a place of the caller's. What does not fit of the value is left out.
-pub fn one<'a>(place: &'a mut [u8; ONE], name: &str, value: Option<&[u8]>) -> Encoded<'a> {
-    const SIZES: usize = 12;
-    let Some(value) = value else { return Encoded(&[]) };
-    let room = ONE.saturating_sub(SIZES).saturating_sub(2).saturating_sub(name.len());
-    let value = value.get(..room).unwrap_or(value);
-    let sizes = [1, name.len(), value.len()].map(|size| u32::try_from(size).unwrap_or_default().to_le_bytes());
-    let parts = [sizes.as_flattened(), name.as_bytes(), b"\0", value, b"\0"];
-    let mut rest = &mut place[..];
-    for part in parts {
-        let Some((here, next)) = rest.split_at_mut_checked(part.len()) else { return Encoded(&[]) };
-        here.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-        rest = next;
-    }
-    Encoded(place)
-}
-
 impl<'a> Iterator for Pairs<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
@@ -94,11 +74,12 @@ impl<'a> Pairs<'a> {
             let both = u64::from_le_bytes(*both);
             let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
             let start = next;
-            next = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(2);
+            let end = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(1);
+            next = end.wrapping_add(1);
             if key_size < 64
                 && lengths >> key_size & 1 != 0
-                && let Some((key, rest)) = data.get(start..).and_then(|rest| rest.split_at_checked(key_size))
-                && let Some(value) = rest.get(1..).and_then(|rest| rest.get(..value_size))
+                && let Some((key, rest)) = data.get(start..end).and_then(|entry| entry.split_at_checked(key_size))
+                && let Some((_, value)) = rest.split_first()
             {
                 take(key, value);
             }

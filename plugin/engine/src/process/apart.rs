@@ -62,7 +62,7 @@ impl Worker {
 
     /// Forgets a stream of which nothing more can be known.
     pub fn forget_stream(&mut self, stream: u32) {
-        self.streams.remove(&stream);
+        self.streams.remove(stream);
     }
 
     /// Whether there is an application between the listeners of this worker, so that streams which run may have to be shown on a tick:

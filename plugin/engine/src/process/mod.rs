@@ -10,6 +10,7 @@ mod publish;
 mod recall;
 mod root;
 mod steer;
+mod streams;
 mod upgrades;
 mod worker;
 

@@ -120,7 +120,7 @@ impl Parents {
         host: &impl Host,
         (ticking, now): (u32, u64),
         roots: &[Root],
-        streams: impl Iterator<Item = (&'a u32, &'a mut RequestContext)>,
+        streams: impl Iterator<Item = (u32, &'a mut RequestContext)>,
     ) {
         self.recent.expire(now);
         if self.recent.is_empty() {
@@ -135,8 +135,8 @@ impl Parents {
             };
             let Some(span_id) = context.span_id_if_kept(policy.rules()) else { continue };
             context.set_shown();
-            if is_inbound(host, (ticking, *id), policy.span_kind)
-                && let Some(began) = began(host, (ticking, *id))
+            if is_inbound(host, (ticking, id), policy.span_kind)
+                && let Some(began) = began(host, (ticking, id))
             {
                 parents::note(host, Inbound { trace_id, span_id, began, ended: u64::MAX });
             }

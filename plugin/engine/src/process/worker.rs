@@ -1,7 +1,7 @@
 //! One worker: its roots (one for each listener and configuration), its streams, and what they share.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use super::configuration::Setup;
@@ -9,6 +9,7 @@ use super::metering::Meter;
 use super::parents::{Parents, Pod};
 use super::recall::Recall;
 use super::root::Root;
+use super::streams::Streams;
 use super::upgrades::Upgrades;
 use crate::central;
 use crate::door::{Exchange, Host, Side};
@@ -26,7 +27,7 @@ use crate::upgrade::Calls;
 #[derive(Default)]
 pub struct Worker {
     pub(super) roots: Vec<Root>,
-    pub(super) streams: HashMap<u32, RequestContext, BuildHasherDefault<ContextHasher>>,
+    pub(super) streams: Streams,
     /// The stream that was logged last, if its answer was sent past the filter: Envoy's access log comes next, if it has more to say.
     unseen: Option<u32>,
     /// Streams that are done and may still be logged, in that order.
@@ -49,7 +50,7 @@ impl Worker {
                 self.roots.push(Root::new(context));
             }
         } else {
-            self.streams.insert(context, RequestContext::new(parent));
+            self.streams.insert(context, parent);
         }
     }
 
@@ -163,24 +164,43 @@ impl Worker {
         if self.roots.iter().all(|root| root.work.is_some()) {
             return !self.roots.is_empty(); // As nearly always: the stream is looked for once, with its headers.
         }
-        let stream = self.streams.get(&context);
+        let stream = self.streams.get(context);
         stream.and_then(|stream| self.root(stream.root())).is_some_and(|root| root.work.is_some())
     }
 
+    /// Whether one header of a request is likely to be enough.
+    #[inline(always)] // It has one caller.
+    fn reads_one(&self, context: u32) -> bool {
+        let reads_one =
+            |root: &&Root| root.policy().is_some_and(|policy| policy.border.one_header) && !root.scope.whole.is_usual();
+        let mut roots = self.roots.iter().filter(reads_one).map(Root::id).peekable();
+        roots.peek().is_some() && self.streams.get(context).is_some_and(|stream| roots.any(|id| id == stream.root()))
+    }
+
+    /// A stream that the host did not announce, as one that calls no `context_created` for streams: it is of the root that works, and of the
+    /// newest one where there are several.
+    #[inline(never)] // Hosts announce them.
+    fn unannounced(&mut self, context: u32) {
+        let works = |root: &&Root| root.work.is_some() && !root.is_ending();
+        if let Some(root) = self.roots.iter().filter(works).map(Root::id).max().filter(|_| self.root(context).is_none())
+        {
+            self.streams.insert(context, root);
+        }
+    }
+
     /// The head of a request. `true`: it was answered here and goes no further.
-    pub fn request_headers(&mut self, exchange: &impl Exchange, context: u32) -> bool {
+    pub fn request_headers<X: Exchange>(&mut self, exchange: &X, context: u32) -> bool {
+        if !self.streams.contains(context) {
+            self.unannounced(context);
+        }
         if !self.serves(context) {
             return false;
         }
-        let by_one = self.roots.iter().any(|root| root.policy().is_some_and(|policy| policy.border.one_header));
-        if by_one
-            && let Some(answered) = exchange.only(Side::Request, TRACEPARENT, |headers| {
+        if X::GAINS_BY_SLOTS
+            && self.reads_one(context)
+            && let Some(answered) = exchange.header(Side::Request, TRACEPARENT, |value| {
                 let (mut parts, _, context) = self.split(exchange, context)?;
-                if parts.policy.border.one_header {
-                    request::requested_by_one(&mut parts, context, headers)
-                } else {
-                    None
-                }
+                request::requested_by_one(&mut parts, context, value)
             })
         {
             return answered;
@@ -209,7 +229,7 @@ impl Worker {
 
     /// The last byte of an answer's body has passed.
     pub fn response_body_ended(&mut self, context: u32) {
-        if let Some(context) = self.streams.get_mut(&context) {
+        if let Some(context) = self.streams.get_mut(context) {
             context.body_ended();
         }
     }
@@ -218,7 +238,7 @@ impl Worker {
     /// Envoy's access log.
     pub fn log(&mut self, exchange: &impl Exchange, id: u32) {
         match self.unseen {
-            Some(unseen) if !self.streams.contains_key(&id) => self.shown_again(exchange, unseen, id),
+            Some(unseen) if !self.streams.contains(id) => self.shown_again(exchange, unseen, id),
             Some(_) => {
                 self.settle_unseen();
                 self.logged(exchange, id, id);
@@ -230,7 +250,7 @@ impl Worker {
     /// Envoy's access log shows a request, on behalf of a root: the one that was logged last, if it is of the filter.
     #[inline(never)] // Of a wrapped filter, for what failed.
     fn shown_again(&mut self, exchange: &impl Exchange, unseen: u32, root: u32) {
-        if let Some(stream) = self.streams.get_mut(&unseen)
+        if let Some(stream) = self.streams.get_mut(unseen)
             && request::is_logged_request(exchange, stream)
         {
             stream.set_logged_again();
@@ -253,7 +273,7 @@ impl Worker {
             self.unseen = Some(id);
             return;
         }
-        self.streams.remove(&id); // It was judged where it lies: to move it would cost a dropped request a twentieth more.
+        self.streams.remove(id);
         match ended {
             (_, Ended::Dropped | Ended::Unseen) => {}
             (_, Ended::Held(held)) => self.recall.hold(held),
@@ -264,12 +284,14 @@ impl Worker {
     /// Envoy's access log had nothing to say of the stream that was logged last.
     #[inline(always)] // For every request.
     fn settle_unseen(&mut self) {
-        let Some(stream) = self.unseen.take().and_then(|id| self.streams.remove(&id)) else { return };
-        if let Some(root) = self.roots.iter_mut().find(|root| root.id() == stream.root())
+        let Some(id) = self.unseen.take() else { return };
+        if let Some(stream) = self.streams.get(id)
+            && let Some(root) = self.roots.iter_mut().find(|root| root.id() == stream.root())
             && let Root { work: Some(work), scope, .. } = root
         {
-            request::settled(scope, &work.policy, &stream);
+            request::settled(scope, &work.policy, stream);
         }
+        self.streams.remove(id);
     }
 
     /// Exports a span as soon as all is known of it, and sends a batch that is full.
@@ -324,7 +346,7 @@ impl Worker {
         if !self.roots.iter().any(|root| root.id() == context) {
             if self.unseen == Some(context) {
                 self.settle_unseen();
-            } else if self.streams.contains_key(&context) {
+            } else if self.streams.contains(context) {
                 self.unlogged(context);
             }
             return true;
@@ -396,7 +418,7 @@ impl Worker {
         if UNLOGGED <= self.unlogged.len()
             && let Some(oldest) = self.unlogged.pop_front()
         {
-            self.streams.remove(&oldest);
+            self.streams.remove(oldest);
         }
         self.unlogged.push_back(stream);
     }
@@ -409,7 +431,7 @@ impl Worker {
         context: u32,
     ) -> Option<(Parts<'a, X>, &'a mut Recall, &'a mut RequestContext)> {
         let Self { roots, streams, metrics, entropy, recall, .. } = self;
-        let context = streams.get_mut(&context)?;
+        let context = streams.get_mut(context)?;
         let Root { work, scope, .. } = roots.iter_mut().find(|root| root.id() == context.root())?;
         let policy = &work.as_ref()?.policy;
         Some((Parts { exchange, scope, policy, metrics, entropy }, recall, context))

@@ -3,8 +3,6 @@
 //! two as well, and passes on those of a proxy in front. So such a header is believed only if it says what the head of this
 //! request said.
 
-use crate::door::HeaderView;
-
 /// A mark of the path and one of the authority, as they came. Eight bytes: every request that is dropped has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -35,9 +33,8 @@ pub struct Original<'a> {
 impl Asked {
     /// From the head of a request.
     #[inline(always)] // For every request.
-    pub fn of<'a, V: HeaderView<'a>>(headers: V) -> Self {
-        let of = |name| headers.first(name).map_or(0, mark);
-        Self { path: of(":path"), authority: of(":authority") }
+    pub fn of(path: Option<&[u8]>, authority: Option<&[u8]>) -> Self {
+        Self { path: path.map_or(0, mark), authority: authority.map_or(0, mark) }
     }
 
     /// What was asked for, of a request whose headers say now that it went to `sent`: for the side that was asked.

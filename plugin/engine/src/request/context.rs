@@ -66,6 +66,11 @@ impl RequestContext {
         }
     }
 
+    /// Runs under another root; nothing of it is known yet.
+    pub fn set_root(&mut self, root: u32) {
+        self.root = root;
+    }
+
     /// The root that it runs under.
     pub fn root(&self) -> u32 {
         self.root

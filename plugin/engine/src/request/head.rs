@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::facts::said;
-use super::headers::Lines;
+use super::glance::Glance;
 use super::{Parts, RequestContext, Scope, force, outline, own, rate, shadow, signal, unseen};
 use crate::door::{Exchange, HeaderView, Host, Refused, Side};
 use crate::policy::Policy;
@@ -10,7 +10,7 @@ use crate::sampling::{Randomness, Reason, RequestFacts, Steps};
 use crate::shared::NewIds;
 use crate::stream::{Arriving, Outgoing, Stream};
 use crate::telemetry::Metric;
-use crate::trace_context::{Extracted, HeaderEdit, TRACEPARENT, TRACESTATE, TraceParent, extract, inject};
+use crate::trace_context::{CallerDecision, Extracted, HeaderEdit, TRACESTATE, extract, inject};
 use crate::upgrade::Verdict;
 use crate::upgrade::signal::SIGNAL;
 
@@ -25,53 +25,88 @@ struct Matched {
     forced: Option<u8>,
 }
 
-/// The head of a request of which only `traceparent` was read came. `None`: all of its headers are to be read, since it may be sampled
-/// or is one of Tracelift's own.
+/// The head of a request of which only `traceparent` was read came. `None`: all of its headers are to be read, since its caller has it
+/// sampled, or is one of Tracelift's own, or has a context that is not valid.
 #[inline(never)]
-pub fn requested_by_one<'a, X: Exchange, V: HeaderView<'a>>(
+pub fn requested_by_one<X: Exchange>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,
-    headers: Result<V, Refused>,
+    traceparent: Option<&[u8]>,
 ) -> Option<bool> {
-    match headers.ok()?.values(TRACEPARENT).next() {
-        Some(value) if !TraceParent::parse(value).is_ok_and(|context| !context.flags.sampled()) => return None,
-        Some(_) => {}
-        // A trace begins. What a caller left in `tracestate` is of none, and goes unseen; an error is that there is none.
-        None => drop(parts.exchange.remove(Side::Request, TRACESTATE)),
+    let exchange = parts.exchange;
+    if traceparent.is_none() {
+        // A trace begins. What a caller left in `tracestate` is of none, and goes unseen.
+        let _ = exchange.remove(Side::Request, TRACESTATE); // An error is that there is none.
     }
-    let answered = requested(parts, context, headers);
-    if context.stream.as_ref().is_some_and(|stream| stream.decision().sampled) {
-        let exchange = parts.exchange;
+    let mut glance = Glance::<X::Headers<'_>>::at_one(traceparent);
+    let answered = requested_at(parts, context, &mut glance, Read::One);
+    let is_sampled = context.stream.as_ref().is_some_and(|stream| stream.decision().sampled);
+    parts.scope.whole.learn(is_sampled || answered.is_none());
+    if is_sampled && answered.is_some() {
         exchange.headers(Side::Request, |headers| {
             let headers = parts.known(headers);
-            context.asked = Asked::of(headers);
+            let of = |name| headers.first(name);
+            context.asked = Asked::of(of(":path"), of(":authority"));
             context.said = said(parts.policy, headers, headers.first(TRACESTATE));
         });
     }
-    Some(answered)
+    answered
 }
 
 /// The head of a request came. `true`: it was answered here and goes no further.
-#[inline(never)] // Called at each way out of a look at headers.
-pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
+#[inline(always)] // Once for a request.
+pub fn requested<'a, X: Exchange<Headers<'a> = V>, V: HeaderView<'a>>(
     parts: &mut Parts<'_, X>,
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) -> bool {
-    if context.stream.is_some() || context.answered_here {
-        return context.answered_here;
+    let token = parts.policy.force.as_ref().map(|force| &force.header[..]);
+    let read = if headers.is_ok() { Read::All } else { Read::Nothing };
+    let mut glance = Glance::of(parts.known(headers), token);
+    let answered = requested_at(parts, context, &mut glance, read).unwrap_or(false);
+    if X::GAINS_BY_SLOTS && parts.policy.border.one_header {
+        parts.scope.whole.learn(context.stream.as_ref().is_some_and(|stream| stream.decision().sampled));
     }
-    let (mut matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
-    let headers = parts.known(headers);
+    answered
+}
+
+/// How much of a request's head was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    /// The host showed nothing.
+    Nothing,
+    /// `traceparent`.
+    One,
+    /// All headers.
+    All,
+}
+
+/// The head of a request, as far as it was read. `None`: more of it has to be read, and nothing was done.
+#[inline(never)] // Called at each way out of a look at headers.
+fn requested_at<'a, X: Exchange, V: HeaderView<'a>>(
+    parts: &mut Parts<'_, X>,
+    context: &mut RequestContext,
+    glance: &mut Glance<'a, V>,
+    so_far: Read,
+) -> Option<bool> {
+    if context.stream.is_some() || context.answered_here {
+        return Some(context.answered_here);
+    }
+    let (mut matched, mut extracted) =
+        if so_far == Read::Nothing { Default::default() } else { read(parts.policy, glance) };
+    if so_far == Read::One && (extracted.invalid || extracted.decision == CallerDecision::Sampled) {
+        return None;
+    }
+    let headers = glance.headers();
     if let Some(own) = extracted.own
         && own::answer(parts, own, headers)
     {
         context.answered_here = true;
-        return true;
+        return Some(true);
     }
-    context.asked = Asked::of(headers);
+    context.asked = Asked::of(glance.path, glance.authority);
     own::guard_edge(parts, headers);
-    if parts.policy.force.is_some() {
+    if glance.has_token {
         matched.forced = force::requested(parts, headers);
     }
     let outgoing = begin(parts, context, matched, &mut extracted, headers);
@@ -108,7 +143,7 @@ pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(
     if parts.policy.border.skips {
         unseen::ask(parts, context);
     }
-    false
+    Some(false)
 }
 
 /// A request that its codec refused: its headers, if there are any, are readable at its end for the first time.
@@ -117,24 +152,25 @@ pub fn begin_late<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) {
-    let (matched, mut extracted) = headers.map(|headers| read(parts.policy, headers)).unwrap_or_default();
-    begin(parts, context, matched, &mut extracted, headers.unwrap_or(V::NONE));
+    let known = headers.unwrap_or(V::NONE);
+    let (matched, mut extracted) =
+        if headers.is_ok() { read(parts.policy, &mut Glance::of(known, None)) } else { Default::default() };
+    begin(parts, context, matched, &mut extracted, known);
 }
 
 /// Which rules match, and the caller's context.
-fn read<'a, V: HeaderView<'a>>(policy: &Policy, headers: V) -> (Matched, Extracted) {
+fn read<'a, V: HeaderView<'a>>(policy: &Policy, glance: &mut Glance<'a, V>) -> (Matched, Extracted) {
     let sampling = &policy.sampling;
     let shadow = policy.shadow_rules().map(|shadow| shadow.sampling).filter(|shadow| shadow.needs_request());
+    let mut matched = Matched::default();
     if sampling.needs_request() || shadow.is_some() {
-        let entries = headers.entries();
+        let entries = glance.headers().entries();
         let facts = RequestFacts::of(&entries);
-        let mut steps = Steps::default();
-        let live = sampling.first_match(&facts, &mut steps);
-        let shadow = shadow.and_then(|shadow| steps.half(|steps| shadow.first_match(&facts, steps)));
-        (Matched { live, shadow, steps, forced: None }, extract(&policy.propagators, &mut Lines(&entries[..])))
-    } else {
-        (Matched::default(), extract(&policy.propagators, &mut Lines(headers)))
+        let steps = &mut matched.steps;
+        matched.live = sampling.first_match(&facts, steps);
+        matched.shadow = shadow.and_then(|shadow| steps.half(|steps| shadow.first_match(&facts, steps)));
     }
+    (matched, extract(&policy.propagators, glance))
 }
 
 /// Decides, and counts the decision.

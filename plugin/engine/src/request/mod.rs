@@ -12,6 +12,7 @@ mod coverage;
 mod end;
 mod facts;
 mod force;
+mod glance;
 mod head;
 mod headers;
 mod held;
@@ -77,12 +78,31 @@ pub struct Scope {
     pub audit: Audit,
     /// What others may have kept beyond that.
     pub limits: Limits,
+    /// Whether all headers of a request are read where one may be enough.
+    pub whole: Whole,
     /// An application is between listeners of this process: what becomes of its calls, an answer of its own may have to say.
     pub application: bool,
     /// It was logged that answers pass the filter by which it was to see.
     pub warned_unseen: bool,
     /// Mean size of the spans made so far, in bytes.
     pub mean_span_bytes: u64,
+}
+
+/// How often of late one header of a request was not enough, since it was sampled: to read that one alone at first is work for nothing then.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Whole(u8);
+
+impl Whole {
+    /// More often than not.
+    pub fn is_usual(self) -> bool {
+        u8::MAX / 2 < self.0
+    }
+
+    /// An eighth of what is known is forgotten with each request.
+    fn learn(&mut self, is_needed: bool) {
+        let (known, new) = (u16::from(self.0), if is_needed { u16::from(u8::MAX) } else { 0 });
+        self.0 = u8::try_from((7 * known + new) / 8).unwrap_or(u8::MAX);
+    }
 }
 
 /// What a callback of one stream works with.

@@ -213,7 +213,7 @@ fn origin<'a>(attributes: &mut Attributes<'a>, provenance: &Provenance<'a>) {
 
 /// X-Ray keeps attributes out of its search unless a span names them.
 fn annotate(attributes: &mut Attributes<'_>) {
-    let names = ANNOTATIONS.into_iter().filter(|name| attributes.contains(name)).map(Cow::Borrowed).collect::<Vec<_>>();
+    let names = attributes.among(&ANNOTATIONS).map(Cow::Borrowed).collect::<Vec<_>>();
     if !names.is_empty() {
         attributes.set(key::AWS_XRAY_ANNOTATIONS, Value::TextArray(names));
     }

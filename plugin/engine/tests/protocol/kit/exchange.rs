@@ -141,6 +141,8 @@ impl Exchange for SimExchange {
     type Host = SimHost;
     type Headers<'a> = &'a [(&'a [u8], &'a [u8])];
 
+    const GAINS_BY_SLOTS: bool = true;
+
     fn host(&self) -> &SimHost {
         &self.host
     }
@@ -152,14 +154,6 @@ impl Exchange for SimExchange {
         let lines = self.side(side);
         let lent: Vec<_> = lines.iter().map(|(name, value)| (&name[..], &value[..])).collect();
         work(Ok(&lent))
-    }
-
-    /// Its first line alone.
-    fn only<T>(&self, side: Side, name: &'static str, work: impl FnOnce(Result<Self::Headers<'_>, Refused>) -> T) -> T {
-        self.header(side, name, |value| {
-            let line = value.map(|value| (name.as_bytes(), value));
-            work(Ok(line.as_slice()))
-        })
     }
 
     fn header<T>(&self, side: Side, name: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> T {
