@@ -7,7 +7,6 @@
 use super::Entropy;
 use crate::door::{Host, Update};
 use crate::metrics::dictionary::{self, Admission};
-use crate::metrics::slot::{self, Sums};
 use crate::metrics::{Exemplars, Lease, Waiting};
 
 /// The number is the version of all layouts: other layouts are other keys.
@@ -50,14 +49,14 @@ impl Shared {
         self.slots.iter().chain(&self.exemplars).for_each(|key| create(key, &[]));
     }
 
-    /// Finds a place for each label set, and returns the dictionary that they are in; `None` where that is not possible now.
-    pub fn admit(&self, host: &impl Host, waiting: &[Waiting], max_series: usize) -> Option<(Admission, Vec<u8>)> {
+    /// Finds a place for each label set; `None` where that is not possible now.
+    pub fn admit(&self, host: &impl Host, waiting: &[Waiting], max_series: usize) -> Option<Admission> {
         let mut found = None;
         let update = host.update(&self.dictionary, TRIES, |known| {
             let known = known?;
             let mut admission = dictionary::admit(known, waiting, max_series, host.now());
             let next = admission.dictionary.take();
-            found = Some((admission, next.clone().unwrap_or_else(|| known.to_vec())));
+            found = Some(admission);
             next
         });
         match update {
@@ -96,12 +95,10 @@ impl Shared {
         }
     }
 
-    /// Adds what one slot says to `sums`, and returns how many bytes that was; `None` where there is no such slot.
-    pub fn read(&self, host: &impl Host, place: usize, sums: &mut Sums) -> Option<usize> {
+    /// What one slot says, which may be nothing; `None` where there is no such slot.
+    pub fn slot(&self, host: &impl Host, place: usize) -> Option<Vec<u8>> {
         let found = host.shared(self.slots.get(place)?).ok().flatten();
-        let (bytes, _) = found.unwrap_or_default();
-        slot::read(&bytes, sums);
-        Some(bytes.len())
+        Some(found.map(|(bytes, _)| bytes).unwrap_or_default())
     }
 
     /// The dictionary.

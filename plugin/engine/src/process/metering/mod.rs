@@ -1,5 +1,6 @@
 //! Request metrics of one root: label sets admitted, counts shared, and, where this root holds the lease, summed and exported.
 
+mod draft;
 mod export;
 mod trouble;
 
@@ -103,6 +104,9 @@ impl Metering {
             (self.me, self.began) = (entropy.next_u64(host) | 1, now);
         }
         self.admit(host, recorder, SERIES_AT_ONCE, metrics);
+        if recorder.is_importing() {
+            recorder.import(&self.shared.dictionary(host), SERIES_AT_ONCE);
+        }
         let apart = (self.settings.interval_ms / SHARES).min(SHARE_MS);
         let waited = now.checked_sub(self.shared_at).is_none_or(|waited| apart <= waited);
         if waited {
@@ -119,14 +123,12 @@ impl Metering {
 
     /// Has new label sets admitted, so many at most; until then their counts stay here.
     fn admit(&mut self, host: &impl Host, recorder: &mut Recorder, most: usize, metrics: &mut Metrics) {
-        let mut waiting = recorder.take_waiting();
+        let waiting = recorder.take_waiting(most);
         if !waiting.is_empty() {
-            let mut rest = waiting.split_off(waiting.len().min(most));
             match self.shared.admit(host, &waiting, self.settings.max_series) {
-                Some((admission, dictionary)) => recorder.settle(waiting, &admission, &dictionary),
-                None => rest.splice(..0, waiting).for_each(drop),
+                Some(admission) => recorder.settle(waiting, &admission),
+                None => recorder.put_back(waiting),
             }
-            recorder.put_back(rest);
         }
         metrics.add_count(Metric::MetricsOverflowed, recorder.take_overflowed());
     }
