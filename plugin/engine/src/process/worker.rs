@@ -109,7 +109,7 @@ impl Worker {
         if let Some(central) = &mut root.scope.central {
             central.tick(host, entropy, metrics);
         }
-        root.meter(host, meter, entropy, metrics);
+        root.meter(host, meter, metrics);
         root.publish_audit(host, metrics);
         root.publish_pending(streams.values(), metrics);
     }
@@ -366,7 +366,7 @@ impl Worker {
         let mut ending = self.roots.swap_remove(index);
         match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id()) {
             Some(successor) => {
-                successor.adopt(&mut ending);
+                successor.adopt(host, &mut ending);
                 successor.publish(&mut self.metrics);
             }
             None => ending.send(host, host.now(), true, &mut self.entropy),

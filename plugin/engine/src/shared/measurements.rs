@@ -46,6 +46,7 @@ impl Shared {
             }
         };
         create(&self.dictionary, &dictionary::new(now));
+        create(&self.lease, &[]);
         self.slots.iter().chain(&self.exemplars).for_each(|key| create(key, &[]));
     }
 
@@ -112,9 +113,9 @@ impl Shared {
         Some(found.map(|(bytes, mark)| (Lease::read(&bytes), mark)).unwrap_or_default())
     }
 
-    /// Writes the lease, unless another worker was faster.
-    pub fn hold(&self, host: &impl Host, lease: Lease, mark: u32) {
-        let _ = host.swap(&self.lease, &lease.to_bytes(), mark);
+    /// Writes the lease; `false` if another worker was faster.
+    pub fn hold(&self, host: &impl Host, lease: Lease, mark: u32) -> bool {
+        host.swap(&self.lease, &lease.to_bytes(), mark) == Ok(true)
     }
 
     /// What was exported last, as of when (Unix nanoseconds).

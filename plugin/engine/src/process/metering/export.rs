@@ -48,7 +48,7 @@ pub(super) struct Export {
     series: i64,
     /// Requests in the last export, unless it failed.
     said: Option<u64>,
-    /// The process may end: what was sent before is not sent again.
+    /// The process may end, or the settings were replaced: what was sent before is not sent again.
     only_news: bool,
 }
 
@@ -95,7 +95,12 @@ impl Export {
 
     /// The lease is held from now on (Unix nanoseconds).
     pub(super) fn begin(&mut self, now: u64) {
-        self.due = now.saturating_add(self.interval());
+        self.due = if self.only_news { now } else { now.saturating_add(self.interval()) };
+    }
+
+    /// Its settings were replaced.
+    pub(super) fn retire(&mut self) {
+        self.only_news = true;
     }
 
     /// The lease is lost. An answer may still come.
@@ -150,9 +155,9 @@ impl Export {
         let pending = self.sent.take();
         self.draft = Some(Box::default());
         self.due = host.now().saturating_add(self.interval());
-        self.only_news = true;
+        let was_retired = std::mem::replace(&mut self.only_news, true);
         self.step(host, shared, false, metrics);
-        self.only_news = false;
+        self.only_news = was_retired;
         self.sent = self.sent.take().or(pending);
     }
 

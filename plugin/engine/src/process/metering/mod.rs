@@ -2,11 +2,13 @@
 
 mod draft;
 mod export;
+mod retired;
 mod trouble;
 
 use std::sync::Arc;
 
 use export::Export;
+pub(super) use retired::Retired;
 
 use crate::door::{Host, Update};
 use crate::json::Named;
@@ -42,9 +44,9 @@ pub(super) struct Metering {
     identity: u64,
     shared: Shared,
     export: Export,
-    /// Names this root in the lease, and says which slot is its own; 0 before its first tick.
+    /// Names this root in the lease, and says which slot is its own; never 0.
     me: u64,
-    /// Unix milliseconds of the first tick.
+    /// Unix milliseconds of its beginning.
     began: u64,
     /// Unix milliseconds of the last time that nothing was left to share.
     shared_at: u64,
@@ -63,7 +65,8 @@ impl Metering {
         entropy: &mut Entropy,
     ) -> Self {
         let identity = identity(settings, export, &Envelope::new(resource));
-        let shared = Shared::open(host, identity, host.now());
+        let now = host.now();
+        let shared = Shared::open(host, identity, now);
         let resource = match keeps_instance {
             true => resource.clone(),
             false => resource.clone().with_instance(&measurements::instance(host, identity, entropy)),
@@ -73,8 +76,8 @@ impl Metering {
             identity,
             settings: Arc::clone(settings),
             shared,
-            me: 0,
-            began: 0,
+            me: entropy.next_u64(host) | 1,
+            began: now / MILLISECOND,
             shared_at: 0,
             has_shared: false,
             leads: false,
@@ -96,13 +99,9 @@ impl Metering {
         host: &impl Host,
         what: Meter,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
-        entropy: &mut Entropy,
         metrics: &mut Metrics,
     ) {
         let now = host.now() / MILLISECOND;
-        if self.me == 0 {
-            (self.me, self.began) = (entropy.next_u64(host) | 1, now);
-        }
         self.admit(host, recorder, SERIES_AT_ONCE, metrics);
         if recorder.is_importing() {
             recorder.import(&self.shared.dictionary(host), SERIES_AT_ONCE);
@@ -162,11 +161,10 @@ impl Metering {
     /// Whether this root is the one that exports; it takes a lease that it may take.
     fn holds_lease(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) -> bool {
         let Some((lease, mark)) = self.shared.lease(host) else { return false };
-        if let Some(next) = lease.next(self.me, now, serves, self.began) {
-            self.shared.hold(host, next, mark);
-        }
-        // The first write of all cannot be guarded, so a root leads only once it has read that it does.
-        let holds = lease.is_held_by(self.me, now);
+        let holds = match lease.next(self.me, now, serves, self.began) {
+            Some(next) => self.shared.hold(host, next, mark),
+            None => lease.is_held_by(self.me, now),
+        };
         match (holds, std::mem::replace(&mut self.leads, holds)) {
             (true, false) => self.export.begin(host.now()),
             (false, _) => self.export.stop(metrics),
@@ -199,17 +197,24 @@ impl Metering {
         metrics: &mut Metrics,
     ) {
         self.admit(host, recorder, usize::MAX, metrics);
+        let mut has_news = false;
         for _ in 0..LAST_WRITES {
             if !self.share(host, recorder) {
                 break;
             }
+            has_news = true;
         }
         self.show(host, exemplars);
-        let now = host.now() / MILLISECOND;
-        if !self.leads && !ends && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now, metrics) {
-            self.holds_lease(host, false, now, metrics); // A young process: it was taken just now.
+        // What the last root of all shares, nobody else may export.
+        if self.leads || !recorder.serves() || ends && has_news {
+            self.finish(host, ends, metrics);
         }
-        if !self.leads {
+    }
+
+    /// Sends everything that is shared, where the lease can be had.
+    fn finish(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
+        let now = host.now() / MILLISECOND;
+        if !self.holds_lease(host, false, now, metrics) {
             return;
         }
         self.export.finish(host, &self.shared, metrics);
@@ -217,6 +222,7 @@ impl Metering {
             return;
         }
         self.export.stop(metrics);
+        self.leads = false;
         let lease = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now));
         if let Some((lease, mark)) = lease {
             self.shared.hold(host, lease.given_up(), mark);
