@@ -61,7 +61,9 @@ async fn of_all(fleet: &Fleet, requests: u64) -> BTreeMap<String, Stream> {
         (found == requests).then_some(streams)
     };
     let streams = fleet.collector.wait_for_measured(SOON, whole).await;
-    streams.unwrap_or_else(|error| panic!("{requests} requests, {found} counted: {error}"))
+    let envoy = &fleet.members[0].envoy;
+    let stats = envoy.admin().stats().await.unwrap();
+    streams.unwrap_or_else(|error| panic!("{requests} requests, {found} counted: {error}\n{stats:?}\n{}", envoy.log()))
 }
 
 #[tokio::test]

@@ -231,9 +231,8 @@ mod tests {
             let (name, pending) = (name.as_bytes().into(), Histogram::default());
             Waiting { labels: LABELS, name, since: 5, pending, unnamed: 0 }
         };
-        let dictionary = |names: [&str; 3]| {
-            dictionary::admit(&[], &names.map(waiting), 100, 5).dictionary.expect("new label sets")
-        };
+        let dictionary =
+            |names: [&str; 3]| dictionary::admit(&[], &names.map(waiting), 100, 5).dictionary.expect("new label sets");
         let offered = || {
             let mut all = Exemplars::default();
             all.offer(&exemplar("/gone", 1, 11, false));
@@ -249,7 +248,11 @@ mod tests {
         let mut rest = placed.as_slice();
         assert_eq!(times(&of_point(&mut rest, 1, (5, 11))), [11], "those of a series without a point are left out");
         let placed = offered().by_number(&dictionary(["/a", "/d", "/e"]));
-        assert_eq!(placed.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0], "there is no series without a name");
+        assert_eq!(
+            placed.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+            [0],
+            "there is no series without a name"
+        );
         assert!(Exemplars::default().by_number(&dictionary(["/a", "", "/b"])).is_empty());
     }
 }

@@ -45,7 +45,8 @@ pub fn hash(seed: u32, text: &[u8]) -> u64 {
         mixed ^ mixed >> 32
     };
     let (words, rest) = text.as_chunks::<8>();
-    let hash = words.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, word| add(hash, u64::from_le_bytes(*word)));
+    let hash =
+        words.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, word| add(hash, u64::from_le_bytes(*word)));
     // A last word of fewer bytes has their number above them, so that none is the beginning of another.
     let last = rest.iter().rev().fold(rest.len() as u64, |word, byte| word << 8 | u64::from(*byte));
     add(hash, last)

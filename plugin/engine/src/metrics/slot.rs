@@ -42,7 +42,12 @@ pub fn add<'a>(old: &[u8], changed: impl IntoIterator<Item = (u16, &'a Histogram
     for (number, histogram) in changed {
         slot.extend_from_slice(rest.below(number));
         let known = rest.of(number).is_some_and(|mut known| sum.retake(&mut known));
-        let sum = if known { sum.merge(histogram); &sum } else { histogram };
+        let sum = if known {
+            sum.merge(histogram);
+            &sum
+        } else {
+            histogram
+        };
         bytes.clear();
         sum.put(&mut bytes);
         append(&mut slot, number, &bytes);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::metering::{Meter, Metering, Retired};
+use super::metering::{Meter, Metering, Occasion, Retired};
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
 use crate::metrics::Recorder;
@@ -202,22 +202,22 @@ impl Root {
         }
     }
 
-    /// Shares all that was counted of requests, and exports it now where this root is the one that does; for the last time if it `ends`.
-    pub(super) fn flush_metering(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
+    /// Shares all that was counted of requests, and exports it now where this root is the one that does.
+    pub(super) fn flush_metering(&mut self, host: &impl Host, occasion: Occasion, metrics: &mut Metrics) {
         if !self.ending {
-            self.retired.flush(host, ends, metrics);
+            self.retired.flush(host, occasion, metrics);
         }
         if let (Some(metering), Some(recorder), Some(work)) =
             (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.flush(host, ends, (recorder, work.exporter.exemplars()), metrics);
+            metering.flush(host, occasion, (recorder, work.exporter.exemplars()), metrics);
         }
     }
 
-    /// The host has no more use for this root.
-    pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        self.flush_metering(host, true, metrics);
+    /// The host has no more use for this root; whether another one works on.
+    pub(super) fn end(&mut self, host: &impl Host, has_successor: bool, metrics: &mut Metrics) {
+        self.flush_metering(host, if has_successor { Occasion::Replaced } else { Occasion::Last }, metrics);
         self.publish_audit(host, metrics);
         let Scope { slow, shadow_slow, .. } = &mut self.scope;
         [slow, shadow_slow].into_iter().flatten().for_each(|slow| slow.end(metrics));

@@ -334,8 +334,11 @@ impl Worker {
             recall.close(metrics, &mut |held, calls| offer(roots, &held, calls));
             parents.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
+        let ending = roots.iter().find(|root| root.id() == context);
+        let has_successor =
+            ending.is_some_and(|ending| roots.iter().any(|root| root.succeeds(ending) && root.id() != context));
         if let Some(root) = roots.iter_mut().find(|root| root.id() == context) {
-            root.end(host, metrics);
+            root.end(host, has_successor, metrics);
             if let Some(central) = &mut root.scope.central {
                 central.end(host, metrics);
             }

@@ -38,6 +38,17 @@ pub(super) enum Meter {
     ShareAndExport,
 }
 
+/// Why everything is shared and sent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// The process may end; the root stays.
+    Farewell,
+    /// The root ends, and another one of its worker works on.
+    Replaced,
+    /// The root ends, and none works on.
+    Last,
+}
+
 /// The metrics of one root.
 pub(super) struct Metering {
     settings: Arc<metrics::Settings>,
@@ -188,11 +199,11 @@ impl Metering {
         self.export.answered(host, &self.shared, answer, metrics);
     }
 
-    /// Shares everything, and sends it where this root is the one that does. If it `ends`, another may be the one from now on.
+    /// Shares everything, and sends it where this root is the one that does.
     pub(super) fn flush(
         &mut self,
         host: &impl Host,
-        ends: bool,
+        occasion: Occasion,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         metrics: &mut Metrics,
     ) {
@@ -205,20 +216,24 @@ impl Metering {
             has_news = true;
         }
         self.show(host, exemplars);
-        // What the last root of all shares, nobody else may export.
-        if self.leads || !recorder.serves() || ends && has_news {
-            self.finish(host, ends, metrics);
+        let may_lead = match occasion {
+            Occasion::Farewell => !recorder.serves(),
+            Occasion::Replaced => false,
+            Occasion::Last => !recorder.serves() || has_news, // Nobody else may export it.
+        };
+        if self.leads || may_lead {
+            self.finish(host, occasion, metrics);
         }
     }
 
-    /// Sends everything that is shared, where the lease can be had.
-    fn finish(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
+    /// Sends everything that is shared, where the lease can be had. If the root ends, another may have it from now on.
+    fn finish(&mut self, host: &impl Host, occasion: Occasion, metrics: &mut Metrics) {
         let now = host.now() / MILLISECOND;
         if !self.holds_lease(host, false, now, metrics) {
             return;
         }
         self.export.finish(host, &self.shared, metrics);
-        if !ends {
+        if occasion == Occasion::Farewell {
             return;
         }
         self.export.stop(metrics);

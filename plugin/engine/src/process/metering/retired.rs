@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{MILLISECOND, Metering};
+use super::{MILLISECOND, Metering, Occasion};
 use crate::door::Host;
 use crate::shared::CallAnswer;
 use crate::telemetry::Metrics;
@@ -50,9 +50,11 @@ impl Retired {
         self.0.retain(|(_, since)| now.saturating_sub(*since) < KEEP_MS);
     }
 
-    /// The same at once: the process may end.
-    pub(in crate::process) fn flush(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
-        self.0.iter_mut().for_each(|(metering, _)| metering.finish(host, ends, metrics));
+    /// The same at once, unless another root works on.
+    pub(in crate::process) fn flush(&mut self, host: &impl Host, occasion: Occasion, metrics: &mut Metrics) {
+        if occasion != Occasion::Replaced {
+            self.0.iter_mut().for_each(|(metering, _)| metering.finish(host, occasion, metrics));
+        }
     }
 
     /// Whether this is the token of a call of ours.
