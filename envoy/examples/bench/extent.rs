@@ -36,6 +36,11 @@ impl Options {
         }
     }
 
+    /// Bursts of requests after which the level of ticks watches.
+    pub fn bursts(&self) -> usize {
+        if self.quick { 1 } else { 4 }
+    }
+
     /// Requests of the memory level, and starts.
     pub fn weights(&self) -> (usize, usize) {
         if self.quick { (20_000, 3) } else { (200_000, 7) }

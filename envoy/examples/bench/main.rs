@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all six.
+//! `cargo xtask bench`: the levels that need a real Envoy, and the report of all seven.
 
 mod callgrind;
 mod extent;
@@ -12,6 +12,7 @@ mod rounds;
 mod stage;
 mod statistics;
 mod steps;
+mod ticks;
 mod traffic;
 mod valgrind;
 mod variant;
@@ -51,7 +52,8 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         report["micro"] = report::micro()?;
     }
     let (wants_rounds, wants_memory) = (options.wants(Level::Envoy), options.wants(Level::Memory));
-    let wants_workers = options.wants(Level::Workers);
+    let (wants_workers, wants_ticks) = (options.wants(Level::Workers), options.wants(Level::Ticks));
+    let wants_stage = wants_rounds || wants_memory || wants_workers || wants_ticks;
     let variants = Variant::chosen(&options.against, &options.only);
     let scenes = scenes(options)?;
     if wants_callgrind {
@@ -63,7 +65,7 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         }
         report["valgrind"] = version.into();
     }
-    if wants_rounds || wants_memory || wants_workers {
+    if wants_stage {
         let stage = Stage::build(processors).await?;
         if wants_rounds {
             report["envoy"] = rounds::measure(&stage, &variants, &scenes, options.extent()).await?;
@@ -76,8 +78,11 @@ async fn run(options: &Options, processors: Processors) -> Result<Value> {
         if wants_workers {
             report["workers"] = workers::measure(&stage, processors, &variants, options.crowd()).await?;
         }
+        if wants_ticks {
+            report["ticks"] = ticks::measure(&stage, processors.count, options.bursts()).await?;
+        }
     }
-    if wants_rounds || wants_memory || wants_workers || wants_callgrind {
+    if wants_stage || wants_callgrind {
         report["machine"] = machine::describe(&module()?, processors)?;
     }
     Ok(report)

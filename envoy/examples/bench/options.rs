@@ -50,6 +50,8 @@ pub enum Level {
     Memory,
     /// Throughput and memory of Envoys with 1 to 8 workers
     Workers,
+    /// Processor time of a worker's tick in real Envoys, with and without request metrics
+    Ticks,
     /// Instructions of real Envoys, counted by Valgrind: repeatable where time is not
     Callgrind,
 }

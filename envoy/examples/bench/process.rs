@@ -1,6 +1,7 @@
 //! What the kernel says of a process: processor time, resident memory, and the linear memories of its VMs.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,16 +9,32 @@ use anyhow::{Context, Result};
 /// A wasm memory is followed by its guard: address space that is reserved and may not be touched. Nothing else reserves so much.
 const LEAST_GUARD: u64 = 3 << 30;
 
-/// Processor time of all threads since the process began: what utime + stime count, in nanoseconds instead of ticks.
-pub fn processor_time(id: u32) -> Result<Duration> {
+/// A thread of a process.
+pub struct Thread {
+    /// As the process has named it.
+    pub name: String,
+    /// Processor time since it began: what utime + stime count, in nanoseconds instead of ticks.
+    pub spent: Duration,
+}
+
+/// All threads of a process, in one order.
+pub fn threads(id: u32) -> Result<Vec<Thread>> {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).with_context(|| format!("process {id} is gone"))?;
-    let mut nanos = 0;
-    for task in tasks {
+    let mut paths = tasks.map(|task| Ok(task?.path())).collect::<Result<Vec<_>>>()?;
+    paths.sort();
+    let read = |path: PathBuf| {
         // A thread that has just ended is not worth an error.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        nanos += text.split_whitespace().next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    }
-    Ok(Duration::from_nanos(nanos))
+        let text = fs::read_to_string(path.join("schedstat")).ok()?;
+        let nanos = text.split_whitespace().next()?.parse().ok()?;
+        let name = fs::read_to_string(path.join("comm")).ok()?.trim().to_owned();
+        Some(Thread { name, spent: Duration::from_nanos(nanos) })
+    };
+    Ok(paths.into_iter().filter_map(read).collect())
+}
+
+/// Processor time of all threads since the process began.
+pub fn processor_time(id: u32) -> Result<Duration> {
+    Ok(threads(id)?.iter().map(|thread| thread.spent).sum())
 }
 
 /// Resident memory in bytes.

@@ -85,6 +85,9 @@ pub fn markdown(report: &Value) -> String {
     if report["workers"].is_array() {
         workers(&mut text, &report["workers"]);
     }
+    if report["ticks"].is_array() {
+        ticks(&mut text, &report["ticks"]);
+    }
     if report["instructions"].is_object() {
         counted(&mut text, &report["instructions"]);
     }
@@ -214,6 +217,15 @@ fn workers(text: &mut String, rows: &Value) {
         ]
     });
     table(text, "Envoys with many workers on all processors, load beside them", &columns, rows);
+}
+
+fn ticks(text: &mut String, rows: &Value) {
+    let columns = ["wasm module at 0 %", "series", "ticks", "median µs", "95 % µs", "dearest µs", "more than an idle one"];
+    let rows = list(rows).map(|it| {
+        let figures = ["median", "late", "dearest", "adds"].map(|name| number(&it[name], 0));
+        [plain(&it["variant"]), plain(&it["series"]), plain(&it["ticks"])].into_iter().chain(figures).collect()
+    });
+    table(text, "A tick of a worker: processor time of its thread", &columns, rows);
 }
 
 fn counted(text: &mut String, figures: &Value) {

@@ -92,7 +92,11 @@ impl Settings {
             // One of them is the path that is asked for.
             let route =
                 |place| if place == 7 { "/cart/{list}".to_owned() } else { format!("/users/{{id}}/list{place}") };
-            settings["metrics"] = json!({ "enabled": true, "routes": (0..routes).map(route).collect::<Vec<_>>() });
+            let templates: Vec<_> = (0..routes).map(route).collect();
+            settings["metrics"] = json!({ "enabled": true, "routes": templates });
+            if 100 < routes {
+                settings["metrics"]["max_series"] = (4 * routes).into(); // Three quarters of them may have a route.
+            }
         }
         settings
     }
@@ -119,6 +123,14 @@ pub const YARDSTICKS: [Tracer; 2] =
     [Tracer::OpenTelemetry { min_flush_spans: MIN_FLUSH_SPANS }, Tracer::OpenTelemetry { min_flush_spans: BATCH }];
 
 impl Variant {
+    /// The wasm module at 0 %, without request metrics or with so many routes.
+    pub fn counting(routes: Option<usize>) -> Self {
+        let settings = Settings { routes, ..Settings::DEFAULT };
+        let name = routes.map_or_else(|| "no metrics".to_owned(), |routes| format!("metrics by {routes} routes"));
+        let tracer = Tracer::Tracelift { form: Form::Wasm, build: None, settings };
+        Self { name, tracer, share: 0.0, inline_headers: false }
+    }
+
     /// All of them; `against` are further builds to compare ours with, in its default settings: dynamic modules by `.so`.
     pub fn all(against: &[PathBuf]) -> Vec<Self> {
         let variant = |name: &str, tracer, share| {

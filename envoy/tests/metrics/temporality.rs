@@ -29,6 +29,14 @@ async fn pod(which: Shipped, temporality: &str, refusing: &RefusingPort) -> Pod 
     .await
 }
 
+/// The same with deltas, and so many requests of which the collector has all.
+async fn deltas(which: Shipped, refusing: &RefusingPort) -> (Pod, u64) {
+    let pod = pod(which, "delta", refusing).await;
+    let before = all(&traffic::send(&pod, REQUESTS, 20).await);
+    wait_for_total(&pod, before, summed_up).await;
+    (pod, before)
+}
+
 async fn counter(pod: &Pod, name: &str) -> u64 {
     pod.envoy.admin().stats().await.unwrap().tracelift(name)
 }
@@ -125,9 +133,7 @@ async fn deltas_that_were_refused_come_with_the_next_export() {
 async fn deltas_that_were_stored_without_an_answer_are_not_doubled() {
     for which in [Shipped::Sidecar, Shipped::SidecarGrpcExport] {
         let refusing = RefusingPort::any().unwrap();
-        let pod = pod(which, "delta", &refusing).await;
-        let before = all(&traffic::send(&pod, REQUESTS, 20).await);
-        wait_for_total(&pod, before, summed_up).await;
+        let (pod, before) = deltas(which, &refusing).await;
         let during = all(&under(&pod, Answer::HangUp, "metrics.points_lost").await);
         let marked = mark(&pod).await;
         wait_for_total(&pod, before + during + marked, summed_up).await;
@@ -139,9 +145,7 @@ async fn deltas_that_were_stored_without_an_answer_are_not_doubled() {
 async fn deltas_for_a_collector_that_is_away_come_with_the_next_export() {
     for which in [Shipped::Sidecar, Shipped::SidecarGrpcExport] {
         let refusing = RefusingPort::any().unwrap();
-        let pod = pod(which, "delta", &refusing).await;
-        let before = all(&traffic::send(&pod, REQUESTS, 20).await);
-        wait_for_total(&pod, before, summed_up).await;
+        let (pod, before) = deltas(which, &refusing).await;
         pod.collector.stop_listening().await.unwrap();
         let during = all(&under(&pod, Answer::Accept, "metrics.exports.failed").await);
         pod.collector.listen_again().await.unwrap();
@@ -169,9 +173,7 @@ async fn deltas_of_which_a_collector_refused_half_are_counted_as_lost() {
 /// Each point that was lost had a request at least, and all of them were made under the fault.
 async fn lost_and_counted(which: Shipped, answer: Answer) {
     let refusing = RefusingPort::any().unwrap();
-    let pod = pod(which, "delta", &refusing).await;
-    let before = all(&traffic::send(&pod, REQUESTS, 20).await);
-    wait_for_total(&pod, before, summed_up).await;
+    let (pod, before) = deltas(which, &refusing).await;
     let during = all(&under(&pod, answer, "metrics.points_lost").await);
     let marked = mark(&pod).await;
     let points = counter(&pod, "metrics.points_lost").await;

@@ -5,6 +5,7 @@ mod artefact;
 mod canary;
 mod change;
 mod chart;
+mod counted;
 mod daemon;
 mod dashboards;
 mod earlier;

@@ -1,6 +1,7 @@
 //! What is published: the module, what it says of itself, and the images that carry it.
 
 mod archive;
+pub(crate) mod beside;
 pub(crate) mod changelog;
 pub(crate) mod chart;
 mod crates;

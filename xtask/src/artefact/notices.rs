@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
+use crate::artefact::beside::{Beside, RUST, UNWINDER, WASI};
 use crate::artefact::crates::{self, Crate};
 use crate::workspace;
 
@@ -38,11 +39,14 @@ impl Notices {
 
 /// One text of all. A licence that several crates have word for word stands once, behind the first of them.
 fn others(crates: &[Crate]) -> Result<String> {
-    let mut all = "Tracelift's modules contain code of others, under these licences.\n\n\
-        Besides these crates they contain Rust's standard library (MIT OR Apache-2.0, https://github.com/rust-lang/rust); the wasm\n\
-        module wasi-libc (Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT, https://github.com/WebAssembly/wasi-libc), and the\n\
-        dynamic module the unwinder of libgcc (GPL-3.0-or-later WITH GCC-exception-3.1, https://gcc.gnu.org).\n"
-        .to_owned();
+    let named = |Beside { licence, source, .. }: Beside| format!("({licence}, {source})");
+    let [rust, wasi, unwinder] = [RUST, WASI, UNWINDER].map(named);
+    let mut all = format!(
+        "Tracelift's modules contain code of others, under these licences.\n\n\
+        Besides these crates they contain Rust's standard library {rust};\n\
+        the wasm module wasi-libc {wasi},\n\
+        and the dynamic module the unwinder of libgcc {unwinder}.\n"
+    );
     let mut first: BTreeMap<&str, String> = BTreeMap::new();
     for Crate { name, version, licence, repository, texts, .. } in crates {
         let title = format!("{name} {version}");

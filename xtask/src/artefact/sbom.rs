@@ -10,6 +10,7 @@ use cyclonedx_bom::prelude::{
     Bom, Component, Components, DateTime, Metadata, Purl, SpdxExpression, SpecVersion, Uri, UrnUuid, Validate,
 };
 
+use crate::artefact::beside::{Beside, RUST, UNWINDER, WASI};
 use crate::artefact::crates::{self, Crate, Tree};
 use crate::artefact::digest;
 use crate::workspace;
@@ -18,13 +19,6 @@ use crate::workspace;
 const SUFFIX: &str = "cdx.json";
 /// Of our own crates.
 const LICENCE: &str = "Apache-2.0";
-
-/// Name, licence and source of what is compiled into every module.
-type Beside = (&'static str, &'static str, &'static str);
-const RUST: Beside = ("rust-std", "MIT OR Apache-2.0", "https://github.com/rust-lang/rust");
-const WASI: Beside =
-    ("wasi-libc", "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT", "https://github.com/WebAssembly/wasi-libc");
-const UNWINDER: Beside = ("libgcc", "GPL-3.0-or-later WITH GCC-exception-3.1", "https://gcc.gnu.org/git/gcc.git");
 
 /// A published file to describe.
 pub(crate) struct Subject<'a> {
@@ -83,7 +77,7 @@ impl<'a> Subject<'a> {
         for one in others {
             components.push(component(one)?);
         }
-        for (name, licence, source) in self.beside {
+        for Beside { name, licence, source } in self.beside {
             let mut beside = Component::new(Classification::Library, name, "", Some((*name).to_owned()));
             beside.version = None; // It is part of the compiler or of the system that built the file.
             beside.licenses = Some(licences(licence)?);
@@ -91,7 +85,7 @@ impl<'a> Subject<'a> {
             components.push(beside);
         }
         let own = tree.ours.iter().filter(|title| title.split_once(' ').is_some_and(|(name, _)| name == self.package));
-        let parts = own.cloned().chain(self.beside.iter().map(|(name, ..)| (*name).to_owned()));
+        let parts = own.cloned().chain(self.beside.iter().map(|beside| beside.name.to_owned()));
         let mut dependencies = vec![depends(self.file, parts.collect())];
         dependencies.extend(tree.depends.iter().map(|(title, on)| depends(title, on.iter().cloned().collect())));
         Ok(Bom {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what Tracelift costs, on six levels, as one report.
+//! `cargo xtask bench`: what Tracelift costs, on seven levels, as one report.
 
 use std::ffi::{OsStr, OsString};
 
@@ -41,6 +41,8 @@ enum Level {
     Memory,
     /// Throughput and memory of real Envoys with 1 to 8 workers
     Workers,
+    /// Processor time of a worker's tick in real Envoys, with and without request metrics
+    Ticks,
     /// Instructions of real Envoys, counted by Valgrind: repeatable where time is not
     Callgrind,
 }
@@ -113,7 +115,7 @@ impl Bench {
 
 impl Level {
     fn runs_envoy(self) -> bool {
-        matches!(self, Self::Envoy | Self::Memory | Self::Workers | Self::Callgrind)
+        matches!(self, Self::Envoy | Self::Memory | Self::Workers | Self::Ticks | Self::Callgrind)
     }
 
     fn name(self) -> OsString {

@@ -45,7 +45,7 @@ pub(crate) const SUITES: [Suite; 5] = [
     Suite {
         package: "tracelift-envoy",
         test: "rollout",
-        stories: &["change::", "ledger::", "dashboards::every_metric"],
+        stories: &["change::", "counted::", "ledger::", "dashboards::every_metric"],
         with_faults: false,
     },
     Suite {

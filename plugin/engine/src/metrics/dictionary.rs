@@ -65,6 +65,13 @@ pub fn entries(dictionary: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     })
 }
 
+/// The label set that is so many bytes behind the first one, and where the next one is.
+pub fn entry_at(dictionary: &[u8], at: usize) -> Option<(Entry<'_>, usize)> {
+    let rest = dictionary.get(8..).unwrap_or_default();
+    let (entry, after) = split(rest.get(at..)?)?;
+    Some((entry, rest.len().saturating_sub(after.len())))
+}
+
 fn split(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let (labels, after) = bytes.split_first_chunk::<4>()?;
     let (since, after) = after.split_first_chunk::<8>()?;
@@ -77,33 +84,77 @@ fn split(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
 /// Finds a place for each label set; `max_series` is the limit for a metric.
 pub fn admit(dictionary: &[u8], waiting: &[Waiting], max_series: usize, now: u64) -> Admission {
     let base = if dictionary.len() < 8 { &new(now) } else { dictionary };
-    let mut book = Book::read(base, max_series);
+    let mut book = Book::read(base, waiting, max_series);
     let places = waiting.iter().map(|waiting| book.place(waiting)).collect();
     let full = std::array::from_fn(|at| book.is_full(at));
     Admission { dictionary: (book.bytes.len() != dictionary.len()).then_some(book.bytes), places, full }
 }
 
-struct Book {
+/// What a dictionary says of the label sets that wait. Of the others it is only counted that they are there, since there are hundreds
+/// of them, and a request may be waiting.
+struct Book<'a> {
     bytes: Vec<u8>,
-    /// Numbers of series, by label set and name.
-    known: Places,
-    /// Where in `bytes` each entry begins.
-    begins: Vec<usize>,
+    /// Label sets that are looked for, each once.
+    wanted: Vec<Wanted<'a>>,
+    /// Places in `wanted`, by label set and name.
+    places: Places,
+    /// Entries.
+    len: usize,
     /// Series of a metric, with and without a name; not its overflow series.
     counts: [(usize, usize); Instrument::ALL.len()],
     max_series: usize,
 }
 
-impl Book {
-    fn read(bytes: &[u8], max_series: usize) -> Self {
-        let (known, counts) = (Places::default(), Default::default());
-        let head = bytes.get(..8).unwrap_or_default().to_vec();
-        let mut book = Self { bytes: head, known, begins: Vec::new(), counts, max_series };
-        entries(bytes).for_each(|entry| book.append(entry));
+struct Wanted<'a> {
+    labels: Labels,
+    name: &'a [u8],
+    /// `None`: the dictionary does not have it.
+    number: Option<u16>,
+}
+
+impl<'a> Book<'a> {
+    fn read(bytes: &[u8], waiting: &'a [Waiting], max_series: usize) -> Self {
+        let room = waiting.len().saturating_mul(2);
+        let (wanted, places) = (Vec::with_capacity(room), Places::with_capacity_and_hasher(room, Default::default()));
+        let mut book = Self { bytes: bytes.to_vec(), wanted, places, len: 0, counts: Default::default(), max_series };
+        for waiting in waiting {
+            book.want(waiting.labels, &waiting.name);
+            book.want(waiting.labels, &[]);
+            book.want(Labels::overflow(waiting.labels.instrument()), &[]);
+        }
+        for entry in entries(bytes) {
+            if let Ok(place) = book.find(entry.labels, entry.name) {
+                book.number(place);
+            }
+            book.count(entry.labels, entry.name);
+        }
         book
     }
 
+    fn want(&mut self, labels: Labels, name: &'a [u8]) {
+        if let Err(key) = self.find(labels, name) {
+            self.places.insert(key, u32::try_from(self.wanted.len()).unwrap_or(u32::MAX));
+            self.wanted.push(Wanted { labels, name, number: None });
+        }
+    }
+
+    fn find(&self, labels: Labels, name: &[u8]) -> Result<u32, u64> {
+        places::find(&self.places, labels.bits(), name, |place| {
+            let wanted = self.wanted.get(place as usize);
+            wanted.is_some_and(|wanted| wanted.labels == labels && wanted.name == name)
+        })
+    }
+
+    /// The next entry is this label set.
+    fn number(&mut self, place: u32) -> Option<u16> {
+        let wanted = self.wanted.get_mut(place as usize)?;
+        // The first counts, if there should be two.
+        wanted.number = wanted.number.or_else(|| u16::try_from(self.len).ok());
+        wanted.number
+    }
+
     fn count(&mut self, labels: Labels, name: &[u8]) {
+        self.len = self.len.saturating_add(1);
         if let Some((named, bare)) = self.counts.get_mut(labels.instrument() as usize)
             && !labels.is_overflow()
         {
@@ -131,45 +182,30 @@ impl Book {
 
     fn place(&mut self, waiting: &Waiting) -> Admitted {
         let (labels, name) = (waiting.labels, &*waiting.name);
-        if let Some(number) = self.find(labels, name, waiting.since) {
+        if let Some(number) = self.admitted(labels, name, waiting.since) {
             return Admitted::Whole(number);
         }
         if !name.is_empty()
-            && let Some(number) = self.find(labels, &[], waiting.since)
+            && let Some(number) = self.admitted(labels, &[], waiting.since)
         {
             return Admitted::Unnamed(number);
         }
-        Admitted::Overflow(self.find(Labels::overflow(labels.instrument()), &[], waiting.since).unwrap_or_default())
+        Admitted::Overflow(self.admitted(Labels::overflow(labels.instrument()), &[], waiting.since).unwrap_or_default())
     }
 
-    /// The number of a series that is there or has room.
-    fn find(&mut self, labels: Labels, name: &[u8], since: u64) -> Option<u16> {
-        let number = match self.known(labels, name) {
-            Ok(number) => number,
-            Err(_) if !labels.is_overflow() && !self.has_room(labels, name) => return None,
-            Err(_) => {
-                self.append(Entry { labels, name, since });
-                self.begins.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())?
-            }
-        };
-        u16::try_from(number).ok()
-    }
-
-    fn known(&self, labels: Labels, name: &[u8]) -> Result<u32, u64> {
-        places::find(&self.known, labels.bits(), name, |number| {
-            let begin = self.begins.get(number as usize).copied().unwrap_or(usize::MAX);
-            let entry = self.bytes.get(begin..).and_then(|bytes| split(bytes));
-            entry.is_some_and(|(entry, _)| entry.labels == labels && entry.name == name)
-        })
+    /// The number of a wanted series that is there or has room.
+    fn admitted(&mut self, labels: Labels, name: &[u8], since: u64) -> Option<u16> {
+        let place = self.find(labels, name).ok()?;
+        let known = self.wanted.get(place as usize)?.number;
+        if known.is_some() || (!labels.is_overflow() && !self.has_room(labels, name)) {
+            return known;
+        }
+        let number = self.number(place);
+        self.append(Entry { labels, name, since });
+        number
     }
 
     fn append(&mut self, entry: Entry<'_>) {
-        let (number, key) =
-            (u32::try_from(self.begins.len()).unwrap_or(u32::MAX), self.known(entry.labels, entry.name));
-        if let Err(key) = key {
-            self.known.insert(key, number);
-        }
-        self.begins.push(self.bytes.len());
         self.bytes.extend_from_slice(&entry.labels.bits().to_le_bytes());
         self.bytes.extend_from_slice(&entry.since.to_le_bytes());
         self.bytes.extend_from_slice(&u16::try_from(entry.name.len()).unwrap_or_default().to_le_bytes());

@@ -1,7 +1,8 @@
 //! Requests that points show, each with a span that the collector has: for each series and each doubling of the latency the
 //! latest one, or the latest that an upgrade keeps.
 
-use super::{Point, series};
+use super::places::Places;
+use super::{dictionary, series};
 use crate::otlp::Exemplar;
 use crate::trace_context::{SpanId, TraceId};
 
@@ -9,6 +10,8 @@ use crate::trace_context::{SpanId, TraceId};
 const MOST: usize = 64;
 /// Most exemplars of one point.
 const A_POINT: usize = 8;
+/// A series that the dictionary does not have.
+const NOWHERE: u32 = u32::MAX;
 /// Numbers of 64 bits that one is in shared data.
 const WORDS: usize = 7;
 
@@ -79,24 +82,49 @@ impl Exemplars {
         }
     }
 
-    /// Gives each to the point of its series, or to the one that counts it without its name. One that is older than its point's
-    /// beginning is left out.
-    pub fn show_on(&mut self, points: &mut [Point], now: u64) {
+    /// Takes all of them out, each with the number of its series in the dictionary, or of the one that counts it without its name:
+    /// in the order of these numbers. One that has neither is left out.
+    pub fn by_number(&mut self, dictionary: &[u8]) -> Vec<(u16, Exemplar)> {
         let all = self.take();
-        let own = if all.is_empty() { 0 } else { points.len() };
-        let own: Vec<u64> = points.iter().take(own).map(|point| series(point.labels, point.name.as_bytes())).collect();
-        for exemplar in all {
-            let is_unnamed = |point: &Point| point.name.is_empty() && point.labels.bits() == exemplar.labels;
-            let place = own.iter().position(|own| *own == exemplar.series);
-            let place = place.or_else(|| points.iter().position(is_unnamed));
-            if let Some(point) = place.and_then(|place| points.get_mut(place))
-                && (point.start..=now).contains(&exemplar.time)
-                && point.exemplars.len() < A_POINT
-            {
-                point.exemplars.push(exemplar);
+        if all.is_empty() {
+            return Vec::new();
+        }
+        let (mut own, mut unnamed) = (Places::default(), Places::default());
+        for exemplar in &all {
+            own.insert(exemplar.series, NOWHERE);
+        }
+        for (number, entry) in (0..).zip(dictionary::entries(dictionary)) {
+            if let Some(place) = own.get_mut(&series(entry.labels, entry.name)) {
+                *place = number;
+            }
+            if entry.name.is_empty() {
+                unnamed.insert(u64::from(entry.labels.bits()), number);
             }
         }
+        let number = |exemplar: &Exemplar| {
+            let own = own.get(&exemplar.series).filter(|number| **number != NOWHERE);
+            let number = own.or_else(|| unnamed.get(&u64::from(exemplar.labels)))?;
+            u16::try_from(*number).ok()
+        };
+        let mut placed: Vec<_> = all.into_iter().filter_map(|exemplar| Some((number(&exemplar)?, exemplar))).collect();
+        placed.sort_by_key(|(number, _)| *number);
+        placed
     }
+}
+
+/// Those that the point of series `number` shows, which begins at `start` and ends at `end` (Unix nanoseconds): the first of `placed`
+/// that are not of smaller numbers. What they follow is left out, and so is one that is older than its point's beginning.
+pub fn of_point(placed: &mut &[(u16, Exemplar)], number: u16, (start, end): (u64, u64)) -> Vec<Exemplar> {
+    let mut shown = Vec::new();
+    while let Some(((of, exemplar), rest)) = placed.split_first()
+        && *of <= number
+    {
+        *placed = rest;
+        if *of == number && (start..=end).contains(&exemplar.time) && shown.len() < A_POINT {
+            shown.push(*exemplar);
+        }
+    }
+    shown
 }
 
 /// The doubling of the latency that it is in.
@@ -132,7 +160,7 @@ fn read([series, more, nanos, time, high, low, span_id]: [u64; WORDS]) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Histogram, Instrument, Labels};
+    use crate::metrics::{Histogram, Labels, Waiting};
     use crate::sampling::Reason;
 
     const LABELS: Labels = Labels::from_bits(5 << 8);
@@ -148,11 +176,6 @@ mod tests {
             upgraded,
             reason: Reason::Ratio.index(),
         }
-    }
-
-    fn point(name: &str, start: u64) -> Point {
-        let (name, sum) = (name.to_owned(), Histogram::default());
-        Point { labels: LABELS, name, start, sum, exemplars: Vec::new() }
     }
 
     fn times(exemplars: &[Exemplar]) -> Vec<u64> {
@@ -204,16 +227,32 @@ mod tests {
 
     #[test]
     fn a_point_shows_what_it_counts() {
-        let mut all = Exemplars::default();
-        all.offer(&exemplar("/a", 1, 10, false));
-        all.offer(&exemplar("/gone", 1, 11, false));
-        all.offer(&exemplar("/b", 1, 4, false));
-        let mut points = [point("/a", 5), point("", 5), point("/b", 5)];
-        all.show_on(&mut points, 12);
-        assert_eq!(points.map(|point| times(&point.exemplars)), [vec![10], vec![11], vec![]]);
-        let mut elsewhere = [Point { labels: Labels::new(Instrument::RpcClient), ..point("", 5) }];
-        all.offer(&exemplar("/gone", 1, 11, false));
-        all.show_on(&mut elsewhere, 12);
-        assert!(elsewhere[0].exemplars.is_empty() && all.is_empty());
+        let waiting = |name: &str| {
+            let (name, pending) = (name.as_bytes().into(), Histogram::default());
+            Waiting { labels: LABELS, name, since: 5, pending, unnamed: 0 }
+        };
+        let dictionary =
+            |names: [&str; 3]| dictionary::admit(&[], &names.map(waiting), 100, 5).dictionary.expect("new label sets");
+        let offered = || {
+            let mut all = Exemplars::default();
+            all.offer(&exemplar("/gone", 1, 11, false));
+            all.offer(&exemplar("/b", 1, 4, false));
+            all.offer(&exemplar("/a", 1, 10, false));
+            (0..20).for_each(|octave| all.offer(&exemplar("/c", 1 << octave, 12, false)));
+            all
+        };
+        let placed = offered().by_number(&dictionary(["/a", "", "/b"]));
+        let mut rest = placed.as_slice();
+        let shown = [0, 1, 2].map(|number| times(&of_point(&mut rest, number, (5, 12))));
+        assert_eq!(shown, [vec![10], [vec![11], vec![12; 7]].concat(), vec![]], "eight at most, and none from before");
+        let mut rest = placed.as_slice();
+        assert_eq!(times(&of_point(&mut rest, 1, (5, 11))), [11], "those of a series without a point are left out");
+        let placed = offered().by_number(&dictionary(["/a", "/d", "/e"]));
+        assert_eq!(
+            placed.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+            [0],
+            "there is no series without a name"
+        );
+        assert!(Exemplars::default().by_number(&dictionary(["/a", "", "/b"])).is_empty());
     }
 }

@@ -52,6 +52,8 @@ const SIXTEENTHS: [u64; 15] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     scale: i32,
+    /// Zeros and all of the window.
+    count: u64,
     zeros: u64,
     sum_nanos: u128,
     window: Window,
@@ -59,13 +61,14 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { scale: MAX_SCALE, zeros: 0, sum_nanos: 0, window: Window::default() }
+        Self { scale: MAX_SCALE, count: 0, zeros: 0, sum_nanos: 0, window: Window::default() }
     }
 }
 
 impl Histogram {
     /// Counts one request.
     pub fn record(&mut self, aggregation: Aggregation, nanos: u64) {
+        self.count = self.count.saturating_add(1);
         self.sum_nanos = self.sum_nanos.saturating_add(u128::from(nanos));
         let bucket = match aggregation {
             Aggregation::Explicit => explicit(nanos),
@@ -84,7 +87,7 @@ impl Histogram {
 impl Histogram {
     /// Requests.
     pub fn count(&self) -> u64 {
-        self.window.counts().iter().fold(self.zeros, |sum, count| sum.saturating_add(*count))
+        self.count
     }
 
     /// Seconds in all.
@@ -165,21 +168,28 @@ impl Histogram {
 impl Histogram {
     /// Reads what [`Self::put`] wrote; `None` for anything else.
     pub fn take(bytes: &mut &[u8]) -> Option<Self> {
-        let scale = unzigzag(take(bytes)?);
-        let zeros = take(bytes)?;
+        let mut read = Self::default();
+        read.retake(bytes).then_some(read)
+    }
+
+    /// The same in place of what this counted, whose memory it takes; `false` leaves it without meaning.
+    pub fn retake(&mut self, bytes: &mut &[u8]) -> bool {
+        self.read(bytes).is_some()
+    }
+
+    fn read(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        self.scale = unzigzag(take(bytes)?);
+        self.zeros = take(bytes)?;
         let (low, high) = (take(bytes)?, take(bytes)?);
+        self.sum_nanos = u128::from(high) << 64 | u128::from(low);
         let first = unzigzag(take(bytes)?);
         let len = usize::try_from(take(bytes)?).ok().filter(|len| *len <= MAX_BUCKETS)?;
-        let mut counts = Vec::with_capacity(len);
-        for _ in 0..len {
-            counts.push(take(bytes)?);
-        }
-        let legal = (MIN_SCALE..=MAX_SCALE).contains(&scale) && first.unsigned_abs() <= 1 << 20;
-        legal.then(|| Self {
-            scale,
-            zeros,
-            sum_nanos: u128::from(high) << 64 | u128::from(low),
-            window: Window::new(first, counts),
+        let legal = (MIN_SCALE..=MAX_SCALE).contains(&self.scale) && first.unsigned_abs() <= 1 << 20;
+        self.count = self.zeros;
+        self.window.refill(first, legal.then_some(len)?, || {
+            let count = take(bytes)?;
+            self.count = self.count.saturating_add(count);
+            Some(count)
         })
     }
 
@@ -191,16 +201,19 @@ impl Histogram {
             let place = usize::try_from(i64::from(bucket) - i64::from(before.window.first())).ok();
             place.and_then(|place| before.window.counts().get(place)).copied().unwrap_or_default()
         };
-        let mut window = Window::default();
+        let zeros = self.zeros.saturating_sub(before.zeros);
+        let (mut window, mut all) = (Window::default(), zeros);
         for (bucket, count) in self.window.buckets() {
             let new = count.saturating_sub(counted(bucket));
             if new != 0 {
                 window.add(bucket, new);
+                all = all.saturating_add(new);
             }
         }
         Self {
             scale: self.scale,
-            zeros: self.zeros.saturating_sub(before.zeros),
+            count: all,
+            zeros,
             sum_nanos: self.sum_nanos.saturating_sub(before.sum_nanos),
             window,
         }
@@ -210,16 +223,15 @@ impl Histogram {
 impl Histogram {
     /// Adds what another counted; the coarser resolution of the two remains.
     pub fn merge(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
         self.zeros = self.zeros.saturating_add(other.zeros);
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);
         self.coarsen(halvings(self.scale, other.scale));
-        for (bucket, count) in other.window.buckets() {
-            let bucket = bucket >> halvings(other.scale, self.scale);
-            if count != 0 {
-                let excess = self.window.excess(bucket, bucket);
-                self.coarsen(excess);
-                self.window.add(bucket >> excess.min(31), count);
-            }
+        let finer = halvings(other.scale, self.scale);
+        if let Some((low, high)) = other.window.ends() {
+            let excess = self.window.excess(low >> finer, high >> finer);
+            self.coarsen(excess);
+            self.window.add_all(&other.window, finer.saturating_add(excess));
         }
     }
 

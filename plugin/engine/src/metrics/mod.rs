@@ -2,7 +2,7 @@
 //! whatever is sampled.
 //!
 //! A worker counts into a [`Recorder`]. On its tick it has new label sets admitted to the process's [`dictionary`], and adds what
-//! it counted to a [`slot`] that workers share; one worker sums the slots and exports the [`points`]. A slot only grows, and what
+//! it counted to a [`slot`] that workers share; one worker sums the slots and exports that by an [`Encoder`]. A slot only grows, and what
 //! was added to it is removed from the worker: however often it is read, and by which worker, it counts each request once.
 
 pub mod baseline;
@@ -13,7 +13,6 @@ mod histogram;
 mod labels;
 mod lease;
 mod places;
-pub mod points;
 mod recorder;
 mod routes;
 mod settings;
@@ -21,12 +20,11 @@ pub mod slot;
 mod varint;
 mod window;
 
-pub use encode::encode;
-pub use exemplars::Exemplars;
+pub use encode::{Encoder, Point};
+pub use exemplars::{Exemplars, of_point};
 pub use histogram::Histogram;
 pub use labels::{Instrument, Labels, Scheme, series};
 pub use lease::Lease;
-pub use points::Point;
 pub use recorder::{Name, Recorder, Waiting, is_name};
 pub use routes::{MAX_ROUTES, Routes, TemplateError};
 pub use settings::{Aggregation, Settings, Temporality};

@@ -38,9 +38,16 @@ pub fn find(places: &Places, seed: u32, text: &[u8], is_it: impl Fn(u32) -> bool
     }
 }
 
-/// FNV-1a after a seed.
+/// A text after a seed: as FNV-1a, but eight bytes at a time, whose upper half is mixed into the lower one.
 pub fn hash(seed: u32, text: &[u8]) -> u64 {
-    text.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    let add = |hash: u64, word: u64| {
+        let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ mixed >> 32
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    let hash =
+        words.iter().fold(u64::from(seed) ^ 0xcbf2_9ce4_8422_2325, |hash, word| add(hash, u64::from_le_bytes(*word)));
+    // A last word of fewer bytes has their number above them, so that none is the beginning of another.
+    let last = rest.iter().rev().fold(rest.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+    add(hash, last)
 }

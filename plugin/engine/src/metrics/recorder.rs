@@ -1,5 +1,6 @@
 //! What one worker has counted and not yet shared.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::dictionary::{self, Admission, Admitted, MAX_NAME};
@@ -57,12 +58,25 @@ pub struct Recorder {
     series: Vec<Series>,
     /// Series with counts that are not shared yet, in the order of the dictionary.
     changed: Vec<u32>,
-    waiting: Vec<Waiting>,
-    /// Places in `waiting`, by key.
+    waiting: VecDeque<Waiting>,
+    /// How many waited before those, so that a place stays one when others are taken away.
+    waited: u32,
+    /// Places in `waiting` after those, by key.
     waits: Places,
+    /// Metrics that take no new names, as far as the worker has looked; and as the dictionary last said.
     full: [bool; Instrument::ALL.len()],
+    said_full: [bool; Instrument::ALL.len()],
+    /// How much of a dictionary that has become full is read.
+    import: Option<Import>,
     overflowed: u64,
     served: bool,
+}
+
+/// The next label set of a dictionary, and its number.
+#[derive(Clone, Copy, Debug, Default)]
+struct Import {
+    at: usize,
+    number: u16,
 }
 
 impl Recorder {
@@ -75,9 +89,12 @@ impl Recorder {
             places: Places::default(),
             series: Vec::new(),
             changed: Vec::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            waited: 0,
             waits: Places::default(),
             full: [false; Instrument::ALL.len()],
+            said_full: [false; Instrument::ALL.len()],
+            import: None,
             overflowed: 0,
             served: false,
         };
@@ -112,28 +129,34 @@ impl Recorder {
     }
 
     /// The label sets that wait for a number.
-    pub fn waiting(&self) -> &[Waiting] {
-        &self.waiting
+    pub fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
     }
 
-    /// The same, taken away. [`Self::settle`] or [`Self::put_back`] follows.
-    pub fn take_waiting(&mut self) -> Vec<Waiting> {
-        self.waits.clear();
-        std::mem::take(&mut self.waiting)
-    }
-
-    /// They were not admitted now. Names of theirs may have been forgotten meanwhile.
-    pub fn put_back(&mut self, waiting: Vec<Waiting>) {
-        for (place, waiting) in (0..).zip(&waiting) {
-            let number = if waiting.name.is_empty() { 0 } else { self.name(&waiting.name) };
-            self.waits.insert(key(waiting.labels, number), place);
+    /// The first of them, at most so many, taken away. [`Self::settle`] or [`Self::put_back`] follows.
+    pub fn take_waiting(&mut self, most: usize) -> Vec<Waiting> {
+        let taken: Vec<_> = self.waiting.drain(..most.min(self.waiting.len())).collect();
+        for waiting in &taken {
+            let number = self.known_number(&waiting.name).unwrap_or_default();
+            self.waits.remove(&key(waiting.labels, number));
+            self.waited = self.waited.wrapping_add(1);
         }
-        self.waiting = waiting;
+        taken
     }
 
-    /// They were admitted, whole or not; `dictionary` is what they are in now.
-    pub fn settle(&mut self, waiting: Vec<Waiting>, admission: &Admission, dictionary: &[u8]) {
-        let was_full = std::mem::replace(&mut self.full, admission.full);
+    /// They were not admitted now.
+    pub fn put_back(&mut self, waiting: Vec<Waiting>) {
+        for waiting in waiting.into_iter().rev() {
+            let number = self.known_number(&waiting.name).unwrap_or_default();
+            self.waited = self.waited.wrapping_sub(1);
+            self.waits.insert(key(waiting.labels, number), self.waited);
+            self.waiting.push_front(waiting);
+        }
+    }
+
+    /// They were admitted, whole or not.
+    pub fn settle(&mut self, waiting: Vec<Waiting>, admission: &Admission) {
+        let was_full = std::mem::replace(&mut self.said_full, admission.full);
         for (waiting, admitted) in waiting.into_iter().zip(&admission.places) {
             let instrument = waiting.labels.instrument();
             let (labels, place, number) = match admitted {
@@ -150,10 +173,30 @@ impl Recorder {
             }
             self.mark(place);
         }
-        // A full dictionary does not change: what it lacks now, no worker will find in it later.
         if admission.full.iter().zip(was_full).any(|(full, was)| *full && !was) {
-            self.import(dictionary);
+            self.import = Some(Import::default());
         }
+    }
+
+    /// Whether a dictionary that has become full is to be read.
+    pub fn is_importing(&self) -> bool {
+        self.import.is_some()
+    }
+
+    /// Reads some more of it, at most so many label sets. A full dictionary does not change: what it lacks, no worker will find in it
+    /// later, so that once it is read whole, no new name needs to wait for an answer.
+    pub fn import(&mut self, dictionary: &[u8], most: usize) {
+        let Some(Import { mut at, mut number }) = self.import else { return };
+        for _ in 0..most {
+            let Some((entry, next)) = dictionary::entry_at(dictionary, at) else {
+                (self.import, self.full) = (None, self.said_full);
+                return;
+            };
+            let name = if entry.name.is_empty() { 0 } else { self.name(entry.name) };
+            self.place(key(entry.labels, name), number);
+            (at, number) = (next, number.saturating_add(1));
+        }
+        self.import = Some(Import { at, number });
     }
 
     /// Series with counts that are not shared yet, at most so many, in the order of the dictionary.
@@ -253,12 +296,13 @@ impl Recorder {
     ) -> bool {
         let key = key(labels, number);
         let place = match self.waits.get(&key) {
-            Some(place) => *place as usize,
+            Some(place) => place.wrapping_sub(self.waited) as usize,
             None if most <= self.waiting.len() => return false,
             None => {
-                self.waits.insert(key, u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+                let place = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+                self.waits.insert(key, self.waited.wrapping_add(place));
                 let pending = Histogram::default();
-                self.waiting.push(Waiting { labels, name: name.into(), since: at, pending, unnamed: 0 });
+                self.waiting.push_back(Waiting { labels, name: name.into(), since: at, pending, unnamed: 0 });
                 self.waiting.len().saturating_sub(1)
             }
         };
@@ -297,31 +341,6 @@ impl Recorder {
             self.numbers.insert(key, number);
             number
         })
-    }
-
-    /// Names without a series are forgotten, but for templates: numbers of the others change with it.
-    fn import(&mut self, dictionary: &[u8]) {
-        let templates = self.settings.routes.templates().len();
-        self.names.truncate(templates);
-        self.numbers.retain(|_, number| *number as usize <= templates);
-        self.places.clear();
-        let mut places = vec![u32::MAX; dictionary::entries(dictionary).count()];
-        for (place, series) in (0..).zip(&self.series) {
-            if let Some(known) = places.get_mut(usize::from(series.number)) {
-                *known = place;
-            }
-        }
-        for (number, entry) in (0..=u16::MAX).zip(dictionary::entries(dictionary)) {
-            let name = if entry.name.is_empty() { 0 } else { self.name(entry.name) };
-            match places.get(usize::from(number)).copied().filter(|place| *place != u32::MAX) {
-                Some(place) => {
-                    self.places.insert(key(entry.labels, name), place);
-                }
-                None => {
-                    self.place(key(entry.labels, name), number);
-                }
-            }
-        }
     }
 
     /// The series of this key, with this number.

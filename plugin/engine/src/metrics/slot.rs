@@ -5,6 +5,9 @@
 use super::Histogram;
 use super::varint::{put, take};
 
+/// Bytes that a slot is expected to grow by.
+const GROWTH: usize = 1024;
+
 /// Sums by the dictionary's numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums(Vec<Histogram>);
@@ -33,42 +36,43 @@ impl Sums {
 
 /// The slot with these histograms added, which are in the order of their numbers, none twice. What cannot be read is left out.
 pub fn add<'a>(old: &[u8], changed: impl IntoIterator<Item = (u16, &'a Histogram)>) -> Vec<u8> {
-    let mut slot = Vec::with_capacity(old.len().saturating_add(256));
+    let mut slot = Vec::with_capacity(old.len().saturating_add(GROWTH));
     let mut rest = Records(old);
-    let mut known = rest.next();
+    let (mut sum, mut bytes) = (Histogram::default(), Vec::new());
     for (number, histogram) in changed {
-        let mut sum = histogram.clone();
-        while let Some((before, mut bytes)) = known.filter(|(known, _)| *known <= number) {
-            if before < number {
-                append(&mut slot, before, bytes);
-            } else if let Some(read) = Histogram::take(&mut bytes) {
-                sum.merge(&read);
-            }
-            known = rest.next();
-        }
-        let mut bytes = Vec::with_capacity(64);
+        slot.extend_from_slice(rest.below(number));
+        let known = rest.of(number).is_some_and(|mut known| sum.retake(&mut known));
+        let sum = if known {
+            sum.merge(histogram);
+            &sum
+        } else {
+            histogram
+        };
+        bytes.clear();
         sum.put(&mut bytes);
         append(&mut slot, number, &bytes);
     }
-    while let Some((number, bytes)) = known {
-        append(&mut slot, number, bytes);
-        known = rest.next();
-    }
+    slot.extend_from_slice(rest.0);
     slot
 }
 
-/// Adds what a slot says to `sums`.
-pub fn read(slot: &[u8], sums: &mut Sums) {
-    for (number, mut bytes) in Records(slot) {
-        if let Some(read) = Histogram::take(&mut bytes) {
-            sums.add(number, &read);
+/// Adds what the records at the front of a slot say to `sums`, of some `most` bytes; what is left.
+pub fn read<'a>(slot: &'a [u8], most: usize, sums: &mut Sums) -> &'a [u8] {
+    let (mut rest, mut histogram) = (Records(slot), Histogram::default());
+    while slot.len().saturating_sub(rest.0.len()) < most {
+        let Some((number, mut bytes)) = rest.next() else { return &[] };
+        if histogram.retake(&mut bytes) {
+            sums.add(number, &histogram);
         }
     }
+    rest.0
 }
 
-/// A slot that says just this.
-pub fn write(sums: &Sums) -> Vec<u8> {
-    add(&[], (0..=u16::MAX).zip(&sums.0).filter(|(_, sum)| sum.count() != 0))
+/// Appends what is said of a number to a slot that says nothing of it and of those above it.
+pub fn push(slot: &mut Vec<u8>, number: u16, sum: &Histogram) {
+    let mut bytes = Vec::with_capacity(64);
+    sum.put(&mut bytes);
+    append(slot, number, &bytes);
 }
 
 fn append(slot: &mut Vec<u8>, number: u16, bytes: &[u8]) {
@@ -77,16 +81,43 @@ fn append(slot: &mut Vec<u8>, number: u16, bytes: &[u8]) {
     slot.extend_from_slice(bytes);
 }
 
-/// Numbers and their bytes, in rising order of the numbers: what is out of order ends them.
+/// Numbers and their bytes, in rising order of the numbers.
 struct Records<'a>(&'a [u8]);
+
+impl<'a> Records<'a> {
+    /// The next record, and what follows it.
+    fn peek(&self) -> Option<(u16, &'a [u8], &'a [u8])> {
+        let mut rest = self.0;
+        let number = take(&mut rest).and_then(|number| u16::try_from(number).ok())?;
+        let len = take(&mut rest).and_then(|len| usize::try_from(len).ok())?;
+        let (bytes, rest) = rest.split_at_checked(len)?;
+        Some((number, bytes, rest))
+    }
+
+    /// The records of smaller numbers, which are passed over, as they are.
+    fn below(&mut self, number: u16) -> &'a [u8] {
+        let all = self.0;
+        while let Some((next, _, rest)) = self.peek()
+            && next < number
+        {
+            self.0 = rest;
+        }
+        all.get(..all.len().saturating_sub(self.0.len())).unwrap_or_default()
+    }
+
+    /// What stands under this number, if it is the next.
+    fn of(&mut self, number: u16) -> Option<&'a [u8]> {
+        let (_, bytes, rest) = self.peek().filter(|(next, ..)| *next == number)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
 
 impl<'a> Iterator for Records<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let number = take(&mut self.0).and_then(|number| u16::try_from(number).ok())?;
-        let len = take(&mut self.0).and_then(|len| usize::try_from(len).ok())?;
-        let (bytes, rest) = self.0.split_at_checked(len)?;
+        let (number, bytes, rest) = self.peek()?;
         self.0 = rest;
         Some((number, bytes))
     }
@@ -120,7 +151,10 @@ mod tests {
                 slot = add(&slot, changed.iter().map(|(number, pending)| (*number, pending)));
             }
             let mut sums = Sums::default();
-            read(&slot, &mut sums);
+            let mut rest = slot.as_slice();
+            while !rest.is_empty() {
+                rest = read(rest, 20, &mut sums);
+            }
             let known: Vec<u16> = (0..40).filter(|number| sums.get(*number).is_some()).collect();
             prop_assert_eq!(known, expected.keys().copied().collect::<Vec<_>>());
             for (number, (count, seconds)) in expected {
@@ -128,8 +162,12 @@ mod tests {
                 prop_assert_eq!(sum.count(), count);
                 prop_assert!((sum.sum_seconds() - seconds).abs() < 1e-6);
             }
-            prop_assert_eq!(&write(&sums), &slot);
-            read(&junk, &mut sums);
+            let mut written = Vec::new();
+            for number in 0..40 {
+                sums.get(number).into_iter().for_each(|sum| push(&mut written, number, sum));
+            }
+            prop_assert_eq!(&written, &slot);
+            read(&junk, usize::MAX, &mut sums);
             add(&junk, [(3, &Histogram::default())]);
         }
     }

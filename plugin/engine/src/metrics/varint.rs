@@ -10,7 +10,17 @@ pub fn put(bytes: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Takes a number off the front; `None` where the bytes end within it, or where it is longer than 64 bits.
+#[inline]
 pub fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (&byte, rest) = bytes.split_first()?;
+    if byte < 0x80 {
+        *bytes = rest; // As nearly all are.
+        return Some(u64::from(byte));
+    }
+    take_long(bytes)
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;

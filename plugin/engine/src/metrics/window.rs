@@ -11,11 +11,6 @@ pub struct Window {
 }
 
 impl Window {
-    /// Counts of the buckets from `first` on, at most [`MAX_BUCKETS`].
-    pub fn new(first: i32, counts: Vec<u64>) -> Self {
-        Self { first, counts }
-    }
-
     /// The index of the first bucket.
     pub fn first(&self) -> i32 {
         self.first
@@ -59,6 +54,44 @@ impl Window {
         if let Some(known) = self.counts.get_mut(place) {
             *known = known.saturating_add(count);
         }
+    }
+
+    /// Adds the counts of another window, whose buckets are halved so often, and then fit in as [`Self::excess`] has found.
+    pub fn add_all(&mut self, finer: &Self, halvings: u32) {
+        let Some((low, high)) = finer.ends() else { return };
+        let halvings = halvings.min(31);
+        self.add(low >> halvings, 0);
+        self.add(high >> halvings, 0);
+        let begin = usize::try_from(i64::from(low >> halvings) - i64::from(self.first)).unwrap_or(usize::MAX);
+        let Some(known) = self.counts.get_mut(begin..) else { return };
+        if halvings == 0 {
+            for (known, count) in known.iter_mut().zip(&finer.counts) {
+                *known = known.saturating_add(*count);
+            }
+            return;
+        }
+        for (bucket, count) in finer.buckets() {
+            let place = usize::try_from((bucket >> halvings).saturating_sub(low >> halvings)).unwrap_or(usize::MAX);
+            if let Some(known) = known.get_mut(place) {
+                *known = known.saturating_add(count);
+            }
+        }
+    }
+
+    /// The first and the last bucket.
+    pub fn ends(&self) -> Option<(i32, i32)> {
+        (!self.counts.is_empty()).then(|| (self.first, last(self.first, self.counts.len())))
+    }
+
+    /// Forgets its counts and takes so many others, of the buckets from `first` on; `None` where `next` has not so many.
+    pub fn refill(&mut self, first: i32, len: usize, mut next: impl FnMut() -> Option<u64>) -> Option<()> {
+        self.first = first;
+        self.counts.clear();
+        self.counts.reserve(len);
+        for _ in 0..len {
+            self.counts.push(next()?);
+        }
+        Some(())
     }
 
     /// Joins neighbours: two buckets at this resolution are exactly one at half of it ("perfect subsetting").

@@ -19,8 +19,8 @@ const CUMULATIVE: u64 = 2;
 pub enum Buckets<'a> {
     /// Between bounds, in seconds; one count more than there are bounds.
     Explicit {
-        /// Upper bounds, rising.
-        bounds: &'a [f64],
+        /// Upper bounds, rising, in nanoseconds.
+        bounds_nanos: &'a [u64],
     },
     /// Powers of 2^(2^-scale).
     Exponential {
@@ -54,26 +54,46 @@ pub struct HistogramPoint<'a> {
     pub exemplars: &'a [Exemplar],
 }
 
-/// A metric of seconds with these points, all with buckets of one kind.
-pub fn histogram(name: &str, description: &str, is_cumulative: bool, points: &[HistogramPoint<'_>]) -> Vec<u8> {
-    let exponential = points.iter().any(|point| matches!(point.buckets, Buckets::Exponential { .. }));
-    let mut data = Writer::with_capacity(256);
-    for point in points {
-        data.bytes(1, &encode(point)); // data_points
+/// The points of one metric of seconds, all with buckets of one kind.
+#[derive(Debug, Default)]
+pub struct Histograms {
+    points: Vec<u8>,
+    is_exponential: bool,
+}
+
+impl Histograms {
+    /// Encodes a point, and returns how many bytes it has.
+    pub fn append(&mut self, point: &HistogramPoint<'_>) -> usize {
+        let before = self.points.len();
+        self.is_exponential = matches!(point.buckets, Buckets::Exponential { .. });
+        let mut points = Writer::behind(std::mem::take(&mut self.points));
+        points.bytes(1, &encode(point)); // data_points
+        self.points = points.into_bytes();
+        self.points.len().saturating_sub(before)
     }
-    data.varint(2, if is_cumulative { CUMULATIVE } else { DELTA }); // aggregation_temporality
-    let mut metric = Writer::with_capacity(256);
-    metric.bytes(1, name.as_bytes());
-    metric.bytes(2, description.as_bytes());
-    metric.bytes(3, b"s"); // unit
-    metric.bytes(if exponential { 10 } else { 9 }, &data.into_bytes()); // exponential_histogram, histogram
-    let mut field = Writer::with_capacity(256);
-    field.bytes(METRICS, &metric.into_bytes());
-    field.into_bytes()
+
+    /// Appends the metric to `fields`, if it has points.
+    pub fn finish(self, name: &str, description: &str, is_cumulative: bool, fields: &mut Vec<u8>) {
+        if self.points.is_empty() {
+            return;
+        }
+        let mut data = Writer::behind(self.points);
+        data.varint(2, if is_cumulative { CUMULATIVE } else { DELTA }); // aggregation_temporality
+        let data = data.into_bytes();
+        let mut metric = Writer::with_capacity(data.len().saturating_add(256));
+        metric.bytes(1, name.as_bytes());
+        metric.bytes(2, description.as_bytes());
+        metric.bytes(3, b"s"); // unit
+        metric.bytes(if self.is_exponential { 10 } else { 9 }, &data); // exponential_histogram, histogram
+        let metric = metric.into_bytes();
+        let mut field = Writer::behind(std::mem::take(fields));
+        field.bytes(METRICS, &metric);
+        *fields = field.into_bytes();
+    }
 }
 
 fn encode(point: &HistogramPoint<'_>) -> Vec<u8> {
-    let mut out = Writer::with_capacity(256);
+    let mut out = Writer::with_capacity(512);
     let is_exponential = matches!(point.buckets, Buckets::Exponential { .. });
     for (key, value) in &point.attributes {
         attribute(&mut out, if is_exponential { 1 } else { 9 }, key, value);
@@ -86,20 +106,22 @@ fn encode(point: &HistogramPoint<'_>) -> Vec<u8> {
     out.fixed64(4, point.count);
     out.fixed64(5, point.sum.to_bits());
     match point.buckets {
-        Buckets::Explicit { bounds } => {
-            let counts = point.counts.iter().copied().chain(std::iter::repeat(0)).take(bounds.len().saturating_add(1));
+        Buckets::Explicit { bounds_nanos } => {
+            let buckets = bounds_nanos.len().saturating_add(1);
+            let counts = point.counts.iter().copied().chain(std::iter::repeat(0)).take(buckets);
             out.bytes(6, &counts.flat_map(u64::to_le_bytes).collect::<Vec<u8>>());
-            out.bytes(7, &bounds.iter().flat_map(|bound| bound.to_le_bytes()).collect::<Vec<u8>>());
+            let bounds = bounds_nanos.iter().map(|nanos| *nanos as f64 / 1e9);
+            out.bytes(7, &bounds.flat_map(f64::to_le_bytes).collect::<Vec<u8>>());
         }
         Buckets::Exponential { scale, zeros, offset } => {
             out.varint(6, zigzag(scale));
             out.fixed64(7, zeros);
-            let mut buckets = Writer::with_capacity(64);
-            buckets.varint(1, zigzag(offset));
-            let mut counts = Writer::with_capacity(64);
+            let mut counts = Writer::with_capacity(point.counts.len().saturating_mul(2));
             point.counts.iter().for_each(|count| counts.raw(*count));
-            buckets.bytes(2, &counts.into_bytes());
-            out.bytes(8, &buckets.into_bytes()); // positive
+            let (offset, counts) = (zigzag(offset), counts.into_bytes());
+            out.message(8, Writer::varint_len(1, offset).saturating_add(Writer::bytes_len(2, counts.len()))); // positive
+            out.varint(1, offset);
+            out.bytes(2, &counts);
         }
     }
     out.into_bytes()
@@ -122,6 +144,14 @@ mod tests {
         HistogramPoint { attributes, start: 5, time: 9, count: 7, sum: 1.5, buckets, counts, exemplars: &[] }
     }
 
+    fn histogram(name: &str, description: &str, is_cumulative: bool, points: &[HistogramPoint<'_>]) -> Vec<u8> {
+        let (mut histograms, mut fields) = (Histograms::default(), Vec::new());
+        let bytes: usize = points.iter().map(|point| histograms.append(point)).sum();
+        assert!(30 < bytes, "{bytes}");
+        histograms.finish(name, description, is_cumulative, &mut fields);
+        fields
+    }
+
     #[test]
     fn the_published_messages_read_what_is_written() {
         let exponential = point(Buckets::Exponential { scale: -1, zeros: 2, offset: -33 }, &[1, 0, 300]);
@@ -136,7 +166,7 @@ mod tests {
         let positive = read.positive.as_ref().expect("buckets");
         assert_eq!((positive.offset, positive.bucket_counts.as_slice()), (-33, &[1, 0, 300][..]));
 
-        let explicit = point(Buckets::Explicit { bounds: &[0.5, 1.0] }, &[4, 3]);
+        let explicit = point(Buckets::Explicit { bounds_nanos: &[500_000_000, 1_000_000_000] }, &[4, 3]);
         let field = histogram("a.b", "", false, &[explicit]);
         let read = ScopeMetrics::decode(field.as_slice()).expect("OTLP").metrics.remove(0);
         let Some(Data::Histogram(read)) = read.data else { panic!("explicit") };

@@ -12,7 +12,7 @@ mod span;
 
 pub use exemplar::Exemplar;
 pub use framing::{GRPC_PREFIX, body, headers, metrics_headers, path};
-pub use metrics::{Buckets, HistogramPoint, histogram};
+pub use metrics::{Buckets, HistogramPoint, Histograms};
 pub use response::ExportResponse;
 pub use rpc_status::{RpcStatus, retry_info_ms};
 pub use settings::{Compression, Protocol, Settings};

@@ -1,7 +1,7 @@
 //! Workers of a host whose threads share one exporter: each records and holds by itself, and the exporter is that of one more
 //! worker, on the thread that may send. It has the same roots, by the same numbers, and no streams.
 
-use super::metering::Meter;
+use super::metering::{Meter, Occasion};
 use super::parents::Pod;
 use super::worker::Worker;
 use crate::door::Host;
@@ -45,7 +45,7 @@ impl Worker {
     pub fn gather_all(&mut self, host: &impl Host, root: u32, from: &mut Self) {
         let Self { roots, metrics, .. } = from;
         if let Some(theirs) = roots.iter_mut().find(|candidate| candidate.id() == root) {
-            theirs.flush_metering(host, false, metrics);
+            theirs.flush_metering(host, Occasion::Farewell, metrics);
         }
         self.gather(root, from);
     }
@@ -55,7 +55,7 @@ impl Worker {
         let Self { roots, entropy, metrics, .. } = self;
         if let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) {
             root.send(host, host.now(), true, entropy);
-            root.flush_metering(host, false, metrics);
+            root.flush_metering(host, Occasion::Farewell, metrics);
             root.publish(metrics);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::metering::Metering;
+use super::metering::{Metering, Occasion};
 use super::recall::Recall;
 use super::root::{Root, Work};
 use crate::central::{Central, Service};
@@ -168,7 +168,7 @@ impl Root {
         {
             return;
         }
-        self.flush_metering(host, true, metrics);
+        self.flush_metering(host, Occasion::Last, metrics);
         let mut open = |settings| Metering::open(host, settings, resource, policy.resource.names_instance(), entropy);
         self.metering = settings.map(|settings| Box::new(open(settings)));
         self.scope.recorder = settings.map(|(settings, _)| Box::new(Recorder::new(settings)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::metering::{Meter, Metering};
+use super::metering::{Meter, Metering, Occasion, Retired};
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
 use crate::metrics::Recorder;
@@ -27,6 +27,8 @@ pub(super) struct Root {
     pub(super) scope: Scope,
     /// What becomes of the counts of its requests, where they are counted.
     pub(super) metering: Option<Box<Metering>>,
+    /// The same of settings before.
+    retired: Retired,
     /// Spans made so far and their bytes.
     made: (u64, u64),
     /// What the metrics have seen of the exporter.
@@ -69,6 +71,7 @@ impl Root {
             work: None,
             scope: Scope { root: id, mean_span_bytes: ORDINARY_SPAN_BYTES, ..Scope::default() },
             metering: None,
+            retired: Retired::default(),
             made: (0, 0),
             published: Counts::default(),
             published_pending: 0,
@@ -154,7 +157,7 @@ impl Root {
 
     /// The call with that token is an export of request metrics.
     fn meters(&self, token: u32) -> bool {
-        self.metering.as_ref().is_some_and(|metering| metering.awaits(token))
+        self.metering.as_ref().is_some_and(|metering| metering.awaits(token)) || self.retired.awaits(token)
     }
 
     /// Takes an answer, and sends the next batch while the connection is warm.
@@ -167,7 +170,10 @@ impl Root {
         entropy: &mut Entropy,
     ) {
         if self.meters(token) {
-            return self.metering.iter_mut().for_each(|metering| metering.answered(host, answer, metrics));
+            return match self.metering.as_mut().filter(|metering| metering.awaits(token)) {
+                Some(metering) => metering.answered(host, answer, metrics),
+                None => self.retired.answered(host, token, answer, metrics),
+            };
         }
         let now = host.now();
         let Some(work) = &mut self.work else { return };
@@ -184,28 +190,34 @@ impl Root {
     }
 
     /// Shares what was counted of requests, and exports it where this root is the one that does.
-    pub(super) fn meter(&mut self, host: &impl Host, what: Meter, entropy: &mut Entropy, metrics: &mut Metrics) {
+    pub(super) fn meter(&mut self, host: &impl Host, what: Meter, metrics: &mut Metrics) {
+        if !self.ending && what == Meter::ShareAndExport {
+            self.retired.tick(host, metrics);
+        }
         if let (Some(metering), Some(recorder), Some(work)) =
             (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.tick(host, what, (recorder, work.exporter.exemplars()), entropy, metrics);
+            metering.tick(host, what, (recorder, work.exporter.exemplars()), metrics);
         }
     }
 
-    /// Shares all that was counted of requests, and exports it now where this root is the one that does; for the last time if it `ends`.
-    pub(super) fn flush_metering(&mut self, host: &impl Host, ends: bool, metrics: &mut Metrics) {
+    /// Shares all that was counted of requests, and exports it now where this root is the one that does.
+    pub(super) fn flush_metering(&mut self, host: &impl Host, occasion: Occasion, metrics: &mut Metrics) {
+        if !self.ending {
+            self.retired.flush(host, occasion, metrics);
+        }
         if let (Some(metering), Some(recorder), Some(work)) =
             (&mut self.metering, &mut self.scope.recorder, &mut self.work)
             && !self.ending
         {
-            metering.flush(host, ends, (recorder, work.exporter.exemplars()), metrics);
+            metering.flush(host, occasion, (recorder, work.exporter.exemplars()), metrics);
         }
     }
 
-    /// The host has no more use for this root.
-    pub(super) fn end(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        self.flush_metering(host, true, metrics);
+    /// The host has no more use for this root; whether another one works on.
+    pub(super) fn end(&mut self, host: &impl Host, has_successor: bool, metrics: &mut Metrics) {
+        self.flush_metering(host, if has_successor { Occasion::Replaced } else { Occasion::Last }, metrics);
         self.publish_audit(host, metrics);
         let Scope { slow, shadow_slow, .. } = &mut self.scope;
         [slow, shadow_slow].into_iter().flatten().for_each(|slow| slow.end(metrics));
@@ -221,6 +233,7 @@ impl Root {
     pub(super) fn is_awaiting(&self) -> bool {
         self.work.as_ref().is_some_and(|work| 0 < work.exporter.counts().in_flight)
             || self.metering.as_ref().is_some_and(|metering| metering.is_awaiting())
+            || self.retired.is_awaiting()
     }
 
     /// Whether this root works for the same filter, so that it exports what the other leaves behind.
@@ -231,8 +244,12 @@ impl Root {
         }
     }
 
-    /// Takes over the queue of a root that ends.
-    pub(super) fn adopt(&mut self, ending: &mut Self) {
+    /// Takes over the queue of a root that ends, and what was counted under other settings where no requests are served.
+    pub(super) fn adopt(&mut self, host: &impl Host, ending: &mut Self) {
+        if !ending.recorder().is_some_and(Recorder::serves) && !ending.retired.is_awaiting() {
+            let metering = (self.metering.as_deref(), &mut ending.metering);
+            self.retired.adopt(metering, &mut ending.retired, host);
+        }
         if let (Some(ours), Some(theirs)) = (&mut self.work, &mut ending.work) {
             ours.exporter.adopt(&mut theirs.exporter);
         }

@@ -111,7 +111,7 @@ impl Worker {
         if let Some(central) = &mut root.scope.central {
             central.tick(host, entropy, metrics);
         }
-        root.meter(host, meter, entropy, metrics);
+        root.meter(host, meter, metrics);
         root.publish_audit(host, metrics);
         root.publish_pending(streams.values(), metrics);
     }
@@ -357,8 +357,11 @@ impl Worker {
             recall.close(metrics, &mut |held, calls| offer(roots, &held, calls));
             parents.close(metrics, &mut |held: &Held, calls| offer(roots, held, calls));
         }
+        let ending = roots.iter().find(|root| root.id() == context);
+        let has_successor =
+            ending.is_some_and(|ending| roots.iter().any(|root| root.succeeds(ending) && root.id() != context));
         if let Some(root) = roots.iter_mut().find(|root| root.id() == context) {
-            root.end(host, metrics);
+            root.end(host, has_successor, metrics);
             if let Some(central) = &mut root.scope.central {
                 central.end(host, metrics);
             }
@@ -389,7 +392,7 @@ impl Worker {
         let mut ending = self.roots.swap_remove(index);
         match self.roots.iter_mut().filter(|root| root.succeeds(&ending)).max_by_key(|root| root.id()) {
             Some(successor) => {
-                successor.adopt(&mut ending);
+                successor.adopt(host, &mut ending);
                 successor.publish(&mut self.metrics);
             }
             None => ending.send(host, host.now(), true, &mut self.entropy),

@@ -57,8 +57,8 @@ impl Sorted {
     /// Its method and its route, whatever the status. A method of gRPC counts unless the head of the answer shows that there is none.
     pub fn of_route(self, route: (Route, &[u8]), head: &Head) -> Kind {
         let Some(path) = self.rpc else { return self.request_of(route, 0) };
-        let exists = head.status == Some(200) && head.grpc_status != Some(GrpcStatus::UNIMPLEMENTED);
-        Kind::START.with(if exists { u64::from(path) << 32 | RPC << 24 } else { RPC << 24 })
+        let path = if has_method(head.status, head.grpc_status, true) { u64::from(path) } else { 0 };
+        Kind::START.with(path << 32 | RPC << 24)
     }
 
     /// With the answer of a request; status 0 stands for none.
@@ -68,14 +68,18 @@ impl Sorted {
             let kind = self.request_of((route, name), http);
             return Found { kind, is_success: (100..400).contains(&http) };
         };
-        let exists = status == Some(200) && grpc_status.is_some_and(|status| status != GrpcStatus::UNIMPLEMENTED);
-        let path = if exists { u64::from(path) } else { 0 };
+        let path = if has_method(status, grpc_status, false) { u64::from(path) } else { 0 };
         let code = grpc_status.map_or(0, |status| u64::from(status.code()).saturating_add(1));
         Found {
             kind: Kind::START.with(path << 32 | RPC << 24 | http << 8 | code),
             is_success: status == Some(200) && grpc_status == Some(GrpcStatus::OK),
         }
     }
+}
+
+/// Whether the answer to a call of gRPC shows that the server has its method; `open`: what one shows without a status of gRPC.
+fn has_method(status: Option<u16>, grpc_status: Option<GrpcStatus>, open: bool) -> bool {
+    status == Some(200) && grpc_status.map_or(open, |status| status != GrpcStatus::UNIMPLEMENTED)
 }
 
 /// What is found of a request at a part of its answer; `None` where it was looked at before, or where more is to come.

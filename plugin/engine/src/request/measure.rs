@@ -191,10 +191,8 @@ struct End {
 impl End {
     /// Asks the host only for what did not end well, as for a span.
     fn of(exchange: &impl Exchange, stream: &Stream, finish: &Finish, grpc_status: Option<GrpcStatus>) -> Self {
-        let status = stream.status().or_else(|| {
-            let code = exchange.number(Attribute::ResponseCode).and_then(|code| u16::try_from(code).ok());
-            code.filter(|code| *code != 0)
-        });
+        let status = stream.status();
+        let status = status.or_else(|| attributes::response_code(exchange).filter(|code| *code != 0));
         let failed = !finish.complete
             || status.is_none_or(|status| 400 <= status)
             || grpc_status.is_some_and(|status| status != GrpcStatus::OK);

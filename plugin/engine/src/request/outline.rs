@@ -55,24 +55,36 @@ impl<'a> Outline<'a> {
     fn of<V: HeaderView<'a>>(headers: V) -> Self {
         let mut outline = Self::default();
         headers.of_lengths(LENGTHS, |key, value| {
-            let place = match key {
-                b":method" => &mut outline.method,
-                b":path" => &mut outline.path,
-                b":scheme" => &mut outline.scheme,
-                b"forwarded" => &mut outline.forwarded,
-                b"x-forwarded-proto" => &mut outline.forwarded_proto,
-                // A request with two different types has none, as on the span.
-                b"content-type" if outline.content_type.is_some_and(|known| known != value) => {
-                    outline.content_type = Some(b"");
+            let place = match key.len() {
+                5 if is(key, b":path") => &mut outline.path,
+                7 if is(key, b":method") => &mut outline.method,
+                7 if is(key, b":scheme") => &mut outline.scheme,
+                9 if is(key, b"forwarded") => &mut outline.forwarded,
+                17 if is(key, b"x-forwarded-proto") => &mut outline.forwarded_proto,
+                12 if is(key, b"content-type") => {
+                    // A request with two different types has none, as on the span.
+                    let other = outline.content_type.is_some_and(|known| known != value);
+                    outline.content_type = Some(if other { b"" } else { value });
                     return;
                 }
-                b"content-type" => &mut outline.content_type,
                 _ => return,
             };
             place.get_or_insert(value);
         });
         outline
     }
+}
+
+/// Whether two texts of the same length, of 4 to 24 bytes, are the same: by words, since wasm compares slices byte by byte.
+#[inline(always)]
+fn is<const N: usize>(key: &[u8], name: &[u8; N]) -> bool {
+    if N < 8 {
+        return key.first_chunk::<4>() == name.first_chunk() && key.last_chunk::<4>() == name.last_chunk();
+    }
+    let middle = |text: &[u8]| text.get(8..16).and_then(|middle| middle.first_chunk::<8>().copied());
+    key.first_chunk::<8>() == name.first_chunk()
+        && key.last_chunk::<8>() == name.last_chunk()
+        && (N <= 16 || middle(key) == middle(name))
 }
 
 /// Reads the head of a request. `counts`: it is counted.
@@ -148,5 +160,29 @@ pub fn template(policy: &Policy, is_counted: bool, (route, name): (Route, &[u8])
         Route::Unknown | Route::Rpc { .. } => None,
         Route::Template(place) => Some(policy.routes()?.routes.template(place).as_bytes().into()),
         Route::Header => Some(name.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is;
+
+    #[test]
+    fn names_are_compared_whole() {
+        let names: [&[u8]; 5] = [b":path", b":method", b"forwarded", b"content-type", b"x-forwarded-proto"];
+        for name in names {
+            for at in 0..name.len() {
+                let mut other = name.to_vec();
+                other[at] ^= 1;
+                let same = |key: &[u8]| match key.len() {
+                    5 => is(key, b":path"),
+                    7 => is(key, b":method"),
+                    9 => is(key, b"forwarded"),
+                    12 => is(key, b"content-type"),
+                    _ => is(key, b"x-forwarded-proto"),
+                };
+                assert!(same(name) && !same(&other), "{at} of {name:?}");
+            }
+        }
     }
 }

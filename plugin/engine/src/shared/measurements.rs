@@ -7,7 +7,6 @@
 use super::Entropy;
 use crate::door::{Host, Update};
 use crate::metrics::dictionary::{self, Admission};
-use crate::metrics::slot::{self, Sums};
 use crate::metrics::{Exemplars, Lease, Waiting};
 
 /// The number is the version of all layouts: other layouts are other keys.
@@ -47,17 +46,18 @@ impl Shared {
             }
         };
         create(&self.dictionary, &dictionary::new(now));
+        create(&self.lease, &[]);
         self.slots.iter().chain(&self.exemplars).for_each(|key| create(key, &[]));
     }
 
-    /// Finds a place for each label set, and returns the dictionary that they are in; `None` where that is not possible now.
-    pub fn admit(&self, host: &impl Host, waiting: &[Waiting], max_series: usize) -> Option<(Admission, Vec<u8>)> {
+    /// Finds a place for each label set; `None` where that is not possible now.
+    pub fn admit(&self, host: &impl Host, waiting: &[Waiting], max_series: usize) -> Option<Admission> {
         let mut found = None;
         let update = host.update(&self.dictionary, TRIES, |known| {
             let known = known?;
             let mut admission = dictionary::admit(known, waiting, max_series, host.now());
             let next = admission.dictionary.take();
-            found = Some((admission, next.clone().unwrap_or_else(|| known.to_vec())));
+            found = Some(admission);
             next
         });
         match update {
@@ -96,12 +96,10 @@ impl Shared {
         }
     }
 
-    /// Adds what one slot says to `sums`, and returns how many bytes that was; `None` where there is no such slot.
-    pub fn read(&self, host: &impl Host, place: usize, sums: &mut Sums) -> Option<usize> {
+    /// What one slot says, which may be nothing; `None` where there is no such slot.
+    pub fn slot(&self, host: &impl Host, place: usize) -> Option<Vec<u8>> {
         let found = host.shared(self.slots.get(place)?).ok().flatten();
-        let (bytes, _) = found.unwrap_or_default();
-        slot::read(&bytes, sums);
-        Some(bytes.len())
+        Some(found.map(|(bytes, _)| bytes).unwrap_or_default())
     }
 
     /// The dictionary.
@@ -115,9 +113,9 @@ impl Shared {
         Some(found.map(|(bytes, mark)| (Lease::read(&bytes), mark)).unwrap_or_default())
     }
 
-    /// Writes the lease, unless another worker was faster.
-    pub fn hold(&self, host: &impl Host, lease: Lease, mark: u32) {
-        let _ = host.swap(&self.lease, &lease.to_bytes(), mark);
+    /// Writes the lease; `false` if another worker was faster.
+    pub fn hold(&self, host: &impl Host, lease: Lease, mark: u32) -> bool {
+        host.swap(&self.lease, &lease.to_bytes(), mark) == Ok(true)
     }
 
     /// What was exported last, as of when (Unix nanoseconds).

@@ -5,7 +5,7 @@ use super::hop::text;
 use super::{Answer, Header, Request, SpanShown};
 use tracelift::json::Named;
 use tracelift::policy::Policy;
-use tracelift::sampling::{Algorithm, Randomness, Sampler, Source, Threshold};
+use tracelift::sampling::{Algorithm, Randomness, Sampler, Session, Source, Threshold};
 use tracelift::telemetry::Metric;
 use tracelift::trace_context::{CallerDecision, Extracted, XRAY};
 use tracelift::upgrade::{Trigger, Verdict, signal};
@@ -64,17 +64,12 @@ pub fn matched(policy: &Policy, rule: Option<u16>) -> String {
 /// Where R comes from, and what it means.
 pub fn randomness(policy: &Policy, request: &Request, (randomness, explicit): (Randomness, bool)) -> String {
     let list = request.list();
-    let session = policy.session.as_ref().zip(
-        policy
-            .session
-            .as_ref()
-            .and_then(|session| session.randomness(&list.iter().collect::<Vec<_>>()[..]).filter(|_| explicit)),
-    );
-    let of_session =
-        session.filter(|(_, bits)| *bits == randomness.bits()).map(|(session, _)| match session.source() {
-            Source::Cookie(name) => format!("the session in the cookie `{name}` (`sampling.session`)"),
-            Source::Header(name) => format!("the session in the header `{name}` (`sampling.session`)"),
-        });
+    let list: Vec<_> = list.iter().collect();
+    let decides = |session: &&Session| explicit && session.randomness(&list[..]) == Some(randomness.bits());
+    let of_session = policy.session.as_ref().filter(decides).map(|session| match session.source() {
+        Source::Cookie(name) => format!("the session in the cookie `{name}` (`sampling.session`)"),
+        Source::Header(name) => format!("the session in the header `{name}` (`sampling.session`)"),
+    });
     let rest = if explicit { "`rv` in tracestate" } else { "the last 14 digits of the trace-id" };
     let source = of_session.as_deref().unwrap_or(rest);
     let digits = format!("{:014x}", randomness.bits());

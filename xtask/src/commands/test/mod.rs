@@ -23,7 +23,8 @@ use crate::tools::go::RENDERERS;
 use crate::tools::istio::ISTIO;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::{chromium, collector, envoy, miri, moto, node, prometheus, rollout};
+use crate::tools::prometheus::PROMETHEUS;
+use crate::tools::{chromium, collector, envoy, miri, moto, node, rollout};
 use crate::unchanged::{self, Known};
 use crate::{run, workspace};
 
@@ -200,9 +201,9 @@ impl Run {
                 self.cargo_test_with(&test, &[(node::VARIABLE, node::ensure()?)], counts)
             }
             Stage::Metrics => {
-                let (collector, prometheus) = (collector::METRICS.ensure()?, prometheus::ensure()?);
+                let (collector, prometheus) = (collector::METRICS.ensure()?, PROMETHEUS.ensure()?);
                 let test = ["--package", "tracelift-envoy", "--features", "metrics", "--test", "metrics"];
-                let variables = [(collector::METRICS.variable, collector), (prometheus::VARIABLE, prometheus)];
+                let variables = [(collector::METRICS.variable, collector), (PROMETHEUS.variable, prometheus)];
                 self.cargo_test_with(&test, &variables, counts)
             }
             Stage::Mesh => {

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use super::draft::{Draft, Ready};
 use super::trouble::Trouble;
 use crate::door::{Host, Refused};
 use crate::export::{Answer, Problem, Verdict};
-use crate::metrics::slot::{self, Sums};
-use crate::metrics::{self, Exemplars, Temporality, dictionary, encode, points};
+use crate::metrics::{self, Exemplars};
 use crate::otlp::{self, EncodedSpan, Envelope, Exemplar};
 use crate::shared::CallAnswer;
 use crate::shared::measurements::Shared;
@@ -22,8 +22,8 @@ const CALLBACK_SLACK_MS: u64 = 5_000;
 
 /// Exemplars of one export at most.
 const SHOWN: usize = 256;
-/// Bytes of slots that are added up in one tick, where a request may be waiting: some 50 µs.
-const BYTES_AT_ONCE: usize = 4 * 1024;
+/// Bytes of slots that are added up, or of points that are made, in one tick where a request may be waiting.
+const BYTES_AT_ONCE: usize = 6 * 1024;
 /// The first export is due when there is something to export, looked for at this interval, milliseconds: it opens the connection
 /// over which the last one goes, and shows what is wrong with the collector while someone watches.
 const FIRST_MS: u64 = 5_000;
@@ -36,8 +36,8 @@ pub(super) struct Export {
     envelope: Envelope,
     /// Unix nanoseconds of the next one.
     due: u64,
-    /// The next slot to be added, and the sum of those before.
-    adding: Option<(usize, Sums)>,
+    /// The one that is being made.
+    draft: Option<Box<Draft>>,
     /// What the next points may show.
     exemplars: Exemplars,
     sent: Option<Sent>,
@@ -48,7 +48,7 @@ pub(super) struct Export {
     series: i64,
     /// Requests in the last export, unless it failed.
     said: Option<u64>,
-    /// The process may end: what was sent before is not sent again.
+    /// The process may end, or the settings were replaced: what was sent before is not sent again.
     only_news: bool,
 }
 
@@ -82,7 +82,7 @@ impl Export {
             settings,
             export,
             due: 0,
-            adding: None,
+            draft: None,
             exemplars: Exemplars::with_room(SHOWN),
             sent: None,
             trouble: Trouble::default(),
@@ -95,12 +95,17 @@ impl Export {
 
     /// The lease is held from now on (Unix nanoseconds).
     pub(super) fn begin(&mut self, now: u64) {
-        self.due = now.saturating_add(self.interval());
+        self.due = if self.only_news { now } else { now.saturating_add(self.interval()) };
+    }
+
+    /// Its settings were replaced.
+    pub(super) fn retire(&mut self) {
+        self.only_news = true;
     }
 
     /// The lease is lost. An answer may still come.
     pub(super) fn stop(&mut self, metrics: &mut Metrics) {
-        self.adding = None;
+        self.draft = None;
         self.count(0, metrics);
     }
 
@@ -128,25 +133,18 @@ impl Export {
         if self.due.saturating_sub(now) > self.interval() {
             self.due = now; // The clock was set back.
         }
-        if self.adding.is_none() && self.due <= now {
+        if self.draft.is_none() && self.due <= now {
             let next = self.due.saturating_add(self.interval());
             self.due = if next <= now { now.saturating_add(self.interval()) } else { next };
-            self.adding = Some((0, Sums::default()));
+            self.draft = Some(Box::default());
         }
-        let mut read = 0_usize;
-        while let Some((place, sums)) = &mut self.adding
-            && (!serves || read < BYTES_AT_ONCE)
+        let most = if serves { BYTES_AT_ONCE } else { usize::MAX };
+        let of = (self.settings.histogram, self.settings.temporality);
+        if let Some(draft) = &mut self.draft
+            && draft.step((host, shared), of, &mut self.exemplars, most)
+            && let Some(ready) = self.draft.take().and_then(|draft| draft.ready())
         {
-            match shared.read(host, *place, sums) {
-                Some(bytes) => read = read.saturating_add(bytes),
-                None => self.send(host, shared, metrics),
-            }
-            if let Some((place, _)) = &self.adding {
-                shared.take_shown(host, *place, &mut self.exemplars);
-            }
-            if let Some((place, _)) = &mut self.adding {
-                *place = place.saturating_add(1);
-            }
+            self.send(host, shared, ready, metrics);
         }
     }
 
@@ -155,55 +153,44 @@ impl Export {
     pub(super) fn finish(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
         self.trouble.is_over = true;
         let pending = self.sent.take();
-        self.adding = Some((0, Sums::default()));
+        self.draft = Some(Box::default());
         self.due = host.now().saturating_add(self.interval());
-        self.only_news = true;
+        let was_retired = std::mem::replace(&mut self.only_news, true);
         self.step(host, shared, false, metrics);
-        self.only_news = false;
+        self.only_news = was_retired;
         self.sent = self.sent.take().or(pending);
     }
 
-    /// Sends what was added up.
-    fn send(&mut self, host: &impl Host, shared: &Shared, metrics: &mut Metrics) {
-        let Some((_, sums)) = self.adding.take() else { return };
-        let now = host.now();
-        let dictionary = shared.dictionary(host);
-        self.count(dictionary::entries(&dictionary).count(), metrics);
-        let mut before = None;
-        let mut points = match self.settings.temporality {
-            Temporality::Cumulative => points::cumulative(&dictionary, &sums),
-            Temporality::Delta => {
-                let (since, slot) = shared.sent(host);
-                let mut known = Sums::default();
-                slot::read(&slot, &mut known);
-                before = Some((since, slot));
-                points::delta(&dictionary, &sums, &known, since)
-            }
-        };
-        let total = sums.total();
-        if points.is_empty() || (self.only_news && self.said == Some(total)) {
+    /// Sends what was made.
+    fn send(&mut self, host: &impl Host, shared: &Shared, ready: Ready, metrics: &mut Metrics) {
+        let Ready { encoder, total, series, exemplars, delta } = ready;
+        self.count(series, metrics);
+        let (time, points) = (encoder.time(), encoder.points());
+        if points == 0 || (self.only_news && self.said == Some(total)) {
             return;
         }
         self.said = Some(total);
         if std::mem::take(&mut self.is_first) {
-            self.due = now.saturating_add(self.interval());
+            self.due = host.now().saturating_add(self.interval());
         }
-        if before.is_some() && !shared.remember(host, now, &slot::write(&sums)) {
-            return; // It would be counted twice.
+        let mut before = None;
+        if let Some((since, said, next)) = delta {
+            if !shared.remember(host, time, &next) {
+                return; // It would be counted twice.
+            }
+            before = Some((since, said));
         }
-        self.exemplars.show_on(&mut points, now);
-        let fields = EncodedSpan::from_field(encode(&self.settings, &points, now));
+        let fields = EncodedSpan::from_field(encoder.finish(&self.settings));
         let size = fields.len();
         let body = otlp::body(&self.export, &self.envelope, &[fields], size);
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let timeout_ms = self.export.timeout_ms.max(1);
         let wait = u64::from(timeout_ms).saturating_add(CALLBACK_SLACK_MS).saturating_mul(MILLISECOND);
         let called = host.call(&self.export.cluster, &headers, &body, timeout_ms);
-        let exemplars = points.iter().flat_map(|point| &point.exemplars).copied().collect();
-        let points = points.len() as u64;
+        let now = host.now();
         self.sent = Some(Sent {
             token: *called.as_ref().unwrap_or(&0),
-            time: now,
+            time,
             points,
             exemplars,
             lost_at: now.saturating_add(wait),

@@ -1,11 +1,14 @@
 //! Request metrics of one root: label sets admitted, counts shared, and, where this root holds the lease, summed and exported.
 
+mod draft;
 mod export;
+mod retired;
 mod trouble;
 
 use std::sync::Arc;
 
 use export::Export;
+pub(super) use retired::Retired;
 
 use crate::door::{Host, Update};
 use crate::json::Named;
@@ -35,15 +38,26 @@ pub(super) enum Meter {
     ShareAndExport,
 }
 
+/// Why everything is shared and sent at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// The process may end; the root stays.
+    Farewell,
+    /// The root ends, and another one of its worker works on.
+    Replaced,
+    /// The root ends, and none works on.
+    Last,
+}
+
 /// The metrics of one root.
 pub(super) struct Metering {
     settings: Arc<metrics::Settings>,
     identity: u64,
     shared: Shared,
     export: Export,
-    /// Names this root in the lease, and says which slot is its own; 0 before its first tick.
+    /// Names this root in the lease, and says which slot is its own; never 0.
     me: u64,
-    /// Unix milliseconds of the first tick.
+    /// Unix milliseconds of its beginning.
     began: u64,
     /// Unix milliseconds of the last time that nothing was left to share.
     shared_at: u64,
@@ -62,7 +76,8 @@ impl Metering {
         entropy: &mut Entropy,
     ) -> Self {
         let identity = identity(settings, export, &Envelope::new(resource));
-        let shared = Shared::open(host, identity, host.now());
+        let now = host.now();
+        let shared = Shared::open(host, identity, now);
         let resource = match keeps_instance {
             true => resource.clone(),
             false => resource.clone().with_instance(&measurements::instance(host, identity, entropy)),
@@ -72,8 +87,8 @@ impl Metering {
             identity,
             settings: Arc::clone(settings),
             shared,
-            me: 0,
-            began: 0,
+            me: entropy.next_u64(host) | 1,
+            began: now / MILLISECOND,
             shared_at: 0,
             has_shared: false,
             leads: false,
@@ -95,14 +110,13 @@ impl Metering {
         host: &impl Host,
         what: Meter,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
-        entropy: &mut Entropy,
         metrics: &mut Metrics,
     ) {
         let now = host.now() / MILLISECOND;
-        if self.me == 0 {
-            (self.me, self.began) = (entropy.next_u64(host) | 1, now);
-        }
         self.admit(host, recorder, SERIES_AT_ONCE, metrics);
+        if recorder.is_importing() {
+            recorder.import(&self.shared.dictionary(host), SERIES_AT_ONCE);
+        }
         let apart = (self.settings.interval_ms / SHARES).min(SHARE_MS);
         let waited = now.checked_sub(self.shared_at).is_none_or(|waited| apart <= waited);
         if waited {
@@ -119,14 +133,12 @@ impl Metering {
 
     /// Has new label sets admitted, so many at most; until then their counts stay here.
     fn admit(&mut self, host: &impl Host, recorder: &mut Recorder, most: usize, metrics: &mut Metrics) {
-        let mut waiting = recorder.take_waiting();
+        let waiting = recorder.take_waiting(most);
         if !waiting.is_empty() {
-            let mut rest = waiting.split_off(waiting.len().min(most));
             match self.shared.admit(host, &waiting, self.settings.max_series) {
-                Some((admission, dictionary)) => recorder.settle(waiting, &admission, &dictionary),
-                None => rest.splice(..0, waiting).for_each(drop),
+                Some(admission) => recorder.settle(waiting, &admission),
+                None => recorder.put_back(waiting),
             }
-            recorder.put_back(rest);
         }
         metrics.add_count(Metric::MetricsOverflowed, recorder.take_overflowed());
     }
@@ -160,11 +172,10 @@ impl Metering {
     /// Whether this root is the one that exports; it takes a lease that it may take.
     fn holds_lease(&mut self, host: &impl Host, serves: bool, now: u64, metrics: &mut Metrics) -> bool {
         let Some((lease, mark)) = self.shared.lease(host) else { return false };
-        if let Some(next) = lease.next(self.me, now, serves, self.began) {
-            self.shared.hold(host, next, mark);
-        }
-        // The first write of all cannot be guarded, so a root leads only once it has read that it does.
-        let holds = lease.is_held_by(self.me, now);
+        let holds = match lease.next(self.me, now, serves, self.began) {
+            Some(next) => self.shared.hold(host, next, mark),
+            None => lease.is_held_by(self.me, now),
+        };
         match (holds, std::mem::replace(&mut self.leads, holds)) {
             (true, false) => self.export.begin(host.now()),
             (false, _) => self.export.stop(metrics),
@@ -188,33 +199,45 @@ impl Metering {
         self.export.answered(host, &self.shared, answer, metrics);
     }
 
-    /// Shares everything, and sends it where this root is the one that does. If it `ends`, another may be the one from now on.
+    /// Shares everything, and sends it where this root is the one that does.
     pub(super) fn flush(
         &mut self,
         host: &impl Host,
-        ends: bool,
+        occasion: Occasion,
         (recorder, exemplars): (&mut Recorder, &mut Exemplars),
         metrics: &mut Metrics,
     ) {
         self.admit(host, recorder, usize::MAX, metrics);
+        let mut has_news = false;
         for _ in 0..LAST_WRITES {
             if !self.share(host, recorder) {
                 break;
             }
+            has_news = true;
         }
         self.show(host, exemplars);
-        let now = host.now() / MILLISECOND;
-        if !self.leads && !ends && self.me != 0 && !recorder.serves() && !self.holds_lease(host, false, now, metrics) {
-            self.holds_lease(host, false, now, metrics); // A young process: it was taken just now.
+        let may_lead = match occasion {
+            Occasion::Farewell => !recorder.serves(),
+            Occasion::Replaced => false,
+            Occasion::Last => !recorder.serves() || has_news, // Nobody else may export it.
+        };
+        if self.leads || may_lead {
+            self.finish(host, occasion, metrics);
         }
-        if !self.leads {
+    }
+
+    /// Sends everything that is shared, where the lease can be had. If the root ends, another may have it from now on.
+    fn finish(&mut self, host: &impl Host, occasion: Occasion, metrics: &mut Metrics) {
+        let now = host.now() / MILLISECOND;
+        if !self.holds_lease(host, false, now, metrics) {
             return;
         }
         self.export.finish(host, &self.shared, metrics);
-        if !ends {
+        if occasion == Occasion::Farewell {
             return;
         }
         self.export.stop(metrics);
+        self.leads = false;
         let lease = self.shared.lease(host).filter(|(lease, _)| lease.is_held_by(self.me, now));
         if let Some((lease, mark)) = lease {
             self.shared.hold(host, lease.given_up(), mark);
