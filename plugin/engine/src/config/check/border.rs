@@ -63,6 +63,7 @@ fn reads_more(policy: &Policy) -> Option<&'static str> {
         (policy.sampling.mode != Mode::ParentBased, "`sampling.mode`"),
         (policy.sampling.needs_request(), "`sampling.rules`"),
         (policy.xray.is_some(), "`sampling.xray.enabled`"),
+        (policy.paced.is_some(), "`sampling.target.by` = \"route\""),
         (policy.session.is_some(), "`sampling.session`"),
         (policy.force.is_some(), "`force.keys`"),
         (policy.upgrade.slow.is_some(), "`upgrade.slow.enabled`"),
