@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use crate::callout::{Answer, Callout, CalloutId};
 use crate::envoy::Envoy;
-use crate::request::RequestSpec;
 use crate::response::Response;
+use crate::spec::RequestSpec;
 
 impl Envoy {
     /// The callouts to `cluster` that were sent since this was asked last and still wait, oldest first. Each is handed out

@@ -177,22 +177,8 @@ impl Worker {
         roots.peek().is_some() && self.streams.get(context).is_some_and(|stream| roots.any(|id| id == stream.root()))
     }
 
-    /// A stream that the host did not announce, as one that calls no `context_created` for streams: it is of the root that works, and of the
-    /// newest one where there are several.
-    #[inline(never)] // Hosts announce them.
-    fn unannounced(&mut self, context: u32) {
-        let works = |root: &&Root| root.work.is_some() && !root.is_ending();
-        if let Some(root) = self.roots.iter().filter(works).map(Root::id).max().filter(|_| self.root(context).is_none())
-        {
-            self.streams.insert(context, root);
-        }
-    }
-
     /// The head of a request. `true`: it was answered here and goes no further.
     pub fn request_headers<X: Exchange>(&mut self, exchange: &X, context: u32) -> bool {
-        if !self.streams.contains(context) {
-            self.unannounced(context);
-        }
         if !self.serves(context) {
             return false;
         }
