@@ -175,6 +175,7 @@ fn policies() -> [(&'static str, Value); 3] {
 
 #[test]
 fn spans_of_a_rate_that_steers_itself_stand_for_what_there_was() {
+    let mut all = Vec::new();
     for (name, policy) in policies() {
         let jobs: Vec<u64> = (0..SEEDS).collect();
         let runs = each(&jobs, |seed| run(&policy, *seed));
@@ -196,7 +197,11 @@ fn spans_of_a_rate_that_steers_itself_stand_for_what_there_was() {
             let faulty: Vec<Run> = runs.iter().map(|run| of_another_moment(run, 3)).collect();
             assert_found("th of another moment", &faulty);
         }
+        all.extend(runs);
     }
+    let (deviation, of) = spread(&all);
+    println!("all policies: standard deviation of {of} deviations: {deviation:.3}");
+    assert!(200 < of && (0.9..1.1).contains(&deviation), "{of} deviations have {deviation:.3}");
 }
 
 fn assert_found(fault: &str, faulty: &[Run]) {
