@@ -101,7 +101,6 @@ pub fn forecast(policy: &Policy, rates: Rates, prices: &PriceTable) -> Result<Fo
     let budget = policy.upgrade.budget.rate() * rates.envoys;
     let admitted = if charged > 0.0 { (budget / charged).min(1.0) } else { 1.0 };
     let settled = settle(policy, &mut classes, &rates, failed * admitted);
-
     let mean = |of: &dyn Fn(&Class) -> f64| classes.iter().map(|class| class.share * of(class)).sum::<f64>();
     let ratio = mean(&|class| class.ratio);
     // Of the failed traces, those that only an upgrade keeps.
