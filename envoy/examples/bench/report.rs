@@ -220,9 +220,18 @@ fn workers(text: &mut String, rows: &Value) {
 }
 
 fn ticks(text: &mut String, rows: &Value) {
-    let columns = ["wasm module at 0 %", "series", "ticks", "median µs", "95 % µs", "dearest µs", "more than an idle one"];
+    let columns = [
+        "wasm module at 0 %",
+        "series",
+        "ticks",
+        "median µs",
+        "95 % µs",
+        "99 % µs",
+        "dearest µs",
+        "99 % above no metrics' median",
+    ];
     let rows = list(rows).map(|it| {
-        let figures = ["median", "late", "dearest", "adds"].map(|name| number(&it[name], 0));
+        let figures = ["median", "late", "later", "dearest", "adds"].map(|name| number(&it[name], 0));
         [plain(&it["variant"]), plain(&it["series"]), plain(&it["ticks"])].into_iter().chain(figures).collect()
     });
     table(text, "A tick of a worker: processor time of its thread", &columns, rows);

@@ -237,6 +237,6 @@ fn a_process_without_requests_exports_nothing_and_the_first_one_is_exported_with
     assert_eq!(counted(&envoy), 1);
     envoy.advance(seconds(50));
     assert_eq!(envoy.measured().len(), 1, "the next one is due after the interval");
-    envoy.advance(seconds(5));
+    envoy.advance(seconds(9));
     assert_eq!(envoy.measured().len(), 2);
 }

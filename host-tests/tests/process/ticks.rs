@@ -72,25 +72,3 @@ fn a_tick_adds_less_than_a_third_of_a_millisecond_where_requests_wait_for_it() {
         assert!(with <= without + most, "leads: {leads}; {without} -> {with}");
     }
 }
-
-#[test]
-fn zz_probe() {
-    let run = |configuration: Value| {
-        let mut envoy = started(process(configuration.to_string()).collector(COLLECTOR, Duration::from_millis(20)));
-        let mut last = None;
-        for _ in 0..100 {
-            let mut head = vec![(":method", "GET"), (":path", "/cart/1"), (":authority", "cart.example"), (":scheme", "http")];
-            head.extend([("accept", "*/*"), ("user-agent", "curl/8"), ("x-request-id", "8d7a6a43-8a1c-4d5e-9a0b-3f9a3c6d1a11"),
-                ("x-forwarded-proto", "http"), ("accept-encoding", "gzip"), ("accept-language", "en"), ("cookie", "a=b; c=d"), ("x-a", "1"), ("x-bb", "1"), ("x-ccc", "1"), ("x-dddd", "2")]);
-            let request = envoy.open(RequestSpec::new("inbound", head));
-            envoy.advance(Duration::from_millis(3));
-            let finished = request.respond(&mut envoy, 200);
-            last = Some(finished.callbacks.iter().map(|(name, cost)| (*name, cost.fuel)).collect::<Vec<_>>());
-            envoy.advance(Duration::from_millis(100));
-        }
-        println!("{last:?}");
-    };
-    run(json!({"span_kind": "server", "sampling": {"ratio": 0}}));
-    run(json!({"span_kind": "server", "sampling": {"ratio": 0}, "metrics": {"enabled": true}}));
-    run(json!({"span_kind": "server", "sampling": {"ratio": 0}, "metrics": {"enabled": true, "routes": ["/cart/{id}"]}}));
-}

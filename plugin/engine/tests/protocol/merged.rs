@@ -117,6 +117,35 @@ fn filters_that_count_differently_are_instances_of_their_own() {
     assert_eq!(instances.len(), 2);
 }
 
+/// As Envoy replaces settings: its main thread's root ends first, and workers serve on under the old ones for a while.
+#[test]
+fn what_is_counted_under_settings_that_were_replaced_is_exported_by_who_works_on() {
+    for (temporality, seconds) in [("cumulative", 0), ("cumulative", 9), ("delta", 0), ("delta", 9)] {
+        let before = configuration(temporality);
+        let after = before.replace(r#""enabled": true"#, r#""enabled": true, "namespace": "next""#);
+        let mut process = Process::new(3);
+        let old = [0, 1, 2].map(|worker| process.listener(worker, "inbound", &before));
+        for _ in 0..seconds {
+            process.advance(SECOND);
+            process.collect();
+        }
+        [1, 2].map(|worker| serve(&mut process, worker, old[worker], 200));
+        let new = [0, 1, 2].map(|worker| process.listener(worker, "inbound", &after));
+        process.done(0, old[0]);
+        for worker in [1, 2] {
+            serve(&mut process, worker, old[worker], 200);
+            process.advance(SECOND);
+            process.collect();
+            process.done(worker, old[worker]);
+            serve(&mut process, worker, new[worker], 200);
+        }
+        settle(&mut process);
+        let counts: Vec<_> = known(&process, temporality == "cumulative").into_iter().collect();
+        let counts: Vec<_> = counts.iter().map(|(series, count)| (series.starts_with("next."), *count)).collect();
+        assert_eq!(counts, [(false, 4), (true, 2)], "{temporality}, {seconds} s old");
+    }
+}
+
 #[test]
 fn delta_points_that_the_collector_refused_are_part_of_the_next_and_a_timeout_is_lost_and_counted() {
     let (mut process, root) = Process::with(&configuration("delta"));

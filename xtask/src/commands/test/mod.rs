@@ -21,9 +21,9 @@ use crate::commands::{build, dynamic, earlier, lint, playground, python, wrapped
 use crate::tools::envoy_gateway::ENVOY_GATEWAY;
 use crate::tools::go::RENDERERS;
 use crate::tools::istio::ISTIO;
+use crate::tools::prometheus::PROMETHEUS;
 use crate::tools::registry::Registry;
 use crate::tools::tracelift_otel::TraceliftOtel;
-use crate::tools::prometheus::PROMETHEUS;
 use crate::tools::{chromium, collector, envoy, miri, moto, node, rollout};
 use crate::unchanged::{self, Known};
 use crate::{run, workspace};

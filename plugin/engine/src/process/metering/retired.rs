@@ -39,6 +39,9 @@ impl Retired {
 
     /// Exports what came since.
     pub(in crate::process) fn tick(&mut self, host: &impl Host, metrics: &mut Metrics) {
+        if self.0.is_empty() {
+            return; // As nearly always.
+        }
         let now = host.now() / MILLISECOND;
         for (metering, since) in &mut self.0 {
             if now.saturating_sub(*since) < KEEP_MS {
