@@ -64,7 +64,7 @@ pub(super) fn rules(bytes: &[u8]) {
     let randomness = Randomness::from_trace_id(trace_id);
     let parent = Parent { sampled: input.any(), threshold: None };
     for parent in [None, Some(&parent)] {
-        let decision = decide(policy, rule, parent, trace_id, randomness);
+        let decision = decide(policy, (rule, None), parent, trace_id, randomness);
         assert!(decision.sampled || decision.threshold.is_none(), "{decision:?}");
     }
 }
