@@ -172,9 +172,9 @@ impl Rates {
 
     fn obey(&mut self) {
         let Self { settings, pace, first, rest, .. } = self;
-        let rate = |number| Rate::new(pace.ratio(settings, number));
-        *first = rate(0);
+        let mut rates = (0..settings.rates).map(|number| Rate::new(pace.ratio(settings, number)));
+        *first = rates.next().unwrap_or(*first);
         rest.clear();
-        rest.extend((1..settings.rates).map(rate));
+        rest.extend(rates);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::alarm::Alarm;
 use super::boost::Boost;
-use super::pace::{Announced, Pace, Rate, seconds};
 use super::settings::Settings;
+use super::state::{Announced, Pace, Rate, seconds};
 
 /// Bytes of a rate.
 const RATE: usize = 12;

@@ -8,16 +8,16 @@ mod alarm;
 mod boost;
 mod bytes;
 mod fill;
-mod pace;
 mod settings;
+mod state;
 mod step;
 mod sums;
 mod words;
 
 pub use boost::Turn;
 pub use fill::fill;
-pub use pace::Pace;
 pub use settings::{BoostSettings, By, Settings, TargetSettings};
+pub use state::Pace;
 pub use step::{Bound, BoundChange, Cause, Step};
 pub use sums::Sums;
 pub use words::{decimal, percent};

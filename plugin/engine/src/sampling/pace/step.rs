@@ -2,8 +2,8 @@
 
 use super::boost::Turn;
 use super::fill::fill;
-use super::pace::{Announced, Pace, seconds};
 use super::settings::{CARRY_S, INTERVAL_S, Settings, TargetSettings};
+use super::state::{Announced, Pace, seconds};
 
 /// Seconds of the slow mean.
 const MEAN_S: f64 = 15.0;
