@@ -3,7 +3,7 @@
 /** Seconds, requests of each, and the share of them that fails. */
 const LOGS = {
   step: { name: "load step", seconds: 1200, at: (second) => [400 <= second && second < 800 ? 50 : 5, 0.002] },
-  outage: { name: "outage", seconds: 600, at: (second) => [50, 300 <= second && second < 420 ? 0.05 : 0.002] },
+  outage: { name: "outage", seconds: 600, at: (second) => [50, 300 <= second && second < 420 ? 0.03 : 0.002] },
 };
 /** A pause in typing, before a log is decided again. */
 const PAUSE_MS = 300;

@@ -28,7 +28,7 @@ async fn a_load_step_is_followed_and_what_is_kept_stays() {
     assert!(said.contains("0 by boost"), "{said}");
     let labels = labels(&browser).await;
     assert!(
-        labels[0].starts_with("Traces a second over time. At most 50 new,") && labels[0].ends_with("target 2."),
+        labels[0].starts_with("Traces a second over time. At most 50") && labels[0].ends_with("target 2."),
         "{labels:?}"
     );
     assert!(labels[1].starts_with("Ratio in force over time. From 3."), "{labels:?}");

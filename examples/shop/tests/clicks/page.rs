@@ -246,7 +246,7 @@ async fn a_story_shows_the_rate_follow_its_target(browser: &Browser) {
     browser.keys("#ratio", "\u{e011}").await;
     let over = "const state = await (await fetch('api/state')).json(); return state.story === null && state.settings.rate === 20";
     browser.wait_until("the story has ended", over).await;
-    assert!(!browser.is_shown("#story-curves").await);
+    browser.wait_until("its curves are gone", "return document.getElementById('story-curves').hidden").await;
 }
 
 async fn a_phone_shows_everything_without_scrolling_sideways(demo: &Demo) {

@@ -47,7 +47,7 @@ pub(super) enum Stage {
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
     Shop,
-    /// The demo, unattended, its traces checked
+    /// The demo, unattended, its traces checked; then the stories of its rate, which take seven minutes
     Demo,
     /// Traces in X-Ray: Envoys with either filter, a collector, and moto as X-Ray's API; when they or what they send have changed since
     /// it passed, or when asked for
