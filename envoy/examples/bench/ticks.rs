@@ -46,7 +46,7 @@ pub async fn measure(stage: &Stage, processors: usize, bursts: usize) -> Result<
         ensure!(!ticks.is_empty(), "{:?} never ticked", variant.name);
         ticks.sort_by(f64::total_cmp);
         let series = envoy.admin().stats().await?.tracelift("metrics.series");
-        let of = |percent| ticks[(ticks.len() * percent / 100).min(ticks.len() - 1)];
+        let of = |percent: usize| ticks[(ticks.len() * percent / 100).min(ticks.len() - 1)];
         let (late, later, dearest) = (of(95), of(99), of(100));
         let idle = rows.first().and_then(|row| row["median"].as_f64());
         rows.push(json!({

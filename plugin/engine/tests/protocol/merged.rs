@@ -129,7 +129,7 @@ fn what_is_counted_under_settings_that_were_replaced_is_exported_by_who_works_on
             process.advance(SECOND);
             process.collect();
         }
-        [1, 2].map(|worker| serve(&mut process, worker, old[worker], 200));
+        (1..3).for_each(|worker| serve(&mut process, worker, old[worker], 200));
         let new = [0, 1, 2].map(|worker| process.listener(worker, "inbound", &after));
         process.done(0, old[0]);
         for worker in [1, 2] {
