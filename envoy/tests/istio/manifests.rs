@@ -45,7 +45,14 @@ pub fn analyse(manifests: &[Value]) -> String {
     fs::write(&file, texts.join("\n---\n")).unwrap();
     let output = program::command().arg("analyze").arg(file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Istio's packages log at their start, each line with its time, before anything can tell them where to.
+    text.lines()
+        .filter(|line| !line.starts_with(|first: char| first.is_ascii_digit()))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim()
+        .to_owned()
 }
 
 /// The documents of a rendered text, with what an installation changes.

@@ -69,6 +69,12 @@ pub async fn edge_holds(scene: &Scene, proxy: &Proxy) {
     }
 }
 
+/// The listeners that a proxy has from istiod, as text.
+async fn listeners(proxy: &Proxy) -> String {
+    let dump = proxy.admin.config_dump().await.unwrap();
+    dump["configs"].as_array().unwrap().iter().map(|config| config["dynamic_listeners"].to_string()).collect()
+}
+
 /// Where the mesh has a tracing provider, Envoy's tracer writes its own `traceparent` after all filters.
 #[tokio::test]
 async fn the_shipped_telemetry_keeps_envoys_own_tracer_from_replacing_the_context() {
@@ -85,10 +91,10 @@ async fn the_shipped_telemetry_keeps_envoys_own_tracer_from_replacing_the_contex
         let [_, client] = both_sides(&scene, &context[3..35]).await;
         client.span_id() == forwarded[36..52]
     };
+    assert!(listeners(&proxy).await.contains("envoy.tracers.opentelemetry"));
     assert!(!ours(3).await);
     scene.apply(&manifests).await;
-    let untraced =
-        async || !proxy.admin.config_dump().await.unwrap().to_string().contains("envoy.tracers.opentelemetry");
+    let untraced = async || !listeners(&proxy).await.contains("envoy.tracers.opentelemetry");
     proxy.program.until("Envoy's own tracing is off", untraced).await;
     // What Envoy had begun with its tracer may still be on its way: a new trace each time.
     let new = || 100 + scene.upstream.arrivals().len() as u64;
