@@ -17,7 +17,7 @@ pub(crate) const ISTIO: Locked = Locked {
     // Without optimisation, which would take longer than the tests save.
     flags: &["-ldflags=-s -w", "-gcflags=all=-N -l -dwarf=false"],
     says: ("version", "istio.io/istio v0.0.0-20260827124520-eed52ebb66ad"),
-    takes: "some ten minutes on two cores",
+    takes: "more than an hour on two busy cores",
     page: "https://github.com/istio/istio/releases",
 };
 
