@@ -1,15 +1,19 @@
-//! The shipped plugins in Istio's own agent: it fetches the packaged image from a real registry, and a real Envoy gets the filter from it. A
-//! stand-in for istiod sends what istiod makes of a plugin. Not among the usual tests: `cargo xtask test --only istio` builds the agent.
+//! The manifests that users apply, obeyed by Istio's own discovery server and agents: these fetch the packaged image from a real registry,
+//! and real Envoys get the filter from them. Not among the usual tests: it needs the program that `cargo xtask test --only istio` builds.
 
 #[path = "../rollout/daemon.rs"]
 mod daemon;
+mod forms;
 mod istiod;
 #[allow(dead_code, reason = "what stories of the rollout need, which use all of it")]
 #[path = "../rollout/kit.rs"]
 mod kit;
 mod manifests;
+mod mesh;
 mod mistakes;
 mod obeyed;
+mod phases;
+mod pods;
 mod program;
 mod proxy;
 #[allow(dead_code, reason = "the registry of the rollout's stories, which use all of it")]
@@ -17,3 +21,4 @@ mod proxy;
 mod registry;
 mod scene;
 mod starts;
+mod waypoint;

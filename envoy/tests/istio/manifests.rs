@@ -1,23 +1,68 @@
-//! The shipped manifests, with what every installation changes: the image, the collector's address; and what istiod makes of them.
+//! The shipped manifests, with what every installation changes: the image, the collector's address.
 
-use crate::kit::kustomize;
+use crate::kit::{helm, kustomize};
+use crate::program;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// As the shipped `EnvoyFilter` has it.
 const COLLECTOR: (&str, u16) = ("otel-collector.observability.svc.cluster.local", 4318);
 
 /// What kustomize renders of an overlay for the image of that name and a collector at that address; spans leave every 100 ms.
 pub fn overlay(name: &str, image: &str, collector: SocketAddr) -> Vec<Value> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("istio/overlays").join(name);
-    let rendered = kustomize(&folder);
-    let documents = yaml_serde::Deserializer::from_str(&rendered);
-    let mut documents: Vec<Value> = documents.map(|document| Value::deserialize(document).unwrap()).collect();
+    installed(&kustomize(&folder(name)), image, collector)
+}
+
+/// The folder of an overlay.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("istio/overlays").join(name)
+}
+
+/// What helm renders of the chart in a namespace with the values that are kept for an overlay, for the same image and collector.
+pub fn chart(namespace: &str, values: &str, image: &str, collector: SocketAddr) -> Vec<Value> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("chart");
+    let values = chart.join("ci").join(format!("{values}-values.yaml"));
+    let [chart, values] = [&chart, &values].map(|path| path.to_str().unwrap());
+    let output = helm(&["template", "tracelift", chart, "--namespace", namespace, "--values", values]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    installed(&String::from_utf8(output.stdout).unwrap(), image, collector)
+}
+
+/// The names of all overlays.
+pub fn overlays() -> Vec<String> {
+    let entries = fs::read_dir(folder("")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// What `istioctl analyze` says of manifests and of nothing else: a line for each finding.
+pub fn analyse(manifests: &[Value]) -> String {
+    let folder = program::folder();
+    let file = folder.path().join("manifests.yaml");
+    let texts: Vec<_> = manifests.iter().map(Value::to_string).collect();
+    fs::write(&file, texts.join("\n---\n")).unwrap();
+    let output = program::command().arg("analyze").arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Istio's packages log at their start, each line with its time, before anything can tell them where to.
+    text.lines()
+        .filter(|line| !line.starts_with(|first: char| first.is_ascii_digit()))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .trim()
+        .to_owned()
+}
+
+/// The documents of a rendered text, with what an installation changes.
+fn installed(rendered: &str, image: &str, collector: SocketAddr) -> Vec<Value> {
+    let documents = yaml_serde::Deserializer::from_str(rendered);
+    let documents = documents.map(|document| Value::deserialize(document).unwrap());
+    let mut documents: Vec<Value> = documents.filter(|document| !document.is_null()).collect();
     for document in &mut documents {
-        if document["kind"] == "WasmPlugin" {
-            document["spec"]["url"] = format!("oci://{image}").into();
+        if is_plugin(document) {
+            module(document)["url"] = format!("oci://{image}").into();
             settings(document)["export"]["scheduled_delay_ms"] = 100.into();
         }
         if document["kind"] == "EnvoyFilter" {
@@ -30,69 +75,27 @@ pub fn overlay(name: &str, image: &str, collector: SocketAddr) -> Vec<Value> {
 }
 
 /// The collector's address in the `EnvoyFilter`.
-const SOCKET: &str =
+pub const SOCKET: &str =
     "/spec/configPatches/0/patch/value/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
 
-/// The plugins among them.
-pub fn plugins(manifests: &[Value]) -> Vec<&Value> {
-    manifests.iter().filter(|it| it["kind"] == "WasmPlugin").collect()
+/// Whether it is the filter itself, in one of its two forms.
+pub fn is_plugin(manifest: &Value) -> bool {
+    manifest["kind"] == "WasmPlugin" || manifest["kind"] == "TrafficExtension"
+}
+
+/// What a plugin says of the module: a `TrafficExtension` has it in a place of its own.
+pub fn module(plugin: &mut Value) -> &mut Value {
+    let flat = plugin["kind"] == "WasmPlugin";
+    let spec = &mut plugin["spec"];
+    if flat { spec } else { &mut spec["wasm"] }
 }
 
 /// The filter's settings in a plugin.
 pub fn settings(plugin: &mut Value) -> &mut Value {
-    &mut plugin["spec"]["pluginConfig"]
+    &mut module(plugin)["pluginConfig"]
 }
 
-/// The clusters that the `EnvoyFilter` among them adds.
-pub fn clusters(manifests: &[Value]) -> Vec<Value> {
-    let filter = manifests.iter().find(|it| it["kind"] == "EnvoyFilter").unwrap();
-    filter["spec"]["configPatches"].as_array().unwrap().iter().map(|it| it["patch"]["value"].clone()).collect()
-}
-
-/// The name of a plugin's filter in Envoy (`pilot/pkg/model/extensions.go`, as is all below).
-pub fn filter_name(plugin: &Value) -> String {
-    format!("extensions.istio.io/trafficextension/{}", name(plugin))
-}
-
-fn name(plugin: &Value) -> String {
-    let of = |key: &str| plugin["metadata"][key].as_str().unwrap();
-    format!("{}.{}", of("namespace"), of("name"))
-}
-
-/// The extension configuration that istiod makes of a plugin, with the variables that the agent reads and removes.
-pub fn as_istiod_sends(plugin: &Value) -> Value {
-    let spec = &plugin["spec"];
-    let of_host = |it: &&Value| it["valueFrom"] == "HOST";
-    let variables = spec["vmConfig"]["env"].as_array().unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut inline: Map<_, _> =
-        variables.iter().filter(|it| !of_host(it)).map(|it| (text(&it["name"]), it["value"].clone())).collect();
-    inline.insert("ISTIO_META_WASM_IMAGE_PULL_POLICY".to_owned(), spec["imagePullPolicy"].clone());
-    inline.insert("ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION".to_owned(), "1".into());
-    let host: Vec<_> = variables.iter().filter(of_host).map(|it| it["name"].clone()).collect();
-    let failure =
-        if spec["failStrategy"] == "FAIL_CLOSE" { json!("FAIL_CLOSED") } else { spec["failStrategy"].clone() };
-    json!({
-        "name": filter_name(plugin),
-        "typedConfig": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-            "config": {
-                "name": name(plugin),
-                "rootId": spec["pluginName"],
-                "failurePolicy": failure,
-                "configuration": {
-                    "@type": "type.googleapis.com/google.protobuf.StringValue",
-                    "value": spec["pluginConfig"].to_string(),
-                },
-                "vmConfig": {
-                    "runtime": "envoy.wasm.runtime.v8",
-                    "code": { "remote": {
-                        "httpUri": { "uri": spec["url"], "timeout": "30s", "cluster": "_" },
-                        "sha256": spec["sha256"].as_str().unwrap_or_default(),
-                    } },
-                    "environmentVariables": { "keyValues": inline, "hostEnvKeys": host },
-                },
-            },
-        },
-    })
+/// Changes every plugin among them.
+pub fn change(manifests: &mut [Value], change: impl Fn(&mut Value)) {
+    manifests.iter_mut().filter(|manifest| is_plugin(manifest)).for_each(change);
 }

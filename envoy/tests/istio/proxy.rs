@@ -1,35 +1,39 @@
 //! Istio's agent, `pilot-agent proxy`, with a real Envoy: its bootstrap, its way to istiod, and its fetcher of modules.
 
 use crate::istiod::{Istiod, free};
+use crate::pods::Pod;
 use crate::program::{PATIENCE, Program, command, folder};
-use serde_json::{Value, json};
-use std::fs;
+use serde_json::json;
+use std::net::SocketAddr;
 use tracelift_envoy::{Admin, Stats, process};
-
-/// Its workload and namespace, of which Istio makes Envoy's cluster and the certificate's identity.
-const WORKLOAD: (&str, &str) = ("cart", "shop");
 
 /// An agent and its Envoy, gone when dropped.
 pub struct Proxy {
     pub program: Program,
     pub admin: Admin,
+    /// Where requests are sent to.
+    pub front: SocketAddr,
 }
 
 impl Proxy {
-    /// Starts them with more in the bootstrap than Istio's template has; returns when Envoy is live.
-    pub async fn start(istiod: &Istiod, more: &Value) -> Self {
+    /// Starts them in a pod, whose requests come at that port; returns when Envoy is live.
+    pub async fn start(istiod: &Istiod, pod: &Pod, port: u16) -> Self {
+        let proxy = Self::begin(istiod, pod, port);
+        proxy.program.until("Envoy is live", async || proxy.admin.is_ready().await).await;
+        proxy
+    }
+
+    /// The same, without waiting.
+    pub fn begin(istiod: &Istiod, pod: &Pod, port: u16) -> Self {
         let folder = folder();
+        let identity = format!("spiffe://cluster.local/ns/{}/sa/{}", pod.namespace, pod.name);
         let mut certificates = command();
-        let identity = format!("spiffe://cluster.local/ns/{}/sa/{}", WORKLOAD.1, WORKLOAD.0);
         certificates.arg("certificates").arg(istiod.program.folder()).arg(identity).arg(folder.path());
         let certificates = certificates.output().unwrap();
         assert!(certificates.status.success(), "{}", String::from_utf8_lossy(&certificates.stderr));
-        fs::write(folder.path().join("more.yaml"), more.to_string()).unwrap();
         let admin = free();
-        let program = Program::start(folder, &["proxy", "sidecar"], &environment(istiod, admin.port()));
-        let proxy = Self { program, admin: Admin::new(admin) };
-        proxy.program.until("Envoy is live", async || proxy.admin.is_ready().await).await;
-        proxy
+        let program = Program::start(folder, &["proxy", pod.kind], &environment(istiod, pod, admin.port()));
+        Self { program, admin: Admin::new(admin), front: (pod.ip, port).into() }
     }
 
     /// Envoy's counters.
@@ -49,30 +53,37 @@ impl Proxy {
 }
 
 /// What Istio's injector writes into the pod.
-fn environment(istiod: &Istiod, admin: u16) -> Vec<(&'static str, String)> {
+fn environment(istiod: &Istiod, pod: &Pod, admin: u16) -> Vec<(&'static str, String)> {
     let envoy = process::binary().unwrap_or_else(|error| panic!("{error}")).canonicalize().unwrap();
-    let (workload, namespace) = WORKLOAD;
     let configuration = json!({
         "discoveryAddress": istiod.address().to_string(),
         "controlPlaneAuthPolicy": "NONE",
-        "serviceCluster": format!("{workload}.{namespace}"),
+        "serviceCluster": format!("{}.{}", pod.name, pod.namespace),
         "binaryPath": envoy,
         "configPath": "./etc/istio/proxy",
         "proxyAdminPort": admin,
         "statusPort": free().port(),
         "concurrency": 2,
     });
-    vec![
+    let mut environment = vec![
         ("PROXY_CONFIG", configuration.to_string()),
-        ("POD_NAME", format!("{workload}-0")),
-        ("POD_NAMESPACE", namespace.to_owned()),
-        ("INSTANCE_IP", "127.0.0.1".to_owned()),
+        ("POD_NAME", pod.instance()),
+        ("POD_NAMESPACE", pod.namespace.to_owned()),
+        ("SERVICE_ACCOUNT", pod.name.to_owned()),
+        ("INSTANCE_IP", pod.ip.to_string()),
         ("TRUST_DOMAIN", "cluster.local".to_owned()),
         ("FILE_MOUNTED_CERTS", "true".to_owned()),
         ("CLOUD_PLATFORM", "none".to_owned()),
         ("ENVOY_STATUS_PORT", free().port().to_string()),
         ("ENVOY_PROMETHEUS_PORT", free().port().to_string()),
-        ("ISTIO_BOOTSTRAP_OVERRIDE", "more.yaml".to_owned()),
+        ("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
+        ("ISTIO_META_WORKLOAD_NAME", pod.name.to_owned()),
+        ("ISTIO_METAJSON_LABELS", pod.labels.to_string()),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod".to_owned()),
-    ]
+    ];
+    if pod.kind == "sidecar" {
+        // Listeners on ports of their own, for which no rule of iptables is needed.
+        environment.push(("ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned()));
+    }
+    environment
 }

@@ -1,14 +1,16 @@
-//! A collector, an upstream, a registry with the packaged image, and an agent of Istio's whose Envoy is in front of the upstream.
+//! A collector, an upstream, a registry with the packaged image, Istio, and its proxies in front of the upstream.
 
 use crate::istiod::{Istiod, free};
-use crate::kit::traceparent;
-use crate::manifests::{self, filter_name, plugins};
+use crate::kit::{SOON, traceparent};
+use crate::manifests;
+use crate::mesh::{self, HOST, Places};
+use crate::pods::Place;
 use crate::proxy::Proxy;
 use crate::registry::{REPOSITORY, Registry, summary};
-use serde_json::{Value, json};
-use std::net::SocketAddr;
+use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
-use tracelift_envoy::{Client, Collector, Reply, Request, Stats, Upstream};
+use tracelift_envoy::ports::RefusingPort;
+use tracelift_envoy::{Client, Collector, ReceivedSpan, Reply, Request, Stats, Upstream};
 
 /// Ports are taken that were free a moment ago, so that one scene is set at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -18,29 +20,32 @@ pub struct Scene {
     pub collector: Collector,
     pub upstream: Upstream,
     pub client: Client,
+    pub istiod: Istiod,
     registry: Registry,
-    istiod: Istiod,
-    overlay: &'static str,
-    front: SocketAddr,
-    calls: SocketAddr,
+    place: Place,
+    places: Places,
+    _tracer: RefusingPort,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Scene {
-    /// For the proxies that an overlay is for, without one; the image is in the registry.
-    pub async fn set(overlay: &'static str) -> Self {
-        let scene = Self::empty(overlay).await;
+    /// Without a proxy and without the filter's manifests; the image is in the registry.
+    pub async fn set(place: Place) -> Self {
+        let scene = Self::of(place, false).await;
         scene.push();
         scene
     }
 
     /// The same before the image is in the registry.
-    pub async fn empty(overlay: &'static str) -> Self {
-        let alone = ALONE.lock().await;
-        let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
-        let (registry, istiod) = (Registry::start().await, Istiod::start().await);
-        let (client, front, calls) = (Client::new(), free(), free());
-        Self { collector, upstream, client, registry, istiod, overlay, front, calls, _alone: alone }
+    pub async fn empty(place: Place) -> Self {
+        Self::of(place, false).await
+    }
+
+    /// The same in a mesh that has tracing of its own.
+    pub async fn traced(place: Place) -> Self {
+        let scene = Self::of(place, true).await;
+        scene.push();
+        scene
     }
 
     /// Pushes the packaged image to the registry.
@@ -48,56 +53,100 @@ impl Scene {
         self.registry.push(summary()["version"].as_str().unwrap());
     }
 
-    /// A proxy as soon as it serves.
+    async fn of(place: Place, traced: bool) -> Self {
+        let alone = ALONE.lock().await;
+        let (collector, upstream) = (Collector::start().await.unwrap(), Upstream::start().await.unwrap());
+        let registry = Registry::start().await;
+        let tracer = RefusingPort::any().unwrap();
+        let [front, calls, tracer_port] = [free(), free(), free()].map(|address| address.port());
+        let places = Places { front, calls, backend: upstream.address(), tracer_port, tracer: tracer.address() };
+        let ambient = place == Place::Waypoint;
+        let objects = mesh::objects(place, &places);
+        let istiod = Istiod::start(&mesh::configuration(traced, &places), &objects, ambient).await;
+        let client = Client::new();
+        let scene =
+            Self { collector, upstream, client, istiod, registry, place, places, _tracer: tracer, _alone: alone };
+        scene.apply(&[]).await;
+        scene
+    }
+
+    /// The first proxy of the place as soon as it serves.
     pub async fn proxy(&self) -> Proxy {
-        let proxy = self.live().await;
+        self.serving(0).await
+    }
+
+    /// One of the place's proxies as soon as it serves.
+    pub async fn serving(&self, number: usize) -> Proxy {
+        let proxy = self.live(number).await;
         self.answers(&proxy, 200).await;
         proxy
     }
 
-    /// A proxy as soon as it is live, whatever it answers.
-    pub async fn live(&self) -> Proxy {
-        Proxy::start(&self.istiod, &self.bootstrap()).await
+    /// The same as soon as it is live, whatever it answers.
+    pub async fn live(&self, number: usize) -> Proxy {
+        let pod = &self.place.pods()[number];
+        Proxy::start(&self.istiod, pod, self.place.port(pod, &self.places)).await
     }
 
-    /// The shipped manifests for the image in the registry and this collector.
-    pub fn manifests(&self) -> Vec<Value> {
+    /// The same as soon as istiod knows it.
+    pub async fn connected(&self, number: usize) -> Proxy {
+        let pod = &self.place.pods()[number];
+        let proxy = Proxy::begin(&self.istiod, pod, self.place.port(pod, &self.places));
+        proxy.program.until("the proxy is connected", async || self.sent(number).await.is_some()).await;
+        proxy
+    }
+
+    /// What istiod has for one of the place's proxies, in the form of Envoy's own `/config_dump`; nothing before it is connected.
+    pub async fn sent(&self, number: usize) -> Option<Value> {
+        let pod = &self.place.pods()[number];
+        self.istiod.page(&format!("/debug/config_dump?proxyID={}.{}", pod.instance(), pod.namespace)).await
+    }
+
+    /// A shipped overlay for the image in the registry and this collector.
+    pub fn overlay(&self, name: &str) -> Vec<Value> {
+        manifests::overlay(name, &self.image(), self.collector.address())
+    }
+
+    /// The chart with the values that are kept for an overlay, for the same.
+    pub fn chart(&self, namespace: &str, values: &str) -> Vec<Value> {
+        manifests::chart(namespace, values, &self.image(), self.collector.address())
+    }
+
+    fn image(&self) -> String {
         let digest = summary()["images"][0]["digest"].as_str().unwrap().to_owned();
-        let image = format!("{}/{REPOSITORY}@{digest}", self.registry.address());
-        manifests::overlay(self.overlay, &image, self.collector.address())
+        format!("{}/{REPOSITORY}@{digest}", self.registry.address())
     }
 
-    /// Has istiod send the shipped plugins, each changed, in place of those before.
-    pub async fn apply(&self, change: impl Fn(&mut Value)) {
-        let mut manifests = self.manifests();
-        manifests.iter_mut().filter(|it| it["kind"] == "WasmPlugin").for_each(change);
-        self.istiod.apply(&plugins(&manifests)).await;
+    /// The overlay with every plugin changed.
+    pub fn changed(&self, name: &str, change: impl Fn(&mut Value)) -> Vec<Value> {
+        let mut manifests = self.overlay(name);
+        manifests::change(&mut manifests, change);
+        manifests
     }
 
-    /// Listeners whose filter istiod sends: a gateway's port, or a pod's own and the one for its calls. The application calls what it was
-    /// called for, with every header that it got: it is the sidecar's other port.
-    fn bootstrap(&self) -> Value {
-        let manifests = self.manifests();
-        let plugins = plugins(&manifests);
-        let mut clusters = manifests::clusters(&manifests);
-        clusters.push(cluster("backend", self.upstream.address()));
-        let listeners = if let [inbound, outbound] = plugins[..] {
-            clusters.push(cluster("application", self.calls));
-            vec![
-                listener(self.front, "INBOUND", inbound, "application"),
-                listener(self.calls, "OUTBOUND", outbound, "backend"),
-            ]
-        } else {
-            vec![listener(self.front, "OUTBOUND", plugins[0], "backend")]
-        };
-        json!({ "static_resources": { "listeners": listeners, "clusters": clusters } })
+    /// The overlay with that ratio in every plugin.
+    pub fn with_ratio(&self, name: &str, ratio: f64) -> Vec<Value> {
+        self.changed(name, |plugin| manifests::settings(plugin)["sampling"]["ratio"] = ratio.into())
     }
 
-    /// Sends requests until the proxy's filter has decided on one.
+    /// As `kubectl apply` of these beside what there is, and `kubectl delete` of any before; all are admitted.
+    pub async fn apply(&self, manifests: &[Value]) {
+        let refused = self.try_to_apply(manifests).await;
+        assert!(refused.is_empty(), "{refused:?}");
+    }
+
+    /// The same; what is said of those that are refused.
+    pub async fn try_to_apply(&self, manifests: &[Value]) -> Vec<String> {
+        let mut all = mesh::resources(self.place, &self.places);
+        all.extend(manifests.iter().cloned());
+        self.istiod.apply(&all).await
+    }
+
+    /// Sends requests until the proxy's filter has decided on one more.
     pub async fn decides(&self, proxy: &Proxy) {
         let before = decisions(&proxy.stats().await);
         let decided = async || {
-            self.get("/cart").await;
+            self.get(proxy, "/cart").await;
             before < decisions(&proxy.stats().await)
         };
         proxy.program.until("the filter decides", decided).await;
@@ -105,19 +154,19 @@ impl Scene {
 
     /// Waits until a request is answered with that status.
     pub async fn answers(&self, proxy: &Proxy, status: u16) {
-        let answers = async || self.get("/cart").await.is_some_and(|reply| reply.status == status);
+        let answers = async || self.get(proxy, "/cart").await.is_some_and(|reply| reply.status == status);
         proxy.program.until(&format!("requests are answered with {status}"), answers).await;
     }
 
     /// Waits until requests pass with the context that they came with, as those do that no filter sees.
     pub async fn passes_untouched(&self, proxy: &Proxy) {
-        proxy.program.until("requests pass untouched", async || self.is_untouched().await).await;
+        proxy.program.until("requests pass untouched", async || self.is_untouched(proxy).await).await;
     }
 
     /// Whether a request passes with the context that it came with.
-    pub async fn is_untouched(&self) -> bool {
+    pub async fn is_untouched(&self, proxy: &Proxy) -> bool {
         let context = traceparent(9, true);
-        let reply = self.client.send(self.request("/mine").header("traceparent", &context)).await.unwrap();
+        let reply = self.client.send(self.request(proxy, "/mine").header("traceparent", &context)).await.unwrap();
         assert_eq!(reply.status, 200);
         let arrivals = self.upstream.arrivals();
         arrivals
@@ -127,67 +176,32 @@ impl Scene {
             .is_some_and(|it| it.text("traceparent") == context)
     }
 
-    /// A GET through the proxy; none without a reply.
-    pub async fn get(&self, path: &str) -> Option<Reply> {
-        self.client.send(self.request(path)).await.ok()
+    /// A GET through a proxy; none without a reply.
+    pub async fn get(&self, proxy: &Proxy, path: &str) -> Option<Reply> {
+        self.client.send(self.request(proxy, path)).await.ok()
     }
 
-    /// A request to the proxy.
-    pub fn request(&self, path: &str) -> Request {
-        Request::get(self.front, path)
+    /// A request to a proxy.
+    pub fn request(&self, proxy: &Proxy, path: &str) -> Request {
+        Request::get(proxy.front, path).host(HOST)
     }
 
     /// Makes such requests elsewhere.
-    pub fn requests(&self) -> impl Fn(u64) -> Request + Clone + Send + 'static {
-        let front = self.front;
-        move |_| Request::get(front, "/cart")
+    pub fn requests(&self, proxy: &Proxy) -> impl Fn(u64) -> Request + Clone + Send + 'static {
+        let front = proxy.front;
+        move |_| Request::get(front, "/cart").host(HOST)
+    }
+
+    /// Every span that was made was exported and has arrived.
+    pub async fn everything_arrives(&self, proxy: &Proxy) {
+        let ledger = proxy.until("nothing waits", |stats| stats.ledger().is_settled()).await.ledger();
+        assert_eq!(ledger.discarded, 0, "{ledger}");
+        self.collector.wait_for_spans(ledger.exported as usize, SOON).await.unwrap();
+        assert_eq!(ReceivedSpan::distinct(&self.collector.spans()) as u64, ledger.exported);
     }
 }
 
 /// How many requests the filter has decided on.
 pub fn decisions(stats: &Stats) -> u64 {
     stats.sum("decisions.sampled.") + stats.sum("decisions.dropped.")
-}
-
-fn cluster(name: &str, to: SocketAddr) -> Value {
-    let address = json!({ "socket_address": { "address": to.ip(), "port_value": to.port() } });
-    json!({
-        "name": name,
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
-        },
-    })
-}
-
-/// As istiod makes it (`pilot/pkg/networking/core/extension`): nothing stands in for a filter that does not come.
-fn listener(at: SocketAddr, direction: &str, plugin: &Value, cluster: &str) -> Value {
-    let filter = json!({
-        "name": filter_name(plugin),
-        "config_discovery": {
-            "config_source": { "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" },
-            "type_urls": [
-                "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-                "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
-            ],
-        },
-    });
-    let router = json!({
-        "name": "envoy.filters.http.router",
-        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
-    });
-    let hosts = json!([{ "name": cluster, "domains": ["*"], "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": cluster } }] }]);
-    let manager = json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": cluster,
-        "route_config": { "virtual_hosts": hosts },
-        "http_filters": [filter, router],
-    });
-    json!({
-        "name": at.to_string(),
-        "traffic_direction": direction,
-        "address": { "socket_address": { "address": at.ip(), "port_value": at.port() } },
-        "filter_chains": [{ "filters": [{ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager }] }],
-    })
 }

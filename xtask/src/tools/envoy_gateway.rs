@@ -10,7 +10,7 @@ pub(crate) const ENVOY_GATEWAY: Locked = Locked {
     package: "github.com/envoyproxy/gateway/cmd/envoy-gateway",
     folder: "envoy/tests/mesh/envoy-gateway",
     version: "v1.9.1",
-    beside: None,
+    beside: ("", &[]),
     flags: &["-ldflags=-s -w -X github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion=v1.9.1"],
     says: ("version", "ENVOY_GATEWAY_VERSION: v1.9.1"),
     takes: "some ten minutes on two cores",

@@ -28,8 +28,8 @@ pub(crate) struct Locked {
     pub(crate) folder: &'static str,
     /// The version of the package's module in the lock; where the sources are ours, of the module that they are about.
     pub(crate) version: &'static str,
-    /// A file that is put beside the sources, by the module that has it and its path there.
-    pub(crate) beside: Option<(&'static str, &'static str)>,
+    /// Files that are put beside the sources, by the module that has them, of that version, and their paths there.
+    pub(crate) beside: (&'static str, &'static [&'static str]),
     /// Further arguments of `go build`.
     pub(crate) flags: &'static [&'static str],
     /// The argument that prints its version, and what is in what it prints.
@@ -94,7 +94,8 @@ impl Locked {
             fs::create_dir(&sources)?;
             self.lock().copy_to(&sources)?;
             let scratch = go::Scratch::below(dir);
-            if let Some((module, path)) = self.beside {
+            let (module, files) = self.beside;
+            for path in files {
                 let from = scratch.module(&go, &sources, module, version)?.join(path);
                 let name = from.file_name().context("a file has a name")?;
                 fs::copy(&from, sources.join(name)).with_context(|| format!("could not copy {}", from.display()))?;

@@ -2,135 +2,65 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
-	"strconv"
-	"sync"
+	"os"
+	"time"
 
-	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3" // What the settings of a plugin are in.
-	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/anypb"
+	"istio.io/istio/pilot/test/xds"
+	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/log"
+	"istio.io/istio/pkg/test"
 )
 
-const extensions = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
-
-// discover stands in for istiod: to an agent it serves extension configurations, and no resource of any other type, by incremental xDS;
-// over HTTP it takes what they shall be from now on.
-func discover(forProxies, forPeople string) error {
-	listener, err := net.Listen("tcp", forProxies)
+// discover serves xDS at one address and, over HTTP, the store of manifests and istiod's own debug pages at another, for ever.
+func discover(forProxies, forPeople, meshFile, objectsFile string) error {
+	if err := log.Configure(log.DefaultOptions()); err != nil {
+		return err
+	}
+	meshText, err := os.ReadFile(meshFile)
 	if err != nil {
 		return err
 	}
-	plugins := &plugins{changed: make(chan struct{})}
-	server := grpc.NewServer()
-	discovery.RegisterAggregatedDiscoveryServiceServer(server, plugins)
-	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(listener) }()
-	go func() { failed <- http.ListenAndServe(forPeople, plugins) }()
-	return <-failed
+	configuration, err := mesh.ApplyMeshConfigDefaults(string(meshText))
+	if err != nil {
+		return err
+	}
+	objects, err := os.ReadFile(objectsFile)
+	if err != nil {
+		return err
+	}
+	// Istio's tests are run by a Failer; here its first failure ends the program.
+	return test.Wrap(func(t test.Failer) {
+		server := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
+			MeshConfig:             configuration,
+			KubernetesObjectString: string(objects),
+			DebounceTime:           50 * time.Millisecond,
+			ListenerBuilder:        func() (net.Listener, error) { return net.Listen("tcp", forProxies) },
+		})
+		store, err := newStore(server.Store())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages := http.NewServeMux()
+		pages.Handle("PUT /manifests", store)
+		pages.Handle("/debug/", server.DiscoveryDebug)
+		t.Fatal(http.ListenAndServe(forPeople, pages))
+	})
 }
 
-// plugins are the extension configurations that there are.
-type plugins struct {
-	discovery.UnimplementedAggregatedDiscoveryServiceServer
-	sync.Mutex
-	version   int
-	resources map[string]*discovery.Resource
-	// Closed, and another in its place, at each change.
-	changed chan struct{}
-}
-
-// ServeHTTP takes a JSON list of extension configurations.
-func (p *plugins) ServeHTTP(response http.ResponseWriter, request *http.Request) {
-	var list []json.RawMessage
-	if err := json.NewDecoder(request.Body).Decode(&list); err != nil {
+// ServeHTTP takes all manifests that shall stand from now on, a JSON list, and answers with what the webhook said of those that it
+// refused: the ones before stand in their place.
+func (s *store) ServeHTTP(response http.ResponseWriter, request *http.Request) {
+	var manifests []json.RawMessage
+	if err := json.NewDecoder(request.Body).Decode(&manifests); err != nil {
 		http.Error(response, err.Error(), http.StatusBadRequest)
 		return
 	}
-	p.Lock()
-	defer p.Unlock()
-	p.version++
-	resources := map[string]*discovery.Resource{}
-	for _, text := range list {
-		extension := &core.TypedExtensionConfig{}
-		if err := protojson.Unmarshal(text, extension); err != nil {
-			http.Error(response, err.Error(), http.StatusBadRequest)
-			return
-		}
-		packed, err := anypb.New(extension)
-		if err != nil {
-			http.Error(response, err.Error(), http.StatusBadRequest)
-			return
-		}
-		resources[extension.Name] = &discovery.Resource{Name: extension.Name, Version: strconv.Itoa(p.version), Resource: packed}
+	refused, err := s.replace(manifests)
+	if err != nil {
+		http.Error(response, err.Error(), http.StatusInternalServerError)
+		return
 	}
-	p.resources = resources
-	close(p.changed)
-	p.changed = make(chan struct{})
-}
-
-func (p *plugins) now() (map[string]*discovery.Resource, <-chan struct{}) {
-	p.Lock()
-	defer p.Unlock()
-	return p.resources, p.changed
-}
-
-// DeltaAggregatedResources answers one agent until it leaves.
-func (p *plugins) DeltaAggregatedResources(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
-	requests := make(chan *discovery.DeltaDiscoveryRequest)
-	gone := make(chan error, 1)
-	go func() {
-		for {
-			request, err := stream.Recv()
-			if err != nil {
-				gone <- err
-				return
-			}
-			select {
-			case requests <- request:
-			case <-stream.Context().Done():
-				return
-			}
-		}
-	}()
-	asked := false
-	_, changed := p.now()
-	for {
-		send := ""
-		select {
-		case err := <-gone:
-			return err
-		case request := <-requests:
-			if request.ErrorDetail != nil {
-				fmt.Printf("refused %s: %s\n", request.TypeUrl, request.ErrorDetail.Message)
-			}
-			// Others are acknowledgements.
-			if request.ResponseNonce == "" || len(request.ResourceNamesSubscribe) > 0 {
-				send = request.TypeUrl
-			}
-			asked = asked || request.TypeUrl == extensions
-		case <-changed:
-			if asked {
-				send = extensions
-			}
-		}
-		var resources map[string]*discovery.Resource
-		resources, changed = p.now()
-		if send == "" {
-			continue
-		}
-		response := &discovery.DeltaDiscoveryResponse{TypeUrl: send, Nonce: "n"}
-		if send == extensions {
-			for _, resource := range resources {
-				response.Resources = append(response.Resources, resource)
-			}
-		}
-		if err := stream.Send(response); err != nil {
-			return err
-		}
-	}
+	_ = json.NewEncoder(response).Encode(refused)
 }

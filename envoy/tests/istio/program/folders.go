@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	_ "embed"
 	"fmt"
 	"os"
@@ -20,14 +21,20 @@ const fetched = "/var/lib/istio/data"
 // Set in the process that has a view of the file system of its own.
 const mark = "ISTIO_HAS_ITS_OWN_FOLDERS"
 
+// bootstrap is the template without the extension that asks istiod for the metadata of peers: only Istio's build of Envoy has it, and for a
+// waypoint the agent cannot be told to leave it out.
+func bootstrap() []byte {
+	return bytes.ReplaceAll(template, []byte("if .metadata_discovery"), []byte("if false"))
+}
+
 // prepare puts the template where the agent looks for it, and gives the agent a folder for modules that no other agent on this machine
 // shares: without the right to mount one, the machine's own, which must exist.
 func prepare() error {
-	const bootstrap = "var/lib/istio/envoy/envoy_bootstrap_tmpl.json"
-	if err := os.MkdirAll(filepath.Dir(bootstrap), 0o755); err != nil {
+	const path = "var/lib/istio/envoy/envoy_bootstrap_tmpl.json"
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(bootstrap, template, 0o644); err != nil {
+	if err := os.WriteFile(path, bootstrap(), 0o644); err != nil {
 		return err
 	}
 	if os.Getenv(mark) != "" {

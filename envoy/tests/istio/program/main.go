@@ -1,4 +1,5 @@
-// Istio's own agent, which runs Envoy, and a stand-in for istiod that sends it what istiod makes of a WasmPlugin.
+// Istio's own packages without a cluster around them: the discovery server with everything that istiod registers in it, the agent that
+// runs Envoy beside it, and the analysis that istioctl has. The API server is a store in memory behind istiod's admission webhook.
 package main
 
 import (
@@ -15,8 +16,9 @@ import (
 )
 
 const usage = `istio version                                   the module that this is built of
-istio discovery XDS HTTP                        the stand-in for istiod, at two addresses
+istio discovery XDS HTTP MESH OBJECTS           istiod: two addresses, its mesh configuration, and Kubernetes objects
 istio proxy sidecar|router                      pilot-agent, with its files below the working folder
+istio analyze FILE...                           istioctl analyze
 istio certificates ROOT IDENTITY FOLDER         a workload's certificate of the root in that folder`
 
 func main() {
@@ -30,10 +32,12 @@ func run(arguments []string) error {
 	switch {
 	case len(arguments) == 1 && arguments[0] == "version":
 		return version()
-	case len(arguments) == 3 && arguments[0] == "discovery":
-		return discover(arguments[1], arguments[2])
+	case len(arguments) == 5 && arguments[0] == "discovery":
+		return discover(arguments[1], arguments[2], arguments[3], arguments[4])
 	case len(arguments) > 1 && arguments[0] == "proxy":
 		return agent()
+	case len(arguments) > 1 && arguments[0] == "analyze":
+		return analyze(arguments[1:])
 	case len(arguments) == 4 && arguments[0] == "certificates":
 		return issue(arguments[1], arguments[2], arguments[3])
 	}

@@ -35,9 +35,15 @@ pub fn context(policy: &Policy, extracted: &Extracted) -> String {
                 CallerDecision::NotSampled => "says not sampled",
                 CallerDecision::Deferred => "left the decision to us",
             };
-            format!("{} is valid: the trace {} is continued, its caller {flag}", from.name(), text(&parent.trace_id.hex()))
+            format!(
+                "{} is valid: the trace {} is continued, its caller {flag}",
+                from.name(),
+                text(&parent.trace_id.hex())
+            )
         }
-        _ if extracted.traceparent_invalid => "traceparent is invalid (W3C Trace Context): a new trace is started".to_owned(),
+        _ if extracted.traceparent_invalid => {
+            "traceparent is invalid (W3C Trace Context): a new trace is started".to_owned()
+        }
         _ => "no trace context came with the request: a new trace begins".to_owned(),
     };
     if extracted.tracestate.is_some() && !extracted.tracestate_valid {

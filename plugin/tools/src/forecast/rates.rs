@@ -211,9 +211,7 @@ fn classes(sampling: &sampling::Policy, shares: &BTreeMap<String, f64>) -> Resul
     let names = || some.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>().join(", ");
     if let Some(stranger) = shares.keys().find(|name| some.iter().all(|rule| rule.name != **name)) {
         let allowed = if some.is_empty() { "none: no rule needs one".to_owned() } else { names() };
-        return Err(format!(
-            "share of the rule {stranger}: the configuration has no such rule; allowed is {allowed}"
-        ));
+        return Err(format!("share of the rule {stranger}: the configuration has no such rule; allowed is {allowed}"));
     }
     let mut classes = Vec::new();
     let mut rest = 1.0;

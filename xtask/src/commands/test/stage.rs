@@ -40,8 +40,8 @@ pub(super) enum Stage {
     /// The shipped manifests in a real Envoy Gateway, whose Envoys get them by xDS and the module from a registry; when the manifests or
     /// the controller have changed since it passed, or when asked for
     Mesh,
-    /// The shipped plugins in Istio's own agent, which fetches the module and runs a real Envoy; when the manifests or the agent have
-    /// changed since it passed, or when asked for
+    /// The shipped manifests in Istio's own control plane and agent, which fetches the module and runs a real Envoy; when the manifests or
+    /// the program around them have changed since it passed, or when asked for
     Istio,
     /// The playground's page, clicked through in a real Chromium; when it or what it shows has changed since it passed, or when asked for
     Playground,
@@ -121,6 +121,7 @@ impl Stage {
                 "xtask/src/tools/locked.rs",
             ],
             Self::Istio => &[
+                "envoy/chart",
                 "envoy/istio",
                 "envoy/tests/istio",
                 "xtask/src/artefact/image.rs",

@@ -56,7 +56,11 @@ pub const VARIABLES: [Variable; 26] = {
         variable("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "export.timeout_ms", "Milliseconds for one attempt."),
         weaker("OTEL_EXPORTER_OTLP_TIMEOUT", "export.timeout_ms", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"),
         variable("OTEL_BSP_EXPORT_TIMEOUT", "export.timeout_ms", "Milliseconds for one attempt, where that is less."),
-        variable("OTEL_BSP_SCHEDULE_DELAY", "export.scheduled_delay_ms", "Longest wait before a partial batch is sent, in milliseconds."),
+        variable(
+            "OTEL_BSP_SCHEDULE_DELAY",
+            "export.scheduled_delay_ms",
+            "Longest wait before a partial batch is sent, in milliseconds.",
+        ),
         variable("OTEL_BSP_MAX_QUEUE_SIZE", "export.max_queue_size", "Spans that wait for export, a worker."),
         variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "export.max_export_batch_size", "Spans in one request."),
         variable(
