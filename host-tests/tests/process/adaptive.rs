@@ -142,9 +142,8 @@ fn spread(runs: &[Run]) -> (f64, usize) {
 
 /// The same spans, each with the `th` that was in force so many seconds before.
 fn of_another_moment(run: &Run, before: usize) -> Run {
-    let mut last = BTreeMap::<usize, f64>::new();
     let by_chance = run.spans.iter().filter(|span| 1.0 < span.adjusted);
-    by_chance.for_each(|span| drop(last.insert(span.batch, span.adjusted)));
+    let last: BTreeMap<usize, f64> = by_chance.map(|span| (span.batch, span.adjusted)).collect();
     let mut other = run.clone();
     for span in other.spans.iter_mut().filter(|span| 1.0 < span.adjusted) {
         let then = last.range(..=span.batch.saturating_sub(before)).next_back();

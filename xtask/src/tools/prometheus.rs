@@ -11,7 +11,7 @@ pub(crate) const PROMETHEUS: Locked = Locked {
     package: "github.com/prometheus/prometheus/cmd/prometheus",
     folder: "envoy/tests/metrics/prometheus",
     version: "v0.316.0",
-    beside: None,
+    beside: ("", &[]),
     flags: &["-tags=remove_all_sd,netgo", "-ldflags=-s -w -X github.com/prometheus/common/version.Version=3.16.0"],
     says: ("--version", "prometheus, version 3."),
     takes: "four minutes on two cores",
