@@ -53,8 +53,8 @@ impl Demo {
         Self { requests: Some(requests), check: true, xray: false, dynamic_module: false, rest: Vec::new() }
     }
 
-    /// A story of the rate, verified.
-    pub(crate) fn story(name: &str) -> Self {
+    /// A scenario in which the rate steers itself, verified.
+    pub(crate) fn scenario(name: &str) -> Self {
         let rest = vec!["--scenario".into(), name.into()];
         Self { requests: None, check: true, xray: false, dynamic_module: false, rest }
     }

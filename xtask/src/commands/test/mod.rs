@@ -30,8 +30,8 @@ use crate::{run, workspace};
 
 /// Requests of the demo's check: enough that one percent of them is a number to compare.
 const DEMO_REQUESTS: u64 = 2000;
-/// What the demo plays after that.
-const STORIES: [&str; 3] = ["load-step", "outage", "slow"];
+/// What the stage `scenarios` plays.
+const SCENARIOS: [&str; 3] = ["load-step", "outage", "slow"];
 
 /// Which stages to run.
 #[derive(Args)]
@@ -227,9 +227,15 @@ impl Run {
             Stage::Demo => {
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
                 let package = TraceliftOtel::ensure()?;
-                run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy, Some(&package)))?;
-                let mut stories = STORIES.into_iter().map(Demo::story);
-                stories.try_for_each(|story| run::run(&mut story.command(envoy, Some(&package))))
+                run::run(&mut Demo::checked(DEMO_REQUESTS).command(envoy, Some(&package)))
+            }
+            Stage::Scenarios => {
+                let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
+                let package = TraceliftOtel::ensure()?;
+                SCENARIOS
+                    .into_iter()
+                    .map(Demo::scenario)
+                    .try_for_each(|scenario| run::run(&mut scenario.command(envoy, Some(&package))))
             }
             Stage::Xray => {
                 let collector = collector::XRAY.ensure()?;

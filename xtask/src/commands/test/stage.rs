@@ -47,8 +47,11 @@ pub(super) enum Stage {
     Playground,
     /// The demo's own tests, its page clicked through in a real Chromium
     Shop,
-    /// The demo, unattended, its traces checked; then the stories of its rate, which take seven minutes
+    /// The demo, unattended, its traces checked
     Demo,
+    /// The demo's scenarios of a rate that steers itself, some seven minutes; when the shop or the controller have changed since they
+    /// passed, or when asked for
+    Scenarios,
     /// Traces in X-Ray: Envoys with either filter, a collector, and moto as X-Ray's API; when they or what they send have changed since
     /// it passed, or when asked for
     Xray,
@@ -79,9 +82,14 @@ impl Stage {
             | Self::Playground => &[],
             Self::Host | Self::Fuzz => &[Self::Build],
             Self::Envoy | Self::Mesh | Self::Istio => &[Self::Build, Self::Tools, Self::Package],
-            Self::Earlier | Self::Dynamic | Self::Shop | Self::Demo | Self::Node | Self::Metrics | Self::Xray => {
-                &[Self::Build, Self::Tools]
-            }
+            Self::Earlier
+            | Self::Dynamic
+            | Self::Shop
+            | Self::Demo
+            | Self::Scenarios
+            | Self::Node
+            | Self::Metrics
+            | Self::Xray => &[Self::Build, Self::Tools],
         }
     }
 
@@ -136,6 +144,13 @@ impl Stage {
                 "plugin/engine/src/sampling",
                 "plugin/engine/src/trace_context",
                 "plugin/tools/src",
+            ],
+            Self::Scenarios => &[
+                "examples/shop",
+                "plugin/engine/src/process/steer.rs",
+                "plugin/engine/src/sampling/pace",
+                "plugin/engine/src/shared/rates.rs",
+                "plugin/engine/src/shared/slow.rs",
             ],
             Self::Xray => &[
                 "envoy/src/collector",
