@@ -3,6 +3,7 @@
 mod access_log;
 mod algorithms;
 mod attributes;
+mod compare;
 mod decisions;
 mod disorder;
 mod faults;
