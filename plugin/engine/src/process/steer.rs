@@ -28,7 +28,8 @@ impl Root {
     }
 
     /// Shares what was counted, and goes by the rates in force from now on.
-    pub(super) fn steer(&mut self, host: &impl Host, now: u64, metrics: &mut Metrics) {
+    /// `is_newest`: no root of the same filter was configured after this one. An older one serves what it had begun, and shows nothing.
+    pub(super) fn steer(&mut self, host: &impl Host, now: u64, is_newest: bool, metrics: &mut Metrics) {
         let Scope { steering, slow, shadow_slow, .. } = &mut self.scope;
         let Some(steering) = steering.as_deref_mut() else { return };
         steering.settle();
@@ -36,13 +37,16 @@ impl Root {
         if let Some(rates) = live {
             metrics.add_count(Metric::AdaptiveOffered, rates.offers());
             if let Some(step) = tick(host, rates, slow, now) {
-                show(host, rates, metrics);
+                if is_newest {
+                    show(host, rates, metrics);
+                }
                 count(&step, metrics);
                 log(host, rates, &step);
             }
         }
         if let Some(rates) = shadow
             && let Some(step) = tick(host, rates, shadow_slow, now)
+            && is_newest
         {
             metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
         }
@@ -104,12 +108,12 @@ fn log(host: &impl Host, rates: &Rates, step: &Step) {
         .shares()
         .map(|(now, usual)| [percent(now), " (usually ".to_owned(), percent(usual), ")".to_owned()].concat());
     let what = match step.boost {
-        Some(Turn::Begins) => "raised, because more requests than usual fail or are slow",
-        Some(Turn::Ends) => "back to where it was before it was raised",
+        Some(Turn::Begins) => "begins, because more requests than usual fail or are slow: ",
+        Some(Turn::Ends) => "ends: ",
         Some(Turn::Halves) | None => return,
     };
     let shares = [". Failures: ", &failed, "; slow answers: ", &slow].concat();
-    host.log(Level::Info, &["tracelift: the sampling ratio is ", what, ": ", &offered, &shares].concat());
+    host.log(Level::Info, &["tracelift: the boost of the sampling ratio ", what, &offered, &shares].concat());
 }
 
 fn millionths(ratio: f64) -> u64 {

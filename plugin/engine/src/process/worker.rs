@@ -105,9 +105,12 @@ impl Worker {
     /// What the tick of every worker does under a root, whichever worker exports: shares what was counted and learned, and shows it.
     pub(super) fn tick_root(&mut self, host: &impl Host, (root, now): (u32, u64), meter: Meter) {
         let Self { roots, metrics, entropy, streams, .. } = self;
-        let Some(root) = roots.iter_mut().find(|candidate| candidate.id() == root) else { return };
+        let Some(at) = roots.iter().position(|candidate| candidate.id() == root) else { return };
+        let is_newest =
+            roots.get(at).is_some_and(|this| !roots.iter().any(|other| this.id() < other.id() && other.succeeds(this)));
+        let Some(root) = roots.get_mut(at) else { return };
         root.share_slowness(host, now, metrics);
-        root.steer(host, now, metrics);
+        root.steer(host, now, is_newest, metrics);
         if let Some(central) = &mut root.scope.central {
             central.tick(host, entropy, metrics);
         }

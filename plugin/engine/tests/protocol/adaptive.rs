@@ -270,6 +270,31 @@ fn a_reload_and_a_refused_configuration_keep_the_ratio() {
 }
 
 #[test]
+fn a_filter_that_was_replaced_shows_nothing_any_more_while_it_drains() {
+    let of = |target: u32| configuration(&format!(r#""ratio": 0.5, "target": {{"traces_per_second": {target}}}"#));
+    let mut process = Process::new(1);
+    let old = process.listener(0, "inbound", &of(5));
+    let new = process.listener(0, "inbound", &of(50));
+    for _ in 0..20 {
+        let _ = seconds(&mut process, at(new), (1, 100));
+        let _ = (0..10).filter(|_| serve(&mut process, at(old), &[]).is_some()).count();
+        assert_eq!(shown(&process, 0, "adaptive.target_milli"), Some(50_000));
+    }
+}
+
+#[test]
+fn the_highest_ratio_wins_where_it_is_reached_and_not_on_the_way_there() {
+    let (mut process, root) = Process::with(&configuration(r#""ratio": 0.05, "target": {"traces_per_second": 50}"#));
+    let said = |process: &Process| process.logged(Level::Info, "max_ratio keeps all that it may");
+    let _ = seconds(&mut process, at(root), (20, 5));
+    assert!(ratio(&process) < 0.5 && !said(&process), "{}", ratio(&process));
+    assert_eq!(shown(&process, 0, "adaptive.bound"), Some(0));
+    let _ = seconds(&mut process, at(root), (40, 5));
+    assert!(0.999 < ratio(&process) && said(&process), "{}", ratio(&process));
+    assert_eq!(shown(&process, 0, "adaptive.bound"), Some(2));
+}
+
+#[test]
 fn a_bound_that_wins_is_logged_when_it_is_hit_and_when_it_is_left() {
     let bounded = r#""ratio": 0.5, "target": {"traces_per_second": 5, "min_ratio": 0.05}"#;
     let (mut process, root) = Process::with(&configuration(bounded));
@@ -294,13 +319,14 @@ fn failures_raise_the_ratio_for_a_while_and_the_log_says_why() {
     assert_eq!(shown(&process, 0, "adaptive.ratio_ppm"), Some(10_000));
     let _ = seconds(&mut process, failing, (16, 100));
     assert_eq!(shown(&process, 0, "adaptive.ratio_ppm"), Some(100_000), "ten times as high");
-    assert!(
-        process.logged(Level::Info, "the sampling ratio is raised, because more requests than usual fail or are slow")
-    );
+    assert!(process.logged(
+        Level::Info,
+        "the boost of the sampling ratio begins, because more requests than usual fail or are slow"
+    ));
     assert!(process.logged(Level::Info, "Failures: 100 % (usually "), "{:?}", process.state.logs.borrow().last());
     minute(&mut process, at(root));
     assert_eq!(shown(&process, 0, "adaptive.ratio_ppm"), Some(10_000));
-    assert!(process.logged(Level::Info, "back to where it was"));
+    assert!(process.logged(Level::Info, "the boost of the sampling ratio ends"));
     assert_eq!(process.metric("adaptive.changes.boost"), 5, "it begins, three halves, and ends");
 }
 

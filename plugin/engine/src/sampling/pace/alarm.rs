@@ -59,7 +59,8 @@ impl Alarm {
     pub fn look(&mut self, now: f64, min_requests: f64) {
         let age = now - self.began;
         if !(0.0..=2.0 * LONGEST_S).contains(&age) {
-            return self.open(now); // The clock was set, or nobody looked: what was counted is of no known time.
+            self.running = 0.0;
+            return self.open(now); // The clock was set, or no step was taken: what was counted is of no known time.
         }
         if age < INTERVAL_S || self.requests < min_requests && age < LONGEST_S {
             return;
@@ -69,6 +70,8 @@ impl Alarm {
             let is_unusual = self.is_unusual();
             self.running = if is_unusual { self.running + 1.0 } else { 0.0 };
             self.learn(age, is_unusual);
+        } else {
+            self.running = 0.0; // Nothing goes wrong where nothing is asked for.
         }
         self.open(now);
     }
@@ -126,6 +129,21 @@ mod tests {
         assert!(alarm.is_raised());
         windows(&mut alarm, &mut now, 1, (2_500, 5));
         assert!(!alarm.is_raised());
+    }
+
+    #[test]
+    fn a_pause_in_traffic_ends_it() {
+        for step in [INTERVAL_S, 3.0 * LONGEST_S] {
+            let (mut alarm, mut now) = (Alarm { began: 1e9, ..Alarm::default() }, 1e9);
+            windows(&mut alarm, &mut now, 20, (2_500, 5));
+            windows(&mut alarm, &mut now, 2, (2_500, 500));
+            assert!(alarm.is_raised());
+            for _ in 0..13 {
+                now += step;
+                alarm.look(now, 200.0);
+            }
+            assert!(!alarm.is_raised(), "steps of {step} s: {alarm:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ const RISE: f64 = 1.5;
 const LEAST_RISE: f64 = 1e-4;
 /// A change that is worth telling.
 const NOTABLE: f64 = 1.1;
+/// Ratios are kept in four bytes: what they differ by is less than this share.
+const TINY: f64 = 1e-6;
 /// A bound is left once there is so much room.
 const ROOM: f64 = 1.25;
 
@@ -130,7 +132,7 @@ impl Pace {
         if load <= 0.0 {
             return (None, None); // Whatever the ratio is, it decides nothing.
         }
-        (self.announce(kept / load, load), self.meet_bounds(target, load))
+        (self.announce(kept / load, load), self.meet_bounds(target, load, kept))
     }
 
     /// Takes the interval into the slow means. What each rate is to be prepared for, traces a second: the mean, or the interval if more was
@@ -163,14 +165,17 @@ impl Pace {
         })
     }
 
-    fn meet_bounds(&mut self, target: &TargetSettings, load: f64) -> Option<BoundChange> {
+    /// `kept`: traces a second that the ratios in force keep of this load.
+    fn meet_bounds(&mut self, target: &TargetSettings, load: f64, kept: f64) -> Option<BoundChange> {
         let [least, most] = [load * target.min_ratio, load * target.max_ratio];
         let before = self.bound();
+        // While the ratio is still rising it is not the bound that holds it down.
+        let is_highest = most <= kept * (1.0 + TINY);
         let now = match before {
             Some(Bound::Min) if self.budget < ROOM * least => before,
             Some(Bound::Max) if most < ROOM * self.budget => before,
             _ if self.budget <= least => Some(Bound::Min),
-            _ if most <= self.budget => Some(Bound::Max),
+            _ if most <= self.budget && is_highest => Some(Bound::Max),
             _ => None,
         };
         self.bound = now.map_or(0.0, |bound| if bound == Bound::Min { 1.0 } else { 2.0 });
