@@ -283,6 +283,13 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
             "upgrade.coverage.enabled",
             "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off",
         ),
+        (
+            r#"{"span_kind": "server", "metrics": {"routes": ["/cart"]},
+                "shadow": {"upgrade": {"slow": {"enabled": true}, "traces_per_second": 0}}}"#
+                .to_owned(),
+            "shadow.upgrade.slow.enabled",
+            "has no effect: `shadow.upgrade.traces_per_second` is 0, which switches upgrades off",
+        ),
     ] {
         assert_eq!(loaded(configuration.as_bytes()).warnings, [format!("{path}: {oddity}")], "{configuration}");
     }
