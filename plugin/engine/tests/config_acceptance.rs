@@ -233,7 +233,11 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
     for (configuration, path, oddity) in [
         (r#"{"metrics": {"enabled": true}}"#.to_owned(), "metrics.enabled", ASKS),
         (r#"{"upgrade": {"coverage": {"enabled": true}}}"#.to_owned(), "upgrade.coverage.enabled", ASKS),
-        (r#"{"shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#.to_owned(), "upgrade.coverage.enabled", ASKS),
+        (
+            r#"{"shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#.to_owned(),
+            "shadow.upgrade.coverage.enabled",
+            ASKS,
+        ),
         (r#"{"metrics": {"routes": ["/a"]}}"#.to_owned(), "metrics.routes", OFF),
         (r#"{"metrics": {"route_header": "x-route"}}"#.to_owned(), "metrics.route_header", OFF),
         (
