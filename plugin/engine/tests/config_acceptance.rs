@@ -233,7 +233,11 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
     for (configuration, path, oddity) in [
         (r#"{"metrics": {"enabled": true}}"#.to_owned(), "metrics.enabled", ASKS),
         (r#"{"upgrade": {"coverage": {"enabled": true}}}"#.to_owned(), "upgrade.coverage.enabled", ASKS),
-        (r#"{"shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#.to_owned(), "upgrade.coverage.enabled", ASKS),
+        (
+            r#"{"shadow": {"upgrade": {"coverage": {"enabled": true}}}}"#.to_owned(),
+            "shadow.upgrade.coverage.enabled",
+            ASKS,
+        ),
         (r#"{"metrics": {"routes": ["/a"]}}"#.to_owned(), "metrics.routes", OFF),
         (r#"{"metrics": {"route_header": "x-route"}}"#.to_owned(), "metrics.route_header", OFF),
         (
@@ -282,6 +286,13 @@ fn settings_of_metrics_and_coverage_that_have_no_effect_or_another_than_meant_ar
             upgrade(r#""coverage": {"enabled": true}, "traces_per_second": 0"#),
             "upgrade.coverage.enabled",
             "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off",
+        ),
+        (
+            r#"{"span_kind": "server", "metrics": {"routes": ["/cart"]},
+                "shadow": {"upgrade": {"slow": {"enabled": true}, "traces_per_second": 0}}}"#
+                .to_owned(),
+            "shadow.upgrade.slow.enabled",
+            "has no effect: `shadow.upgrade.traces_per_second` is 0, which switches upgrades off",
         ),
     ] {
         assert_eq!(loaded(configuration.as_bytes()).warnings, [format!("{path}: {oddity}")], "{configuration}");

@@ -94,6 +94,19 @@ fn no_message_shows_a_secret() {
         r#"{"export": {"headers": {"authorization": 5318008}}}"#,
         r#"{"upgrade": {"recall": {"token": "hunter2 "}}}"#,
         r#"{"upgrade": {"recall": {"token": 5318008}}}"#,
+        r#"{"upgrade": {"recall": "hunter2"}}"#,
+        r#"{"upgrade": {"applications": {"token": ["hunter2"]}}}"#,
+        r#"{"export": "hunter2"}"#,
+        r#"{"export": {"headers": ["authorization=hunter2"]}}"#,
+        r#"{"export": {"headers": {"authorization=hunter2": []}}}"#,
+        r#"{"force": {"keys": "dev=hunter2"}}"#,
+        r#"{"force": {"keys": {"dev": "hunter2"}}}"#,
+        r#"{"force": {"keys": ["dev=hunter2", 5318008]}}"#,
+        r#"{"force": {"keys": [{"id": "dev=hunter2"}, {"id": "dev=hunter2"}]}}"#,
+        r#"{"force": {"header": "x: hunter2"}}"#,
+        r#"{"sampling": {"session": {"cookie": "sid=hunter2", "key": "0123456789abcdef"}}}"#,
+        r#"{"sampling": {"session": {"hunter2=": "hunter2"}}}"#,
+        r#""{\"force\": \"hunter2\"}""#,
     ] {
         let told = refusal(configuration.as_bytes()).to_string();
         assert!(!told.contains("hunter2") && !told.contains("5318008"), "{told}");

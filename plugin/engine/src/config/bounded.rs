@@ -290,7 +290,7 @@ impl Read for GrpcCode {
 /// All entries or none.
 impl<V: Read> Read for Entries<V> {
     fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
-        let Tree::Object(entries) = tree else { return reader.refuse_value(tree, "an object") };
+        let Tree::Object(entries) = tree else { return reader.refuse_kind(tree, "an object", "") };
         let mut read = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let value = reader.inside(Step::Key(key), |reader| V::read(value, reader));

@@ -115,7 +115,8 @@ keys! {
     /// A rate to aim at: the ratio follows the traffic.
     #[cfg_attr(feature = "schema", schemars(inline))]
     pub struct Target {
-        /// So many traces that begin here are kept a second, on the mean, whatever the traffic is. Null: `spans_per_month` says it.
+        /// So many traces that begin here are kept a second, on the mean, whatever the traffic is. 0: `min_ratio` alone. Null: `spans_per_month`
+        /// says it.
         pub traces_per_second: Option<Rate> = None,
         /// The same as spend: so many spans in 30.44 days, at an even pace; what is not spent can be for an hour. Exactly one of the two.
         pub spans_per_month: Option<Whole<1, 1_000_000_000_000_000>> = None,
@@ -258,7 +259,7 @@ impl Read for StringMatch {
         const KINDS: &[&str] = &["exact", "prefix", "suffix", "contains", "regex", "present"];
         let allowed = || ["an object with exactly one of ", &one_of(KINDS)].concat();
         let Tree::Object(entries) = tree else {
-            return reader.refuse(&tree.describe(), &allowed(), "Write the test, too: {\"exact\": \"...\"}.");
+            return reader.refuse_kind(tree, &allowed(), "Write the test, too: {\"exact\": \"...\"}.");
         };
         let [(kind, value)] = entries.as_slice() else {
             let found = ["an object with ", &entries.len().to_string(), " keys"].concat();

@@ -1,8 +1,22 @@
 //! Reads a [`Tree`] into the raw types in one pass: knows the path of every fault, and continues after it, so that one
 //! refusal names them all.
 
+use super::bounded::is_token;
 use super::error::{self, MAX_PROBLEMS, Problem};
 use crate::json::{Named, Step, Tree, path_text};
+
+/// Objects with a secret inside. A text of a wrong type below them may be that secret, in the wrong place.
+const NEAR_SECRETS: [&[&str]; 5] = [
+    &["force"],
+    &["sampling", "session"],
+    &["upgrade", "recall"],
+    &["upgrade", "applications"],
+    &["export", "headers"],
+];
+/// Digits that a number written as a text has at most to be shown below them.
+const MAX_DIGITS: usize = 15;
+/// YAML's merge key, of which the tool has advice.
+const MERGE: &str = "<<";
 
 /// Can be read from a configuration.
 pub trait Read: Sized {
@@ -29,7 +43,7 @@ impl<'t> Reader<'t> {
         None
     }
 
-    /// A problem with this value, which is shown.
+    /// A problem with this value, which is shown unless it may be a secret.
     pub fn refuse_value<T>(&mut self, found: &Tree, allowed: &str) -> Option<T> {
         self.push_value(found, allowed);
         None
@@ -37,7 +51,40 @@ impl<'t> Reader<'t> {
 
     #[inline(never)] // One copy in the module, as of everything here that no type has a part in.
     fn push_value(&mut self, found: &Tree, allowed: &str) {
-        self.push(&found.describe(), allowed, "");
+        self.push(&self.shown(found), allowed, "");
+    }
+
+    /// A problem with this value, where a list or an object is wanted. Where that holds secrets, the kind alone is said.
+    #[inline(never)] // As above.
+    fn push_kind(&mut self, found: &Tree, allowed: &str, advice: &str) {
+        let hides = below_secrets(&self.path).is_some() || is_above_secrets(&self.path);
+        let shown = if hides { found.kind().to_owned() } else { found.describe() };
+        self.push(&shown, allowed, advice);
+    }
+
+    /// The same; always `None`.
+    pub fn refuse_kind<T>(&mut self, found: &Tree, allowed: &str, advice: &str) -> Option<T> {
+        self.push_kind(found, allowed, advice);
+        None
+    }
+
+    /// The value for a message; of a text that may be a secret the kind only.
+    fn shown(&self, found: &Tree) -> String {
+        let hides = match found {
+            Tree::Text(text) => !text.is_empty(),
+            Tree::Number(digits) | Tree::Numeral(digits) => MAX_DIGITS < digits.len(),
+            _ => false,
+        };
+        if hides && below_secrets(&self.path).is_some() { found.kind().to_owned() } else { found.describe() }
+    }
+
+    /// The path for a message: it ends before a key that looks like a secret with its name ("a=b") or a whole header ("a: b").
+    fn shown_path(&self) -> String {
+        let below = below_secrets(&self.path).unwrap_or_default();
+        let odd = |step: &Step<'_>| matches!(step, Step::Key(key) if *key != MERGE && !key.bytes().all(is_token));
+        let hidden = below.iter().position(odd).map_or(0, |place| below.len().saturating_sub(place));
+        let kept = self.path.len().saturating_sub(hidden);
+        path_text(self.path.get(..kept).unwrap_or_default())
     }
 
     /// A problem with a name that is none of those known.
@@ -50,14 +97,14 @@ impl<'t> Reader<'t> {
         if MAX_PROBLEMS <= self.problems.len() {
             return;
         }
-        let problem = Problem::new(path_text(&self.path), found, allowed);
+        let problem = Problem::new(self.shown_path(), found, allowed);
         self.problems.push(if advice.is_empty() { problem } else { problem.advise(advice) });
     }
 
     /// The entries of an object that has these keys and no others. Each other one is a problem.
     pub fn object(&mut self, tree: &'t Tree, keys: &[&str]) -> Option<&'t [(String, Tree)]> {
         let Tree::Object(entries) = tree else {
-            return self.refuse_value(tree, &["an object with ", &error::one_of(keys)].concat());
+            return self.refuse_kind(tree, &["an object with ", &error::one_of(keys)].concat(), "");
         };
         for (key, _) in entries {
             if !keys.contains(&key.as_str()) {
@@ -103,6 +150,28 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// The steps below an object with a secret inside; `None` elsewhere.
+fn below_secrets<'p, 't>(path: &'p [Step<'t>]) -> Option<&'p [Step<'t>]> {
+    let path = of_policy(path);
+    NEAR_SECRETS.iter().find_map(|place| {
+        let (above, below) = path.split_at_checked(place.len())?;
+        let is_there = above.iter().zip(*place).all(|(step, key)| *step == Step::Key(key));
+        is_there.then_some(below)
+    })
+}
+
+/// Whether an object with a secret inside is further down.
+fn is_above_secrets(path: &[Step<'_>]) -> bool {
+    let path = of_policy(path);
+    let is_above = |place: &&[&str]| path.iter().zip(*place).all(|(step, key)| *step == Step::Key(key));
+    NEAR_SECRETS.iter().any(|place| path.len() < place.len() && is_above(place))
+}
+
+/// The path inside of the shadow policy, which is as that of the live one.
+fn of_policy<'p, 't>(path: &'p [Step<'t>]) -> &'p [Step<'t>] {
+    path.strip_prefix(&[Step::Key("shadow")]).unwrap_or(path)
+}
+
 fn did_you_mean(found: &str, known: &[&str]) -> String {
     error::nearest(found, known).map(|near| ["Did you mean `", near, "`?"].concat()).unwrap_or_default()
 }
@@ -111,7 +180,7 @@ impl Read for bool {
     fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
         match tree {
             Tree::Bool(value) => Some(*value),
-            _ => reader.refuse(&tree.describe(), "true or false", "Write it without quotes."),
+            _ => reader.refuse(&reader.shown(tree), "true or false", "Write it without quotes."),
         }
     }
 }
@@ -126,7 +195,7 @@ impl<T: Read> Read for Option<T> {
 impl<T: Read> Read for Vec<T> {
     fn read<'t>(tree: &'t Tree, reader: &mut Reader<'t>) -> Option<Self> {
         let Tree::List(elements) = tree else {
-            return reader.refuse(&tree.describe(), "a list", "Write it in square brackets.");
+            return reader.refuse_kind(tree, "a list", "Write it in square brackets.");
         };
         let mut list = Self::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {

@@ -89,8 +89,28 @@ fn what_has_no_effect_or_another_than_meant_is_a_warning() {
             r#""ratio": 0.2, "boost": {"max_ratio": 0.2}"#.to_owned(),
             "sampling.boost.max_ratio: has no effect: `sampling.ratio` is as high",
         ),
+        (
+            r#""ratio": 0.2, "target": {"traces_per_second": 20, "max_ratio": 0.1}"#.to_owned(),
+            "sampling.ratio: is above `sampling.target.max_ratio` = 10 %, which holds in its place",
+        ),
+        (
+            r#""ratio": 0.001, "target": {"traces_per_second": 20, "min_ratio": 0.01}"#.to_owned(),
+            "sampling.ratio: is below `sampling.target.min_ratio` = 1 %, which holds in its place",
+        ),
+        (
+            r#""target": {"traces_per_second": 20, "min_ratio": 0.05, "max_ratio": 0.05}"#.to_owned(),
+            "sampling.target: has no effect: `min_ratio` and `max_ratio` are the same, which makes a fixed ratio",
+        ),
+        (
+            r#""ratio": 0, "boost": {"max_ratio": 0.5}"#.to_owned(),
+            "sampling.boost.max_ratio: has no effect: `sampling.ratio` is 0, and ten times 0 is 0",
+        ),
     ] {
         assert_eq!(loaded(&sampling, "").warnings, [warning], "{sampling}");
+        let text = format!(r#"{{"shadow": {{"sampling": {{{sampling}}}}}}}"#);
+        let of_shadow = load(text.as_bytes(), &Environment::default()).expect("a shadow policy").warnings;
+        let wanted = format!("shadow.{warning}").replace("`sampling.", "`shadow.sampling.");
+        assert!(of_shadow.contains(&wanted), "{sampling}: {of_shadow:?}");
     }
     let quiet = r#""target": {"traces_per_second": 5000, "replicas": 1}, "boost": {"max_ratio": 1}"#;
     assert_eq!(loaded(quiet, "").warnings, [""; 0]);

@@ -47,6 +47,22 @@ fn keys_come_from_the_environment_as_well_and_the_audience_can_be_named() {
 }
 
 #[test]
+fn a_host_may_be_an_address() {
+    for host in ["shop.example", "192.0.2.1", "[2001:db8::1]"] {
+        let made = token(&["--config", "-", "--host", host], &[]);
+        assert_eq!(made.code, Some(0), "{host}: {}", made.err);
+    }
+}
+
+#[test]
+fn a_secret_of_the_environment_that_is_too_short_is_said_and_not_shown() {
+    let made = token(&[], &[("TRACELIFT_FORCE_KEYS", "dev=hunter2")]);
+    assert_eq!(made.code, Some(2), "{}", made.out);
+    let said = "environment variable TRACELIFT_FORCE_KEYS: found a secret of fewer than 16 characters";
+    assert!(made.err.contains(said) && !made.err.contains("hunter2"), "{}", made.err);
+}
+
+#[test]
 fn what_cannot_be_a_token_is_said() {
     for (arguments, said) in [
         (&["--config", "-", "--key", "ops"][..], "--key: found ops; allowed is dev"),
@@ -54,6 +70,13 @@ fn what_cannot_be_a_token_is_said() {
         (&["--config", "-", "--ttl", "soon"], "allowed is a number with s, m, h or d behind it"),
         (&["--config", "-", "--path", "checkout"], "allowed is a path that begins with `/`"),
         (&["--config", "-", "--host", "https://shop"], "allowed is a host without scheme, port and path"),
+        (&["--config", "-", "--host", "shop.example:8443"], "allowed is a host without scheme, port and path"),
+        (&["--config", "-", "--host", "[::1]:8443"], "allowed is a host without scheme, port and path"),
+        (
+            &["--config", "-", "--path", "/cart?id=1"],
+            "--path: found /cart?id=1; allowed is a path without query and fragment",
+        ),
+        (&["--config", "-", "--path", "/cart#top"], "allowed is a path without query and fragment"),
         (&[], "no key: name a file with `force.keys` by --config"),
     ] {
         let ran = token(arguments, &[]);

@@ -65,9 +65,9 @@ fn checked(raw: raw::ForceKey, path: &str, known: &[Key], findings: &mut Finding
     let (id, secret) = (raw.id.0, raw.secret.0);
     let [id_path, secret_path] = ["id", "secret"].map(|key| [path, ".", key].concat());
     if !is_key_id(&id) {
-        findings.refuse(&id_path, &error::quoted(&id), "1 to 32 letters, digits, `-` and `_`");
-    }
-    if let Some(first) = known.iter().position(|key| key.id == id) {
+        // Not shown: it may be "id=secret", as the environment variable has it.
+        findings.refuse(&id_path, "a text with other characters", "1 to 32 letters, digits, `-` and `_`");
+    } else if let Some(first) = known.iter().position(|key| key.id == id) {
         let found = [&error::quoted(&id), ", which is the id of force.keys[", &first.to_string(), "]"].concat();
         findings.refuse(&id_path, &found, "an id that no other key has");
     }

@@ -67,11 +67,13 @@ pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
     let shadow = raw.shadow.as_ref().and_then(|shadow| shadow.sampling.as_ref());
     let is_paced = |sampling: &raw::Sampling| sampling.target.by == By::Route;
     let paces = is_paced(&raw.sampling) || shadow.is_some_and(is_paced);
-    let routes = any(|upgrade| upgrade.slow.enabled && upgrade.slow.per == Per::Route);
-    if routes && metrics.routes.is_empty() && metrics.route_header.is_none() {
+    let by_route = |upgrade: &raw::Upgrade| upgrade.slow.enabled && upgrade.slow.per == Per::Route;
+    // A warning names the shadow's key where the live policy does not ask.
+    let key = |is_live: bool, path: &str| if is_live { path.to_owned() } else { ["shadow.", path].concat() };
+    if any(by_route) && metrics.routes.is_empty() && metrics.route_header.is_none() {
         let oddity = "without `metrics.routes` or `metrics.route_header` all requests of a method are one route, but for gRPC: what is \
                       usual for the slowest of them is usual for all";
-        findings.warn("upgrade.slow.per", oddity);
+        findings.warn(&key(by_route(&raw.upgrade), "upgrade.slow.per"), oddity);
     }
     if !metrics.enabled {
         without_metrics(raw, (covers, paces), findings);
@@ -80,13 +82,13 @@ pub fn warn(raw: &raw::Configuration, findings: &mut Findings) {
     }
     if raw.span_kind == KindSetting::Auto && (metrics.enabled || covers) {
         let path = match metrics.enabled {
-            true => "metrics.enabled",
-            false if learns => "upgrade.slow.enabled",
-            false => "upgrade.coverage.enabled",
+            true => "metrics.enabled".to_owned(),
+            false if learns => key(raw.upgrade.slow.enabled, "upgrade.slow.enabled"),
+            false => key(raw.upgrade.coverage.enabled, "upgrade.coverage.enabled"),
         };
         let oddity = "with `span_kind` = \"auto\" the listener's direction is asked for at each request; `server` or `client` \
                       costs less";
-        findings.warn(path, oddity);
+        findings.warn(&path, oddity);
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Findings {
     pub problems: Vec<Problem>,
     /// None of them does.
     pub warnings: Vec<String>,
+    /// `shadow.` while the shadow policy is read, else empty: what names of keys in messages begin with.
+    under: &'static str,
 }
 
 impl Findings {
@@ -42,6 +44,11 @@ impl Findings {
     #[inline(never)] // Many callers.
     fn warn(&mut self, path: &str, oddity: &str) {
         self.warnings.push([path, ": ", oddity].concat());
+    }
+
+    /// The name of another key of the same policy, for a message.
+    fn named(&self, path: &str) -> String {
+        ["`", self.under, path, "`"].concat()
     }
 
     /// False, and a problem, when there are more than `max`.
@@ -140,6 +147,7 @@ fn name_routes(policy: &mut Policy, settings: std::sync::Arc<crate::metrics::Set
 /// The same checks, reported under `shadow`.
 fn shadow(raw: raw::Shadow, routes: usize, findings: &mut Findings) -> Option<Shadow> {
     let known = (findings.problems.len(), findings.warnings.len());
+    findings.under = "shadow.";
     let sampling = match raw.sampling {
         Some(raw) => {
             if raw.session.is_some() {
@@ -156,11 +164,12 @@ fn shadow(raw: raw::Shadow, routes: usize, findings: &mut Findings) -> Option<Sh
         Some(raw) => upgrade::policy(raw, findings).map(Some),
         None => Some(None),
     };
+    let under = std::mem::take(&mut findings.under);
     for problem in findings.problems.iter_mut().skip(known.0) {
-        problem.path.insert_str(0, "shadow.");
+        problem.path.insert_str(0, under);
     }
     for warning in findings.warnings.iter_mut().skip(known.1) {
-        warning.insert_str(0, "shadow.");
+        warning.insert_str(0, under);
     }
     Some(Shadow { sampling: sampling?, upgrade: upgrade? })
 }

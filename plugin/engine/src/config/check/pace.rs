@@ -1,7 +1,7 @@
 //! `sampling.target` and `sampling.boost`: one target, bounds in their order, and a boost that can raise something.
 
 use super::Findings;
-use crate::config::error;
+use crate::config::error::{self, Problem};
 use crate::config::raw;
 use crate::json::Named;
 use crate::sampling::Mode;
@@ -25,9 +25,10 @@ pub fn settings(sampling: &raw::Sampling, routes: usize, findings: &mut Findings
         return None;
     }
     if sampling.algorithm != raw::Algorithm::Consistent {
-        let found = ["`sampling.algorithm` = ", &error::quoted(sampling.algorithm.name()), ", whose ratio is fixed"];
+        let key = findings.named("sampling.algorithm");
+        let found = [&key, " = ", &error::quoted(sampling.algorithm.name()), ", whose ratio is fixed"].concat();
         let path = if target.is_some() { TARGET } else { "sampling.boost" };
-        findings.refuse(path, &found.concat(), "`sampling.algorithm` = \"consistent\" beside it");
+        findings.refuse(path, &found, &[&key, " = \"consistent\" beside it"].concat());
     }
     let by_route = target.is_some() && sampling.target.by == By::Route;
     if by_route && routes == 0 {
@@ -46,7 +47,8 @@ fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSet
         (Some(rate), None) => (rate.0 / replicas, false),
         (None, Some(spans)) => (TargetSettings::of_month(spans.get() as f64) / raw.spans_per_trace.0 / replicas, true),
         (Some(_), Some(_)) => {
-            findings.refuse(TARGET, &["both `", PER_SECOND, "` and `", PER_MONTH, "`"].concat(), "one of the two");
+            let found = ["both ", &findings.named(PER_SECOND), " and ", &findings.named(PER_MONTH)].concat();
+            findings.problems.push(Problem::new(TARGET, found, "one of the two").advise("Set one of the two."));
             return None;
         }
         (None, None) => {
@@ -65,17 +67,22 @@ fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSet
     }
     let (min_ratio, max_ratio) = (raw.min_ratio.0, raw.max_ratio.0);
     if max_ratio < min_ratio {
-        let found = [&percent(min_ratio), ", above `", MAX, "` = ", &percent(max_ratio)].concat();
+        let found = [&percent(min_ratio), ", above ", &findings.named(MAX), " = ", &percent(max_ratio)].concat();
         findings.refuse(MIN, &found, "a ratio up to that");
     }
+    if min_ratio == max_ratio {
+        let oddity = "has no effect: `min_ratio` and `max_ratio` are the same, which makes a fixed ratio";
+        findings.warn(TARGET, oddity);
+    }
+    warn_of_ratio(sampling, findings);
     if per_second < FEW && sampling.session.is_some() {
         let oddity = "comes to less than 5 traces a second in one Envoy, and a session is kept with all of its traces: what is kept says \
                       little of the rest";
         findings.warn(TARGET, oddity);
     }
     if sampling.xray.enabled {
-        let oddity = "steers only what no rule of X-Ray decides, since `sampling.xray.enabled` is true";
-        findings.warn(TARGET, oddity);
+        let oddity = "steers only what no rule of X-Ray decides, since ";
+        findings.warn(TARGET, &[oddity, &findings.named("sampling.xray.enabled"), " is true"].concat());
     }
     if sampling.mode == Mode::Independent {
         let oddity = "with `mode` = \"independent\" every hop steers by its own traffic: a trace is whole only as far as the lowest of \
@@ -83,6 +90,23 @@ fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSet
         findings.warn(TARGET, oddity);
     }
     Some(TargetSettings { per_second, carries, min_ratio, max_ratio })
+}
+
+/// A ratio outside the target's bounds is brought into them. Of the default, which may not have been written, nothing is said.
+fn warn_of_ratio(sampling: &raw::Sampling, findings: &mut Findings) {
+    let (ratio, target) = (sampling.ratio, &sampling.target);
+    if ratio == raw::Sampling::default().ratio || target.max_ratio.0 < target.min_ratio.0 {
+        return;
+    }
+    let (word, path, bound) = if target.max_ratio.0 < ratio.0 {
+        ("above ", MAX, target.max_ratio)
+    } else if ratio.0 < target.min_ratio.0 {
+        ("below ", MIN, target.min_ratio)
+    } else {
+        return;
+    };
+    let oddity = ["is ", word, &findings.named(path), " = ", &percent(bound.0), ", which holds in its place"];
+    findings.warn("sampling.ratio", &oddity.concat());
 }
 
 fn boost(sampling: &raw::Sampling, target: Option<&TargetSettings>, findings: &mut Findings) -> Option<BoostSettings> {
@@ -95,18 +119,22 @@ fn boost(sampling: &raw::Sampling, target: Option<&TargetSettings>, findings: &m
     };
     // With a target, `ratio` holds for the first seconds alone.
     let (least, least_path) = target.map_or((sampling.ratio.0, "sampling.ratio"), |target| (target.min_ratio, MIN));
-    let compared = |word: &str, path: &str, bound: f64| {
-        [&percent(max_ratio.0), ", ", word, " `", path, "` = ", &percent(bound)].concat()
+    let [least_name, most_name] = [least_path, MAX].map(|path| findings.named(path));
+    let compared = |word: &str, name: &str, bound: f64| {
+        [&percent(max_ratio.0), ", ", word, " ", name, " = ", &percent(bound)].concat()
     };
     match target {
         _ if max_ratio.0 < least => {
-            findings.refuse(BOOST, &compared("below", least_path, least), "a ratio above that");
+            findings.refuse(BOOST, &compared("below", &least_name, least), "a ratio of at least that");
         }
         Some(target) if target.max_ratio < max_ratio.0 => {
-            findings.refuse(BOOST, &compared("above", MAX, target.max_ratio), "a ratio up to that");
+            findings.refuse(BOOST, &compared("above", &most_name, target.max_ratio), "a ratio up to that");
         }
         _ if max_ratio.0 == least => {
-            findings.warn(BOOST, &["has no effect: `", least_path, "` is as high"].concat());
+            findings.warn(BOOST, &["has no effect: ", &least_name, " is as high"].concat());
+        }
+        None if least == 0.0 => {
+            findings.warn(BOOST, &["has no effect: ", &least_name, " is 0, and ten times 0 is 0"].concat());
         }
         _ => {}
     }

@@ -42,8 +42,9 @@ pub fn policy(raw: raw::Sampling, routes: usize, findings: &mut Findings) -> Opt
         };
         let name = rule.name.map_or(number, |name| name.0);
         if let Some(first) = rules.iter().position(|other| other.name == name) {
+            let (under, first) = (matchers.findings.under, first.to_string());
             let found =
-                [&error::quoted(&name), ", which is the name of sampling.rules[", &first.to_string(), "]"].concat();
+                [&error::quoted(&name), ", which is the name of ", under, "sampling.rules[", &first, "]"].concat();
             matchers.findings.refuse(&[&path, ".name"].concat(), &found, "a name that no other rule has");
         }
         if rule.r#match == raw::Match::default() && index < last {

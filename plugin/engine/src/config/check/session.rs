@@ -18,7 +18,7 @@ pub fn policy(sampling: &raw::Sampling, propagators: &[Propagator], findings: &m
         (None, Some(header)) => Source::Header(header.0.clone()),
         (Some(_), Some(_)) => {
             let found = "both `sampling.session.cookie` and `sampling.session.header`";
-            findings.refuse(PATH, found, "one of the two");
+            findings.problems.push(Problem::new(PATH, found, "one of the two").advise("Set one of the two."));
             return None;
         }
         (None, None) => {
@@ -30,7 +30,7 @@ pub fn policy(sampling: &raw::Sampling, propagators: &[Propagator], findings: &m
         && !name.bytes().all(is_name_byte)
     {
         let allowed = "the name of a cookie: letters, digits or -_.!#$%&'*+^`|~";
-        findings.refuse(&[PATH, ".cookie"].concat(), &error::quoted(name), allowed);
+        findings.refuse(&[PATH, ".cookie"].concat(), "a text with other characters", allowed);
     }
     let secret = &raw.key.0;
     if !is_long_token(secret) {

@@ -81,11 +81,15 @@ fn slow(raw: &raw::Slow, upgrades: Rate, findings: &mut Findings) -> Option<Slow
         return None;
     }
     if upgrades.0 == 0.0 {
-        findings.warn(ENABLED, "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off");
+        findings.warn(ENABLED, &upgrades_are_off(findings));
         return None;
     }
     let (factor, quantile) = (raw.factor.0, raw.quantile.0);
     Some(SlowPolicy { factor, quantile, min_ms: raw.min_ms.get(), per: raw.per })
+}
+
+fn upgrades_are_off(findings: &Findings) -> String {
+    ["has no effect: ", &findings.named("upgrade.traces_per_second"), " is 0, which switches upgrades off"].concat()
 }
 
 /// A minute's worth is the burst: after a start every kind is new. Without a budget, or without upgrades, nothing is covered.
@@ -93,14 +97,15 @@ fn slow(raw: &raw::Slow, upgrades: Rate, findings: &mut Findings) -> Option<Slow
 fn coverage(raw: &raw::Coverage, upgrades: Rate, findings: &mut Findings) -> Option<CoveragePolicy> {
     let per_minute = raw.traces_per_minute.get();
     let budget = Budget::per_second(per_minute as f64 / 60.0).ok()?;
+    let empty = findings.named("upgrade.coverage.traces_per_minute");
     let off = [
-        (!raw.enabled, "is false, so that its other keys have no effect", *raw != raw::Coverage::default()),
-        (per_minute == 0, "has no effect: `upgrade.coverage.traces_per_minute` is 0", true),
-        (upgrades.0 == 0.0, "has no effect: `upgrade.traces_per_second` is 0, which switches upgrades off", true),
+        (!raw.enabled, "is false, so that its other keys have no effect".to_owned(), *raw != raw::Coverage::default()),
+        (per_minute == 0, ["has no effect: ", &empty, " is 0"].concat(), true),
+        (upgrades.0 == 0.0, upgrades_are_off(findings), true),
     ];
     if let Some((_, oddity, warns)) = off.into_iter().find(|(is_off, ..)| *is_off) {
         if warns {
-            findings.warn("upgrade.coverage.enabled", oddity);
+            findings.warn("upgrade.coverage.enabled", &oddity);
         }
         return None;
     }
@@ -130,16 +135,19 @@ fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
     let [token, _] = &tokens;
     if raw.enabled && token.is_empty() && findings.problems.is_empty() {
         let problem = Problem::new(TOKEN, "no token while recall is enabled", "a secret that the whole mesh shares");
+        let [enabled, peers] = ["upgrade.recall.enabled", "upgrade.recall.peers"].map(|path| findings.named(path));
         let advice = "Set a token of 16 random characters or more, here or in the environment variable \
-                      TRACELIFT_RECALL_TOKEN, or set `upgrade.recall.enabled` to false. `upgrade.recall.peers` restricts who \
-                      may use it and does not replace it.";
+                      TRACELIFT_RECALL_TOKEN, or set ";
+        let advice =
+            [advice, &enabled, " to false. ", &peers, " restricts who may use it and does not replace it."].concat();
         findings.problems.push(problem.advise(advice));
     }
     let through = Transports { plain: raw.cluster.0, tls: raw.tls_cluster.0 };
     if raw.enabled && through.plain.is_empty() && through.tls.is_empty() {
+        let tls = findings.named("upgrade.recall.tls_cluster");
         let problem =
             Problem::new("upgrade.recall.cluster", "no cluster at all", "the name of an ORIGINAL_DST cluster");
-        findings.problems.push(problem.advise("Name it here, or in `upgrade.recall.tls_cluster`, or in both."));
+        findings.problems.push(problem.advise(["Name it here, or in ", &tls, ", or in both."].concat()));
     }
     RecallPolicy {
         enabled: raw.enabled,
@@ -169,9 +177,9 @@ fn applications(raw: raw::Applications, recall: &RecallPolicy, findings: &mut Fi
     if raw.enabled && tokens.first().is_some_and(String::is_empty) && findings.problems.is_empty() {
         let problem = Problem::new(TOKEN, "no token while the list is enabled", "a secret that the application shares");
         let advice = "Set a token of 16 random characters or more, here or in the environment variable \
-                      TRACELIFT_APPLICATION_TOKEN of Envoy and of the application, or set `upgrade.applications.enabled` to \
-                      false.";
-        findings.problems.push(problem.advise(advice));
+                      TRACELIFT_APPLICATION_TOKEN of Envoy and of the application, or set ";
+        let enabled = findings.named("upgrade.applications.enabled");
+        findings.problems.push(problem.advise([advice, &enabled, " to false."].concat()));
     }
     ApplicationsPolicy { enabled: raw.enabled, tokens }
 }

@@ -186,7 +186,16 @@ impl<'a> Reader<'a> {
             Some(keys) => self.tree.fill(&["force", "keys"], Tree::List(keys)),
             None => {
                 let allowed = "at most 8 id=secret pairs, joined by commas, with distinct ids and secrets of 16 to 256 visible ASCII characters";
-                self.warn(NAME, "a text of another form", allowed);
+                let is_short = |pair: &str| {
+                    let pair = pair.trim().split_once('=');
+                    pair.is_some_and(|(id, secret)| is_key_id(id) && is_token(secret) && !is_long_token(secret))
+                };
+                let found = if text.split(',').any(is_short) {
+                    "a secret of fewer than 16 characters"
+                } else {
+                    "a text of another form"
+                };
+                self.warn(NAME, found, allowed);
             }
         }
     }

@@ -79,9 +79,7 @@ impl Token {
         let beside = config::load(b"{}", &environment);
         let policy = match &chosen.force {
             Some(force) => force.clone(),
-            None => beside.map_err(refused)?.policy.force.context(
-                "no key: name a file with `force.keys` by --config, or set TRACELIFT_FORCE_KEYS to id=secret",
-            )?,
+            None => of_environment(beside.map_err(refused)?)?,
         };
         let audience = match &self.audience {
             Some(audience) => audience.clone(),
@@ -120,7 +118,10 @@ impl Token {
         if !self.path.is_empty() && !self.path.starts_with('/') {
             bail!("--path: found {}; allowed is a path that begins with `/`", self.path);
         }
-        if self.host.contains('/') {
+        if self.path.contains(['?', '#']) {
+            bail!("--path: found {}; allowed is a path without query and fragment", self.path);
+        }
+        if self.host.contains(['/', '?', '#']) || has_port(&self.host) {
             bail!("--host: found {}; allowed is a host without scheme, port and path", self.host);
         }
         let scope = Scope { host: self.host.clone(), path: self.path.clone() };
@@ -129,6 +130,23 @@ impl Token {
         }
         Ok(Claims { key, expiry: now()?.saturating_add(self.ttl), scope })
     }
+}
+
+/// The keys of the environment. Variables that cannot be read are warnings there, and the reason here.
+fn of_environment(loaded: config::Loaded) -> Result<Policy> {
+    const NAME: &str = "TRACELIFT_FORCE_KEYS";
+    if let Some(force) = loaded.policy.force {
+        return Ok(force);
+    }
+    if let Some(warning) = loaded.warnings.into_iter().find(|warning| warning.contains(NAME)) {
+        bail!(warning);
+    }
+    bail!("no key: name a file with `force.keys` by --config, or set {NAME} to id=secret")
+}
+
+/// Hosts are compared without their port. The colons of an IPv6 address stand in brackets.
+fn has_port(host: &str) -> bool {
+    host.contains(':') && !(host.starts_with('[') && host.ends_with(']'))
 }
 
 /// The environment alone is no configuration, unless a variable of it is wrong.
