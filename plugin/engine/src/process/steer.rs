@@ -28,16 +28,20 @@ impl Root {
     }
 
     /// Shares what was counted, and goes by the rates in force from now on.
-    /// `is_newest`: no root of the same filter was configured after this one. An older one serves what it had begun, and shows nothing.
-    pub(super) fn steer(&mut self, host: &impl Host, now: u64, is_newest: bool, metrics: &mut Metrics) {
-        let Scope { steering, slow, shadow_slow, .. } = &mut self.scope;
+    /// `is_alone`: no other root has the name of this filter. Of several those show their rates that it decided something by: not one that
+    /// was replaced and drains, nor a listener without traffic.
+    pub(super) fn steer(&mut self, host: &impl Host, now: u64, is_alone: bool, metrics: &mut Metrics) {
+        let Self { scope, decides, .. } = self;
+        let Scope { steering, slow, shadow_slow, .. } = scope;
         let Some(steering) = steering.as_deref_mut() else { return };
         steering.settle();
         let Steering { live, shadow, .. } = steering;
         if let Some(rates) = live {
-            metrics.add_count(Metric::AdaptiveOffered, rates.offers());
+            let offers = rates.offers();
+            metrics.add_count(Metric::AdaptiveOffered, offers);
+            *decides |= 0 < offers;
             if let Some(step) = tick(host, rates, slow, now) {
-                if is_newest {
+                if std::mem::take(decides) || is_alone {
                     show(host, rates, metrics);
                 }
                 count(&step, metrics);
@@ -46,7 +50,6 @@ impl Root {
         }
         if let Some(rates) = shadow
             && let Some(step) = tick(host, rates, shadow_slow, now)
-            && is_newest
         {
             metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
         }

@@ -106,11 +106,12 @@ impl Worker {
     pub(super) fn tick_root(&mut self, host: &impl Host, (root, now): (u32, u64), meter: Meter) {
         let Self { roots, metrics, entropy, streams, .. } = self;
         let Some(at) = roots.iter().position(|candidate| candidate.id() == root) else { return };
-        let is_newest =
-            roots.get(at).is_some_and(|this| !roots.iter().any(|other| this.id() < other.id() && other.succeeds(this)));
+        let is_alone = roots
+            .get(at)
+            .is_some_and(|this| !roots.iter().any(|other| this.id() != other.id() && other.succeeds(this)));
         let Some(root) = roots.get_mut(at) else { return };
         root.share_slowness(host, now, metrics);
-        root.steer(host, now, is_newest, metrics);
+        root.steer(host, now, is_alone, metrics);
         if let Some(central) = &mut root.scope.central {
             central.tick(host, entropy, metrics);
         }
