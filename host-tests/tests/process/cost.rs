@@ -57,7 +57,7 @@ fn a_rate_that_steers_itself_costs_a_dropped_request_fifty_instructions_at_most(
 #[test]
 fn the_module_is_small_and_so_is_a_worker() {
     let today = today();
-    assert!(today.module_bytes <= 610_000, "{} bytes", today.module_bytes);
+    assert!(today.module_bytes <= 620_000, "{} bytes", today.module_bytes);
     let queued: u64 = 4 << 20; // The default `max_queue_bytes`.
     for bytes in [today.worker_bytes_at_start, today.worker_bytes_after_10000_requests] {
         assert!(bytes < (4 << 20) + queued, "{bytes} bytes");
