@@ -1,6 +1,7 @@
 //! The head of a request, looked at once: what every request is asked for, found in one pass over its headers.
 
 use super::headers::Lines;
+use super::outline::is;
 use crate::door::HeaderView;
 use crate::trace_context::{Headers, TRACEPARENT, TRACESTATE};
 
@@ -106,15 +107,6 @@ impl<'a, V: HeaderView<'a>> Headers for Glance<'a, V> {
 #[inline(always)] // For every request.
 fn is_like(key: &[u8], name: &[u8]) -> bool {
     key.len() == name.len() && key.last() == name.last()
-}
-
-/// Whether a key is this name, of 8 to 16 bytes: two words are compared, where the C library would compare byte by byte.
-#[inline(always)] // For every request.
-fn is<const N: usize>(key: &[u8], name: &[u8; N]) -> bool {
-    const { assert!(8 <= N && N <= 16) };
-    key.len() == N
-        && key.first_chunk::<8>() == name.first_chunk::<8>()
-        && key.last_chunk::<8>() == name.last_chunk::<8>()
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl<'a> Outline<'a> {
 
 /// Whether two texts of the same length, of 4 to 24 bytes, are the same: by words, since wasm compares slices byte by byte.
 #[inline(always)]
-fn is<const N: usize>(key: &[u8], name: &[u8; N]) -> bool {
+pub(super) fn is<const N: usize>(key: &[u8], name: &[u8; N]) -> bool {
     if N < 8 {
         return key.first_chunk::<4>() == name.first_chunk() && key.last_chunk::<4>() == name.last_chunk();
     }
