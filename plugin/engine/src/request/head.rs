@@ -63,8 +63,8 @@ pub fn requested<'a, X: Exchange<Headers<'a> = V>, V: HeaderView<'a>>(
     let token = parts.policy.force.as_ref().map(|force| &force.header[..]);
     let read = if headers.is_ok() { Read::All } else { Read::Nothing };
     let headers = parts.known(headers);
-    let is_outlined = parts.policy.routes().is_some();
-    let mut glance = if is_outlined { Glance::with_outline(headers, token) } else { Glance::of(headers, token) };
+    let mut glance =
+        if parts.policy.is_outlined() { Glance::with_outline(headers, token) } else { Glance::of(headers, token) };
     let answered = requested_at(parts, context, &mut glance, read).unwrap_or(false);
     if X::GAINS_BY_SLOTS && parts.policy.border.one_header {
         parts.scope.whole.learn(context.stream.as_ref().is_some_and(|stream| stream.decision().sampled));
