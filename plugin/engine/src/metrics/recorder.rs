@@ -47,7 +47,7 @@ struct Series {
 }
 
 /// How many series are found at one look: a power of two.
-const RECENT: usize = 64;
+const RECENT: usize = 16;
 /// The key of none.
 const NO_KEY: u64 = u64::MAX;
 
@@ -390,5 +390,5 @@ fn key(labels: Labels, name: u32) -> u64 {
 
 /// Where a series is among those that were looked for last.
 fn recent(key: u64) -> usize {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize % RECENT
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % RECENT
 }
