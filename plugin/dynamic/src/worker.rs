@@ -15,7 +15,9 @@ use super::writes::Writes;
 use super::{abi, config};
 
 /// Attempts to visit a worker that is just serving a request, which takes microseconds.
-const TRIES: usize = 1000;
+const TRIES: usize = 100;
+/// So many of them without pausing: then the worker may be waiting for the processor that this thread is on.
+const SPINS: usize = 50;
 
 /// A worker, as the main thread knows it.
 pub struct Slot {
@@ -51,11 +53,12 @@ impl Slot {
 
     /// Its state, unless it is busy all the time.
     pub fn visit(&self) -> Option<MutexGuard<'_, Worker>> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             match self.worker.try_lock() {
                 Ok(worker) => return Some(worker),
                 Err(TryLockError::Poisoned(worker)) => return Some(worker.into_inner()),
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+                Err(TryLockError::WouldBlock) if tried < SPINS => std::hint::spin_loop(),
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
             }
         }
         None
@@ -75,6 +78,8 @@ pub struct Here {
     pub writes: RefCell<Writes>,
     /// The slot's list of running streams is kept.
     lists: Cell<bool>,
+    /// The root whose queue the main thread is to come for when this hook has let go of the worker; 0 for none.
+    full: Cell<u32>,
 }
 
 impl Drop for Here {
@@ -107,6 +112,7 @@ impl Here {
             generation: Cell::new(0),
             writes: RefCell::default(),
             lists: Cell::new(abi::newer().timing.is_none()),
+            full: Cell::new(0),
         }
     }
 
@@ -119,6 +125,15 @@ impl Here {
     pub fn requested(&self, stream: u32, direction: impl FnOnce() -> Option<i64>) {
         if self.lists.get() {
             self.slot.running.set_direction(stream, direction);
+        }
+    }
+
+    /// Lets the main thread come for what this worker has queued. Once until it comes: each request asks that ends in the meantime.
+    #[cold]
+    fn call(&self) {
+        let root = self.full.take();
+        if self.slot.asked.ring(root) {
+            config::wake(root, config::Event::Collect);
         }
     }
 
@@ -147,7 +162,11 @@ pub fn with<T>(otherwise: T, work: impl FnOnce(&Here, &mut Worker) -> T) -> T {
             return None;
         }
         let _leave = Leave(here);
-        Some(work(here, &mut here.slot.lock()))
+        let result = work(here, &mut here.slot.lock());
+        if here.full.get() != 0 {
+            here.call();
+        }
+        Some(result)
     });
     entered.ok().flatten().unwrap_or(otherwise)
 }
@@ -198,9 +217,9 @@ pub fn number_of(worker: u32, stream: u32, attribute: Attribute) -> Option<i64> 
     slot.running.number(stream, attribute)
 }
 
-/// Lets the main thread come for what this worker has queued. Once until it comes: each request asks that ends in the meantime.
+/// Lets the main thread come for what this worker has queued, as soon as it can be had: a thread that wakes may run at once in place of
+/// this one, and would find the worker in the middle of its hook.
 pub fn collect(root: u32) {
-    if HERE.try_with(|here| here.slot.asked.ring(root)).unwrap_or(true) {
-        config::wake(root, config::Event::Collect);
-    }
+    // On a thread that ends, the next tick comes for it.
+    let _ = HERE.try_with(|here| here.full.set(root));
 }
