@@ -19,6 +19,9 @@ const TRIES: usize = 100;
 /// So many of them without pausing: then the worker may be waiting for the processor that this thread is on.
 const SPINS: usize = 50;
 
+/// Streams that are known to have ended.
+const ENDED: usize = 64;
+
 /// A worker, as the main thread knows it.
 pub struct Slot {
     /// Its number; [`super::process::MAIN`] is none of them.
@@ -71,8 +74,8 @@ pub struct Here {
     /// A hook of ours runs.
     entered: Cell<bool>,
     last_stream: Cell<u32>,
-    /// Of the streams that ended as they should: nearly always the one that is destroyed next.
-    ended_last: Cell<u32>,
+    /// Streams that ended as they should, each at the place of its number: Envoy destroys one a moment later, when others may have ended.
+    ended: [Cell<u32>; ENDED],
     /// Of the configurations that it has taken up.
     generation: Cell<u64>,
     pub writes: RefCell<Writes>,
@@ -108,7 +111,7 @@ impl Here {
             slot,
             entered: Cell::new(false),
             last_stream: Cell::new(0),
-            ended_last: Cell::new(0),
+            ended: [const { Cell::new(0) }; ENDED],
             generation: Cell::new(0),
             writes: RefCell::default(),
             lists: Cell::new(abi::newer().timing.is_none()),
@@ -142,7 +145,13 @@ impl Here {
         if self.lists.get() {
             self.slot.running.end(stream);
         }
-        self.ended_last.set(stream);
+        self.place(stream).set(stream);
+    }
+
+    /// Where it is known that a stream has ended, until one ends whose number is so many higher.
+    #[allow(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    fn place(&self, stream: u32) -> &Cell<u32> {
+        &self.ended[stream as usize % ENDED]
     }
 }
 
@@ -203,7 +212,7 @@ pub fn begin(config: &Config) -> u32 {
 
 /// Leaves nothing of a stream behind, however it ended. One that has just ended is not looked for again.
 pub fn forget(stream: u32) {
-    if !HERE.try_with(|here| here.ended_last.get() == stream).unwrap_or(false) {
+    if !HERE.try_with(|here| here.place(stream).get() == stream).unwrap_or(false) {
         with((), |here, worker| {
             here.end(stream);
             worker.forget_stream(stream);
