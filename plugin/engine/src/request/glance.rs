@@ -3,12 +3,11 @@
 use super::headers::Lines;
 use super::outline::is;
 use crate::door::HeaderView;
+use crate::http::HeaderName;
 use crate::trace_context::{Headers, TRACEPARENT, TRACESTATE};
 
 /// Lengths of the names that are looked for in every request.
 const LENGTHS: u64 = 1 << ":path".len() | 1 << ":authority".len() | 1 << TRACEPARENT.len() | 1 << TRACESTATE.len();
-/// The longest name that a pass finds by its length.
-const LONGEST: usize = 63;
 
 /// The lines of one name.
 #[derive(Clone, Copy, Default)]
@@ -32,33 +31,38 @@ pub struct Glance<'a, V> {
     pub path: Option<&'a [u8]>,
     /// `:authority`.
     pub authority: Option<&'a [u8]>,
-    /// There is a header with a token.
+    /// There may be a header with a token.
     pub has_token: bool,
     traceparent: Line<'a>,
     tracestate: Line<'a>,
 }
 
 impl<'a, V: HeaderView<'a>> Glance<'a, V> {
-    /// Looks at all headers. `token`: the name of the header with a token, where one is looked for.
+    /// Looks at all headers. `token`: the name of the header with a token, where one is looked for; where none is, it costs nothing.
     #[inline(always)] // For every request.
-    pub fn of(headers: V, token: Option<&str>) -> Self {
-        let (mut path, mut authority, mut has_token) = (None, None, false);
-        let (mut traceparent, mut tracestate) = (Line::default(), Line::default());
-        let token = token.map(str::as_bytes);
-        let wanted = match token {
-            Some(token) if token.len() <= LONGEST => LENGTHS | 1 << token.len(),
-            Some(_) => u64::MAX,
-            None => LENGTHS,
-        };
-        headers.of_lengths(wanted, |key, value| match key.len() {
-            11 if is(key, b"traceparent") => traceparent.take(value),
-            10 if is(key, b"tracestate") => tracestate.take(value),
-            10 if is(key, b":authority") => authority = authority.or(Some(value)),
-            5 if key == b":path" => path = path.or(Some(value)),
-            _ => has_token |= token.is_some_and(|token| is_like(key, token) && token == key),
-        });
-        has_token |= token.is_some_and(|token| LONGEST < token.len());
-        Self { headers, path, authority, has_token, traceparent, tracestate }
+    pub fn of(headers: V, token: Option<&HeaderName>) -> Self {
+        let mut glance = Self::at_one(None);
+        let mut has_token = false;
+        // A name that has the length of another one, or no end to be found by, is looked for in another pass.
+        match token.map(|token| token.end().filter(|end| LENGTHS & end.bit == 0)) {
+            Some(Some(end)) => has_token = headers.of_lengths_and(LENGTHS, end, |key, value| glance.take(key, value)),
+            other => {
+                has_token |= other.is_some();
+                headers.of_lengths(LENGTHS, |key, value| glance.take(key, value));
+            }
+        }
+        Self { headers, has_token, ..glance }
+    }
+
+    #[inline(always)] // As above.
+    fn take(&mut self, key: &[u8], value: &'a [u8]) {
+        match key.len() {
+            11 if is(key, b"traceparent") => self.traceparent.take(value),
+            10 if is(key, b"tracestate") => self.tracestate.take(value),
+            10 if is(key, b":authority") => self.authority = self.authority.or(Some(value)),
+            5 if key == b":path" => self.path = self.path.or(Some(value)),
+            _ => {}
+        }
     }
 
     /// Of a request of which `traceparent` alone was read.
@@ -103,14 +107,10 @@ impl<'a, V: HeaderView<'a>> Headers for Glance<'a, V> {
     }
 }
 
-/// Whether a key may be this name: most others are told apart without a call.
-#[inline(always)] // For every request.
-fn is_like(key: &[u8], name: &[u8]) -> bool {
-    key.len() == name.len() && key.last() == name.last()
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::http::pairs::{Encoded, encode};
+
     use super::*;
 
     type Entries<'a> = &'a [(&'a [u8], &'a [u8])];
@@ -119,7 +119,7 @@ mod tests {
         (b":authority", b"a"),
         (b":path", b"/"),
         (b"traceparent", b"one"),
-        (b"x-token", b"t"),
+        (b"x-tokens", b"t"),
         (b"traceparenT", b"none"),
         (b"Traceparent", b"none"),
         (b":path", b"/second"),
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_looked_for_is_found_and_lines_of_one_name_are_joined() {
-        let mut glance = Glance::of(ALL, Some("x-token"));
+        let mut glance = Glance::of(ALL, Some(&HeaderName::from("x-tokens".to_owned())));
         assert_eq!((glance.path, glance.authority, glance.has_token), (Some(&b"/"[..]), Some(&b"a"[..]), true));
         assert_eq!(read(&mut glance, TRACEPARENT).as_deref(), Some(&b"one"[..]));
         assert_eq!(read(&mut glance, TRACESTATE).as_deref(), Some(&b"x,y"[..]));
@@ -147,15 +147,28 @@ mod tests {
     #[test]
     fn a_token_is_found_by_a_name_of_any_length() {
         let of = |name: &str, token: &str| {
-            let entries: Entries<'_> = &[(name.as_bytes(), b"value")];
-            Glance::of(entries, Some(token)).has_token
+            let entries: Entries<'_> = &[(b"user-agent", b"a"), (name.as_bytes(), b"value"), (b":path", b"/")];
+            let encoded = encode(entries);
+            let token = HeaderName::from(token.to_owned());
+            let [listed, encoded] =
+                [Glance::of(entries, Some(&token)).has_token, Glance::of(Encoded(&encoded), Some(&token)).has_token];
+            assert_eq!(listed, encoded, "{name} {token:?}");
+            listed
         };
-        for length in [1, 5, 10, 11, 17, 63] {
+        for length in [8, 9, 17, 63] {
             let name = "x".repeat(length);
-            assert!(of(&name, &name) && !of(&name, &"y".repeat(length)), "{length}");
+            assert!(of(&name, &name) && !of(&name, &"y".repeat(length)) && !of(&name[1..], &name), "{length}");
         }
-        assert!(of("any", &"x".repeat(64)), "one that is longer is looked for in another pass");
+        assert!(!of("x-forwarded-proto", "x-tracelift-force") && of("x-tracelift-force", "x-tracelift-force"));
+        for length in [1, 5, 7, 10, 11, 64, 200] {
+            assert!(of("any", &"x".repeat(length)), "{length}: it is looked for in another pass");
+        }
         let nothing: Entries<'_> = &[];
-        assert!(!Glance::of(nothing, Some("x-token")).has_token && !Glance::of(ALL, None).has_token);
+        let token = HeaderName::from("x-tokens".to_owned());
+        assert!(!Glance::of(nothing, Some(&token)).has_token && !Glance::of(ALL, None).has_token);
+        for cut in 0..60 {
+            let encoded = encode(ALL);
+            let _ = Glance::of(Encoded(encoded.get(..cut).unwrap_or_default()), Some(&token));
+        }
     }
 }

@@ -60,7 +60,7 @@ pub fn requested<'a, X: Exchange<Headers<'a> = V>, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) -> bool {
-    let token = parts.policy.force.as_ref().map(|force| &force.header[..]);
+    let token = parts.policy.force.as_ref().map(|force| &force.header);
     let read = if headers.is_ok() { Read::All } else { Read::Nothing };
     let mut glance = Glance::of(parts.known(headers), token);
     let answered = requested_at(parts, context, &mut glance, read).unwrap_or(false);
