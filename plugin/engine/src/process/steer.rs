@@ -32,9 +32,9 @@ impl Root {
     /// was replaced and drains, nor a listener without traffic.
     pub(super) fn steer(&mut self, host: &impl Host, now: u64, is_alone: bool, metrics: &mut Metrics) {
         let Self { scope, decides, .. } = self;
-        let Scope { steering, slow, shadow_slow, .. } = scope;
+        let Scope { steering, slow, shadow_slow, audit, .. } = scope;
         let Some(steering) = steering.as_deref_mut() else { return };
-        steering.settle();
+        steering.settle(audit);
         let Steering { live, shadow, .. } = steering;
         if let Some(rates) = live {
             let offers = rates.offers();
@@ -53,6 +53,7 @@ impl Root {
         {
             metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
         }
+        steering.obey();
     }
 }
 
