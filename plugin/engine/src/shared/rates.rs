@@ -9,7 +9,7 @@ const TRIES: usize = 16;
 /// Ticks in vain after which a worker goes by what it sees itself.
 const PATIENCE: u8 = 3;
 /// The number is the version of the layout: another layout is another key.
-const PREFIX: &str = "tracelift.pace.1.";
+const PREFIX: &str = "tracelift.pace.2.";
 
 /// The rates of the live policy and of its shadow; at least one of both.
 #[derive(Default)]
