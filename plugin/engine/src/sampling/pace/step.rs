@@ -177,8 +177,8 @@ impl Pace {
         let mean = (load + last + before) / 3.0;
         let away = load - 2.0 * last + before;
         let by_chance = (load + 4.0 * last + before) / elapsed;
-        let seen = ((away * away - by_chance) / (6.0 * mean * mean)).max(0.0).min(MOST_SCATTER);
-        self.scatter += elapsed / (elapsed + LEARNED_S) * (seen - self.scatter);
+        let seen = ((away * away - by_chance) / (6.0 * mean * mean)).max(0.0); // Not a number is 0, too.
+        self.scatter += elapsed / (elapsed + LEARNED_S) * (seen.min(MOST_SCATTER) - self.scatter);
     }
 
     /// Whether a ratio differs notably from the one that was counted last, and why.
