@@ -24,7 +24,7 @@ pub enum Operation {
 pub enum Fault {
     /// The catalog answers 500, and everyone above fails with it.
     CatalogCrash,
-    /// The catalog answers 500; the cart swallows that and answers 200, and the storefront goes on to the payment.
+    /// The catalog answers 500; the cart swallows that and answers 200, and the storefront continues with the payment.
     Swallowed,
     /// The catalog asks a warehouse where nothing listens: connection refused, seen by Envoy alone.
     WarehouseDown,
@@ -34,7 +34,7 @@ pub enum Fault {
     BankTimeout,
     /// The storefront gives up waiting for the payment and hangs up.
     Impatience,
-    /// An exception in the cart, caught and answered with 200: nobody but the application knows of it.
+    /// An exception in the cart, caught and answered with 200: only the application knows of it.
     StalePrices,
     /// A health probe answers 503; the rule for probes says not to upgrade.
     ProbeUnready,
@@ -124,7 +124,7 @@ pub struct Plan {
     pub failures: f64,
     /// Share of requests for which the catalog is slow, probes aside; with `failures` 1 at most.
     pub slow: f64,
-    /// The cart tells its sidecar of failures that nobody else can see.
+    /// The cart reports failures to its sidecar that are visible nowhere else.
     pub applications: bool,
 }
 
@@ -195,7 +195,7 @@ impl Visit {
         }
     }
 
-    /// Other people's header that nobody here may touch.
+    /// A header of others, which must arrive unchanged.
     pub fn amazon_header(&self) -> String {
         format!("Root=1-67891233-{:024x};Lineage=1:a87bd80c:0;CalledFrom=app", self.number)
     }

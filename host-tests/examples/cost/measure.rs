@@ -51,7 +51,9 @@ const NEARLY_NEVER: &str = "1e-15";
 /// A target and a boost steer the rate, which keeps next to nothing.
 const TARGET: [&str; 3] =
     [r#", "target": {"traces_per_second": 0, "min_ratio": 1e-15}, "boost": {"max_ratio": 0.5}"#, "", ""];
-/// The same beside request metrics, which name the side already.
+/// All that a rate and tokens can have of a dropped request.
+const TARGET_AND_FORCE: [&str; 3] = [TARGET[0], "", FORCE[2]];
+/// Slowness beside request metrics, which name the side already.
 const SLOW_COUNTED: [&str; 3] = ["", r#", "slow": {"enabled": true}"#, ""];
 
 /// Everything, in the order of the report.
@@ -113,6 +115,11 @@ fn kinds() -> Vec<Kind> {
         Kind { more: SESSION, ..kind("dropped, no context, session", 0, Vec::new(), Ending::Ok) },
         Kind { ratio: NEARLY_NEVER, ..kind("dropped, no context, by chance", 0, Vec::new(), Ending::Ok) },
         Kind { ratio: NEARLY_NEVER, more: TARGET, ..kind("dropped, no context, target", 0, Vec::new(), Ending::Ok) },
+        Kind {
+            ratio: NEARLY_NEVER,
+            more: TARGET_AND_FORCE,
+            ..kind("dropped, no context, target, boost and force", 0, Vec::new(), Ending::Ok)
+        },
         Kind { more: SLOW, ..kind("dropped, traceparent, slow", 0, dropped(), Ending::Ok) },
         Kind { recall: true, ..kind("held for recall", 0, dropped(), Ending::Ok) },
         Kind { wrapped: true, ..kind("dropped, no context, wrapped", 0, Vec::new(), Ending::Ok) },

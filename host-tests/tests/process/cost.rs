@@ -47,11 +47,13 @@ fn a_dropped_request_costs_next_to_nothing() {
 }
 
 #[test]
-fn a_rate_that_steers_itself_costs_a_dropped_request_fifty_instructions_at_most() {
+fn a_rate_that_steers_itself_and_tokens_cost_a_dropped_request_fifty_instructions_at_most() {
     let fuel =
         |name: &str| today().requests.iter().find(|(known, _)| known == name).map(|(_, it)| it.fuel).expect(name);
-    let (without, with) = (fuel("dropped, no context, by chance"), fuel("dropped, no context, target"));
-    assert!(with <= without + 50, "{without} without, {with} with target and boost");
+    let without = fuel("dropped, no context, by chance");
+    for name in ["dropped, no context, target", "dropped, no context, target, boost and force"] {
+        assert!(fuel(name) <= without + 50, "{without} without, {} with {name}", fuel(name));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(pub u32);
 
+use crate::http::NameEnd;
 use crate::http::pairs::{Encoded, Pairs};
 
 /// What a metric is to Prometheus and to the host.
@@ -166,6 +167,17 @@ pub trait HeaderView<'a>: Copy {
     /// Shows every entry whose name has one of these lengths (bits of `lengths`, so below 64), in order of arrival.
     fn of_lengths(self, lengths: u64, take: impl FnMut(&'a [u8], &'a [u8]));
 
+    /// The same, and whether there is an entry whose name, of another length, ends like this.
+    #[inline(always)] // For every request, where a token is looked for.
+    fn of_lengths_and(self, lengths: u64, end: &NameEnd, mut take: impl FnMut(&'a [u8], &'a [u8])) -> bool {
+        let mut found = false;
+        self.of_lengths(lengths | end.bit, |key, value| match key.len() == end.length {
+            true => found |= end.is_of(key),
+            false => take(key, value),
+        });
+        found
+    }
+
     /// All entries, in one allocation.
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])>;
 }
@@ -199,6 +211,11 @@ impl<'a> HeaderView<'a> for Encoded<'a> {
 
     fn of_lengths(self, lengths: u64, take: impl FnMut(&'a [u8], &'a [u8])) {
         Pairs::new(self.0).of_lengths(lengths, take);
+    }
+
+    #[inline(always)] // It has one caller.
+    fn of_lengths_and(self, lengths: u64, end: &NameEnd, take: impl FnMut(&'a [u8], &'a [u8])) -> bool {
+        Pairs::new(self.0).of_lengths_and(lengths, end, take)
     }
 
     fn entries(self) -> Vec<(&'a [u8], &'a [u8])> {

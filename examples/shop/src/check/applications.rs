@@ -25,7 +25,7 @@ struct Stay {
 }
 
 impl Stay {
-    /// The application was told by its caller that the trace is sampled.
+    /// The application's caller said that the trace is sampled.
     fn is_sampled(&self) -> bool {
         self.inbound.head != Head::Dropped
     }
@@ -138,7 +138,7 @@ pub fn swallowed(evidence: &Evidence) -> Check {
     check.detail(format!("{right} of {cases} exceptions that were answered with 200"))
 }
 
-/// No application span of a trace that nobody kept, and a trigger on those that were released.
+/// No application span of a trace that was not kept, and a trigger on those that were released.
 pub fn reasons(evidence: &Evidence) -> Check {
     let mut check = Check::new("an application exports nothing without a reason");
     let stays: HashMap<u128, Stay> = stays(evidence).into_iter().map(|stay| (stay.trace_id, stay)).collect();

@@ -17,7 +17,7 @@ pub fn requests(evidence: &Evidence) -> Check {
     check.detail(format!("{all} decisions in {} Envoys", evidence.counted.len()))
 }
 
-/// One upgrade, by its trigger, for each hop that the head had dropped and that saw the failure or was told of it; the
+/// One upgrade, by its trigger, for each hop that the head had dropped and that saw the failure or received its signal; the
 /// gateway's two spans are one request.
 pub fn upgrades(evidence: &Evidence) -> Check {
     let mut check = Check::new("counters count every upgrade");

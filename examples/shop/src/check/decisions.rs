@@ -43,8 +43,8 @@ pub fn head(evidence: &Evidence) -> Check {
     check.detail(format!("T = {t}; {sampled} of {heads} sampled, {strangers} clients claimed to have sampled"))
 }
 
-/// Every application is told the head's decision, and the `th` that belongs to it; what is called after an upgrade was known
-/// leaves sampled, without a `th`: how probable that was nobody knows.
+/// Every application receives the head's decision, and the `th` that belongs to it; what is called after an upgrade was known
+/// leaves sampled, without a `th`: how probable that was is not known.
 pub fn agreement(evidence: &Evidence) -> Check {
     let mut check = Check::new("all hops agree with the head");
     let mut decided: HashMap<(u64, &str), Head> = HashMap::new();
@@ -59,11 +59,11 @@ pub fn agreement(evidence: &Evidence) -> Check {
     let mut later = 0;
     for arrival in &evidence.arrivals {
         let (visit, service, context) = (arrival.visit, arrival.service, &arrival.context);
-        // Of a probe no hop is told: it is dropped.
+        // No hop hears of a probe: it is dropped.
         let head = decided.get(&(visit, service)).copied().unwrap_or(Head::Dropped);
         later += u64::from(head == Head::BelowLater);
-        let told = threshold(&context.tracestate);
-        let right = context.sampled == (head != Head::Dropped) && told == t.filter(|_| head == Head::Sampled);
+        let received = threshold(&context.tracestate);
+        let right = context.sampled == (head != Head::Dropped) && received == t.filter(|_| head == Head::Sampled);
         check.case(right, || {
             format!(
                 "request {visit} at {service}: sampled {}, tracestate {:?}; should be {head:?}",

@@ -10,10 +10,10 @@ use crate::span::{Span, randomness, threshold};
 use crate::truth::{Answered, Arrival, Call, Event};
 use std::collections::{BTreeMap, HashMap};
 
-/// What services, clients, collector and Envoys have told.
+/// What services, clients, collector and Envoys have reported.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// Share of traces that the head was told to sample.
+    /// Share of traces that the head is configured to sample.
     pub ratio: f64,
     /// What the clients got.
     pub answered: Vec<Answered>,

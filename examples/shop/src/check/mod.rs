@@ -51,76 +51,69 @@ impl Check {
     }
 }
 
-/// All checks, in the order in which a request lives.
-pub fn all(evidence: &Evidence) -> Vec<Check> {
-    vec![
-        context::answers(evidence),
-        context::context(evidence),
-        context::silence(evidence),
-        context::own_ids(evidence),
-        context::others(evidence),
-        decisions::head(evidence),
-        decisions::agreement(evidence),
-        decisions::ratio(evidence),
-        spans::complete_traces(evidence),
-        spans::failing_hops(evidence),
-        spans::told_hops(evidence),
-        spans::recalled_hops(evidence),
-        spans::later_hops(evidence),
-        spans::sampled_hops(evidence),
-        spans::reasons(evidence),
-        spans::flags(evidence),
-        spans::thresholds(evidence),
-        spans::links(evidence),
-        spans::probes(evidence),
-        applications::parents(evidence),
-        applications::sampled(evidence),
-        applications::failed_here(evidence),
-        applications::failed_anywhere(evidence),
-        applications::swallowed(evidence),
-        applications::reasons(evidence),
-        counters::requests(evidence),
-        counters::upgrades(evidence),
-        counters::later_calls(evidence),
-        counters::ledgers(evidence),
-        counters::losses(evidence),
-        counters::problems(evidence),
-    ]
+/// What a check takes for granted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// Nothing: it holds always.
+    Nothing,
+    /// It is known beforehand which requests have a trigger. Which are slow is measured and not planned.
+    Plan,
+    /// The ratio is fixed, and no boost raises it.
+    FixedRatio,
 }
 
-/// What holds in a story: its own checks, and of the others those that take no fixed ratio for granted.
+/// All checks, in the order in which a request lives, and what each of them takes for granted.
+const CHECKS: [(Needs, fn(&Evidence) -> Check); 31] = [
+    (Needs::Nothing, context::answers),
+    (Needs::Nothing, context::context),
+    (Needs::Nothing, context::silence),
+    (Needs::Nothing, context::own_ids),
+    (Needs::Nothing, context::others),
+    (Needs::FixedRatio, decisions::head),
+    (Needs::FixedRatio, decisions::agreement),
+    (Needs::FixedRatio, decisions::ratio),
+    (Needs::Plan, spans::complete_traces),
+    (Needs::Plan, spans::failing_hops),
+    (Needs::Plan, spans::told_hops),
+    (Needs::Plan, spans::recalled_hops),
+    (Needs::Plan, spans::later_hops),
+    (Needs::Plan, spans::sampled_hops),
+    (Needs::Plan, spans::reasons),
+    (Needs::Plan, spans::flags),
+    (Needs::FixedRatio, spans::thresholds),
+    (Needs::Nothing, spans::links),
+    (Needs::Nothing, spans::probes),
+    (Needs::Plan, applications::parents),
+    (Needs::FixedRatio, applications::sampled),
+    (Needs::FixedRatio, applications::failed_here),
+    (Needs::Plan, applications::failed_anywhere),
+    (Needs::FixedRatio, applications::swallowed),
+    (Needs::FixedRatio, applications::reasons),
+    (Needs::Nothing, counters::requests),
+    (Needs::Plan, counters::upgrades),
+    (Needs::Plan, counters::later_calls),
+    (Needs::Nothing, counters::ledgers),
+    (Needs::Nothing, counters::losses),
+    (Needs::Nothing, counters::problems),
+];
+
+fn checked(evidence: &Evidence, holds: impl Fn(Needs) -> bool) -> Vec<Check> {
+    CHECKS.into_iter().filter(|(needs, _)| holds(*needs)).map(|(_, check)| check(evidence)).collect()
+}
+
+/// All checks.
+pub fn all(evidence: &Evidence) -> Vec<Check> {
+    checked(evidence, |_| true)
+}
+
+/// What holds in a scenario: its own checks, and of the others those that take no fixed ratio for granted.
 pub fn story(evidence: &Evidence, scenario: Scenario, readings: &[Reading]) -> Vec<Check> {
     let mut checks = story::all(evidence, scenario, readings);
-    checks.extend([
-        context::answers(evidence),
-        context::context(evidence),
-        context::silence(evidence),
-        context::own_ids(evidence),
-        context::others(evidence),
-        spans::links(evidence),
-        spans::probes(evidence),
-        counters::requests(evidence),
-        counters::ledgers(evidence),
-        counters::losses(evidence),
-        counters::problems(evidence),
-    ]);
-    // Which request is slow is measured and not planned: of these nobody can say beforehand what must be kept, and what not.
-    if scenario != Scenario::Slow {
-        checks.extend([
-            spans::complete_traces(evidence),
-            spans::failing_hops(evidence),
-            spans::told_hops(evidence),
-            spans::recalled_hops(evidence),
-            spans::later_hops(evidence),
-            spans::sampled_hops(evidence),
-            spans::reasons(evidence),
-            spans::flags(evidence),
-            applications::parents(evidence),
-            applications::failed_anywhere(evidence),
-            counters::upgrades(evidence),
-            counters::later_calls(evidence),
-        ]);
-    }
+    checks.extend(checked(evidence, |needs| match needs {
+        Needs::Nothing => true,
+        Needs::Plan => scenario != Scenario::Slow,
+        Needs::FixedRatio => false,
+    }));
     checks
 }
 
@@ -198,8 +191,8 @@ mod tests {
             }),
             ("nothing is kept without a reason", |e| {
                 // A failure that the gateway reports without having seen one.
-                let told = e.spans.iter_mut().find(|span| span.trigger.as_deref() == Some("signal"));
-                told.unwrap().trigger = Some("http_status".into());
+                let above = e.spans.iter_mut().find(|span| span.trigger.as_deref() == Some("signal"));
+                above.unwrap().trigger = Some("http_status".into());
             }),
             ("exported thresholds and priorities", |e| {
                 e.spans.iter_mut().find(|span| span.trigger.is_some()).unwrap().th = None;

@@ -12,7 +12,7 @@ pub fn failing_hops(evidence: &Evidence) -> Check {
     present(evidence, "every failing hop's span is there", |hop| hop.failure.is_some(), "failing hops")
 }
 
-/// Each hop that saw nothing wrong, but is above one that did: it was told.
+/// Each hop that saw nothing wrong, but is above one that did: it received the signal.
 pub fn told_hops(evidence: &Evidence) -> Check {
     present(evidence, "every hop above a failure is there", |hop| hop.told, "hops that saw no failure themselves")
 }
@@ -73,7 +73,7 @@ fn present(evidence: &Evidence, name: &'static str, wanted: impl Fn(&Hop) -> boo
     check.detail(format!("{right} of {cases} {what}"))
 }
 
-/// Each span belongs to a hop that failed, was told, was recalled, was called later or was sampled by the head, and says
+/// Each span belongs to a hop that failed, received a signal, was recalled, was called later or was sampled by the head, and says
 /// which.
 pub fn reasons(evidence: &Evidence) -> Check {
     let mut check = Check::new("nothing is kept without a reason");

@@ -198,7 +198,7 @@ mod tests {
         let mut evidence = a_run();
         let sampled = evidence.arrivals.iter().position(|it| it.context.sampled && it.service == "storefront");
         let first = evidence.arrivals[sampled.unwrap()].clone();
-        assert!(!thresholds(&evidence).passed(), "one threshold is none that has changed");
+        assert!(!thresholds(&evidence).passed(), "a single threshold has not changed");
         // Another trace, of another moment.
         let (mut answered, mut second) = (evidence.answered[0].clone(), first);
         (answered.visit.number, second.visit) = (99, 99);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::token::{Claims, Token};
+use crate::http::HeaderName;
 use crate::upgrade::Budget;
 
 /// Keys that are accepted at most: a few teams, each with the key before it.
@@ -31,7 +32,7 @@ pub struct Policy {
     /// Who may force; no two have the same id.
     pub keys: Vec<Key>,
     /// The request header of the token, in lower case.
-    pub header: String,
+    pub header: HeaderName,
     /// How long a token may still be good when it is shown, in seconds.
     pub max_ttl_s: u64,
     /// How many requests a second are forced in one Envoy.
@@ -100,7 +101,7 @@ mod tests {
         let key = |id: &str, secret: &str| Key { id: id.to_owned(), secret: secret.to_owned() };
         Policy {
             keys: vec![key("old", "the-secret-before-this"), key("new", "the-secret-of-today")],
-            header: "x-tracelift-force".to_owned(),
+            header: "x-tracelift-force".to_owned().into(),
             max_ttl_s: 3600,
             budget: Budget::per_second(10.0).expect("a rate"),
             audience: "shop".to_owned(),

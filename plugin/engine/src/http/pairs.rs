@@ -2,6 +2,8 @@
 //! 32-bit little-endian. It is the encoding of proxy-wasm ABI 0.2.1, "Serialized map", so that what its host wrote is kept as it
 //! is.
 
+use super::NameEnd;
+
 /// A map in this encoding.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoded<'a>(pub &'a [u8]);
@@ -84,6 +86,36 @@ impl<'a> Pairs<'a> {
                 take(key, value);
             }
         }
+    }
+
+    /// The same, and whether there is an entry whose name has that other length and ends so. Nothing is made of names that end otherwise.
+    #[inline(always)] // It has one caller.
+    pub fn of_lengths_and(self, lengths: u64, end: &NameEnd, mut take: impl FnMut(&'a [u8], &'a [u8])) -> bool {
+        let Self { mut sizes, data } = self;
+        let (wanted, length, byte) = (lengths | end.bit, end.length, end.byte);
+        let (mut next, mut found) = (0_usize, false);
+        while let Some((both, rest)) = sizes.split_first_chunk::<8>() {
+            sizes = rest;
+            let both = u64::from_le_bytes(*both);
+            let (key_size, value_size) = (both as u32 as usize, (both >> 32) as usize);
+            let start = next;
+            let until = start.wrapping_add(key_size).wrapping_add(value_size).wrapping_add(1);
+            next = until.wrapping_add(1);
+            if key_size < 64 && wanted >> key_size & 1 != 0 {
+                if key_size == length {
+                    let last = start.wrapping_add(key_size).wrapping_sub(1);
+                    if data.get(last) == Some(&byte) {
+                        found |= end.is_of(data.get(..=last).unwrap_or_default());
+                    }
+                } else if let Some((key, rest)) =
+                    data.get(start..until).and_then(|entry| entry.split_at_checked(key_size))
+                    && let Some((_, value)) = rest.split_first()
+                {
+                    take(key, value);
+                }
+            }
+        }
+        found
     }
 
     /// All entries, in one allocation.

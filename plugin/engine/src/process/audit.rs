@@ -9,14 +9,16 @@ use crate::telemetry::{Metric, Metrics};
 impl Root {
     /// Adds what was counted since the last time to the process's sums, and shows both.
     pub(super) fn publish_audit(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        let news = std::mem::take(&mut self.scope.audit).settled();
+        let news = self.scope.audit.settled();
         if news == Audit::default() {
             return;
         }
-        let Some(all) = audit::add(host, &self.plugin, &news) else {
-            self.scope.audit = news;
-            return;
-        };
+        let Some(all) = audit::add(host, &self.plugin, &news) else { return };
+        if let Some(steering) = &mut self.scope.steering {
+            steering.settle(&news);
+            steering.audit_begins();
+        }
+        self.scope.audit = Audit::default();
         metrics.record(host, Metric::AuditZ, all.z_centi());
         self.audited.add(&news);
         let Audit { ok, failed, .. } = &mut self.audited;

@@ -40,8 +40,6 @@ pub(super) struct Root {
     pub(super) tick_nanos: u64,
     /// The host has asked for its end: nothing new is sent.
     ending: bool,
-    /// Its rate has decided traces since it was shown last.
-    pub(super) decides: bool,
 }
 
 /// A configuration in use.
@@ -80,7 +78,6 @@ impl Root {
             audited: Audit::default(),
             tick_nanos: 0,
             ending: false,
-            decides: false,
         }
     }
 

@@ -28,20 +28,17 @@ impl Root {
     }
 
     /// Shares what was counted, and goes by the rates in force from now on.
-    /// `is_alone`: no other root has the name of this filter. Of several those show their rates that it decided something by: not one that
-    /// was replaced and drains, nor a listener without traffic.
+    /// `is_alone`: no other root has the name of this filter. Of several those show their rates that decided something in this process
+    /// within the interval: not one that was replaced and drains, nor a listener without traffic.
     pub(super) fn steer(&mut self, host: &impl Host, now: u64, is_alone: bool, metrics: &mut Metrics) {
-        let Self { scope, decides, .. } = self;
-        let Scope { steering, slow, shadow_slow, .. } = scope;
+        let Scope { steering, slow, shadow_slow, audit, .. } = &mut self.scope;
         let Some(steering) = steering.as_deref_mut() else { return };
-        steering.settle();
+        steering.settle(audit);
         let Steering { live, shadow, .. } = steering;
         if let Some(rates) = live {
-            let offers = rates.offers();
-            metrics.add_count(Metric::AdaptiveOffered, offers);
-            *decides |= 0 < offers;
+            metrics.add_count(Metric::AdaptiveOffered, rates.offers());
             if let Some(step) = tick(host, rates, slow, now) {
-                if std::mem::take(decides) || is_alone {
+                if step.decided || is_alone {
                     show(host, rates, metrics);
                 }
                 count(&step, metrics);
@@ -53,6 +50,7 @@ impl Root {
         {
             metrics.record(host, Metric::ShadowRatio, millionths(step.ratio));
         }
+        steering.obey();
     }
 }
 
@@ -93,18 +91,27 @@ fn log(host: &impl Host, rates: &Rates, step: &Step) {
     let offered =
         ["at ", &load, " new traces a second", &to_keep, ", the ratio in force is ", &percent(step.ratio)].concat();
     if let Some(change) = step.bound {
-        let (level, what) = match change {
+        let (level, what, again) = match change {
             BoundChange::Hit(Bound::Min) => (
                 Level::Warn,
-                "sampling.target cannot be met: sampling.target.min_ratio keeps more than upgrades and the target leave; ",
+                "sampling.target cannot be met: sampling.target.min_ratio keeps more than upgrades and the target leave",
+                0,
             ),
             BoundChange::Hit(Bound::Max) => {
-                (Level::Info, "sampling.target is not used up: sampling.target.max_ratio keeps all that it may; ")
+                (Level::Info, "sampling.target is not used up: sampling.target.max_ratio keeps all that it may", 0)
             }
-            BoundChange::Left(Bound::Min) => (Level::Info, "sampling.target is met again, above min_ratio; "),
-            BoundChange::Left(Bound::Max) => (Level::Info, "sampling.target is met again, below max_ratio; "),
+            BoundChange::Left(Bound::Min, again) => {
+                (Level::Info, "sampling.target has been met for five minutes, above min_ratio", again)
+            }
+            BoundChange::Left(Bound::Max, again) => {
+                (Level::Info, "sampling.target has been met for five minutes, below max_ratio", again)
+            }
         };
-        host.log(level, &["tracelift: ", what, &offered].concat());
+        let again = match again {
+            0 => String::new(),
+            again => [", after it won ", &again.saturating_add(1).to_string(), " times"].concat(),
+        };
+        host.log(level, &["tracelift: ", what, &again, "; ", &offered].concat());
     }
     let [failed, slow] = rates
         .pace()

@@ -117,10 +117,12 @@ pub fn ended<X: Exchange>(
 /// had the head sampled it, nothing would have been asked.
 #[inline(always)] // For every request.
 fn audit<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) -> Option<bool> {
-    if let Some(steering) = &mut parts.scope.steering {
-        steering.ended(stream.failed());
-    }
-    let threshold = stream.decided_by(&parts.policy.sampling)?;
+    let Some(threshold) = stream.decided_by(&parts.policy.sampling) else {
+        if let Some(steering) = &mut parts.scope.steering {
+            steering.ended(stream.failed());
+        }
+        return None;
+    };
     parts.scope.audit.ended(stream.failed(), Some(threshold).filter(|_| !stream.is_kept_whole()));
     Some(stream.failed())
 }

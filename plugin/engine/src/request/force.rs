@@ -11,10 +11,10 @@ use crate::telemetry::Metric;
 pub fn requested<'a, X: Exchange, V: HeaderView<'a>>(parts: &mut Parts<'_, X>, headers: V) -> Option<u8> {
     let exchange = parts.exchange;
     let policy = parts.policy.force.as_ref()?;
-    let mut values = headers.values(&policy.header);
+    let mut values = headers.values(policy.header.as_str());
     let value = values.next()?;
     let is_alone = values.next().is_none();
-    if exchange.remove(Side::Request, &policy.header).is_err() {
+    if exchange.remove(Side::Request, policy.header.as_str()).is_err() {
         parts.failed();
     }
     let host = exchange.host();

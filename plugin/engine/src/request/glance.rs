@@ -3,12 +3,11 @@
 use super::headers::Lines;
 use super::outline::{Outline, is};
 use crate::door::HeaderView;
+use crate::http::HeaderName;
 use crate::trace_context::{Headers, TRACEPARENT, TRACESTATE};
 
 /// Lengths of the names that are looked for in every request.
 const LENGTHS: u64 = 1 << ":path".len() | 1 << ":authority".len() | 1 << TRACEPARENT.len() | 1 << TRACESTATE.len();
-/// The longest name that a pass finds by its length.
-const LONGEST: usize = 63;
 
 /// The lines of one name.
 #[derive(Clone, Copy, Default)]
@@ -32,7 +31,7 @@ pub struct Glance<'a, V> {
     pub path: Option<&'a [u8]>,
     /// `:authority`.
     pub authority: Option<&'a [u8]>,
-    /// There is a header with a token.
+    /// There may be a header with a token.
     pub has_token: bool,
     /// What metrics and coverage look at, where that was wanted.
     pub outline: Option<Outline>,
@@ -41,44 +40,47 @@ pub struct Glance<'a, V> {
 }
 
 impl<'a, V: HeaderView<'a>> Glance<'a, V> {
-    /// Looks at all headers. `token`: the name of the header with a token, where one is looked for.
+    /// Looks at all headers. `token`: the name of the header with a token, where one is looked for; where none is, it costs nothing.
     #[inline(always)] // For every request.
-    pub fn of(headers: V, token: Option<&str>) -> Self {
-        Self::look::<false>(headers, token)
+    pub fn of(headers: V, token: Option<&HeaderName>) -> Self {
+        Self::look(headers, token, LENGTHS, |_, _| {})
     }
 
     /// The same, with what metrics and coverage look at.
     #[inline(never)] // Two callers, and none where nothing is counted or covered.
-    pub fn with_outline(headers: V, token: Option<&str>) -> Self {
-        Self::look::<true>(headers, token)
+    pub fn with_outline(headers: V, token: Option<&HeaderName>) -> Self {
+        let (mut outline, mut content_type) = (Outline::default(), None);
+        let lengths = LENGTHS | Outline::LENGTHS;
+        let glance = Self::look(headers, token, lengths, |key, value| outline.take(&mut content_type, key, value));
+        Self { outline: Some(outline), ..glance }
     }
 
     #[inline(always)] // One caller each, for every request.
-    fn look<const OUTLINED: bool>(headers: V, token: Option<&str>) -> Self {
-        let (mut outline, mut content_type) = (Outline::default(), None);
-        let lengths = if OUTLINED { LENGTHS | Outline::LENGTHS } else { LENGTHS };
-        let (mut path, mut authority, mut has_token) = (None, None, false);
-        let (mut traceparent, mut tracestate) = (Line::default(), Line::default());
-        let token = token.map(str::as_bytes);
-        let wanted = match token {
-            Some(token) if token.len() <= LONGEST => lengths | 1 << token.len(),
-            Some(_) => u64::MAX,
-            None => lengths,
-        };
-        headers.of_lengths(wanted, |key, value| match key.len() {
-            11 if is(key, b"traceparent") => traceparent.take(value),
-            10 if is(key, b"tracestate") => tracestate.take(value),
-            10 if is(key, b":authority") => authority = authority.or(Some(value)),
-            5 if key == b":path" => path = path.or(Some(value)),
-            _ => {
-                if OUTLINED {
-                    outline.take(&mut content_type, key, value);
-                }
-                has_token |= token.is_some_and(|token| is_like(key, token) && token == key);
+    fn look(headers: V, token: Option<&HeaderName>, lengths: u64, mut others: impl FnMut(&'a [u8], &'a [u8])) -> Self {
+        let mut glance = Self::at_one(None);
+        let mut has_token = false;
+        // A name that has the length of another one, or no end to be found by, is looked for in another pass.
+        match token.map(|token| token.end().filter(|end| lengths & end.bit == 0)) {
+            Some(Some(end)) => {
+                has_token = headers.of_lengths_and(lengths, end, |key, value| glance.take(key, value, &mut others));
             }
-        });
-        has_token |= token.is_some_and(|token| LONGEST < token.len());
-        Self { headers, path, authority, has_token, outline: OUTLINED.then_some(outline), traceparent, tracestate }
+            other => {
+                has_token |= other.is_some();
+                headers.of_lengths(lengths, |key, value| glance.take(key, value, &mut others));
+            }
+        }
+        Self { headers, has_token, ..glance }
+    }
+
+    #[inline(always)] // As above.
+    fn take(&mut self, key: &'a [u8], value: &'a [u8], others: &mut impl FnMut(&'a [u8], &'a [u8])) {
+        match key.len() {
+            11 if is(key, b"traceparent") => self.traceparent.take(value),
+            10 if is(key, b"tracestate") => self.tracestate.take(value),
+            10 if is(key, b":authority") => self.authority = self.authority.or(Some(value)),
+            5 if key == b":path" => self.path = self.path.or(Some(value)),
+            _ => others(key, value),
+        }
     }
 
     /// Of a request of which `traceparent` alone was read.
@@ -123,14 +125,10 @@ impl<'a, V: HeaderView<'a>> Headers for Glance<'a, V> {
     }
 }
 
-/// Whether a key may be this name: most others are told apart without a call.
-#[inline(always)] // For every request.
-fn is_like(key: &[u8], name: &[u8]) -> bool {
-    key.len() == name.len() && key.last() == name.last()
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::http::pairs::{Encoded, encode};
+
     use super::*;
 
     type Entries<'a> = &'a [(&'a [u8], &'a [u8])];
@@ -139,7 +137,7 @@ mod tests {
         (b":authority", b"a"),
         (b":path", b"/"),
         (b"traceparent", b"one"),
-        (b"x-token", b"t"),
+        (b"x-tokens", b"t"),
         (b"traceparenT", b"none"),
         (b"Traceparent", b"none"),
         (b":path", b"/second"),
@@ -156,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_is_looked_for_is_found_and_lines_of_one_name_are_joined() {
-        let mut glance = Glance::of(ALL, Some("x-token"));
+        let mut glance = Glance::of(ALL, Some(&HeaderName::from("x-tokens".to_owned())));
         assert_eq!((glance.path, glance.authority, glance.has_token), (Some(&b"/"[..]), Some(&b"a"[..]), true));
         assert_eq!(read(&mut glance, TRACEPARENT).as_deref(), Some(&b"one"[..]));
         assert_eq!(read(&mut glance, TRACESTATE).as_deref(), Some(&b"x,y"[..]));
@@ -167,15 +165,28 @@ mod tests {
     #[test]
     fn a_token_is_found_by_a_name_of_any_length() {
         let of = |name: &str, token: &str| {
-            let entries: Entries<'_> = &[(name.as_bytes(), b"value")];
-            Glance::of(entries, Some(token)).has_token
+            let entries: Entries<'_> = &[(b"user-agent", b"a"), (name.as_bytes(), b"value"), (b":path", b"/")];
+            let encoded = encode(entries);
+            let token = HeaderName::from(token.to_owned());
+            let [listed, encoded] =
+                [Glance::of(entries, Some(&token)).has_token, Glance::of(Encoded(&encoded), Some(&token)).has_token];
+            assert_eq!(listed, encoded, "{name} {token:?}");
+            listed
         };
-        for length in [1, 5, 10, 11, 17, 63] {
+        for length in [8, 9, 17, 63] {
             let name = "x".repeat(length);
-            assert!(of(&name, &name) && !of(&name, &"y".repeat(length)), "{length}");
+            assert!(of(&name, &name) && !of(&name, &"y".repeat(length)) && !of(&name[1..], &name), "{length}");
         }
-        assert!(of("any", &"x".repeat(64)), "one that is longer is looked for in another pass");
+        assert!(!of("x-forwarded-proto", "x-tracelift-force") && of("x-tracelift-force", "x-tracelift-force"));
+        for length in [1, 5, 7, 10, 11, 64, 200] {
+            assert!(of("any", &"x".repeat(length)), "{length}: it is looked for in another pass");
+        }
         let nothing: Entries<'_> = &[];
-        assert!(!Glance::of(nothing, Some("x-token")).has_token && !Glance::of(ALL, None).has_token);
+        let token = HeaderName::from("x-tokens".to_owned());
+        assert!(!Glance::of(nothing, Some(&token)).has_token && !Glance::of(ALL, None).has_token);
+        for cut in 0..60 {
+            let encoded = encode(ALL);
+            let _ = Glance::of(Encoded(encoded.get(..cut).unwrap_or_default()), Some(&token));
+        }
     }
 }

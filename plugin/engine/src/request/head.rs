@@ -60,7 +60,7 @@ pub fn requested<'a, X: Exchange<Headers<'a> = V>, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) -> bool {
-    let token = parts.policy.force.as_ref().map(|force| &force.header[..]);
+    let token = parts.policy.force.as_ref().map(|force| &force.header);
     let read = if headers.is_ok() { Read::All } else { Read::Nothing };
     let headers = parts.known(headers);
     let mut glance =

@@ -5,7 +5,7 @@ use super::{Parts, RequestContext, Scope};
 use crate::door::{Exchange, HeaderView};
 use crate::policy::Policy;
 use crate::sampling::{Mode, Rate, Reason};
-use crate::shared::Rates;
+use crate::shared::{Rates, Steering};
 use crate::stream::Stream;
 use crate::trace_context::{CallerDecision, Extracted};
 
@@ -34,10 +34,12 @@ impl Found {
     pub fn count(&self, scope: &mut Scope, stream: &Stream, shadow: Option<&Stream>) {
         let Some(steering) = &mut scope.steering else { return };
         let is_by_rate = |stream: &Stream| matches!(stream.decision().reason, Reason::Adaptive);
-        if let Some(rates) = steering.live.as_mut().filter(|_| is_by_rate(stream)) {
-            rates.offered(self.number);
+        if is_by_rate(stream) {
+            steering.offered(self.number);
         }
-        if let Some(rates) = steering.shadow.as_mut().filter(|_| shadow.is_some_and(is_by_rate)) {
+        if shadow.is_some_and(is_by_rate)
+            && let Some(rates) = &mut steering.shadow
+        {
             rates.offered(self.number);
         }
     }
@@ -52,13 +54,28 @@ pub fn of<'a, X: Exchange, V: HeaderView<'a>>(
     headers: V,
 ) -> Found {
     let Some(steering) = &parts.scope.steering else { return Found::default() };
-    let number = match parts.policy.paced {
-        Some(_) => route(parts.policy, context, extracted, headers),
+    if parts.policy.paced.is_none() && parts.policy.shadow.is_none() {
+        return Found { live: steering.first(), ..Found::default() };
+    }
+    each(steering, parts.policy, context, extracted, headers)
+}
+
+/// The same where there is a rate for each route, or a shadow policy.
+#[inline(never)]
+fn each<'a, V: HeaderView<'a>>(
+    steering: &Steering,
+    policy: &Policy,
+    context: &RequestContext,
+    extracted: &Extracted,
+    headers: V,
+) -> Found {
+    let number = match policy.paced {
+        Some(_) => route(policy, context, extracted, headers),
         None => 0,
     };
     let of = |rates: &Option<Rates>| rates.as_ref().map(|rates| rates.rate(number));
     let live = of(&steering.live);
-    let shadow = match &parts.policy.shadow {
+    let shadow = match &policy.shadow {
         None => None,
         Some(shadow) if shadow.sampling.is_some() => of(&steering.shadow),
         Some(_) => live, // Without `sampling` it decides as the live policy does.
@@ -67,7 +84,6 @@ pub fn of<'a, X: Exchange, V: HeaderView<'a>>(
 }
 
 /// Where a caller's decision stands, no route is looked for.
-#[inline(never)] // Where there is a rate for each route.
 fn route<'a, V: HeaderView<'a>>(policy: &Policy, context: &RequestContext, extracted: &Extracted, headers: V) -> usize {
     let is_independent = |mode: Mode| mode == Mode::Independent;
     let decides = policy.edge

@@ -86,8 +86,9 @@ impl RequestContext {
 /// Nothing more comes of a request that has ended as [`super::Ended::Unseen`]: it is counted.
 #[inline(always)] // It has one caller.
 pub fn settled(scope: &mut Scope, policy: &Policy, context: &RequestContext) {
-    let threshold = context.stream.as_ref().and_then(|stream| stream.decided_by(&policy.sampling));
-    if threshold.is_some() {
-        scope.audit.ended(false, threshold);
+    let Some(stream) = &context.stream else { return };
+    match stream.decided_by(&policy.sampling) {
+        None => scope.steering.iter_mut().for_each(|steering| steering.ended(false)),
+        threshold => scope.audit.ended(false, threshold),
     }
 }

@@ -1,6 +1,7 @@
 //! `th` and R, in 56-bit integers. Floats stop at [`Threshold::from_ratio`].
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use crate::trace_context::{FieldError, TraceId, hex};
 
@@ -13,12 +14,14 @@ const PRECISION: usize = 4;
 
 /// Rejection threshold T: how many of 2^56 equally likely traces are dropped, so always below 2^56.
 /// OTel "TraceState: Probability Sampling". Wire form: the `th` sub-key of the `ot` list-member.
+///
+/// Held as T + 1, so that an `Option` of one takes no more room: every request carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Threshold(u64);
+pub struct Threshold(NonZeroU64);
 
 impl Threshold {
     /// T = 0, which keeps everything: `th:0`.
-    pub const ALWAYS: Self = Self(0);
+    pub const ALWAYS: Self = Self(NonZeroU64::MIN);
 
     /// 1 to 14 lowercase hex digits, left-aligned: `c` is 0xc0_0000_0000_0000, which keeps 25 %.
     pub fn parse(th: &[u8]) -> Result<Self, FieldError> {
@@ -27,12 +30,12 @@ impl Threshold {
             return Err(FieldError::Length { found });
         }
         let digits = hex::lower(th)? as u64; // 14 digits are 56 bits: no truncation.
-        Ok(Self(digits << (4 * (DIGITS - found))))
+        Ok(Self::of(digits << (4 * (DIGITS - found))))
     }
 
     /// `None` from 2^56 on: that would keep nothing, and "nothing" has no threshold.
     pub const fn from_bits(bits: u64) -> Option<Self> {
-        if bits < RANGE { Some(Self(bits)) } else { None }
+        if bits < RANGE { Some(Self::of(bits)) } else { None }
     }
 
     /// The threshold that keeps this share of all traces, 2^-56 to 1, written in four significant hex digits.
@@ -61,27 +64,32 @@ impl Threshold {
         let cut = 4 * DIGITS.saturating_sub(digits.max(1).saturating_add(leading)); // Bits that the text will not show.
         let half = (1u64 << cut) >> 1;
         let rounded = ((exact + half) >> cut) << cut; // Both terms are below 2^57.
-        Ok(Self(rounded.min(RANGE - 1)))
+        Ok(Self::of(rounded.min(RANGE - 1)))
+    }
+
+    /// T must be below 2^56.
+    const fn of(bits: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(bits))
     }
 
     /// T, below 2^56.
     pub const fn bits(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The specification's comparison: keep if R >= T.
     pub const fn keeps(self, randomness: Randomness) -> bool {
-        self.0 <= randomness.0
+        self.bits() <= randomness.0
     }
 
     /// How many traces a kept one stands for: 2^56 / (2^56 - T), from 1 to 2^56.
     pub fn adjusted_count(self) -> f64 {
-        RANGE as f64 / (RANGE - self.0) as f64
+        RANGE as f64 / (RANGE - self.bits()) as f64
     }
 
     /// The share of traces that is kept, from 2^-56 to 1: the ratio after its rounding.
     pub fn probability(self) -> f64 {
-        (RANGE - self.0) as f64 / RANGE as f64
+        (RANGE - self.bits()) as f64 / RANGE as f64
     }
 }
 
@@ -184,6 +192,7 @@ mod tests {
         assert_eq!(Threshold::from_bits(RANGE - 1).unwrap().adjusted_count(), 2f64.powi(56));
         assert_eq!(Threshold::ALWAYS.adjusted_count(), 1.0);
         assert_eq!(Threshold::parse(b"c").unwrap().probability(), 0.25);
+        assert_eq!(size_of::<Option<Threshold>>(), 8);
     }
 
     #[test]

@@ -1,48 +1,89 @@
 //! The rates in force in this worker, and what it has counted for them and not yet shared: [`crate::sampling::pace`] over the door.
 
 use crate::door::{Host, Update};
-use crate::sampling::Rate;
 use crate::sampling::pace::{Pace, Settings, Step, Sums};
+use crate::sampling::{Audit, Rate};
 
 /// Attempts against other workers, which tick at the same time.
 const TRIES: usize = 16;
 /// Ticks in vain after which a worker goes by what it sees itself.
 const PATIENCE: u8 = 3;
 /// The number is the version of the layout: another layout is another key.
-const PREFIX: &str = "tracelift.pace.1.";
+const PREFIX: &str = "tracelift.pace.2.";
 
 /// The rates of the live policy and of its shadow; at least one of both.
 #[derive(Default)]
 pub struct Steering {
+    /// What is in force for live requests until the next tick: the first rate, and how many it has decided. Nearly always it is the only
+    /// one.
+    first: Option<Rate>,
+    offered: u32,
     /// The live policy's.
     pub live: Option<Rates>,
     /// The shadow's.
     pub shadow: Option<Rates>,
-    /// Requests that have ended since the last tick, and those of them that failed.
+    /// Requests that have ended since the last tick, and those of them that failed; without those that the audit counts.
     ended: (u32, u32),
+    /// The same of those, as far as they were passed on.
+    audited: (f64, f64),
 }
 
 impl Steering {
     /// Both of them.
     pub fn new(live: Option<Rates>, shadow: Option<Rates>) -> Self {
-        Self { live, shadow, ended: (0, 0) }
+        let mut steering = Self { live, shadow, ..Self::default() };
+        steering.obey();
+        steering
     }
 
-    /// Counts a request that has ended.
+    /// What is in force for live requests that have no rate of a route.
     #[inline(always)] // For every request.
+    pub fn first(&self) -> Option<Rate> {
+        self.first
+    }
+
+    /// Counts a live request that a rate has decided, sampled or not.
+    #[inline(always)] // As above.
+    pub fn offered(&mut self, number: usize) {
+        if number == 0 {
+            self.offered = self.offered.wrapping_add(1);
+        } else if let Some(rates) = &mut self.live {
+            rates.offered(number);
+        }
+    }
+
+    /// Counts a request that has ended, and that the audit does not count.
+    #[inline(always)] // As above.
     pub fn ended(&mut self, failed: bool) {
         let (requests, failures) = &mut self.ended;
         *requests = requests.wrapping_add(1);
         *failures = failures.wrapping_add(u32::from(failed));
     }
 
-    /// Passes to both what has ended. A tick begins.
-    pub fn settle(&mut self) {
-        let (requests, failed) = std::mem::take(&mut self.ended);
+    /// Passes on what was counted for the live rates and what has ended. A tick begins, or the audit begins anew.
+    pub fn settle(&mut self, audit: &Audit) {
+        let (requests, failed) = (audit.ok.requests + audit.failed.requests, audit.failed.requests);
+        let (known, known_failed) = std::mem::replace(&mut self.audited, (requests, failed));
+        let (ended, ended_failed) = std::mem::take(&mut self.ended);
+        let requests = ended.saturating_add((requests - known) as u32);
+        let failed = ended_failed.saturating_add((failed - known_failed) as u32);
+        if let Some(live) = &mut self.live {
+            live.offered = live.offered.saturating_add(std::mem::take(&mut self.offered));
+        }
         for rates in [&mut self.live, &mut self.shadow].into_iter().flatten() {
             rates.sums.requests = rates.sums.requests.saturating_add(requests);
             rates.sums.failed = rates.sums.failed.saturating_add(failed);
         }
+    }
+
+    /// The audit, which was settled, has begun anew.
+    pub fn audit_begins(&mut self) {
+        self.audited = (0.0, 0.0);
+    }
+
+    /// Live requests go by what the live rates say now. A tick ends.
+    pub fn obey(&mut self) {
+        self.first = self.live.as_ref().map(|live| live.rate(0));
     }
 }
 
@@ -52,7 +93,7 @@ pub struct Rates {
     key: Vec<u8>,
     /// As of the last tick.
     pace: Pace,
-    /// In force until the next one: the first rate, and how many it has decided. Nearly always it is the only one.
+    /// In force until the next one: the first rate, and how many it has decided.
     first: Rate,
     offered: u32,
     /// The others.
@@ -83,13 +124,11 @@ impl Rates {
     }
 
     /// What is in force for requests of a rate: 0, or one more than the place of their route.
-    #[inline(always)] // For every request.
     pub fn rate(&self, number: usize) -> Rate {
         number.checked_sub(1).and_then(|place| self.rest.get(place)).copied().unwrap_or(self.first)
     }
 
     /// Counts a request that a rate has decided, sampled or not.
-    #[inline(always)] // As above.
     pub fn offered(&mut self, rate: usize) {
         // The other policy may have more of them than this one.
         let of_route = if rate == 0 { None } else { self.sums.offered.get_mut(rate) };

@@ -102,6 +102,33 @@ fn what_has_no_effect_or_another_than_meant_is_a_warning() {
             "sampling.target: has no effect: `min_ratio` and `max_ratio` are the same, which makes a fixed ratio",
         ),
         (
+            r#""target": {"spans_per_month": 1}"#.to_owned(),
+            "sampling.target.spans_per_month: leaves one Envoy less than one trace an hour: `sampling.target.min_ratio` = 0.01 % keeps \
+             more from 0.0038 new traces a second on",
+        ),
+        (
+            r#""target": {"traces_per_second": 1, "replicas": 100000}"#.to_owned(),
+            "sampling.target.replicas: leaves one Envoy less than one trace an hour: `sampling.target.min_ratio` = 0.01 % keeps more \
+             from 0.1 new traces a second on",
+        ),
+        (
+            r#""target": {"traces_per_second": 0.0001, "min_ratio": 0}"#.to_owned(),
+            "sampling.target.traces_per_second: leaves one Envoy less than one trace an hour",
+        ),
+        (
+            r#""target": {"traces_per_second": 20}, "rules": [{"match": {"method": ["PUT"]}, "ratio": 1}, {"ratio": 0.1}]"#.to_owned(),
+            "sampling.target: has no effect: `sampling.rules[1]` matches every request and has a ratio of its own",
+        ),
+        (
+            r#""target": {"traces_per_second": 20}, "rules": [{"match": {"method": ["PUT"]}}, {"ratio": 0.1}]"#.to_owned(),
+            "sampling.target: steers only what rules without a ratio before it match, since `sampling.rules[1]` matches every request \
+             and has a ratio of its own",
+        ),
+        (
+            r#""boost": {"max_ratio": 0.5}, "rules": [{"ratio": 0.1}]"#.to_owned(),
+            "sampling.boost: has no effect: `sampling.rules[0]` matches every request and has a ratio of its own",
+        ),
+        (
             r#""ratio": 0, "boost": {"max_ratio": 0.5}"#.to_owned(),
             "sampling.boost.max_ratio: has no effect: `sampling.ratio` is 0, and ten times 0 is 0",
         ),
@@ -112,6 +139,11 @@ fn what_has_no_effect_or_another_than_meant_is_a_warning() {
         let wanted = format!("shadow.{warning}").replace("`sampling.", "`shadow.sampling.");
         assert!(of_shadow.contains(&wanted), "{sampling}: {of_shadow:?}");
     }
-    let quiet = r#""target": {"traces_per_second": 5000, "replicas": 1}, "boost": {"max_ratio": 1}"#;
-    assert_eq!(loaded(quiet, "").warnings, [""; 0]);
+    for quiet in [
+        r#""target": {"traces_per_second": 5000, "replicas": 1}, "boost": {"max_ratio": 1}"#,
+        r#""target": {"traces_per_second": 0, "min_ratio": 0.001}"#,
+        r#""target": {"spans_per_month": 1000000}, "rules": [{"latency_ms": 200}]"#,
+    ] {
+        assert_eq!(loaded(quiet, "").warnings, [""; 0], "{quiet}");
+    }
 }

@@ -285,6 +285,18 @@ fn a_filter_that_was_replaced_shows_nothing_once_it_has_drained() {
 }
 
 #[test]
+fn a_rate_that_decides_in_one_worker_is_shown_by_another_that_takes_the_step() {
+    let of = |target: u32| configuration(&format!(r#""ratio": 0.5, "target": {{"traces_per_second": {target}}}"#));
+    let mut process = Process::new(2);
+    let [first, second] = [5, 50].map(|target| [0, 1].map(|worker| process.listener(worker, "inbound", &of(target))));
+    let _ = seconds(&mut process, At { worker: 1, ..at(first[1]) }, (20, 20));
+    let last = |process: &Process| [0, 1].map(|worker| shown(process, worker, "adaptive.target_milli"));
+    assert_eq!(last(&process), [Some(5_000), Some(50_000)], "the first worker takes each step");
+    let _ = seconds(&mut process, At { worker: 1, ..at(second[1]) }, (20, 20));
+    assert_eq!(last(&process), [Some(50_000); 2]);
+}
+
+#[test]
 fn the_highest_ratio_wins_where_it_is_reached_and_not_on_the_way_there() {
     let (mut process, root) = Process::with(&configuration(r#""ratio": 0.05, "target": {"traces_per_second": 50}"#));
     let said = |process: &Process| process.logged(Level::Info, "max_ratio keeps all that it may");
@@ -297,17 +309,27 @@ fn the_highest_ratio_wins_where_it_is_reached_and_not_on_the_way_there() {
 }
 
 #[test]
-fn a_bound_that_wins_is_logged_when_it_is_hit_and_when_it_is_left() {
+fn a_bound_that_wins_again_and_again_is_logged_when_it_is_hit_and_when_it_is_left_for_good() {
     let bounded = r#""ratio": 0.5, "target": {"traces_per_second": 5, "min_ratio": 0.05}"#;
     let (mut process, root) = Process::with(&configuration(bounded));
-    let _ = seconds(&mut process, at(root), (20, 400));
-    let _ = seconds(&mut process, at(root), (60, 20));
+    for _ in 0..3 {
+        let _ = seconds(&mut process, at(root), (20, 400));
+        assert_eq!(shown(&process, 0, "adaptive.bound"), Some(1));
+        let _ = seconds(&mut process, at(root), (60, 20));
+        assert_eq!(shown(&process, 0, "adaptive.bound"), Some(0), "that is shown at once");
+    }
+    let _ = seconds(&mut process, at(root), (300, 20));
     let logs = process.state.logs.borrow();
     let lines: Vec<&str> =
         logs.iter().map(|(_, _, text)| text.as_str()).filter(|text| text.contains("target")).collect();
     let [hit, left] = lines[..] else { panic!("{lines:?}") };
-    assert!(hit.contains("sampling.target cannot be met: sampling.target.min_ratio keeps more"), "{hit}");
-    assert!(hit.contains(" 5 %") && left.contains("is met again, above min_ratio"), "{hit} {left}");
+    assert!(
+        hit.contains("sampling.target cannot be met: sampling.target.min_ratio keeps more") && hit.contains(" 5 %")
+    );
+    assert!(
+        left.contains("sampling.target has been met for five minutes, above min_ratio, after it won 3 times;"),
+        "{left}"
+    );
 }
 
 #[test]

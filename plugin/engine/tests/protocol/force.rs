@@ -246,7 +246,7 @@ fn a_hundred_thousand_forged_tokens_are_worth_nothing() {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let policy = Policy {
         keys: vec![Key { id: "dev".to_owned(), secret: SECRET.to_owned() }],
-        header: String::new(),
+        header: String::new().into(),
         max_ttl_s: 3_600,
         budget: Budget::per_second(1.0).expect("a rate"),
         audience: "shop".to_owned(),

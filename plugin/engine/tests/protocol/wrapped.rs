@@ -4,7 +4,7 @@ use tracelift::door::{Attribute, Level, Side};
 
 use crate::endings::{ROWS, Row, Way, run};
 use crate::kit::collector::attribute;
-use crate::kit::process::{Matcher, Process, Stream, get, lines, status};
+use crate::kit::process::{Matcher, Process, SECOND, Stream, get, lines, status};
 
 const DROPPED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02";
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
@@ -190,4 +190,29 @@ fn of_a_request_that_is_dropped_one_header_is_enough() {
     let spans = process.export();
     assert_eq!(spans.len(), 2);
     assert!(spans.iter().all(|span| span.trace_state.contains("vendor=1")), "{spans:?}");
+}
+
+#[test]
+fn a_boost_knows_of_the_answers_that_went_past_the_filter() {
+    let boosted =
+        NOTABLE.replace("\"envoy\"", "\"sampling\": {\"ratio\": 0.01, \"boost\": {\"max_ratio\": 0.2}}, \"envoy\"");
+    let (mut process, root) = wrapped(&boosted);
+    let seconds = |process: &mut Process, count: u32, failing: usize| {
+        for _ in 0..count {
+            for number in 0..100 {
+                // Every other one has a caller that dropped it.
+                let caller = format!("00-{:032x}-b7ad6b7169203331-02", process.state.now.get() + number);
+                let request = [("traceparent", &caller[..])];
+                let request = if number % 2 == 0 { &request[..] } else { &[] };
+                asked(process, root, request, if number < failing as u64 { 503 } else { 200 }, &[]);
+            }
+            process.advance(SECOND);
+            process.collect();
+        }
+    };
+    seconds(&mut process, 70, 2);
+    assert_eq!(process.metric("adaptive.changes.boost"), 0);
+    seconds(&mut process, 16, 20);
+    assert_eq!(process.metric("adaptive.changes.boost"), 1);
+    assert!(process.logged(Level::Info, "Failures: 20 % (usually 2"), "{:?}", process.state.logs.borrow().last());
 }

@@ -128,7 +128,7 @@ pub fn forced(policy: &Policy, facts: &Facts) -> Option<String> {
              `force.max_ttl_s`: as if there were none"
         }
     };
-    Some(format!("the token in `{}` {said}; the header is taken off", force.header))
+    Some(format!("the token in `{}` {said}; the header is taken off", force.header.as_str()))
 }
 
 fn comparison(sampler: Sampler, facts: &Facts) -> String {

@@ -110,7 +110,7 @@ impl Adaptive {
         let bound = step.bound.map(|change| match change {
             BoundChange::Hit(Bound::Min) => "min_ratio wins: more is kept than the target allows",
             BoundChange::Hit(Bound::Max) => "max_ratio wins: less is kept than the target allows",
-            BoundChange::Left(_) => "the target is met again",
+            BoundChange::Left(..) => "the target is met again",
         });
         let turn = step.boost.and_then(|turn| match turn {
             Turn::Begins => Some("a boost begins: more requests than usual fail"),

@@ -217,7 +217,7 @@ fn take(
     }
 }
 
-/// Requests that tell no time are not charged.
+/// Requests without a time are not charged.
 fn charge(budget: &Budget, arrival: u64, ended: u64) -> Option<u64> {
     budget.charge(if ended == 0 { 0 } else { arrival }, ended)
 }

@@ -8,6 +8,7 @@ mod container;
 mod judge;
 mod kinds;
 mod lines;
+mod notes;
 mod otlp;
 mod otlp_json;
 mod price;

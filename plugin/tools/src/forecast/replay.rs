@@ -2,7 +2,7 @@
 //!
 //! The head decision of a trace is made at its root: the span without a parent, else the one that began first. A failed
 //! trace charges the budget of the service that saw the failure first, at the time it did; admitted, every failed hop and
-//! every hop above one is kept. Above is told by parent ids, and where there are none (access logs) by time: a hop above
+//! every hop above one is kept. Above is known by parent ids, and where there are none (access logs) by time: a hop above
 //! began before and ended after.
 
 use std::collections::{HashMap, HashSet};
@@ -17,7 +17,7 @@ use super::row::{Forecast, Row};
 use super::steer::{Arrival, Ending, Happened, Paid, steer};
 use super::sums::Sums;
 use super::trace::{Seen, chain, root};
-use super::{adaptive::Adaptive, kinds};
+use super::{adaptive::Adaptive, kinds, notes};
 use tracelift::policy::Policy;
 use tracelift::sampling::{Algorithm, Randomness, Sampler, Steps};
 use tracelift::span::KindSetting;
@@ -46,15 +46,21 @@ pub struct Replay<'p> {
 pub enum ReplayError {
     /// Not one record.
     Empty,
-    /// The records span no time, and none was given.
+    /// The records have no times, and none was given.
     NoTime,
+    /// All begin at one moment, and no time was given.
+    OneMoment,
 }
 
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "found no request in it; allowed are access logs of Envoy and OTLP in JSON lines",
-            Self::NoTime => "the requests tell no times. Say how long they took to come with --window, for example 1h",
+            Self::NoTime => "the requests have no times. Say how long they took to come with --window, for example 1h",
+            Self::OneMoment => {
+                "all traces in it begin at one moment, which does not say how many begin in a second. Say how long they took to come \
+                 with --window, for example 1h"
+            }
         })
     }
 }
@@ -136,17 +142,39 @@ impl<'p> Replay<'p> {
         TraceId::from_u128(u128::from(self.made) << 64 | u128::from(low)).unwrap_or(TraceId::MIN)
     }
 
-    /// Seconds from the first request to the last.
-    fn seconds(&self) -> Option<f64> {
-        (self.first < self.last && !self.timeless).then(|| (self.last - self.first) as f64 / 1e9)
+    /// Seconds from the first request to the last; or why they are not known.
+    fn seconds(&self) -> Result<f64, ReplayError> {
+        match self.times() {
+            _ if self.timeless => Err(ReplayError::NoTime),
+            (first, last) if first < last => Ok((self.last - self.first) as f64 / 1e9),
+            _ => Err(ReplayError::OneMoment),
+        }
     }
 
-    /// Decides. `window` is the time that the records stand for, in seconds, where they do not tell it themselves.
+    /// When the first trace begins, and when the last one does.
+    fn times(&self) -> (u64, u64) {
+        let begins = self.traces.values().filter_map(|spans| spans.iter().map(|span| span.started).min());
+        begins.fold((u64::MAX, 0), |(first, last), begin| (first.min(begin), last.max(begin)))
+    }
+
+    /// The longest time without a request: how long it lasts and when it begins, in seconds since the first request.
+    fn pause(&self) -> (f64, f64) {
+        let mut spans: Vec<_> = self.traces.values().flatten().map(|span| (span.started, span.ended)).collect();
+        spans.sort_unstable();
+        let (mut pause, mut ended) = ((0, self.first), self.first);
+        for (started, end) in spans {
+            pause = pause.max((started.saturating_sub(ended), ended));
+            ended = ended.max(end);
+        }
+        (pause.0 as f64 / 1e9, pause.1.saturating_sub(self.first) as f64 / 1e9)
+    }
+
+    /// Decides. `window` is the time that the records stand for, in seconds, where their times do not say it.
     pub fn forecast(mut self, window: Option<f64>, prices: &PriceTable) -> Result<Forecast, ReplayError> {
         if self.traces.is_empty() {
             return Err(ReplayError::Empty);
         }
-        let seconds = window.or(self.seconds()).ok_or(ReplayError::NoTime)?;
+        let seconds = window.map_or_else(|| self.seconds(), Ok)?;
         let admitted = self.admitted();
         let kinds = self.cover(&admitted);
         let (by_rate, adaptive) = self.steer(seconds, &admitted);
@@ -166,8 +194,9 @@ impl<'p> Replay<'p> {
         let records: usize = self.traces.values().map(Vec::len).sum();
         Ok(Forecast {
             basis: format!(
-                "{records} spans of {} traces in {seconds:.0} s, {:.0} traces failed, decided again",
+                "{records} spans of {} traces in {}, {:.0} traces failed, decided again",
                 self.traces.len(),
+                notes::in_seconds(seconds),
                 tracelift.failed
             ),
             rows: vec![
@@ -189,7 +218,7 @@ impl<'p> Replay<'p> {
         traces.sort_unstable_by_key(|(trace_id, _)| trace_id.get());
         let roots = || traces.iter().filter_map(|(trace_id, spans)| root(spans).map(|root| (**trace_id, root)));
         let decided = || roots().filter(|(_, root)| root.rate.is_some());
-        let Some(took) = self.seconds() else {
+        let Ok(took) = self.seconds() else {
             let offered: f64 = decided().map(|(_, root)| root.weight).sum();
             let sampler = Sampler::new(Algorithm::Consistent, settings.settled(offered / seconds)).ok();
             let keeps = |id| sampler.is_some_and(|it| it.sample(id, Randomness::from_trace_id(id)).keep);
@@ -262,24 +291,29 @@ impl<'p> Replay<'p> {
     fn notes(&self, seconds: f64, tracelift: &Sums, kinds: Option<&KindsForecast>) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(kinds) = kinds {
-            notes.extend(said_of_kinds(self.policy, kinds));
+            notes.extend(notes::of_kinds(self.policy, kinds));
         }
         if self.policy.xray.is_some() {
             notes.push(
                 "X-Ray's rules are not known here: sampling.ratio and sampling.rules decided every root.".to_owned(),
             );
         }
-        notes.extend(said_of_rate(self.policy, self.timeless));
+        let known = self.seconds();
+        notes.extend(notes::of_rate(self.policy, known.err()));
         if seconds < 3600.0 {
+            let seconds = notes::in_seconds(seconds);
             notes.push(format!(
-                "{seconds:.0} s of traffic are extrapolated to a month: a longer log gives a better forecast."
+                "{seconds} of traffic are extrapolated to a month: a longer log gives a better forecast."
             ));
         }
+        if let Ok(took) = known {
+            notes.extend(notes::of_pause(self.pause(), took));
+        }
         if self.timeless {
-            notes.push("Some requests tell no time: the budget was not applied to them.".to_owned());
+            notes.push("Some requests have no time: the budget was not applied to them.".to_owned());
         }
         if tracelift.failed == 0.0 {
-            notes.push("Nothing in it failed, so it tells nothing of upgrades.".to_owned());
+            notes.push("Nothing in it failed, so it says nothing of upgrades.".to_owned());
         }
         if self.traces.values().flatten().any(|span| 1.0 < span.weight) {
             notes.push("The dump was sampled already: spans count by their `th`.".to_owned());
@@ -308,39 +342,4 @@ impl<'p> Replay<'p> {
         }
         admitted
     }
-}
-
-fn said_of_kinds(policy: &Policy, kinds: &KindsForecast) -> Vec<String> {
-    let mut notes = Vec::new();
-    if policy.upgrade.coverage.is_some() {
-        notes.push(format!(
-            "Coverage keeps {} requests, the first of {} kinds; {} more found its budget spent. Routes that applications name \
-             (metrics.route_header) are not in a log.",
-            kinds.kept, kinds.kinds, kinds.refused
-        ));
-    }
-    if let Some(settings) = &policy.metrics {
-        notes.push(format!(
-            "Request metrics: some {} series at the service with most of them; metrics.max_series is {}.",
-            kinds.series, settings.max_series
-        ));
-    }
-    notes
-}
-
-fn said_of_rate(policy: &Policy, timeless: bool) -> Vec<String> {
-    let Some(settings) = &policy.sampling.pace else { return Vec::new() };
-    let mut notes = Vec::new();
-    if timeless {
-        notes.push(
-            "Some requests tell no time: sampling.target is taken to have settled, and no boost is looked for."
-                .to_owned(),
-        );
-    } else if settings.boost.is_some() && policy.upgrade.slow.is_some() {
-        notes.push(
-            "A boost follows failures alone here: what is slow for its route (upgrade.slow) is not learned from a log."
-                .to_owned(),
-        );
-    }
-    notes
 }

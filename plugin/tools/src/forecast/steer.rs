@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::adaptive::{Adaptive, Point, step_s};
 use crate::recorder::{Ids, RecorderHost, SharedValues};
 use tracelift::door::Host;
-use tracelift::sampling::Randomness;
 use tracelift::sampling::pace::Settings;
+use tracelift::sampling::{Audit, Randomness};
 use tracelift::shared::{Rates, Steering};
 use tracelift::trace_context::TraceId;
 
@@ -92,7 +92,7 @@ struct Run {
     adaptive: Adaptive,
 }
 
-/// Decides each trace that the rate decides, and tells how the rate went.
+/// Decides each trace that the rate decides, and reports how the rate changed.
 pub(super) fn steer(settings: &Settings, mut happened: Happened<'_>) -> (Vec<Option<bool>>, Adaptive) {
     happened.arrivals.sort_unstable_by_key(|arrival| (arrival.at, arrival.trace));
     happened.endings.sort_unstable_by_key(|ending| (ending.at, ending.trace));
@@ -187,7 +187,7 @@ impl Run {
         let at_s = now.saturating_sub(self.first) as f64 / 1e9;
         for envoy in &mut self.envoys {
             envoy.host.advance(now.saturating_sub(envoy.host.now()));
-            envoy.steering.settle();
+            envoy.steering.settle(&Audit::default());
             let Some((rates, counted)) = envoy.steering.live.as_mut().zip(self.counted.get_mut(place)) else {
                 continue;
             };

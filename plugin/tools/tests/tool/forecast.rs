@@ -209,7 +209,7 @@ fn an_otlp_dump_keeps_of_a_failed_trace_what_is_above_the_failure() {
     ]);
     let line = json!({ "resourceSpans": [{ "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "web" } }] },
                        "scopeSpans": [{ "spans": spans }] }] });
-    let forecast = rows(&["--from", "-"], &format!("{line}\n"));
+    let forecast = rows(&["--from", "-", "--window", "9s"], &format!("{line}\n"));
     for (row, spans, complete, kept) in [(0, 5.0, 1.0, 1.0), (1, 0.0, 0.0, 0.0), (2, 3.0, 1.0, 0.6)] {
         near(number(&forecast, row, "spans_per_second"), spans / 9.0, 1e-6);
         near(number(&forecast, row, "chains_complete"), complete, 0.0);

@@ -167,6 +167,43 @@ fn a_log_without_times_has_the_settled_ratio_and_says_so() {
 }
 
 #[test]
+fn one_moment_says_nothing_of_a_rate_until_a_window_is_given() {
+    let one = log(1, |_| (1, 0.0));
+    let file = configuration("moment", &json!({ "target": { "traces_per_second": 1 } }));
+    let run = |log: &str, options: &[&str]| {
+        let fixed = ["forecast", "--json", "--from", "-", "--config", file.to_str().expect("UTF-8")];
+        tracelift_with(&[&fixed, options].concat(), log, &[])
+    };
+    for log in [one.clone(), one.repeat(100)] {
+        let refused = run(&log, &[]);
+        assert_ne!(refused.code, Some(0), "{}", refused.out);
+        assert!(refused.err.contains("all traces in it begin at one moment") && refused.err.contains("--window"));
+        let ran = run(&log, &["--window", "10s"]);
+        let said: Value = serde_json::from_str(&ran.out).expect("JSON");
+        assert_eq!(said.get("adaptive"), None);
+        let note = "All traces begin at one moment: sampling.target is taken to have settled";
+        assert!(said["notes"].to_string().contains(note), "{}", said["notes"]);
+    }
+    fs::remove_file(file).expect("the file is there");
+}
+
+#[test]
+fn a_long_pause_is_named_and_its_quiet_time_is_in_the_curve() {
+    let burst = |second: u32| !(600..9_000).contains(&second);
+    let log = log(9_600, |second| (if burst(second) { 10 } else { 0 }, 0.0));
+    let sampling = json!({ "target": { "traces_per_second": 1, "min_ratio": 0 } });
+    let out = ran("pause", &sampling, &[], &log).out;
+    let note = "There is no request for 2 h, from 10 min after the first one on, of 3 h in all: a month is taken to have as much quiet time.";
+    assert!(out.contains(note), "{out}");
+    let adaptive = adaptive("pause", &sampling, &log);
+    assert_eq!(mean(&adaptive, "offered", 1_200.0..8_400.0), 0.0);
+    assert!((mean(&adaptive, "ratio", 1_200.0..8_400.0) - 1.0).abs() < 0.05, "without traffic the ratio rises");
+    assert!((mean(&adaptive, "kept", 9_200.0..9_600.0) - 1.0).abs() < 0.2);
+    let whole = ran("whole", &sampling, &[], &self::log(1_200, |_| (10, 0.0))).out;
+    assert!(!whole.contains("There is no request"), "{whole}");
+}
+
+#[test]
 fn rates_alone_tell_where_the_ratio_settles() {
     let file = configuration("settled", &json!({ "target": { "traces_per_second": 20 } }));
     let arguments = ["forecast", "--json", "--config", file.to_str().expect("UTF-8"), "--failed-share", "0.005"];

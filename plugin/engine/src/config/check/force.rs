@@ -58,7 +58,7 @@ pub fn policy(raw: raw::Force, findings: &mut Findings) -> Option<Policy> {
     for (index, key) in raw.keys.into_iter().enumerate() {
         keys.push(checked(key, &["force.keys[", &index.to_string(), "]"].concat(), &keys, findings));
     }
-    Some(Policy { keys, header: raw.header.0, max_ttl_s: raw.max_ttl_s.get(), budget, audience: String::new() })
+    Some(Policy { keys, header: raw.header.0.into(), max_ttl_s: raw.max_ttl_s.get(), budget, audience: String::new() })
 }
 
 fn checked(raw: raw::ForceKey, path: &str, known: &[Key], findings: &mut Findings) -> Key {

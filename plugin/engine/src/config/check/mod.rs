@@ -51,6 +51,14 @@ impl Findings {
         ["`", self.under, path, "`"].concat()
     }
 
+    /// Advice to set a secret, here or in an environment variable: those fill the live policy alone.
+    fn set_here_or_in(&self, what: &str, variable: &str) -> String {
+        match self.under {
+            "" => ["Set ", what, ", here or in the environment variable ", variable].concat(),
+            _ => ["Set ", what, " here (", variable, " is for the live policy)"].concat(),
+        }
+    }
+
     /// False, and a problem, when there are more than `max`.
     fn at_most(&mut self, path: &str, found: usize, max: usize, what: &str) -> bool {
         if found <= max {

@@ -5,7 +5,7 @@ use crate::config::error::{self, Problem};
 use crate::config::raw;
 use crate::json::Named;
 use crate::sampling::Mode;
-use crate::sampling::pace::{BoostSettings, By, Settings, TargetSettings, percent};
+use crate::sampling::pace::{BoostSettings, By, Settings, TargetSettings, decimal, percent};
 
 const TARGET: &str = "sampling.target";
 const PER_SECOND: &str = "sampling.target.traces_per_second";
@@ -13,8 +13,11 @@ const PER_MONTH: &str = "sampling.target.spans_per_month";
 const MIN: &str = "sampling.target.min_ratio";
 const MAX: &str = "sampling.target.max_ratio";
 const BOOST: &str = "sampling.boost.max_ratio";
+const REPLICAS: &str = "sampling.target.replicas";
 /// Traces a second below which sessions are kept too seldom.
 const FEW: f64 = 5.0;
+/// Traces a second below which nearly nothing is left to steer: one an hour.
+const NEXT_TO_NONE: f64 = 1.0 / 3_600.0;
 
 /// Reads both; `None` where neither is on. `routes`: how many templates there are.
 #[inline(never)] // For the live policy and its shadow.
@@ -30,6 +33,7 @@ pub fn settings(sampling: &raw::Sampling, routes: usize, findings: &mut Findings
         let path = if target.is_some() { TARGET } else { "sampling.boost" };
         findings.refuse(path, &found, &[&key, " = \"consistent\" beside it"].concat());
     }
+    warn_of_rules(sampling, target.is_some(), findings);
     let by_route = target.is_some() && sampling.target.by == By::Route;
     if by_route && routes == 0 {
         let oddity = "is \"route\" without `metrics.routes`, so that there is one rate: the name in `metrics.route_header` comes with the \
@@ -75,6 +79,7 @@ fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSet
         findings.warn(TARGET, oddity);
     }
     warn_of_ratio(sampling, findings);
+    warn_of_little(&sampling.target, per_second, findings);
     if per_second < FEW && sampling.session.is_some() {
         let oddity = "comes to less than 5 traces a second in one Envoy, and a session is kept with all of its traces: what is kept says \
                       little of the rest";
@@ -90,6 +95,45 @@ fn target(sampling: &raw::Sampling, findings: &mut Findings) -> Option<TargetSet
         findings.warn(TARGET, oddity);
     }
     Some(TargetSettings { per_second, carries, min_ratio, max_ratio })
+}
+
+/// A target of which next to nothing is left in one Envoy. 0 is what a configuration says that wants `min_ratio` alone.
+fn warn_of_little(raw: &raw::Target, per_second: f64, findings: &mut Findings) {
+    if per_second <= 0.0 || NEXT_TO_NONE <= per_second {
+        return;
+    }
+    let path = match raw.spans_per_month {
+        _ if NEXT_TO_NONE <= per_second * raw.replicas.get() as f64 => REPLICAS,
+        Some(_) => PER_MONTH,
+        None => PER_SECOND,
+    };
+    let min = raw.min_ratio.0;
+    let bound = match min {
+        0.0 => String::new(),
+        min => {
+            let from = decimal(per_second / min, 4);
+            let named = findings.named(MIN);
+            [": ", &named, " = ", &percent(min), " keeps more from ", &from, " new traces a second on"].concat()
+        }
+    };
+    findings.warn(path, &["leaves one Envoy less than one trace an hour", &bound].concat());
+}
+
+/// A rule with a ratio of its own that matches every request leaves nothing to steer, or only what rules before it take.
+fn warn_of_rules(sampling: &raw::Sampling, has_target: bool, findings: &mut Findings) {
+    let is_all = |rule: &raw::Rule| rule.r#match == raw::Match::default();
+    let Some(place) = sampling.rules.iter().position(is_all) else { return };
+    let (before, behind) = sampling.rules.split_at(place);
+    if behind.first().is_none_or(|rule| rule.ratio.is_none()) {
+        return;
+    }
+    let effect = match before.iter().any(|rule| rule.ratio.is_none()) {
+        true => "steers only what rules without a ratio before it match, since ",
+        false => "has no effect: ",
+    };
+    let rule = findings.named(&["sampling.rules[", &place.to_string(), "]"].concat());
+    let path = if has_target { TARGET } else { "sampling.boost" };
+    findings.warn(path, &[effect, &rule, " matches every request and has a ratio of its own"].concat());
 }
 
 /// A ratio outside the target's bounds is brought into them. Of the default, which may not have been written, nothing is said.

@@ -11,6 +11,8 @@ use crate::upgrade::{ApplicationsPolicy, Budget, Policy, RecallPolicy, SignalPol
 
 /// Below this many characters a token can be guessed.
 const LONG_TOKEN: usize = 16;
+/// What to set where there is none.
+const TOKEN_WANTED: &str = "a token of 16 random characters or more";
 /// Longest token.
 const MAX_TOKEN: usize = 256;
 /// What a token may be, in words.
@@ -136,10 +138,9 @@ fn recall(raw: raw::Recall, findings: &mut Findings) -> RecallPolicy {
     if raw.enabled && token.is_empty() && findings.problems.is_empty() {
         let problem = Problem::new(TOKEN, "no token while recall is enabled", "a secret that the whole mesh shares");
         let [enabled, peers] = ["upgrade.recall.enabled", "upgrade.recall.peers"].map(|path| findings.named(path));
-        let advice = "Set a token of 16 random characters or more, here or in the environment variable \
-                      TRACELIFT_RECALL_TOKEN, or set ";
-        let advice =
-            [advice, &enabled, " to false. ", &peers, " restricts who may use it and does not replace it."].concat();
+        let advice = findings.set_here_or_in(TOKEN_WANTED, "TRACELIFT_RECALL_TOKEN");
+        let restricts = " restricts who may use it and does not replace it.";
+        let advice = [&advice, ", or set ", &enabled, " to false. ", &peers, restricts].concat();
         findings.problems.push(problem.advise(advice));
     }
     let through = Transports { plain: raw.cluster.0, tls: raw.tls_cluster.0 };
@@ -176,10 +177,10 @@ fn applications(raw: raw::Applications, recall: &RecallPolicy, findings: &mut Fi
     }
     if raw.enabled && tokens.first().is_some_and(String::is_empty) && findings.problems.is_empty() {
         let problem = Problem::new(TOKEN, "no token while the list is enabled", "a secret that the application shares");
-        let advice = "Set a token of 16 random characters or more, here or in the environment variable \
-                      TRACELIFT_APPLICATION_TOKEN of Envoy and of the application, or set ";
+        let advice =
+            findings.set_here_or_in(TOKEN_WANTED, "TRACELIFT_APPLICATION_TOKEN of Envoy and of the application");
         let enabled = findings.named("upgrade.applications.enabled");
-        findings.problems.push(problem.advise([advice, &enabled, " to false."].concat()));
+        findings.problems.push(problem.advise([&advice, ", or set ", &enabled, " to false."].concat()));
     }
     ApplicationsPolicy { enabled: raw.enabled, tokens }
 }

@@ -1,13 +1,16 @@
-//! The state as workers share it: the fingerprint of its settings, numbers, and twelve bytes a rate, little-endian.
+//! The state as workers share it: the fingerprint of its settings, numbers, and sixteen bytes a rate, little-endian.
 
 use super::alarm::Alarm;
 use super::boost::Boost;
+use super::bound::Bounds;
 use super::settings::Settings;
 use super::state::{Announced, Pace, Rate, seconds};
 
 /// Bytes of a rate.
-const RATE: usize = 12;
-/// Seconds after which nobody goes by a state any more.
+const RATE: usize = 16;
+/// Numbers besides.
+const NUMBERS: usize = 38;
+/// Seconds after which a state is not in use any more.
 const IN_USE_S: f64 = 60.0;
 
 impl Pace {
@@ -25,9 +28,11 @@ impl Pace {
         }
         for rate in &mut pace.rates {
             let mut word = || bytes.split_off(..4)?.first_chunk::<4>().copied();
-            let (offered, mean, ratio) = (u32::from_le_bytes(word()?), word()?, word()?);
-            *rate = Rate { offered, mean: f32::from_le_bytes(mean), ratio: f32::from_le_bytes(ratio) };
-            if !rate.mean.is_finite() || !(0.0..=1.0).contains(&rate.ratio) {
+            let offered = u32::from_le_bytes(word()?);
+            let mut number = || word().map(f32::from_le_bytes);
+            *rate = Rate { offered, mean: number()?, ratio: number()?, whole: number()? };
+            let is_ratio = |ratio: f32| (0.0..=1.0).contains(&ratio);
+            if !rate.mean.is_finite() || !is_ratio(rate.ratio) || !is_ratio(rate.whole) {
                 return None;
             }
         }
@@ -46,17 +51,18 @@ impl Pace {
         let mut bytes = Vec::with_capacity(8 + 8 * numbers.len() + RATE * settings.rates);
         bytes.extend_from_slice(&settings.fingerprint().to_le_bytes());
         numbers.into_iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
-        for Rate { offered, mean, ratio } in &self.rates {
+        for Rate { offered, mean, ratio, whole } in &self.rates {
             bytes.extend_from_slice(&offered.to_le_bytes());
-            bytes.extend_from_slice(&mean.to_le_bytes());
-            bytes.extend_from_slice(&ratio.to_le_bytes());
+            [mean, ratio, whole].into_iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
         }
         bytes
     }
 
     /// All numbers but those of rates, in the order in which they are written.
-    fn numbers(&mut self) -> [&mut f64; 32] {
-        let Self { began, steps, expected, others, others_mean, credit, budget, hurries, bound, .. } = self;
+    fn numbers(&mut self) -> [&mut f64; NUMBERS] {
+        let Self { began, steps, expected, others, others_mean, credit, budget, hurries, scatter, .. } = self;
+        let [last, before] = &mut self.loads;
+        let Bounds { wins, logged, left, again } = &mut self.bounds;
         let Announced { ratio, budget: announced, load } = &mut self.announced;
         let Boost { times, until } = &mut self.boost;
         let [a0, a1, a2, a3, a4, a5, a6, a7, a8] = alarm(&mut self.failures);
@@ -70,7 +76,13 @@ impl Pace {
             credit,
             budget,
             hurries,
-            bound,
+            last,
+            before,
+            scatter,
+            wins,
+            logged,
+            left,
+            again,
             ratio,
             announced,
             load,
@@ -124,7 +136,7 @@ mod tests {
         assert!(pace.step(&settings_of_two, 13_000_000_000).is_some());
         pace.add(&Sums { offered: vec![5, 6], expected: 1.0, others: 3, timed: 8, slow: 1, ..Sums::default() });
         let bytes = pace.write(&settings_of_two);
-        assert_eq!(bytes.len(), 8 + 32 * 8 + 2 * RATE);
+        assert_eq!(bytes.len(), 8 + NUMBERS * 8 + 2 * RATE);
         assert_eq!(Pace::read(&settings_of_two, &bytes), Some(pace));
         for (at, in_use) in [(13, true), (72, true), (74, false)] {
             assert_eq!(Pace::is_in_use(&bytes, at * 1_000_000_000), in_use, "second {at}");
@@ -138,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_are_fatal(mut bytes in prop::collection::vec(any::<u8>(), 32 * 8 + 24), now in any::<u64>()) {
+        fn no_bytes_are_fatal(mut bytes in prop::collection::vec(any::<u8>(), NUMBERS * 8 + 2 * RATE), now in any::<u64>()) {
             let settings = settings(20.0, 2);
             let mut whole = settings.fingerprint().to_le_bytes().to_vec();
             whole.append(&mut bytes);

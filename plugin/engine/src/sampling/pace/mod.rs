@@ -6,6 +6,7 @@
 
 mod alarm;
 mod boost;
+mod bound;
 mod bytes;
 mod fill;
 mod settings;
@@ -15,9 +16,10 @@ mod sums;
 mod words;
 
 pub use boost::Turn;
+pub use bound::{Bound, BoundChange};
 pub use fill::fill;
 pub use settings::{BoostSettings, By, Settings, TargetSettings};
 pub use state::Pace;
-pub use step::{Bound, BoundChange, Cause, Step};
+pub use step::{Cause, Step};
 pub use sums::Sums;
 pub use words::{decimal, percent};

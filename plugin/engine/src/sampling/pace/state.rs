@@ -2,8 +2,8 @@
 
 use super::alarm::Alarm;
 use super::boost::Boost;
+use super::bound::{Bound, Bounds};
 use super::settings::{INTERVAL_S, Settings};
-use super::step::Bound;
 use super::sums::Sums;
 
 /// One rate.
@@ -15,9 +15,11 @@ pub(super) struct Rate {
     pub mean: f32,
     /// The ratio that the target allows; the boost comes on top.
     pub ratio: f32,
+    /// The ratio that it would allow if nothing else had to be paid: to this there is a limit by which it may rise.
+    pub whole: f32,
 }
 
-/// What a log line or a counter has said last.
+/// The state that was counted as a change last.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Announced {
     /// The ratio, without a boost.
@@ -47,8 +49,11 @@ pub struct Pace {
     pub(super) budget: f64,
     /// The load has risen steeply in the last interval: this one is a short one, which sees nothing but the new load. 0: no.
     pub(super) hurries: f64,
-    /// [`super::Bound`] that holds, as a number; 0: none.
-    pub(super) bound: f64,
+    /// Traces offered a second in the last interval and in the one before it; 0: not known.
+    pub(super) loads: [f64; 2],
+    /// How much the load scatters beyond chance: a variance, as a share of the load.
+    pub(super) scatter: f64,
+    pub(super) bounds: Bounds,
     pub(super) announced: Announced,
     pub(super) failures: Alarm,
     pub(super) slow: Alarm,
@@ -72,12 +77,14 @@ impl Pace {
             credit: 0.0,
             budget,
             hurries: 0.0,
-            bound: 0.0,
+            loads: [0.0; 2],
+            scatter: 0.0,
+            bounds: Bounds::default(),
             announced: Announced { ratio, budget, load: 0.0 },
             failures: alarm,
             slow: alarm,
             boost: Boost::default(),
-            rates: vec![Rate { ratio: ratio as f32, ..Rate::default() }; settings.rates],
+            rates: vec![Rate { ratio: ratio as f32, whole: ratio as f32, ..Rate::default() }; settings.rates],
         }
     }
 
@@ -117,7 +124,7 @@ impl Pace {
 
     /// The bound that wins over the target.
     pub fn bound(&self) -> Option<Bound> {
-        [None, Some(Bound::Min), Some(Bound::Max)].get(self.bound as usize).copied().flatten()
+        self.bounds.wins()
     }
 
     /// A boost raises the ratio.

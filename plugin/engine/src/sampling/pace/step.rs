@@ -1,6 +1,7 @@
 //! The step at the end of an interval: what was offered becomes the ratio of the next one.
 
 use super::boost::Turn;
+use super::bound::{BoundChange, Flow};
 use super::fill::fill;
 use super::settings::{CARRY_S, INTERVAL_S, Settings, TargetSettings};
 use super::state::{Announced, Pace, seconds};
@@ -17,12 +18,15 @@ const STALE_S: f64 = 600.0;
 /// How much a ratio may rise in an interval, and from where on, should it be 0.
 const RISE: f64 = 1.5;
 const LEAST_RISE: f64 = 1e-4;
-/// A change that is worth telling.
+/// A change that is worth counting.
 const NOTABLE: f64 = 1.1;
-/// Ratios are kept in four bytes: what they differ by is less than this share.
-const TINY: f64 = 1e-6;
-/// A bound is left once there is so much room.
-const ROOM: f64 = 1.25;
+/// How many times less than usual is no decline that continues, but the end of a load.
+const BROKEN_OFF: f64 = 3.0;
+/// Three deviations, squared.
+const DEVIATIONS: f64 = 9.0;
+/// Seconds in which the scatter of the load is learned, and the most of it: twice or none in an interval.
+const LEARNED_S: f64 = 60.0;
+const MOST_SCATTER: f64 = 0.25;
 
 /// Why a ratio has changed notably.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +37,6 @@ pub enum Cause {
     Calm,
     /// Upgrades and others left less of the target, or more.
     Budget,
-}
-
-/// A bound that wins over the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// `min_ratio`: more is kept than the target allows.
-    Min,
-    /// `max_ratio`: less is kept than the target allows.
-    Max,
-}
-
-/// A bound was hit or left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BoundChange {
-    /// From now on it wins.
-    Hit(Bound),
-    /// The target is kept again.
-    Left(Bound),
 }
 
 /// What a step has changed. Ratios are those of all rates together.
@@ -68,6 +54,8 @@ pub struct Step {
     pub bound: Option<BoundChange>,
     /// What became of the boost.
     pub boost: Option<Turn>,
+    /// The rates have decided traces in this interval, in any worker.
+    pub decided: bool,
 }
 
 impl Pace {
@@ -85,8 +73,9 @@ impl Pace {
         {
             return None;
         }
+        let decided = self.rates.iter().any(|rate| rate.offered != 0);
         let (cause, bound) = match &settings.target {
-            Some(target) => self.follow(target, elapsed, is_over),
+            Some(target) => self.follow(target, (now, elapsed), is_over),
             None => {
                 self.average(elapsed);
                 (None, None)
@@ -95,7 +84,7 @@ impl Pace {
         let boost = self.turn(settings, is_over, now);
         self.steps += 1.0;
         self.open(now);
-        Some(Step { ratio: self.share(settings), load: self.load(), budget: self.budget, cause, bound, boost })
+        Some(Step { ratio: self.share(settings), load: self.load(), budget: self.budget, cause, bound, boost, decided })
     }
 
     fn open(&mut self, now: f64) {
@@ -105,7 +94,12 @@ impl Pace {
 
     /// Follows the target.
     #[inline(never)] // Once in five seconds, in one worker.
-    fn follow(&mut self, target: &TargetSettings, elapsed: f64, is_over: bool) -> (Option<Cause>, Option<BoundChange>) {
+    fn follow(
+        &mut self,
+        target: &TargetSettings,
+        (now, elapsed): (f64, f64),
+        is_over: bool,
+    ) -> (Option<Cause>, Option<BoundChange>) {
         let before = self.load();
         let loads = self.average(elapsed);
         let rises = 0.0 < before && STEEP * before < loads.iter().sum();
@@ -119,12 +113,17 @@ impl Pace {
             false => -self.credit * elapsed / CARRY_S,
         };
         self.credit = (self.credit + change).max(-most).min(most);
-        self.budget = (target.per_second + self.credit / CARRY_S - self.others_mean).max(0.0);
-        let level = fill(loads.iter().copied(), self.budget, (target.min_ratio, target.max_ratio));
+        let whole = target.per_second + self.credit / CARRY_S;
+        self.budget = (whole - self.others_mean).max(0.0);
+        let level = |budget: f64| fill(loads.iter().copied(), budget.max(0.0), (target.min_ratio, target.max_ratio));
+        let (level, whole) = (level(self.budget), level(whole));
         let (mut load, mut kept) = (0.0, 0.0);
-        for (rate, offered) in self.rates.iter_mut().zip(loads) {
-            let before = f64::from(rate.ratio);
+        for (rate, offered) in self.rates.iter_mut().zip(&loads) {
+            let before = f64::from(rate.whole);
+            // What traffic allows rises slowly, since traffic may come back. What upgrades had taken comes back with them.
             let most = if is_over { RISE * before.max(LEAST_RISE) } else { before };
+            let most = target.clamp((whole / offered).min(most));
+            rate.whole = most as f32;
             rate.ratio = target.clamp((level / offered).min(most)) as f32;
             load += offered;
             kept += offered * f64::from(rate.ratio);
@@ -132,26 +131,57 @@ impl Pace {
         if load <= 0.0 {
             return (None, None); // Whatever the ratio is, it decides nothing.
         }
-        (self.announce(kept / load, load), self.meet_bounds(target, load, kept))
+        let [least, most] = [load * target.min_ratio, load * target.max_ratio];
+        let flow = Flow { least, most, budget: self.budget, kept };
+        (self.announce(kept / load, load), self.bounds.step(&flow, now))
     }
 
     /// Takes the interval into the slow means. What each rate is to be prepared for, traces a second: the mean, or the interval if more was
-    /// offered than chance explains.
+    /// offered than chance explains, or fewer than chance and the usual scatter do, but not far fewer.
     fn average(&mut self, elapsed: f64) -> Vec<f64> {
         let weight = if self.steps == 0.0 { 1.0 } else { elapsed / (elapsed + MEAN_S) };
         self.others_mean += weight * (self.others / elapsed - self.others_mean);
+        self.learn_scatter(elapsed);
+        let scatter = self.scatter;
         let each = self.rates.iter_mut().map(|rate| {
             let offered = f64::from(rate.offered);
             let mean = f64::from(rate.mean);
             let mean = mean + weight * (offered / elapsed - mean);
             rate.mean = mean as f32;
             let usual = mean * elapsed;
-            if 3.0 * (usual + 1.0).sqrt() < offered - usual { offered / elapsed } else { mean }
+            let more = offered - usual;
+            // Of a load that scatters, and of one that has broken off and may come back as suddenly, the mean is safer than its lows.
+            let by_chance = usual + 1.0 + if more < 0.0 { scatter * usual * usual } else { 0.0 };
+            let is_steady = usual <= BROKEN_OFF * offered;
+            if !is_steady || more * more <= DEVIATIONS * by_chance {
+                return mean;
+            }
+            let load = offered / elapsed;
+            if more < 0.0 {
+                rate.mean = load as f32; // What was before is over.
+            }
+            load
         });
         each.collect()
     }
 
-    /// Whether a ratio differs notably from the one that was told last, and why.
+    /// Learns how much the load scatters, by how far three intervals are from a line: load that rises or falls steadily does not scatter.
+    fn learn_scatter(&mut self, elapsed: f64) {
+        let offered: f64 = self.rates.iter().map(|rate| f64::from(rate.offered)).sum();
+        let load = offered / elapsed;
+        let [last, before] = self.loads;
+        self.loads = [load, last];
+        if elapsed < INTERVAL_S || last <= 0.0 || before <= 0.0 {
+            return;
+        }
+        let mean = (load + last + before) / 3.0;
+        let away = load - 2.0 * last + before;
+        let by_chance = (load + 4.0 * last + before) / elapsed;
+        let seen = ((away * away - by_chance) / (6.0 * mean * mean)).max(0.0); // Not a number is 0, too.
+        self.scatter += elapsed / (elapsed + LEARNED_S) * (seen.min(MOST_SCATTER) - self.scatter);
+    }
+
+    /// Whether a ratio differs notably from the one that was counted last, and why.
     fn announce(&mut self, ratio: f64, load: f64) -> Option<Cause> {
         let Announced { ratio: before, budget, load: load_before } = self.announced;
         if times(ratio, before) < NOTABLE {
@@ -163,28 +193,6 @@ impl Pace {
             true => Cause::Load,
             false => Cause::Calm,
         })
-    }
-
-    /// `kept`: traces a second that the ratios in force keep of this load.
-    fn meet_bounds(&mut self, target: &TargetSettings, load: f64, kept: f64) -> Option<BoundChange> {
-        let [least, most] = [load * target.min_ratio, load * target.max_ratio];
-        let before = self.bound();
-        // While the ratio is still rising it is not the bound that holds it down.
-        let is_highest = most <= kept * (1.0 + TINY);
-        let now = match before {
-            Some(Bound::Min) if self.budget < ROOM * least => before,
-            Some(Bound::Max) if most < ROOM * self.budget => before,
-            _ if self.budget <= least => Some(Bound::Min),
-            _ if most <= self.budget && is_highest => Some(Bound::Max),
-            _ => None,
-        };
-        self.bound = now.map_or(0.0, |bound| if bound == Bound::Min { 1.0 } else { 2.0 });
-        match (before, now) {
-            (before, now) if before == now => None,
-            (_, Some(bound)) => Some(BoundChange::Hit(bound)),
-            (Some(bound), None) => Some(BoundChange::Left(bound)),
-            (None, None) => None,
-        }
     }
 
     fn turn(&mut self, settings: &Settings, is_over: bool, now: f64) -> Option<Turn> {

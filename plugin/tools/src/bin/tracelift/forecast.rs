@@ -18,7 +18,7 @@ use crate::{Outcome, curve, file};
 /// Compares keeping everything, the head decision alone and the policy with its upgrades. With --from the requests that really
 /// happened are decided again, by the rules too; without it, the rates are what is known, and --rule-share says how many traces
 /// each rule decides. With --from, sampling.target and sampling.boost steer through the log as in the filter: the rate over time,
-/// what changed it, and the spend of a month are told. Formats of --from, told apart by themselves: access
+/// what changed it, and the spend of a month are printed. Formats of --from, recognised by themselves: access
 /// logs of Envoy (the default text, Istio's, the one of the shipped configurations, JSON with Envoy's, Istio's or Envoy
 /// Gateway's field names) and OTLP in JSON, as the collector's file exporter writes it. What kubectl, Docker, CRI and
 /// collectors put around a line is taken off, and gzip undone. What is left out is summed up by its reason; the exit code is
@@ -30,7 +30,7 @@ pub struct Forecast {
     /// Access log or OTLP dump; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// How long it took for these requests to come (90s, 15m, 1h, 7d), where the file does not tell or tells wrong
+    /// How long it took for these requests to come (90s, 15m, 1h, 7d), where the file does not say it or says it wrong
     #[arg(long, value_name = "TIME", requires = "from", value_parser = seconds)]
     window: Option<f64>,
     /// Traces that begin, a second
@@ -108,8 +108,13 @@ impl Forecast {
         let mut result = match &self.from {
             Some(path) => {
                 let mut replay = Replay::new(&policy);
-                lines = Some(read(path, &mut replay)?);
-                replay.forecast(self.window, &prices).with_context(|| path.display().to_string())?
+                let read = read(path, &mut replay)?;
+                let left_out: Vec<_> = read.skipped().map(Skipped::text).collect();
+                lines = Some(read);
+                replay.forecast(self.window, &prices).with_context(|| match left_out.is_empty() {
+                    true => path.display().to_string(),
+                    false => format!("{} ({})", path.display(), left_out.join(" ")),
+                })?
             }
             None => {
                 let rates = Rates {
@@ -160,7 +165,7 @@ impl Forecast {
 #[allow(clippy::disallowed_methods, reason = "progress is shown as time passes")]
 fn read(path: &std::path::Path, replay: &mut Replay<'_>) -> Result<Lines> {
     let mut lines = Lines::default();
-    let mut told = Instant::now();
+    let mut shown = Instant::now();
     let shows = std::io::stderr().is_terminal();
     let mut reader = file::open_log(path)?;
     let mut line = Vec::new();
@@ -175,8 +180,8 @@ fn read(path: &std::path::Path, replay: &mut Replay<'_>) -> Result<Lines> {
         for record in lines.take(&String::from_utf8_lossy(&line)) {
             replay.take(&record);
         }
-        if shows && Duration::from_millis(500) < told.elapsed() {
-            told = Instant::now();
+        if shows && Duration::from_millis(500) < shown.elapsed() {
+            shown = Instant::now();
             eprint!("\r{count} lines read");
             std::io::stderr().flush()?;
         }

@@ -94,10 +94,10 @@ impl Token {
         }
         if json {
             let scope = [claims.scope.host.as_str(), &claims.scope.path].concat();
-            let (header, token, key, audience) = (&*policy.header, &*token, &*claims.key, &*audience);
+            let (header, token, key, audience) = (policy.header.as_str(), &*token, &*claims.key, &*audience);
             file::print_json(&Printed { header, token, key, expiry: claims.expiry, scope: &scope, audience })?;
         } else {
-            file::print(&format!("{}: {token}\n", policy.header))?;
+            file::print(&format!("{}: {token}\n", policy.header.as_str()))?;
         }
         Ok(Outcome::Fine)
     }
