@@ -118,7 +118,6 @@ pub struct Collector {
 enum Door {
     Open(Server),
     Shut { _port: RefusingPort },
-    Moving,
 }
 
 #[derive(Clone, Debug)]
@@ -171,19 +170,16 @@ impl Collector {
 
     /// Breaks all connections and refuses new ones; the port stays ours.
     pub async fn stop_listening(&self) -> io::Result<()> {
-        if let Door::Open(server) = self.replace_door(Door::Moving) {
+        let port = RefusingPort::at(self.address)?;
+        if let Door::Open(server) = self.replace_door(Door::Shut { _port: port }) {
             server.stop().await;
         }
-        let port = RefusingPort::at(self.address)?;
-        self.replace_door(Door::Shut { _port: port });
         Ok(())
     }
 
     /// Takes connections again on the same port.
     pub async fn listen_again(&self) -> io::Result<()> {
-        drop(self.replace_door(Door::Moving));
-        let listener = ports::listen(self.address)?;
-        let server = serve(listener, self.store.clone());
+        let server = serve(ports::listen(self.address)?, self.store.clone());
         self.replace_door(Door::Open(server));
         Ok(())
     }

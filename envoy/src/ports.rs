@@ -17,7 +17,7 @@ impl RefusingPort {
         Self::at(any_loopback())
     }
 
-    /// Keeps `address` taken, for a server that means to listen there again.
+    /// Keeps `address` taken beside a server of [`listen`], which means to close and to listen there again.
     pub fn at(address: SocketAddr) -> io::Result<Self> {
         let socket = bound(address)?;
         Ok(Self { address: socket.local_addr()?, _socket: socket })
@@ -42,6 +42,8 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
+    // A second socket can take over before the first is closed, so that no outgoing connection gets the port between them.
+    socket.set_reuseport(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
