@@ -8,7 +8,7 @@ use crate::http::copy;
 #[derive(Debug, Default)]
 pub struct Writer {
     /// The message, and behind it room that was asked for already: to look for room at each of some hundred fields of a span, as a `Vec`
-    /// does that grows by itself, is a tenth of the work on it.
+    /// does that grows by itself, is a fourteenth of the work on a sampled request.
     buffer: Vec<u8>,
     len: usize,
 }
@@ -126,7 +126,11 @@ impl Writer {
 
     /// A `fixed64` or `double` field.
     pub fn fixed64(&mut self, tag: u32, value: u64) {
-        self.raw(u64::from(tag) << 3 | FIXED64);
+        if tag < 16 {
+            self.put([(tag << 3) as u8 | FIXED64 as u8]);
+        } else {
+            self.raw(u64::from(tag) << 3 | FIXED64);
+        }
         self.put(value.to_le_bytes());
     }
 

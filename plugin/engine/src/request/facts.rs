@@ -105,7 +105,6 @@ impl Facts {
     /// `calls` is what is known of the calls behind it.
     pub fn spans(&self, keep: &Keep, policy: &Policy, calls: Option<Calls>, take: &mut dyn FnMut(Span<'_>)) {
         let request = Pairs::all(&self.request);
-        let response = Pairs::all(&self.response);
         let settings = &policy.attributes;
         let said = Said::of(&request);
         let sent = Target { path: said.path, authority: said.authority.or(said.host) };
@@ -140,12 +139,12 @@ impl Facts {
             cluster_name: text(Attribute::ClusterName),
             transport_failure_reason: text(Attribute::TransportFailureReason),
             request_headers: &listed(&settings.request_headers, &request),
-            response_headers: &listed(&settings.response_headers, &response),
+            response_headers: &listed(&settings.response_headers, &Pairs::all(&self.response)),
         };
         let on_server = HttpFacts { path: asked.path, authority: asked.authority, ..facts };
         let provenance = self.provenance(keep, policy, calls);
         let tracestate = exported_tracestate(&request, keep, self.as_decided && keep.trigger.is_none());
-        let identity = |tracestate, span_id, parent_id, parent_remote| Identity {
+        let identity = |tracestate, span_id, (parent_id, parent_remote)| Identity {
             trace_id: keep.trace_id,
             span_id,
             parent_id,
@@ -155,38 +154,22 @@ impl Facts {
             start_unix_nanos: self.began(),
             end_unix_nanos: self.ended,
         };
-        let below_caller =
-            |tracestate, span_id| identity(tracestate, span_id, keep.parent_id, keep.parent_id.is_some());
+        let caller = (keep.parent_id, keep.parent_id.is_some());
         match (self.attributes.kinds(), keep.server_span_id) {
-            (Kinds::ServerAndClient, Some(server)) => {
+            (Kinds::ServerAndClient, Some(id)) => {
                 let of_both = Provenance { calls: None, ..provenance };
-                take(span::build(
-                    settings,
-                    SpanKind::Server,
-                    below_caller(tracestate.clone(), server),
-                    &on_server,
-                    &of_both,
-                ));
-                let client = identity(tracestate, keep.span_id, Some(server), false);
+                let server = identity(tracestate.clone(), id, caller);
+                take(span::build(settings, SpanKind::Server, server, &on_server, &of_both));
+                let client = identity(tracestate, keep.span_id, (Some(id), false));
                 take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
             (Kinds::One(SpanKind::Client), _) => {
-                take(span::build(
-                    settings,
-                    SpanKind::Client,
-                    below_caller(tracestate, keep.span_id),
-                    &facts,
-                    &provenance,
-                ));
+                let client = identity(tracestate, keep.span_id, caller);
+                take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
             (Kinds::One(SpanKind::Server), _) | (Kinds::ServerAndClient, None) => {
-                take(span::build(
-                    settings,
-                    SpanKind::Server,
-                    below_caller(tracestate, keep.span_id),
-                    &on_server,
-                    &provenance,
-                ));
+                let server = identity(tracestate, keep.span_id, caller);
+                take(span::build(settings, SpanKind::Server, server, &on_server, &provenance));
             }
         }
     }
