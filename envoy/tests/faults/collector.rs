@@ -106,8 +106,13 @@ const FAILURES: u64 = QUEUE / 4;
 
 #[tokio::test]
 async fn failures_are_kept_while_sampled_traffic_fills_the_queue_of_a_slow_collector() {
-    let stage = Stage::start(small_queue).await;
-    stage.collector.always(Answer::AcceptAfter(Duration::from_millis(300)));
+    // So slow that any machine makes more spans than it takes: some 130 a second of both workers.
+    let patient = |json: &mut Value| {
+        small_queue(json);
+        json["export"]["timeout_ms"] = 10_000.into();
+    };
+    let stage = Stage::start(patient).await;
+    stage.collector.always(Answer::AcceptAfter(Duration::from_secs(2)));
     let loads = stage.load("/status/200");
     let full = |stats: &Stats| 0 < stats.tracelift("spans.discarded.queue_full");
     stage.until("the queue is full", full).await;

@@ -11,6 +11,8 @@ pub(crate) type Step = u64;
 
 /// The trigger of what recall kept.
 pub(crate) const RECALLED: &str = "recall";
+/// The trigger of what others said of the trace, in an answer or in the Envoy's own table.
+pub(crate) const SIGNALLED: &str = "signal";
 
 /// Which listener a hop is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

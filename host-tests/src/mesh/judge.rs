@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bounds::Payer;
-use super::hop::{Hop, HopId, Kept, RECALLED, Side, Step, When};
+use super::hop::{Hop, HopId, Kept, RECALLED, SIGNALLED, Side, Step, When};
 use super::simulation::{Mesh, RequestId};
 use super::topology::PodId;
 
@@ -97,8 +97,10 @@ impl Mesh {
         };
         // A hop whose VM trapped has no line in the log; its answer may have left before.
         let heard_saying = hop.said[usize::from(!moment.head)];
-        // What was refused at the head may be admitted with the trailers; then only they say so.
-        let later = moment.head && own.is_none() && hop.said[0].is_none() && hop.said[1] == Some(true);
+        // What was refused at the head may be admitted with the trailers; then only they say so. Or the hop fails at its end, and is kept
+        // for that, when no words can be written any more.
+        let at_end = hop.failed == Some(When::End) && hop.kept != Kept::Upgraded(SIGNALLED.to_owned());
+        let later = moment.head && own.is_none() && hop.said[0].is_none() && (hop.said[1] == Some(true) || at_end);
         let upgraded = if hop.lost { heard_saying == Some(true) } else { hop.is_upgraded() && !later };
         if !hop.lost {
             if told_kept && !upgraded {

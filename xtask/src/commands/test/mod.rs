@@ -190,8 +190,12 @@ impl Run {
                 let run = |arguments: Vec<&str>| self.cargo_test_with(&arguments, &wrapped, counts).err();
                 wrapped::runs().filter_map(run).fold(failed, |failed, error| failed.or(Some(error))).map_or(Ok(()), Err)
             }
-            Stage::Earlier => self.earlier_envoys(counts),
+            Stage::Earlier => {
+                rollout::ensure()?;
+                self.earlier_envoys(counts)
+            }
             Stage::Dynamic => {
+                rollout::ensure()?;
                 let envoy = self.envoy.as_deref().context("the tools stage ran before")?;
                 count(&mut dynamic::models(), counts)?;
                 self.dynamic_module(&dynamic::checked(envoy)?, counts)
