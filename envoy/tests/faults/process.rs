@@ -78,7 +78,8 @@ async fn sigterm_does_not_wait_for_a_collector_that_hangs_and_loses_what_it_had_
     let loads = stage.load("/status/200");
     loads.go_on(FEW).await;
     stage.until("spans arrive", |stats| 0 < stats.ledger().exported).await;
-    loads.stop("before the collector hangs").await.served();
+    let served = loads.stop("before the collector hangs").await.served();
+    stage.closed(served).await;
     let before = stage.settle().await;
     stage.collector.always(Answer::Silence);
 

@@ -88,6 +88,7 @@ async fn the_release_module_serves_what_makes_the_test_module_trap() {
     let stage = stage(&module().unwrap()).await;
     let reply = Client::new().send(with_many_headers(inbound(&stage.with))).await.unwrap();
     assert_eq!(reply.status, 200);
+    stage.closed(1).await;
     stage.settle().await;
 }
 

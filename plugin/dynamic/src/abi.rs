@@ -37,7 +37,7 @@ impl EnvoyBuffer {
     ///
     /// Envoy must have filled it during this hook, and the caller must not let the bytes outlive what they are of.
     pub unsafe fn bytes<'a>(self) -> &'a [u8] {
-        if self.data.is_null() || self.size == 0 {
+        if self.data.is_null() {
             return &[];
         }
         // SAFETY: see above.

@@ -52,7 +52,9 @@ impl<'a> HeaderView<'a> for View<'a> {
     }
 
     fn of_lengths(self, lengths: u64, mut take: impl FnMut(&'a [u8], &'a [u8])) {
-        for entry in self.entries.iter().filter(|entry| entry.key.size < 64 && lengths >> entry.key.size & 1 != 0) {
+        // The shift takes a size modulo 64: the seldom longer ones among them are found out last.
+        let is_wanted = |size: usize| lengths >> (size % 64) & 1 != 0 && size < 64;
+        for entry in self.entries.iter().filter(|entry| is_wanted(entry.key.size)) {
             // SAFETY: as above.
             let (key, value) = unsafe { (entry.key.bytes(), entry.value.bytes()) };
             take(key, value);

@@ -15,7 +15,12 @@ use super::writes::Writes;
 use super::{abi, config};
 
 /// Attempts to visit a worker that is just serving a request, which takes microseconds.
-const TRIES: usize = 1000;
+const TRIES: usize = 100;
+/// So many of them without pausing: then the worker may be waiting for the processor that this thread is on.
+const SPINS: usize = 50;
+
+/// Streams that are known to have ended.
+const ENDED: usize = 64;
 
 /// A worker, as the main thread knows it.
 pub struct Slot {
@@ -51,11 +56,12 @@ impl Slot {
 
     /// Its state, unless it is busy all the time.
     pub fn visit(&self) -> Option<MutexGuard<'_, Worker>> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             match self.worker.try_lock() {
                 Ok(worker) => return Some(worker),
                 Err(TryLockError::Poisoned(worker)) => return Some(worker.into_inner()),
-                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+                Err(TryLockError::WouldBlock) if tried < SPINS => std::hint::spin_loop(),
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
             }
         }
         None
@@ -68,13 +74,15 @@ pub struct Here {
     /// A hook of ours runs.
     entered: Cell<bool>,
     last_stream: Cell<u32>,
-    /// Of the streams that ended as they should: nearly always the one that is destroyed next.
-    ended_last: Cell<u32>,
+    /// Streams that ended as they should, each at the place of its number: Envoy destroys one a moment later, when others may have ended.
+    ended: [Cell<u32>; ENDED],
     /// Of the configurations that it has taken up.
     generation: Cell<u64>,
     pub writes: RefCell<Writes>,
     /// The slot's list of running streams is kept.
     lists: Cell<bool>,
+    /// The root whose queue the main thread is to come for when this hook has let go of the worker; 0 for none.
+    full: Cell<u32>,
 }
 
 impl Drop for Here {
@@ -103,10 +111,11 @@ impl Here {
             slot,
             entered: Cell::new(false),
             last_stream: Cell::new(0),
-            ended_last: Cell::new(0),
+            ended: [const { Cell::new(0) }; ENDED],
             generation: Cell::new(0),
             writes: RefCell::default(),
             lists: Cell::new(abi::newer().timing.is_none()),
+            full: Cell::new(0),
         }
     }
 
@@ -122,12 +131,27 @@ impl Here {
         }
     }
 
+    /// Lets the main thread come for what this worker has queued. Once until it comes: each request asks that ends in the meantime.
+    #[cold]
+    fn call(&self) {
+        let root = self.full.take();
+        if self.slot.asked.ring(root) {
+            config::wake(root, config::Event::Collect);
+        }
+    }
+
     /// A stream has ended, and the engine has let go of it.
     pub fn end(&self, stream: u32) {
         if self.lists.get() {
             self.slot.running.end(stream);
         }
-        self.ended_last.set(stream);
+        self.place(stream).set(stream);
+    }
+
+    /// Where it is known that a stream has ended, until one ends whose number is so many higher.
+    #[allow(clippy::indexing_slicing, reason = "the remainder is below the length")]
+    fn place(&self, stream: u32) -> &Cell<u32> {
+        &self.ended[stream as usize % ENDED]
     }
 }
 
@@ -147,7 +171,11 @@ pub fn with<T>(otherwise: T, work: impl FnOnce(&Here, &mut Worker) -> T) -> T {
             return None;
         }
         let _leave = Leave(here);
-        Some(work(here, &mut here.slot.lock()))
+        let result = work(here, &mut here.slot.lock());
+        if here.full.get() != 0 {
+            here.call();
+        }
+        Some(result)
     });
     entered.ok().flatten().unwrap_or(otherwise)
 }
@@ -184,7 +212,7 @@ pub fn begin(config: &Config) -> u32 {
 
 /// Leaves nothing of a stream behind, however it ended. One that has just ended is not looked for again.
 pub fn forget(stream: u32) {
-    if !HERE.try_with(|here| here.ended_last.get() == stream).unwrap_or(false) {
+    if !HERE.try_with(|here| here.place(stream).get() == stream).unwrap_or(false) {
         with((), |here, worker| {
             here.end(stream);
             worker.forget_stream(stream);
@@ -198,9 +226,9 @@ pub fn number_of(worker: u32, stream: u32, attribute: Attribute) -> Option<i64> 
     slot.running.number(stream, attribute)
 }
 
-/// Lets the main thread come for what this worker has queued. Once until it comes: each request asks that ends in the meantime.
+/// Lets the main thread come for what this worker has queued, as soon as it can be had: a thread that wakes may run at once in place of
+/// this one, and would find the worker in the middle of its hook.
 pub fn collect(root: u32) {
-    if HERE.try_with(|here| here.slot.asked.ring(root)).unwrap_or(true) {
-        config::wake(root, config::Event::Collect);
-    }
+    // On a thread that ends, the next tick comes for it.
+    let _ = HERE.try_with(|here| here.full.set(root));
 }
