@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracelift_envoy::Envoy;
 
 use crate::load::Load;
@@ -40,6 +40,12 @@ const STATS_FLUSH_INTERVAL: &str = "290s";
 /// here, where seconds have few requests, both have the same time to gather one.
 const SPANS_WAIT_MS: u64 = 5000;
 
+/// The most that request metrics allow between two exports, which go by the clock, too: the first one comes while V8 compiles.
+const METRICS_INTERVAL_MS: u64 = 600_000;
+
+/// How long an Envoy without requests is counted, for what goes by the clock.
+const IDLE: Duration = Duration::from_secs(10);
+
 /// A request takes some milliseconds here, and fifty times that where many compete for the processors.
 const LONGEST_REQUEST: Duration = Duration::from_millis(500);
 
@@ -53,6 +59,8 @@ pub struct Count {
     first: f64,
     /// Of the second half.
     second: f64,
+    /// How much of that an Envoy without requests executes in the same time, such as ticks of filters.
+    by_clock: f64,
 }
 
 impl Count {
@@ -64,6 +72,11 @@ impl Count {
     /// How far the halves lie apart, in instructions a request: two runs do not agree better than that.
     pub fn apart(self) -> f64 {
         (self.first - self.second).abs()
+    }
+
+    /// What goes by the clock and not by the request. It is more of a request where everything is slower.
+    pub fn by_clock(self) -> f64 {
+        self.by_clock
     }
 }
 
@@ -94,6 +107,7 @@ pub async fn measure(processors: Processors, variants: &[Variant], scenes: &[Sce
                 "to_batches": quotients[1],
                 "to_native_inline": (count.instructions() - plain) / same,
                 "halves_apart": count.apart(),
+                "by_clock": count.by_clock(),
                 "spans_per_request": counted.spans,
             })
         });
@@ -137,7 +151,12 @@ async fn one(stage: &Stage, variant: &Variant, scenes: &[Scene], extent: Extent)
     let callgrind = Callgrind::new().await?;
     let mut bootstrap = stage.bootstrap(variant)?;
     bootstrap.set("/stats_flush_interval", STATS_FLUSH_INTERVAL)?;
-    bootstrap.plugin(|settings| settings["export"]["scheduled_delay_ms"] = SPANS_WAIT_MS.into())?;
+    bootstrap.plugin(|settings| {
+        settings["export"]["scheduled_delay_ms"] = SPANS_WAIT_MS.into();
+        if let Some(metrics) = settings.get_mut("metrics") {
+            metrics["interval_ms"] = METRICS_INTERVAL_MS.into();
+        }
+    })?;
     let envoy = callgrind.wrap(stage.launch(variant)?).start(&bootstrap).await?;
     let mut counts = Vec::with_capacity(scenes.len());
     for (seed, scene) in (1..).step_by(3).zip(scenes) {
@@ -146,13 +165,16 @@ async fn one(stage: &Stage, variant: &Variant, scenes: &[Scene], extent: Extent)
         play(&mut load, traffic(seed), extent.warm_up).await?;
         callgrind.switch_on(envoy.id()).await?;
         trail(stage, variant, &envoy, &callgrind).await?;
-        let mut halves = [0.0; 2];
+        sleep(IDLE).await;
+        let a_second = callgrind.take(envoy.id()).await? as f64 / IDLE.as_secs_f64();
+        let (mut halves, began) = ([0.0; 2], Instant::now());
         for (seed, half) in (seed + 1..).zip(&mut halves) {
             play(&mut load, traffic(seed), extent.requests).await?;
             *half = trail(stage, variant, &envoy, &callgrind).await? as f64 / extent.requests as f64;
             stage.collector.take_spans();
         }
-        counts.push(Count { first: halves[0], second: halves[1] });
+        let by_clock = a_second * began.elapsed().as_secs_f64() / (2 * extent.requests) as f64;
+        counts.push(Count { first: halves[0], second: halves[1], by_clock });
     }
     let requests = ((extent.warm_up + 2 * extent.requests) * scenes.len()) as f64;
     let spans = stage.spans(variant, &envoy).await?.map(|spans| spans as f64 / requests);
@@ -194,7 +216,7 @@ mod tests {
 
     #[test]
     fn two_halves_make_a_mean_and_a_noise() {
-        let count = Count { first: 100_000.0, second: 101_000.0 };
+        let count = Count { first: 100_000.0, second: 101_000.0, by_clock: 700.0 };
         assert_eq!((count.instructions(), count.apart()), (100_500.0, 1_000.0));
     }
 }

@@ -160,6 +160,7 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
         "÷ in batches",
         "÷ native, inline headers",
         "halves apart",
+        "by the clock",
         "spans/request",
     ];
     let rows = list(&scene["variants"]).map(|it| {
@@ -171,6 +172,7 @@ fn callgrind(text: &mut String, scene: &Value, valgrind: &Value) {
             number(&it["to_batches"], 2),
             number(&it["to_native_inline"], 2),
             number(&it["halves_apart"], 0),
+            number(&it["by_clock"], 0),
             number(&it["spans_per_request"], 3),
         ]
     });
@@ -327,7 +329,7 @@ mod tests {
     #[test]
     fn counted_instructions_are_whole_and_a_filter_without_spans_has_a_dash() {
         let row = json!({ "variant": "empty", "instructions": 151_999.6, "added": 14_400.2, "to_native": 0.4983,
-                          "to_batches": null, "to_native_inline": null, "halves_apart": 120.4, "spans_per_request": null });
+                          "to_batches": null, "to_native_inline": null, "halves_apart": 120.4, "by_clock": 310.2, "spans_per_request": null });
         let step = json!({ "step": "+ a header", "instructions": 160_400.0, "added": 8_400.4, "halves_apart": 90.0 });
         let report = json!({
             "valgrind": "valgrind-3.19.0",
@@ -338,7 +340,7 @@ mod tests {
         assert!(text.contains("direct: instructions a request, 6000 requests counted by valgrind-3.19.0"), "{text}");
         assert!(
             text.contains(
-                "| empty   |       152000 | 14400 |     0.50 |            – |                        – |          120 |             – |"
+                "| empty   |       152000 | 14400 |     0.50 |            – |                        – |          120 |          310 |             – |"
             ),
             "{text}"
         );

@@ -114,6 +114,8 @@ pub enum Form {
 /// What everything is measured against.
 pub const NONE: &str = "none";
 
+/// A share by which no request here is kept, but by chance: what is done for those that chance decides is done for all.
+const NEARLY_NEVER: f64 = 1e-15;
 /// Envoy's default.
 const MIN_FLUSH_SPANS: u32 = 5;
 /// So many spans leave together where Envoy's own tracer has batches: what Tracelift has by default.
@@ -153,6 +155,7 @@ impl Variant {
             variant("Tracelift 0 %, coverage", ours(coverage), 0.0),
             variant("Tracelift 0 %, metrics", ours(counted(0)), 0.0),
             variant("Tracelift 0 %, metrics by 20 routes", ours(counted(20)), 0.0),
+            variant("Tracelift by chance", ours(default), NEARLY_NEVER),
             variant("Tracelift 1 %", ours(default), 0.01),
             variant("Tracelift 5 %", ours(default), 0.05),
             variant("Tracelift 5 %, no signal", ours(Settings { signal: false, ..default }), 0.05),
@@ -185,7 +188,7 @@ impl Variant {
         ];
         for build in against {
             let form = if build.extension().is_some_and(|end| end == "so") { Form::Dynamic } else { Form::Wasm };
-            for (label, share) in [("0 %", 0.0), ("5 %", 0.05), ("100 %", 1.0)] {
+            for (label, share) in [("0 %", 0.0), ("by chance", NEARLY_NEVER), ("5 %", 0.05), ("100 %", 1.0)] {
                 let tracer = Tracer::Tracelift { form, build: Some(build.clone()), settings: default };
                 all.push(variant(&format!("{} {label}", build.display()), tracer, share));
             }

@@ -69,6 +69,11 @@ impl Policy {
         self.metrics.as_ref().or(self.names.as_ref()).map(|settings| &**settings)
     }
 
+    /// Whether the head of a request is read for metrics or coverage: then there is [`Self::routes`].
+    pub fn is_outlined(&self) -> bool {
+        self.metrics.is_some() | self.names.is_some()
+    }
+
     /// At the edge a trace that came from outside gets a randomness of ours, in `tracestate`. `true`: nobody would read that, so
     /// that a trace has to start anew.
     pub fn restarts_traces(&self) -> bool {

@@ -323,10 +323,11 @@ impl Stream {
 
     /// The threshold by which its trace was decided here by itself, sampled or not; `None` where a caller, a token, X-Ray, another
     /// algorithm or the randomness of a session decided, and for ratio 0.
-    pub fn decided_by(&self, rules: Rules<'_>) -> Option<Threshold> {
+    #[inline(always)] // For every request.
+    pub fn decided_by(&self, sampling: &sampling::Policy) -> Option<Threshold> {
         match self.decision.reason {
             sampling::Reason::Ratio | sampling::Reason::Rule { .. } if !self.in_session => {
-                rules.sampling.sampler(self.rule).threshold()
+                sampling.sampler(self.rule).threshold()
             }
             sampling::Reason::Adaptive if !self.in_session => self.rate?.threshold(),
             _ => None,

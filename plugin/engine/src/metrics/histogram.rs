@@ -47,6 +47,10 @@ const SIXTEENTHS: [u64; 15] = [
     0xe_a4af_a2a4_90d9,
 ];
 
+/// How many of them are below all mantissas that begin with these five bits. At most one begins with the same.
+const BELOW: [u8; 32] =
+    [0, 0, 1, 2, 2, 3, 3, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 12, 13, 13, 14, 14, 14, 15, 15];
+
 /// Counts of one series. In exponential buckets at scale `s`, bucket `i` holds what is above 2^(i/2^s) and at most
 /// 2^((i+1)/2^s) seconds; explicit buckets are numbered from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,20 +71,34 @@ impl Default for Histogram {
 
 impl Histogram {
     /// Counts one request.
+    #[inline(never)] // One copy for all that are not counted by a glance.
     pub fn record(&mut self, aggregation: Aggregation, nanos: u64) {
-        self.count = self.count.saturating_add(1);
-        self.sum_nanos = self.sum_nanos.saturating_add(u128::from(nanos));
+        self.record_here(aggregation, nanos);
+    }
+
+    /// The same in place.
+    #[inline(always)] // For every request that is counted.
+    pub fn record_here(&mut self, aggregation: Aggregation, nanos: u64) {
+        // No number of requests that anybody lives to see comes near to what these hold.
+        self.count = self.count.wrapping_add(1);
+        self.sum_nanos = self.sum_nanos.wrapping_add(u128::from(nanos));
         let bucket = match aggregation {
             Aggregation::Explicit => explicit(nanos),
             Aggregation::Exponential if nanos == 0 => return self.zeros = self.zeros.saturating_add(1),
-            Aggregation::Exponential => {
-                let bucket = exponential(nanos) >> (MAX_SCALE - self.scale);
-                let excess = self.window.excess(bucket, bucket);
-                self.coarsen(excess);
-                bucket >> excess.min(31)
-            }
+            Aggregation::Exponential => exponential(nanos) >> ((MAX_SCALE - self.scale) & 31),
         };
-        self.window.add(bucket, 1);
+        if !self.window.count(bucket) {
+            self.widen(bucket);
+        }
+    }
+
+    /// Counts one request in a bucket beside those that there are, of the resolution that there is: it may become coarser. The row of
+    /// explicit buckets is short enough for all of them.
+    #[inline(never)] // Seldom: the first requests after the counts were shared.
+    fn widen(&mut self, bucket: i32) {
+        let excess = self.window.excess(bucket, bucket);
+        self.coarsen(excess);
+        self.window.add(bucket >> excess.min(31), 1);
     }
 }
 
@@ -247,13 +265,20 @@ fn halvings(from: i32, to: i32) -> u32 {
 }
 
 /// The bucket at [`MAX_SCALE`], from the bits of the seconds as a double: exponent and mantissa of a normal number above 0.
+#[inline(always)] // Likewise.
 fn exponential(nanos: u64) -> i32 {
     let bits = (nanos as f64 / NANOS_PER_SECOND).to_bits();
-    let exponent = i32::try_from(bits >> 52).unwrap_or_default().saturating_sub(1023);
+    let exponent = (bits >> 52) as i32 - 1023;
     let mantissa = bits & ((1 << 52) - 1);
-    let above = SIXTEENTHS.partition_point(|bound| *bound < mantissa) + usize::from(0 < mantissa);
     // A bucket holds its upper bound: a power of two belongs to the bucket below.
-    exponent.saturating_mul(1 << MAX_SCALE).saturating_add(i32::try_from(above).unwrap_or_default()).saturating_sub(1)
+    (exponent << MAX_SCALE) + sixteenth(mantissa) as i32 + i32::from(0 < mantissa) - 1
+}
+
+/// How many of [`SIXTEENTHS`] are below a mantissa of 52 bits.
+#[inline(always)] // For every request that is counted.
+fn sixteenth(mantissa: u64) -> usize {
+    let below = usize::from(BELOW.get((mantissa >> 47) as usize).copied().unwrap_or_default());
+    below + usize::from(SIXTEENTHS.get(below).is_some_and(|bound| *bound < mantissa))
 }
 
 /// The bucket among the conventions' bounds, each of which is in the bucket that it ends.
@@ -277,6 +302,21 @@ mod tests {
         let mut sum = Histogram::default();
         sum.merge(&of(Aggregation::Exponential, all));
         sum
+    }
+
+    #[test]
+    fn a_mantissa_is_compared_with_the_one_bound_that_begins_like_it() {
+        for (cell, below) in BELOW.into_iter().enumerate() {
+            let like = |order| SIXTEENTHS.iter().filter(|bound| ((*bound >> 47) as usize).cmp(&cell) == order).count();
+            assert_eq!(like(std::cmp::Ordering::Less), usize::from(below), "{cell}");
+            assert!(like(std::cmp::Ordering::Equal) <= 1, "{cell}");
+        }
+        let bucket_of = |bits: u64| SIXTEENTHS.partition_point(|bound| *bound < bits);
+        for bound in SIXTEENTHS {
+            for mantissa in [bound - 1, bound, bound + 1] {
+                assert_eq!(sixteenth(mantissa), bucket_of(mantissa), "{mantissa:x}");
+            }
+        }
     }
 
     #[test]

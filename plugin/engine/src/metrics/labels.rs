@@ -87,9 +87,31 @@ pub enum Scheme {
 
 impl Scheme {
     /// Reads `:scheme`, whatever its case.
+    #[inline(always)] // For every request that is counted.
     pub fn of(text: &[u8]) -> Self {
-        match text.first_chunk::<4>() {
-            Some(b"http") if text.len() == 4 => Self::Http, // As nearly all are.
+        match Self::of_lower(text) {
+            Self::Other => Self::of_any_case(text),
+            known => known,
+        }
+    }
+
+    /// The same of a text in lower case; all else is another scheme.
+    #[inline(always)] // Likewise.
+    pub fn of_lower(text: &[u8]) -> Self {
+        const HTTP: u32 = u32::from_le_bytes(*b"http");
+        if text.first_chunk().is_none_or(|start| u32::from_le_bytes(*start) != HTTP) {
+            return Self::Other;
+        }
+        match text.get(4..) {
+            Some([]) => Self::Http,
+            Some([b's']) => Self::Https,
+            _ => Self::Other,
+        }
+    }
+
+    #[inline(never)] // Seldom.
+    fn of_any_case(text: &[u8]) -> Self {
+        match text {
             _ if text.eq_ignore_ascii_case(b"http") => Self::Http,
             _ if text.eq_ignore_ascii_case(b"https") => Self::Https,
             _ => Self::Other,

@@ -46,6 +46,11 @@ struct Series {
     changed: bool,
 }
 
+/// How many series are found at one look: a power of two.
+const RECENT: usize = 16;
+/// The key of none.
+const NO_KEY: u64 = u64::MAX;
+
 /// Counts of one worker, by label sets.
 #[derive(Debug)]
 pub struct Recorder {
@@ -54,7 +59,9 @@ pub struct Recorder {
     names: Vec<Box<[u8]>>,
     /// The numbers of names.
     numbers: Places,
+    /// Series by their keys, and those that were looked for last.
     places: Places,
+    recent: [(u64, u32); RECENT],
     series: Vec<Series>,
     /// Series with counts that are not shared yet, in the order of the dictionary.
     changed: Vec<u32>,
@@ -87,6 +94,7 @@ impl Recorder {
             names: Vec::new(),
             numbers: Places::default(),
             places: Places::default(),
+            recent: [(NO_KEY, 0); RECENT],
             series: Vec::new(),
             changed: Vec::new(),
             waiting: VecDeque::new(),
@@ -104,13 +112,28 @@ impl Recorder {
         recorder
     }
 
-    /// Counts a request that took so long and ended `at` (Unix nanoseconds).
-    pub fn record(&mut self, labels: Labels, name: Name<'_>, nanos: u64, at: u64) {
-        let place = self.number(name).and_then(|number| self.places.get(&key(labels, number)));
-        match place {
-            Some(place) => self.add(*place, nanos),
-            None => self.record_new(labels, name, nanos, at),
+    /// Counts a request that took so long in a series that was looked for lately: one without a name or with that of a template. `false`
+    /// where there is none such, and nothing was counted.
+    #[inline(always)] // For every request that is counted.
+    pub fn record_again(&mut self, labels: Labels, template: Option<u16>, nanos: u64) -> bool {
+        let key = key(labels, template.map_or(0, |place| u32::from(place).wrapping_add(1)));
+        match self.recent.get(recent(key)) {
+            Some((known, place)) if *known == key => self.add_here(*place, nanos),
+            _ => return false,
         }
+        true
+    }
+
+    /// Counts a request that took so long and ended `at` (Unix nanoseconds).
+    #[inline(never)] // For all the others.
+    pub fn record(&mut self, labels: Labels, name: Name<'_>, nanos: u64, at: u64) {
+        let key = self.number(name).map(|number| key(labels, number));
+        let found = key.and_then(|key| Some((key, *self.places.get(&key)?)));
+        let Some((key, place)) = found else { return self.record_new(labels, name, nanos, at) };
+        if let Some(recent) = self.recent.get_mut(recent(key)) {
+            *recent = (key, place);
+        }
+        self.add(place, nanos);
     }
 
     /// Whether a request with this name was counted here, or by any worker before the dictionary was full.
@@ -226,14 +249,21 @@ impl Recorder {
         !self.changed.is_empty()
     }
 
+    #[inline(never)] // One copy for all but the usual way.
     fn add(&mut self, place: u32, nanos: u64) {
+        self.add_here(place, nanos);
+    }
+
+    #[inline(always)] // For every request that is counted.
+    fn add_here(&mut self, place: u32, nanos: u64) {
         let Some(series) = self.series.get_mut(place as usize) else { return };
-        series.pending.record(self.settings.histogram, nanos);
+        series.pending.record_here(self.settings.histogram, nanos);
         if !series.changed {
             self.mark(place);
         }
     }
 
+    #[inline(never)] // Once between two ticks.
     fn mark(&mut self, place: u32) {
         if let Some(series) = self.series.get_mut(place as usize)
             && !std::mem::replace(&mut series.changed, true)
@@ -356,4 +386,9 @@ impl Recorder {
 
 fn key(labels: Labels, name: u32) -> u64 {
     u64::from(name) << 32 | u64::from(labels.bits())
+}
+
+/// Where a series is among those that were looked for last.
+fn recent(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize % RECENT
 }

@@ -1,8 +1,6 @@
 //! Path templates: `/users/{id}/orders`, `/files/{path...}`. A path is looked up segment by segment; a literal wins over `{}`, and
 //! `{rest...}` takes what nothing else does.
 
-use std::cmp::Ordering;
-
 /// Templates at most.
 pub const MAX_ROUTES: usize = 200;
 /// Bytes of one at most.
@@ -20,14 +18,27 @@ pub struct Routes {
 /// What may follow a beginning of a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
-    /// In the order of their lengths, then of their bytes.
-    literals: Vec<(Box<[u8]>, u16)>,
+    literals: Vec<Literal>,
+    /// Their places, and [`FREE`]: each where [`home`] says, or behind it if others were first. At least half of them are free; a power of
+    /// two.
+    index: Vec<u16>,
     any: Option<u16>,
     /// The template that takes everything from here on.
     rest: Option<u16>,
     /// The template that ends here.
     end: Option<u16>,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Literal {
+    text: Box<[u8]>,
+    /// Its first eight bytes, or fewer with zeros behind them.
+    head: u64,
+    node: u16,
+}
+
+/// No literal.
+const FREE: u16 = u16::MAX;
 
 /// Why a template was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,24 +121,37 @@ impl Routes {
     /// The template of a path, by its place; a query is not looked at.
     pub fn find(&self, path: &[u8]) -> Option<u16> {
         let path = path.strip_prefix(b"/")?;
-        let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
-        self.below(self.nodes.first()?, path.get(..end), 0)
+        self.below(self.nodes.first()?, path, (0, 0))
     }
 
-    /// Each node is looked at once at most: what is left of the path depends on the depth alone.
-    fn below(&self, node: &Node, path: Option<&[u8]>, depth: usize) -> Option<u16> {
-        let Some(path) = path else { return node.end };
-        if MAX_SEGMENTS < depth {
-            return node.rest;
+    /// The template of what is left of a path at a byte, so many segments deep. Each node is looked at once at most: what is left depends
+    /// on the depth alone.
+    fn below<'a>(&'a self, mut node: &'a Node, path: &[u8], (mut at, mut depth): (usize, usize)) -> Option<u16> {
+        while depth <= MAX_SEGMENTS {
+            let segment = Cut::of(path, at);
+            let literal = node.literal(path, at, &segment);
+            let any = node.any.filter(|_| segment.len != 0);
+            let rest = node.rest.filter(|_| segment.len != 0 || segment.continues);
+            let next = (at.wrapping_add(segment.len).wrapping_add(1), depth.wrapping_add(1));
+            let (Some(child), others) = (match (literal, any) {
+                (Some(literal), any) => (Some(literal), any.is_some() || rest.is_some()),
+                (None, any) => (any, rest.is_some()),
+            }) else {
+                return rest;
+            };
+            let child = self.nodes.get(usize::from(child))?;
+            if !others {
+                if !segment.continues {
+                    return child.end;
+                }
+                (node, (at, depth)) = (child, next);
+                continue;
+            }
+            let below = |child: &Node| if segment.continues { self.below(child, path, next) } else { child.end };
+            let any = || below(self.nodes.get(usize::from(any.filter(|_| literal.is_some())?))?);
+            return below(child).or_else(any).or(rest);
         }
-        let slash = path.iter().position(|byte| *byte == b'/');
-        let segment = path.get(..slash.unwrap_or(path.len())).unwrap_or_default();
-        let after = slash.and_then(|slash| path.get(slash..)?.get(1..));
-        let child = |place: u16| self.below(self.nodes.get(usize::from(place))?, after, depth.saturating_add(1));
-        let literal = node.literals.binary_search_by(|(text, _)| order(text, segment)).ok();
-        let literal = literal.and_then(|place| node.literals.get(place)).and_then(|(_, place)| child(*place));
-        let any = || if segment.is_empty() { None } else { node.any.and_then(child) };
-        literal.or_else(any).or(node.rest.filter(|_| !path.is_empty()))
+        node.rest
     }
 
     fn root(&mut self) -> u16 {
@@ -141,21 +165,16 @@ impl Routes {
     }
 
     fn literal(&mut self, node: u16, text: &[u8]) -> u16 {
-        let search = |node: &Node| node.literals.binary_search_by(|(known, _)| order(known, text));
-        let Some(found) = self.nodes.get(usize::from(node)).map(search) else { return node };
-        match found {
-            Ok(place) => {
-                let known = self.nodes.get(usize::from(node)).and_then(|node| node.literals.get(place));
-                known.map_or(node, |(_, place)| *place)
-            }
-            Err(place) => {
-                let new = self.new_node();
-                if let Some(node) = self.nodes.get_mut(usize::from(node)) {
-                    node.literals.insert(place, (text.into(), new));
-                }
-                new
-            }
+        let Some(known) = self.nodes.get(usize::from(node)) else { return node };
+        if let Some(literal) = known.literals.iter().find(|literal| *literal.text == *text) {
+            return literal.node;
         }
+        let new = self.new_node();
+        if let Some(node) = self.nodes.get_mut(usize::from(node)) {
+            node.literals.push(Literal { text: text.into(), head: word(text, 0), node: new });
+            node.reindex();
+        }
+        new
     }
 
     fn any(&mut self, node: u16) -> u16 {
@@ -170,9 +189,91 @@ impl Routes {
     }
 }
 
-/// Most literals differ in length, which costs less to compare.
-fn order(one: &[u8], other: &[u8]) -> Ordering {
-    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+impl Node {
+    /// The node behind the literal that a segment is.
+    fn literal(&self, path: &[u8], at: usize, segment: &Cut) -> Option<u16> {
+        let mut place = home(segment.head, segment.len);
+        loop {
+            let number = *self.index.get(place & self.index.len().wrapping_sub(1))?;
+            let literal = self.literals.get(usize::from(number))?; // Nothing is at a free place.
+            if literal.head == segment.head && literal.text.len() == segment.len {
+                let tail = path.get(at.wrapping_add(8)..at.wrapping_add(segment.len));
+                if segment.len <= 8 || literal.text.get(8..) == tail {
+                    return Some(literal.node);
+                }
+            }
+            place = place.wrapping_add(1);
+        }
+    }
+
+    /// Gives each literal its place.
+    fn reindex(&mut self) {
+        let len = self.literals.len().saturating_mul(2).next_power_of_two();
+        self.index.clear();
+        self.index.resize(len, FREE);
+        for (number, literal) in self.literals.iter().enumerate() {
+            let mut place = home(literal.head, literal.text.len());
+            while let Some(free) = self.index.get_mut(place & len.wrapping_sub(1)) {
+                if *free == FREE {
+                    *free = u16::try_from(number).unwrap_or(FREE);
+                    break;
+                }
+                place = place.wrapping_add(1);
+            }
+        }
+    }
+}
+
+/// A segment of a path.
+struct Cut {
+    len: usize,
+    /// As of a [`Literal`].
+    head: u64,
+    /// A `/` ends it, not the path.
+    continues: bool,
+}
+
+impl Cut {
+    /// The segment that begins at a byte. Read by words: for every request that is counted by route.
+    fn of(path: &[u8], at: usize) -> Self {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        const BIT: u64 = ONES * (b'/' ^ b'?') as u64; // One bit, so that both are found at once.
+        const QUERY: u64 = ONES * b'?' as u64;
+        const FRAGMENT: u64 = ONES * b'#' as u64;
+        let zeros = |word: u64| word.wrapping_sub(ONES) & !word & ONES << 7; // The lowest bit is that of the first byte that is 0.
+        let mut from = at;
+        loop {
+            let bytes = word(path, from);
+            let found = zeros((bytes | BIT) ^ QUERY) | zeros(bytes ^ FRAGMENT);
+            let end = from.wrapping_add((found.trailing_zeros() / 8) as usize);
+            if found == 0 && end < path.len() {
+                from = end;
+                continue;
+            }
+            let len = end.min(path.len()).wrapping_sub(at);
+            let head = if from == at { bytes } else { word(path, at) };
+            let head = if len < 8 { head & !(u64::MAX << (8 * len)) } else { head };
+            return Self { len, head, continues: path.get(end) == Some(&b'/') };
+        }
+    }
+}
+
+/// Eight bytes, with zeros behind the last one.
+fn word(text: &[u8], at: usize) -> u64 {
+    let rest = text.get(at..).unwrap_or_default();
+    if let Some(word) = rest.first_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    match text.last_chunk() {
+        Some(_) if rest.is_empty() => 0,
+        Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len())),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+/// Where a literal is looked for first.
+fn home(head: u64, len: usize) -> usize {
+    ((head ^ len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
 }
 
 fn segment(text: &str, is_last: bool) -> Result<Segment<'_>, TemplateError> {
@@ -200,6 +301,8 @@ fn has_whole_escapes(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn routes(templates: &[&str]) -> Routes {
@@ -279,5 +382,48 @@ mod tests {
             (0..30).map(|depth| format!("{}/end{depth}", "/{a}/b".repeat(depth / 2))).collect();
         let all: Vec<&str> = templates.iter().map(String::as_str).collect();
         assert_eq!(routes(&all).find("/b".repeat(10_000).as_bytes()), None);
+    }
+
+    /// The same by the rules alone, segment by segment, on what is left of the templates.
+    fn by_rules(templates: &[(Option<String>, u16)], path: Option<&str>) -> Option<u16> {
+        let Some(path) = path else {
+            return templates.iter().find(|(left, _)| left.is_none()).map(|(_, place)| *place);
+        };
+        let (segment, after) = path.split_once('/').map_or((path, None), |(segment, after)| (segment, Some(after)));
+        let below = |wanted: &dyn Fn(&str) -> bool| {
+            let split = |left: &str| {
+                left.split_once('/')
+                    .map_or((left.to_owned(), None), |(one, left)| (one.to_owned(), Some(left.to_owned())))
+            };
+            let left = templates.iter().filter_map(|(left, place)| Some((split(left.as_ref()?), *place)));
+            let left: Vec<_> =
+                left.filter(|((one, _), _)| wanted(one)).map(|((_, left), place)| (left, place)).collect();
+            left
+        };
+        let is_rest = |one: &str| one.ends_with("...}");
+        let literal = by_rules(&below(&|one| one == segment && !one.starts_with('{')), after);
+        let any = || by_rules(&below(&|one| one.starts_with('{') && !is_rest(one)), after);
+        let rest = || below(&is_rest).first().map(|(_, place)| *place);
+        let any = literal.or_else(|| if segment.is_empty() { None } else { any() });
+        any.or_else(|| if path.is_empty() { None } else { rest() })
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_is_found_by_the_rules(
+            templates in prop::collection::vec("(/(a|b|ab|eightlet|eightlets|eightless|much-longer-than-that|[{]x[}])){0,4}(/|/[{]r[.]{3}[}])?", 1..20),
+            paths in prop::collection::vec("(/(a|b|ab|c|eightlet|eightlets|eightless|much-longer-than-that|much-longer-than-this|)){0,5}([?#](/a|b)?)?", 1..30),
+        ) {
+            let mut routes = Routes::default();
+            for template in &templates {
+                let _ = routes.add(template); // What is the same as another is not there twice.
+            }
+            let left: Vec<_> = (0..).zip(routes.templates()).map(|(place, text)| (Some(text[1..].to_owned()), place)).collect();
+            for path in &paths {
+                let bare = path.split(['?', '#']).next().unwrap_or_default();
+                let expected = bare.strip_prefix('/').and_then(|bare| by_rules(&left, Some(bare)));
+                prop_assert_eq!(routes.find(path.as_bytes()), expected, "{} {:?}", path, routes.templates());
+            }
+        }
     }
 }

@@ -35,6 +35,15 @@ impl Window {
         halvings
     }
 
+    /// Adds one to a bucket; `false` where it is outside of the row that there is.
+    #[inline(always)] // For every request that is counted.
+    pub fn count(&mut self, bucket: i32) -> bool {
+        let place = bucket.wrapping_sub(self.first).cast_unsigned() as usize;
+        let Some(known) = self.counts.get_mut(place) else { return false };
+        *known = known.wrapping_add(1); // As for all of them together.
+        true
+    }
+
     /// Adds to a bucket that [`Self::excess`] has found to fit in.
     pub fn add(&mut self, bucket: i32, count: u64) {
         if self.counts.is_empty() {

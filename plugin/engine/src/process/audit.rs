@@ -9,7 +9,7 @@ use crate::telemetry::{Metric, Metrics};
 impl Root {
     /// Adds what was counted since the last time to the process's sums, and shows both.
     pub(super) fn publish_audit(&mut self, host: &impl Host, metrics: &mut Metrics) {
-        let news = std::mem::take(&mut self.scope.audit);
+        let news = std::mem::take(&mut self.scope.audit).settled();
         if news == Audit::default() {
             return;
         }
@@ -19,7 +19,7 @@ impl Root {
         };
         metrics.record(host, Metric::AuditZ, all.z_centi());
         self.audited.add(&news);
-        let Audit { ok, failed } = &mut self.audited;
+        let Audit { ok, failed, .. } = &mut self.audited;
         show(ok, [Metric::AuditOk, Metric::AuditEstimatedOk, Metric::AuditVarianceOk], metrics);
         show(failed, [Metric::AuditFailed, Metric::AuditEstimatedFailed, Metric::AuditVarianceFailed], metrics);
     }

@@ -104,7 +104,7 @@ pub fn ended<X: Exchange>(
     let mut facts = Facts::read(parts.exchange, (*root, parts.policy), &keep, how, (read, said.take()), xray_rule);
     facts.template = outline::template(parts.policy, measured.is_some(), (*route, name));
     facts.answered(parts.exchange, counted.as_ref().and_then(|counted| counted.grpc(*route)));
-    let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, &counted, &keep));
+    let exemplar = counted.and_then(|counted| measure::exemplar(parts.policy, (&counted, (*route, name)), &keep));
     let span = Box::new(Held { root: *root, policy: Arc::clone(parts.policy), keep, facts, exemplar, audited });
     if held {
         return Ended::Held(span);
@@ -120,7 +120,7 @@ fn audit<X: Exchange>(parts: &mut Parts<'_, X>, stream: &Stream) -> Option<bool>
     if let Some(steering) = &mut parts.scope.steering {
         steering.ended(stream.failed());
     }
-    let threshold = stream.decided_by(parts.policy.rules())?;
+    let threshold = stream.decided_by(&parts.policy.sampling)?;
     parts.scope.audit.ended(stream.failed(), Some(threshold).filter(|_| !stream.is_kept_whole()));
     Some(stream.failed())
 }

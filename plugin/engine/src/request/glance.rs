@@ -1,7 +1,7 @@
 //! The head of a request, looked at once: what every request is asked for, found in one pass over its headers.
 
 use super::headers::Lines;
-use super::outline::is;
+use super::outline::{Outline, is};
 use crate::door::HeaderView;
 use crate::trace_context::{Headers, TRACEPARENT, TRACESTATE};
 
@@ -34,6 +34,8 @@ pub struct Glance<'a, V> {
     pub authority: Option<&'a [u8]>,
     /// There is a header with a token.
     pub has_token: bool,
+    /// What metrics and coverage look at, where that was wanted.
+    pub outline: Option<Outline>,
     traceparent: Line<'a>,
     tracestate: Line<'a>,
 }
@@ -42,30 +44,48 @@ impl<'a, V: HeaderView<'a>> Glance<'a, V> {
     /// Looks at all headers. `token`: the name of the header with a token, where one is looked for.
     #[inline(always)] // For every request.
     pub fn of(headers: V, token: Option<&str>) -> Self {
+        Self::look::<false>(headers, token)
+    }
+
+    /// The same, with what metrics and coverage look at.
+    #[inline(never)] // Two callers, and none where nothing is counted or covered.
+    pub fn with_outline(headers: V, token: Option<&str>) -> Self {
+        Self::look::<true>(headers, token)
+    }
+
+    #[inline(always)] // One caller each, for every request.
+    fn look<const OUTLINED: bool>(headers: V, token: Option<&str>) -> Self {
+        let (mut outline, mut content_type) = (Outline::default(), None);
+        let lengths = if OUTLINED { LENGTHS | Outline::LENGTHS } else { LENGTHS };
         let (mut path, mut authority, mut has_token) = (None, None, false);
         let (mut traceparent, mut tracestate) = (Line::default(), Line::default());
         let token = token.map(str::as_bytes);
         let wanted = match token {
-            Some(token) if token.len() <= LONGEST => LENGTHS | 1 << token.len(),
+            Some(token) if token.len() <= LONGEST => lengths | 1 << token.len(),
             Some(_) => u64::MAX,
-            None => LENGTHS,
+            None => lengths,
         };
         headers.of_lengths(wanted, |key, value| match key.len() {
             11 if is(key, b"traceparent") => traceparent.take(value),
             10 if is(key, b"tracestate") => tracestate.take(value),
             10 if is(key, b":authority") => authority = authority.or(Some(value)),
             5 if key == b":path" => path = path.or(Some(value)),
-            _ => has_token |= token.is_some_and(|token| is_like(key, token) && token == key),
+            _ => {
+                if OUTLINED {
+                    outline.take(&mut content_type, key, value);
+                }
+                has_token |= token.is_some_and(|token| is_like(key, token) && token == key);
+            }
         });
         has_token |= token.is_some_and(|token| LONGEST < token.len());
-        Self { headers, path, authority, has_token, traceparent, tracestate }
+        Self { headers, path, authority, has_token, outline: OUTLINED.then_some(outline), traceparent, tracestate }
     }
 
     /// Of a request of which `traceparent` alone was read.
     pub fn at_one(traceparent: Option<&'a [u8]>) -> Self {
         let traceparent = Line { first: traceparent, has_more: false };
         let tracestate = Line::default();
-        Self { headers: V::NONE, path: None, authority: None, has_token: false, traceparent, tracestate }
+        Self { headers: V::NONE, path: None, authority: None, has_token: false, outline: None, traceparent, tracestate }
     }
 
     /// The headers themselves.

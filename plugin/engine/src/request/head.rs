@@ -62,7 +62,9 @@ pub fn requested<'a, X: Exchange<Headers<'a> = V>, V: HeaderView<'a>>(
 ) -> bool {
     let token = parts.policy.force.as_ref().map(|force| &force.header[..]);
     let read = if headers.is_ok() { Read::All } else { Read::Nothing };
-    let mut glance = Glance::of(parts.known(headers), token);
+    let headers = parts.known(headers);
+    let mut glance =
+        if parts.policy.is_outlined() { Glance::with_outline(headers, token) } else { Glance::of(headers, token) };
     let answered = requested_at(parts, context, &mut glance, read).unwrap_or(false);
     if X::GAINS_BY_SLOTS && parts.policy.border.one_header {
         parts.scope.whole.learn(context.stream.as_ref().is_some_and(|stream| stream.decision().sampled));
@@ -109,7 +111,7 @@ fn requested_at<'a, X: Exchange, V: HeaderView<'a>>(
     if glance.has_token {
         matched.forced = force::requested(parts, headers);
     }
-    let outgoing = begin(parts, context, matched, &mut extracted, headers);
+    let outgoing = begin(parts, context, matched, &mut extracted, glance);
     if outgoing.context.sampled {
         let tracestate = match &outgoing.tracestate {
             HeaderEdit::Replace(value) => Some(&value[..]),
@@ -152,10 +154,9 @@ pub fn begin_late<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) {
-    let known = headers.unwrap_or(V::NONE);
-    let (matched, mut extracted) =
-        if headers.is_ok() { read(parts.policy, &mut Glance::of(known, None)) } else { Default::default() };
-    begin(parts, context, matched, &mut extracted, known);
+    let mut glance = Glance::with_outline(headers.unwrap_or(V::NONE), None);
+    let (matched, mut extracted) = if headers.is_ok() { read(parts.policy, &mut glance) } else { Default::default() };
+    begin(parts, context, matched, &mut extracted, &glance);
 }
 
 /// Which rules match, and the caller's context.
@@ -180,9 +181,9 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     mut matched: Matched,
     extracted: &mut Extracted,
-    headers: V,
+    glance: &Glance<'a, V>,
 ) -> Outgoing {
-    let policy = parts.policy;
+    let (policy, headers) = (parts.policy, glance.headers());
     if policy.edge && extracted.parent.is_some() && policy.restarts_traces() {
         extracted.restart();
         parts.metrics.count(Metric::Replaced);
@@ -194,8 +195,10 @@ fn begin<'a, X: Exchange, V: HeaderView<'a>>(
         || Stream::wants_clock(rules, matched.live)
         || policy.shadow_rules().is_some_and(|shadow| Stream::wants_clock(shadow, matched.shadow));
     let now = if timed { Some(host.now()) } else { None };
-    if counts || policy.names.is_some() {
-        outline::requested(policy, context, counts, headers);
+    if let Some(outline) = glance.outline
+        && (counts || policy.names.is_some())
+    {
+        outline::requested(policy, context, counts, (glance.path, outline, headers));
     }
     let rates = rate::of(parts, context, extracted, headers);
     let Scope { central, limits, .. } = &mut *parts.scope;

@@ -1,7 +1,7 @@
 //! What is counted of a request: read at its head and at its answer while the headers are at hand, judged at its end by the code
 //! that judges its span.
 //!
-//! Apart, and never inlined: where nothing is counted, a request pays for a test.
+//! Where nothing is counted, a request pays for a test.
 
 use super::end::Finish;
 use super::facts::GrpcAnswer;
@@ -12,7 +12,7 @@ use crate::http::{GrpcStatus, ResponseFlags};
 use crate::metrics::{Instrument, Labels, Name, Scheme, series};
 use crate::otlp::Exemplar;
 use crate::policy::Policy;
-use crate::span::{HttpFacts, RpcMethod, SpanKind, judge, rpc_method, scheme};
+use crate::span::{HttpFacts, RpcMethod, SpanKind, judge, rpc_method};
 use crate::stream::{Keep, Stream};
 use crate::telemetry::Metric;
 
@@ -31,22 +31,9 @@ impl Measured {
         Self { labels: Labels::new(Instrument::RpcServer), schemes: [Scheme::Other; 2] }
     }
 
-    /// Another request: the place of its method among those that are known, `:scheme`, and what trusted proxies in front say:
-    /// `forwarded` and `x-forwarded-proto`.
-    #[inline(always)] // It has one caller.
-    pub fn request<'a>(
-        method: Option<usize>,
-        sent: Option<&'a [u8]>,
-        (forwarded, forwarded_proto): (Option<&'a [u8]>, Option<&'a [u8]>),
-    ) -> Self {
-        let sent_scheme = Scheme::of(sent.unwrap_or_default());
-        let scheme = match (forwarded, forwarded_proto) {
-            (None, None) => sent_scheme,
-            (None, Some(b"http")) => Scheme::Http,
-            (None, Some(b"https")) => Scheme::Https,
-            _ => forwarded_scheme(sent, forwarded, forwarded_proto),
-        };
-        Self { labels: Labels::new(Instrument::HttpServer).method(method), schemes: [scheme, sent_scheme] }
+    /// Another request: the place of its method among those that are known, and the scheme of its URL.
+    pub fn request(method: Option<usize>, schemes: [Scheme; 2]) -> Self {
+        Self { labels: Labels::new(Instrument::HttpServer).method(method), schemes }
     }
 
     /// On this side of a call.
@@ -56,59 +43,59 @@ impl Measured {
     }
 }
 
-/// As the span of the side that was called reads it.
-#[inline(never)] // Seldom: lists, capitals and RFC 7239.
-fn forwarded_scheme<'a>(
-    sent: Option<&'a [u8]>,
-    forwarded: Option<&'a [u8]>,
-    forwarded_proto: Option<&'a [u8]>,
-) -> Scheme {
-    let facts = HttpFacts { scheme: sent, forwarded, forwarded_proto, trust_forwarded: true, ..HttpFacts::default() };
-    scheme(&facts, true).map_or(Scheme::Other, |scheme| Scheme::of(scheme.as_bytes()))
-}
-
 /// How a request was counted.
-pub struct Counted<'a> {
+pub struct Counted {
     labels: Labels,
-    name: Name<'a>,
+    /// Its series has the name that its route is, as far as there was room.
+    is_named: bool,
     nanos: u64,
     /// Unix nanoseconds of its beginning, which is that of its span, too.
     pub started: u64,
     ended: u64,
 }
 
-impl Counted<'_> {
+impl Counted {
     /// What the answer to a gRPC call showed.
     pub fn grpc(&self, route: Route) -> Option<GrpcAnswer> {
         let Route::Rpc { answered } = route else { return None };
-        Some(GrpcAnswer { is_grpc: answered, method_seen: self.name != Name::None })
+        Some(GrpcAnswer { is_grpc: answered, method_seen: self.is_named })
     }
 }
 
+/// The name of a series by a route and the text beside it.
+fn name((route, text): (Route, &[u8])) -> Name<'_> {
+    match route {
+        Route::Unknown => Name::None,
+        Route::Template(place) => Name::Route(place),
+        Route::Header => Name::Text(text),
+        Route::Rpc { .. } => Name::Text(rpc_name(text)),
+    }
+}
+
+/// The method of a gRPC call, by its path.
+fn rpc_name(path: &[u8]) -> &[u8] {
+    path.get(1..).unwrap_or_default()
+}
+
 /// Counts a request that has ended. `is_late`: its head was read only then.
-#[inline(never)]
-pub fn ended<'a, X: Exchange>(
+#[inline(always)] // Its one caller has all of this at hand; what is not ordinary is apart.
+pub fn ended<X: Exchange>(
     parts: &mut Parts<'_, X>,
-    (measured, route, named): (Measured, Route, &'a [u8]),
+    (measured, route, text): (Measured, Route, &[u8]),
     stream: &Stream,
     (finish, is_late): (&Finish, bool),
-) -> Counted<'a> {
+) -> Counted {
     let (exchange, kind) = (parts.exchange, parts.policy.span_kind);
     let kind = if attributes::is_client(exchange, kind) { SpanKind::Client } else { SpanKind::Server };
     let status = stream.status();
     let is_plain = finish.complete && finish.flags.is_none_or(ResponseFlags::is_empty);
-    let name = match route {
-        Route::Unknown | Route::Rpc { .. } => Name::None,
-        Route::Template(place) => Name::Route(place),
-        Route::Header => Name::Text(named),
-    };
-    let (labels, name) = match status {
+    let (labels, is_named) = match status {
         _ if let Route::Rpc { answered } = route => {
             let knows = |name: &[u8]| parts.scope.recorder.as_ref().is_some_and(|recorder| recorder.knows(name));
-            call(exchange, stream, finish, (kind, named, answered), knows)
+            call(exchange, stream, finish, (kind, text, answered), knows)
         }
-        Some(..400) if is_plain => (measured.on(kind).status(status), name),
-        _ => (unusual(exchange, stream, finish, (kind, measured.on(kind))), name),
+        Some(..400) if is_plain => (measured.on(kind).status(status), true),
+        _ => (unusual(exchange, stream, finish, (kind, measured.on(kind))), true),
     };
     let ended = finish.ended.unwrap_or_else(|| exchange.host().now());
     let started = stream.started().filter(|_| !is_late);
@@ -120,16 +107,25 @@ pub fn ended<'a, X: Exchange>(
     }
     let nanos = nanos.unwrap_or_default();
     if let Some(recorder) = &mut parts.scope.recorder {
-        recorder.record(labels, name, nanos, ended);
+        let template = match route {
+            Route::Unknown => Some(None),
+            Route::Template(place) => Some(Some(place)),
+            Route::Header | Route::Rpc { .. } => None,
+        };
+        if !template.is_some_and(|template| recorder.record_again(labels, template, nanos)) {
+            let name = if is_named { name((route, text)) } else { Name::None };
+            recorder.record(labels, name, nanos, ended);
+        }
     }
-    Counted { labels, name, nanos, started, ended }
+    Counted { labels, is_named, nanos, started, ended }
 }
 
 /// What a point may show of a request whose span is kept.
 #[inline(never)]
-pub fn exemplar(policy: &Policy, counted: &Counted<'_>, keep: &Keep) -> Option<Box<Exemplar>> {
+pub fn exemplar(policy: &Policy, (counted, route): (&Counted, (Route, &[u8])), keep: &Keep) -> Option<Box<Exemplar>> {
     let settings = policy.metrics.as_ref().filter(|settings| settings.exemplars)?;
-    let name = match counted.name {
+    let name = if counted.is_named { name(route) } else { Name::None };
+    let name = match name {
         Name::None => &[],
         Name::Route(place) => settings.routes.template(place).as_bytes(),
         Name::Text(name) => name,
@@ -149,28 +145,24 @@ pub fn exemplar(policy: &Policy, counted: &Counted<'_>, keep: &Keep) -> Option<B
 
 /// A gRPC call: its method has a name if an answer has shown that the server knows it.
 #[inline(never)]
-fn call<'a>(
+fn call(
     exchange: &impl Exchange,
     stream: &Stream,
     finish: &Finish,
-    (kind, path, answered): (SpanKind, &'a [u8], bool),
+    (kind, path, answered): (SpanKind, &[u8], bool),
     knows: impl FnOnce(&[u8]) -> bool,
-) -> (Labels, Name<'a>) {
+) -> (Labels, bool) {
     let grpc_status = stream.grpc_status();
     let end = End::of(exchange, stream, finish, grpc_status);
-    let name = path.get(1..).unwrap_or_default();
     let facts = HttpFacts {
         path: Some(path),
         grpc_answer: answered,
-        grpc_method_seen: !answered && knows(name),
+        grpc_method_seen: !answered && knows(rpc_name(path)),
         ..end.facts(finish, grpc_status)
     };
-    let name = match rpc_method(&facts) {
-        RpcMethod::Known(_) => Name::Text(name),
-        RpcMethod::Claimed(_) | RpcMethod::Malformed => Name::None,
-    };
+    let is_named = matches!(rpc_method(&facts), RpcMethod::Known(_));
     let error = judge(kind, &facts, true).error_type;
-    (Labels::new(Instrument::of(kind, true)).grpc(grpc_status).error(error.as_deref()), name)
+    (Labels::new(Instrument::of(kind, true)).grpc(grpc_status).error(error.as_deref()), is_named)
 }
 
 /// A request that failed, or of which that is not known yet.

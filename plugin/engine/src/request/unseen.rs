@@ -86,7 +86,7 @@ impl RequestContext {
 /// Nothing more comes of a request that has ended as [`super::Ended::Unseen`]: it is counted.
 #[inline(always)] // It has one caller.
 pub fn settled(scope: &mut Scope, policy: &Policy, context: &RequestContext) {
-    let threshold = context.stream.as_ref().and_then(|stream| stream.decided_by(policy.rules()));
+    let threshold = context.stream.as_ref().and_then(|stream| stream.decided_by(&policy.sampling));
     if threshold.is_some() {
         scope.audit.ended(false, threshold);
     }

@@ -41,16 +41,56 @@ pub struct Audit {
     pub ok: Sums,
     /// Those that failed, or took too long.
     pub failed: Sums,
+    /// Those that are not in `ok` yet.
+    run: Run,
+}
+
+/// Requests of one kind, as nearly all are: decided by the same threshold, without a failure, and not kept for anything else. To count
+/// one more costs an addition.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Run {
+    threshold: Option<Threshold>,
+    requests: u32,
 }
 
 impl Audit {
+    /// Of two classes.
+    pub fn new(ok: Sums, failed: Sums) -> Self {
+        Self { ok, failed, run: Run::default() }
+    }
+
     /// A request has ended. `threshold`: by which its trace was decided here; `None` where something else than chance keeps it.
+    #[inline(always)] // For every request that is decided here.
     pub fn ended(&mut self, failed: bool, threshold: Option<Threshold>) {
+        if !failed && threshold.is_some() && threshold == self.run.threshold && self.run.requests != u32::MAX {
+            self.run.requests = self.run.requests.wrapping_add(1);
+        } else {
+            self.ended_otherwise(failed, threshold);
+        }
+    }
+
+    #[inline(never)] // Seldom.
+    fn ended_otherwise(&mut self, failed: bool, threshold: Option<Threshold>) {
+        if !failed && threshold.is_some() {
+            *self = self.settled();
+            self.run = Run { threshold, requests: 1 };
+            return;
+        }
         let sums = self.of(failed);
         sums.requests += 1.0;
         if let Some(threshold) = threshold {
             sums.variance += threshold.adjusted_count() - 1.0;
         }
+    }
+
+    /// The same with all that was counted in its two classes.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        let Run { threshold, requests } = std::mem::take(&mut self.run);
+        let requests = f64::from(requests);
+        self.ok.requests += requests;
+        self.ok.variance += requests * threshold.map_or(0.0, |threshold| threshold.adjusted_count() - 1.0);
+        self
     }
 
     /// Its span was offered for export and stands for so many requests.
@@ -106,6 +146,29 @@ mod tests {
         audit.offered(false, half.adjusted_count());
         audit.ended(true, None);
         audit.offered(true, 1.0);
-        assert_eq!(audit, Audit { ok: sums(2.0, 2.0, 2.0), failed: sums(1.0, 1.0, 0.0) });
+        let (ok, failed) = (sums(2.0, 2.0, 2.0), sums(1.0, 1.0, 0.0));
+        assert_eq!(audit.settled(), Audit::new(ok, failed));
+    }
+
+    #[test]
+    fn requests_of_several_thresholds_are_counted_each_by_its_own() {
+        let (half, tenth) = (Threshold::parse(b"8").unwrap(), Threshold::from_ratio(0.1).unwrap());
+        let of = |threshold: Threshold| threshold.adjusted_count() - 1.0;
+        let mut audit = Audit::default();
+        for (failed, threshold) in [
+            (false, Some(half)),
+            (false, Some(half)),
+            (false, Some(tenth)),
+            (true, Some(tenth)),
+            (false, None),
+            (false, Some(tenth)),
+            (false, Some(half)),
+        ] {
+            audit.ended(failed, threshold);
+        }
+        audit = audit.settled();
+        assert_eq!((audit.ok.requests, audit.failed.requests), (6.0, 1.0));
+        assert!((audit.ok.variance - 3.0 * of(half) - 2.0 * of(tenth)).abs() < 1e-9, "{audit:?}");
+        assert_eq!((audit.failed.variance, audit.settled()), (of(tenth), audit));
     }
 }

@@ -28,7 +28,7 @@ fn read(bytes: &[u8]) -> Audit {
     });
     let mut next = || numbers.next().unwrap_or_default();
     let mut sums = || Sums { requests: next(), estimated: next(), variance: next() };
-    Audit { ok: sums(), failed: sums() }
+    Audit::new(sums(), sums())
 }
 
 fn write(audit: &Audit) -> Vec<u8> {
