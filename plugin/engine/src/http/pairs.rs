@@ -2,7 +2,7 @@
 //! 32-bit little-endian. It is the encoding of proxy-wasm ABI 0.2.1, "Serialized map", so that what its host wrote is kept as it
 //! is.
 
-use super::NameEnd;
+use super::{NameEnd, copy};
 
 /// A map in this encoding.
 #[derive(Clone, Copy, Debug)]
@@ -134,21 +134,24 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
 
 /// Serialises entries for the host. No header is longer than 32 bits can say.
 pub fn encode(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let size = |text: &[u8]| u32::try_from(text.len()).unwrap_or(u32::MAX);
     let entry = |sum: usize, (key, value): &(&[u8], &[u8])| {
         sum.saturating_add(10).saturating_add(key.len()).saturating_add(value.len()) // Two sizes, two NULs.
     };
-    let mut bytes = Vec::with_capacity(pairs.iter().fold(4, entry));
-    bytes.extend_from_slice(&u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes());
-    for (key, value) in pairs {
-        bytes.extend_from_slice(&size(key));
-        bytes.extend_from_slice(&size(value));
+    let mut bytes = vec![0; pairs.iter().fold(4, entry)];
+    let mut sizes = &mut bytes[..];
+    let mut data = sizes.split_off_mut(pairs.len().saturating_mul(8).saturating_add(4)..).unwrap_or_default();
+    if let Some(count) = sizes.split_off_mut(..4).and_then(<[u8]>::first_chunk_mut) {
+        *count = u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes();
     }
     for (key, value) in pairs {
-        bytes.extend_from_slice(key);
-        bytes.push(0);
-        bytes.extend_from_slice(value);
-        bytes.push(0);
+        if let Some(place) = sizes.split_off_mut(..8).and_then(<[u8]>::first_chunk_mut) {
+            *place = (u64::from(size(key)) | u64::from(size(value)) << 32).to_le_bytes();
+        }
+        for text in [key, value] {
+            copy(data.split_off_mut(..text.len()).unwrap_or_default(), text);
+            data.split_off_first_mut(); // NUL.
+        }
     }
     bytes
 }

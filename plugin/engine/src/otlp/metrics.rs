@@ -57,27 +57,25 @@ pub struct HistogramPoint<'a> {
 /// The points of one metric of seconds, all with buckets of one kind.
 #[derive(Debug, Default)]
 pub struct Histograms {
-    points: Vec<u8>,
+    points: Writer,
     is_exponential: bool,
 }
 
 impl Histograms {
     /// Encodes a point, and returns how many bytes it has.
     pub fn append(&mut self, point: &HistogramPoint<'_>) -> usize {
-        let before = self.points.len();
+        let before = self.points.as_bytes().len();
         self.is_exponential = matches!(point.buckets, Buckets::Exponential { .. });
-        let mut points = Writer::behind(std::mem::take(&mut self.points));
-        points.bytes(1, &encode(point)); // data_points
-        self.points = points.into_bytes();
-        self.points.len().saturating_sub(before)
+        self.points.bytes(1, &encode(point)); // data_points
+        self.points.as_bytes().len().saturating_sub(before)
     }
 
     /// Appends the metric to `fields`, if it has points.
     pub fn finish(self, name: &str, description: &str, is_cumulative: bool, fields: &mut Vec<u8>) {
-        if self.points.is_empty() {
+        if self.points.as_bytes().is_empty() {
             return;
         }
-        let mut data = Writer::behind(self.points);
+        let mut data = self.points;
         data.varint(2, if is_cumulative { CUMULATIVE } else { DELTA }); // aggregation_temporality
         let data = data.into_bytes();
         let mut metric = Writer::with_capacity(data.len().saturating_add(256));
@@ -86,9 +84,9 @@ impl Histograms {
         metric.bytes(3, b"s"); // unit
         metric.bytes(if self.is_exponential { 10 } else { 9 }, &data); // exponential_histogram, histogram
         let metric = metric.into_bytes();
-        let mut field = Writer::behind(std::mem::take(fields));
+        let mut field = Writer::with_capacity(Writer::bytes_len(METRICS, metric.len()));
         field.bytes(METRICS, &metric);
-        *fields = field.into_bytes();
+        fields.extend_from_slice(field.as_bytes());
     }
 }
 

@@ -16,4 +16,4 @@ pub use metrics::{Buckets, HistogramPoint, Histograms};
 pub use response::ExportResponse;
 pub use rpc_status::{RpcStatus, retry_info_ms};
 pub use settings::{Compression, Protocol, Settings};
-pub use span::{EncodedSpan, Envelope, encode_span};
+pub use span::{EncodedSpan, Envelope, SpanEncoder, encode_span};

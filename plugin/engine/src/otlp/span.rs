@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::exemplar::Exemplar;
 use super::protobuf::Writer;
+use crate::http::copy;
 use crate::identity;
 use crate::span::{Resource, Span, SpanKind, Status, Value};
 
@@ -20,10 +21,10 @@ const IS_REMOTE: u32 = 0x200;
 
 /// `Status.StatusCode`.
 const STATUS_CODE_ERROR: u64 = 2;
-/// What a span takes, texts aside: ids, times, flags, kind.
-const SPAN_HEADROOM: usize = 128;
-/// What an attribute takes, its texts aside: at most four field heads.
-const ATTRIBUTE_HEADROOM: usize = 16;
+/// Bytes that most spans stay below.
+const ORDINARY: usize = 1024;
+/// Bytes that are kept for the next span.
+const KEPT: usize = 16 * 1024;
 /// The head of a span's field: its key, and two bytes of a length from 128 to 16,383, as nearly every span has.
 const FIELD_HEAD: usize = 3;
 
@@ -74,79 +75,90 @@ impl EncodedSpan {
     }
 }
 
-/// Encodes a span for the queue, in one pass and without the generated types, whose copies of every text cost four times as
-/// much as the rest of a sampled request. Without `tracestate` the whole `trace_state` stays empty, and with it `th` and `rv`.
-///
-/// OTLP 1.x, `opentelemetry/proto/trace/v1/trace.proto`, message `Span`; the field numbers stand beside their names.
-pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
-    let remote = if span.parent_remote { IS_REMOTE } else { 0 };
-    let mut message = Writer::with_capacity(SPAN_HEADROOM.saturating_add(texts(span)));
-    message.append(&[0; FIELD_HEAD]); // Written when the length is known, so that the span is not copied.
-    message.bytes(1, &span.trace_id.to_bytes()); // trace_id
-    message.bytes(2, &span.span_id.to_bytes()); // span_id
-    if let Some(members) = span.tracestate.as_deref().filter(|members| tracestate && !members.is_empty()) {
-        message.bytes(3, members.as_bytes()); // trace_state
-    }
-    if let Some(parent) = span.parent_id {
-        message.bytes(4, &parent.to_bytes()); // parent_span_id
-    }
-    message.bytes(5, span.name.as_bytes()); // name
-    let kind = match span.kind {
-        SpanKind::Server => 2, // SPAN_KIND_SERVER
-        SpanKind::Client => 3, // SPAN_KIND_CLIENT
-    };
-    message.varint(6, kind); // kind
-    message.fixed64(7, span.start_unix_nanos); // start_time_unix_nano
-    message.fixed64(8, span.end_unix_nanos); // end_time_unix_nano
-    for (key, value) in &span.attributes {
-        attribute(&mut message, 9, key, value); // attributes
-    }
-    if let Status::Error { description } = &span.status {
-        let text = if description.is_empty() { 0 } else { Writer::bytes_len(2, description.len()) };
-        message.message(15, text.saturating_add(Writer::varint_len(3, STATUS_CODE_ERROR))); // status
-        if !description.is_empty() {
-            message.bytes(2, description.as_bytes()); // message
-        }
-        message.varint(3, STATUS_CODE_ERROR); // code
-    }
-    message.fixed32(16, u32::from(span.flags.bits()) | HAS_IS_REMOTE | remote); // flags
+/// Encodes spans for the queue, each in one pass and without the generated types, whose copies of every text cost four times as
+/// much as the rest of a sampled request. It keeps the memory that it writes in, and measures nothing before.
+#[derive(Debug, Default)]
+pub struct SpanEncoder(Writer);
 
-    EncodedSpan::from_field(with_head(message.into_bytes()))
+/// Encodes one span; for many, [`SpanEncoder`].
+pub fn encode_span(span: &Span<'_>, tracestate: bool) -> EncodedSpan {
+    SpanEncoder::default().encode(span, tracestate)
+}
+
+impl SpanEncoder {
+    /// Encodes a span. Without `tracestate` the whole `trace_state` stays empty, and with it `th` and `rv`.
+    ///
+    /// OTLP 1.x, `opentelemetry/proto/trace/v1/trace.proto`, message `Span`; the field numbers stand beside their names.
+    pub fn encode(&mut self, span: &Span<'_>, tracestate: bool) -> EncodedSpan {
+        let message = &mut self.0;
+        message.clear();
+        if message.capacity() == 0 {
+            *message = Writer::with_capacity(ORDINARY);
+        }
+        message.append(&[0; FIELD_HEAD]); // Written when the length is known.
+        message.bytes(1, &span.trace_id.to_bytes()); // trace_id
+        message.bytes(2, &span.span_id.to_bytes()); // span_id
+        if let Some(members) = span.tracestate.as_deref().filter(|members| tracestate && !members.is_empty()) {
+            message.bytes(3, members.as_bytes()); // trace_state
+        }
+        if let Some(parent) = span.parent_id {
+            message.bytes(4, &parent.to_bytes()); // parent_span_id
+        }
+        message.bytes(5, span.name.as_bytes()); // name
+        let kind = match span.kind {
+            SpanKind::Server => 2, // SPAN_KIND_SERVER
+            SpanKind::Client => 3, // SPAN_KIND_CLIENT
+        };
+        message.varint(6, kind); // kind
+        message.fixed64(7, span.start_unix_nanos); // start_time_unix_nano
+        message.fixed64(8, span.end_unix_nanos); // end_time_unix_nano
+        for (key, value) in &span.attributes {
+            attribute(message, 9, key, value); // attributes
+        }
+        if let Status::Error { description } = &span.status {
+            status(message, description);
+        }
+        let remote = if span.parent_remote { IS_REMOTE } else { 0 };
+        message.fixed32(16, u32::from(span.flags.bits()) | HAS_IS_REMOTE | remote); // flags
+        let encoded = EncodedSpan { field: with_head(message), upgraded: false, exemplar: None };
+        if KEPT < self.0.capacity() {
+            self.0 = Writer::default();
+        }
+        encoded
+    }
+}
+
+/// The status of a failure.
+fn status(message: &mut Writer, description: &str) {
+    let text = if description.is_empty() { 0 } else { Writer::bytes_len(2, description.len()) };
+    message.message(15, text.saturating_add(Writer::varint_len(3, STATUS_CODE_ERROR))); // status
+    if !description.is_empty() {
+        message.bytes(2, description.as_bytes()); // message
+    }
+    message.varint(3, STATUS_CODE_ERROR); // code
 }
 
 /// Writes the head of the field into the room before the message.
-fn with_head(mut field: Vec<u8>) -> Vec<u8> {
+fn with_head(message: &mut Writer) -> Box<[u8]> {
+    let field = message.as_bytes_mut();
     let len = field.len().saturating_sub(FIELD_HEAD);
     if let (0x80..0x4000, Some(head)) = (len, field.first_chunk_mut::<FIELD_HEAD>()) {
         *head = [Writer::delimited_key(SPANS), len as u8 | 0x80, (len >> 7) as u8];
-        return field;
+        return Box::from(message.as_bytes());
     }
     let mut other = Writer::with_capacity(Writer::bytes_len(SPANS, len));
     other.bytes(SPANS, field.get(FIELD_HEAD..).unwrap_or_default());
-    other.into_bytes()
-}
-
-/// Bytes that the texts of a span take, with what surrounds them, or a little more.
-fn texts(span: &Span<'_>) -> usize {
-    let attributes = span.attributes.iter().map(|(key, value)| {
-        let text = match value {
-            Value::Text(text) => text.len(),
-            Value::TextArray(texts) => texts
-                .iter()
-                .fold(0_usize, |sum, text| sum.saturating_add(text.len()).saturating_add(ATTRIBUTE_HEADROOM)),
-            Value::Int(_) | Value::Bool(_) | Value::Double(_) => 0,
-        };
-        key.len().saturating_add(text).saturating_add(ATTRIBUTE_HEADROOM)
-    });
-    let tracestate = span.tracestate.as_ref().map_or(0, String::len);
-    attributes.fold(span.name.len().saturating_add(tracestate), usize::saturating_add)
+    other.into_bytes().into_boxed_slice()
 }
 
 /// A `KeyValue` with an `AnyValue` in it. `opentelemetry/proto/common/v1/common.proto`.
 pub(super) fn attribute(out: &mut Writer, tag: u32, key: &str, value: &Value<'_>) {
-    if let Value::Text(text) = value
-        && short_text(out, tag, key.as_bytes(), text.as_bytes())
-    {
+    let is_written = match value {
+        Value::Text(text) => short_text(out, tag, key.as_bytes(), text.as_bytes()),
+        Value::Int(value) => small_int(out, tag, key.as_bytes(), *value),
+        _ => false,
+    };
+    if is_written {
         return;
     }
     let size = match value {
@@ -184,10 +196,43 @@ fn short_text(out: &mut Writer, tag: u32, key: &[u8], text: &[u8]) -> bool {
     let (key_len, text_len) = (key.len() as u8, text.len() as u8);
     let value_len = text_len.saturating_add(2);
     let whole = key_len.saturating_add(value_len).saturating_add(4);
-    out.append(&[Writer::delimited_key(tag), whole, Writer::delimited_key(1), key_len]);
-    out.append(key); // key
-    out.append(&[Writer::delimited_key(2), value_len, Writer::delimited_key(1), text_len]);
-    out.append(text); // value.string_value
+    let room = out.room(key.len().saturating_add(text.len()).saturating_add(HEADS + 2));
+    if let Some((head, rest)) = room.split_first_chunk_mut()
+        && let Some((key_room, rest)) = rest.split_at_mut_checked(key.len())
+        && let Some((value_head, text_room)) = rest.split_first_chunk_mut()
+    {
+        *head = [Writer::delimited_key(tag), whole, Writer::delimited_key(1), key_len];
+        copy(key_room, key); // key
+        *value_head = [Writer::delimited_key(2), value_len, Writer::delimited_key(1), text_len];
+        copy(text_room, text); // value.string_value
+    }
+    true
+}
+
+/// The same of a number from 128 to 2,097,151, as a status is, and nearly every port.
+fn small_int(out: &mut Writer, tag: u32, key: &[u8], value: i64) -> bool {
+    const HEADS: usize = 7; // Key's and value's, and the key of the number.
+    const LONGEST: usize = 3;
+    if tag >= 16 || 0x80 <= key.len().saturating_add(HEADS + LONGEST) || !(0x80..0x20_0000).contains(&value) {
+        return false;
+    }
+    let is_long = 0x4000 <= value;
+    let more = u8::from(is_long);
+    let key_len = key.len() as u8;
+    let room = out.room(key.len().saturating_add(HEADS + 2 + usize::from(is_long)));
+    if let Some((head, rest)) = room.split_first_chunk_mut()
+        && let Some((key_room, rest)) = rest.split_at_mut_checked(key.len())
+        && let Some((tail, last)) = rest.split_first_chunk_mut()
+    {
+        let whole = key_len.saturating_add(7).saturating_add(more);
+        *head = [Writer::delimited_key(tag), whole, Writer::delimited_key(1), key_len];
+        copy(key_room, key); // key
+        let second = (value >> 7) as u8 & 0x7f | more << 7;
+        *tail = [Writer::delimited_key(2), 3 + more, Writer::varint_key(3), value as u8 | 0x80, second]; // value.int_value
+        if let [last] = last {
+            *last = (value >> 14) as u8;
+        }
+    }
     true
 }
 
@@ -238,14 +283,14 @@ impl Envelope {
         let scope_spans = self.scope.len().saturating_add(bytes);
         let resource_spans = self.resource.len().saturating_add(Writer::bytes_len(SCOPE_SPANS, scope_spans));
         request.reserve(Writer::bytes_len(RESOURCE_SPANS, resource_spans));
-        let mut message = Writer::behind(std::mem::take(request));
-        message.message(RESOURCE_SPANS, resource_spans);
-        message.append(&self.resource);
-        message.message(SCOPE_SPANS, scope_spans);
-        message.append(&self.scope);
+        let mut before = Writer::with_capacity(self.overhead());
+        before.message(RESOURCE_SPANS, resource_spans);
+        before.append(&self.resource);
+        before.message(SCOPE_SPANS, scope_spans);
+        before.append(&self.scope);
+        request.extend_from_slice(before.as_bytes());
         for span in spans {
-            message.append(span.as_bytes());
+            request.extend_from_slice(span.as_bytes());
         }
-        *request = message.into_bytes();
     }
 }

@@ -6,7 +6,7 @@ use super::metering::{Meter, Metering, Occasion, Retired};
 use crate::door::{Host, Level, Refused};
 use crate::export::{Answer, Counts, Exporter, RequestId};
 use crate::metrics::Recorder;
-use crate::otlp::{Exemplar, encode_span};
+use crate::otlp::{Exemplar, SpanEncoder};
 use crate::policy::Policy;
 use crate::request::Scope;
 use crate::sampling::Audit;
@@ -46,13 +46,14 @@ pub(super) struct Root {
 pub(super) struct Work {
     pub(super) policy: Arc<Policy>,
     pub(super) exporter: Exporter,
+    encoder: SpanEncoder,
     /// Requests whose answer is awaited.
     calls: Tokens<RequestId>,
 }
 
 impl Work {
     pub(super) fn new(policy: Policy, exporter: Exporter) -> Self {
-        Self { policy: Arc::new(policy), exporter, calls: Tokens::default() }
+        Self { policy: Arc::new(policy), exporter, encoder: SpanEncoder::default(), calls: Tokens::default() }
     }
 
     /// Logs the first failure of an episode and its end, never more.
@@ -98,7 +99,7 @@ impl Root {
     /// Queues a span, or counts why not. `upgraded`: an upgrade keeps it. `exemplar`: may be shown, if it is of this span.
     pub(super) fn offer(&mut self, span: &Span<'_>, upgraded: bool, exemplar: Option<&Exemplar>) {
         if let Some(work) = &mut self.work {
-            let encoded = encode_span(span, work.policy.export.tracestate);
+            let encoded = work.encoder.encode(span, work.policy.export.tracestate);
             self.made = (self.made.0.saturating_add(1), self.made.1.saturating_add(encoded.len() as u64));
             self.scope.mean_span_bytes = self.made.1.checked_div(self.made.0).unwrap_or(ORDINARY_SPAN_BYTES);
             let exemplar = exemplar.filter(|exemplar| exemplar.span_id == span.span_id);

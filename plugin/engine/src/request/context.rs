@@ -9,8 +9,13 @@ use crate::policy::Rules;
 use crate::stream::{Head, Stream};
 use crate::trace_context::{SpanId, TraceId};
 
-/// Headers of a request, encoded as [`crate::http::pairs`]. Behind a thin pointer: what is dropped with every request should be one word.
-pub struct HeadersSaid(pub Vec<u8>);
+/// Headers of a request. Behind a thin pointer: what is dropped with every request should be one word.
+pub struct HeadersSaid {
+    /// Encoded as [`crate::http::pairs`].
+    pub headers: Vec<u8>,
+    /// `tracestate` among them is what the head's decision made of it.
+    pub as_decided: bool,
+}
 
 /// A request of a root. `stream` is empty until its headers came.
 pub struct RequestContext {

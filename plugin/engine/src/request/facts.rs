@@ -29,6 +29,8 @@ pub struct GrpcAnswer {
 /// Everything that was read, owned, so that the spans can borrow it.
 pub struct Facts {
     request: Vec<u8>,
+    /// `tracestate` is what the head's decision made of it.
+    as_decided: bool,
     response: Vec<u8>,
     attributes: Attributes,
     status: Option<u16>,
@@ -58,8 +60,10 @@ impl Facts {
         let kind = (policy.span_kind, policy.upgrade.recall.enabled);
         let mut attributes = read.unwrap_or_else(|| Attributes::read(exchange, root, kind, flags, complete));
         attributes.started = started.or(attributes.started);
-        let said = said.map(|said| said.0);
-        let request = said.unwrap_or_else(|| exchange.copied(Side::Request, |name| is_said(policy, name)));
+        let (request, as_decided) = match said {
+            Some(said) => (said.headers, said.as_decided),
+            None => (exchange.copied(Side::Request, |name| is_said(policy, name)), false),
+        };
         let listed = &policy.attributes.response_headers;
         let response = if listed.is_empty() {
             Vec::new()
@@ -67,7 +71,7 @@ impl Facts {
             exchange.copied(Side::Response, |name| is_listed(listed, name))
         };
         // The address that was connected to names the server only where the client did not.
-        let authority = |name: &[u8]| Pairs::new(&request).find(|(key, _)| *key == name).map(|(_, value)| value);
+        let authority = |name: &[u8]| Pairs::new(&request).values_of(name).next();
         if !authority(b":authority").or_else(|| authority(b"host")).is_some_and(span::is_host) {
             attributes.read_destination(exchange);
         }
@@ -76,6 +80,7 @@ impl Facts {
             trust_forwarded: !policy.edge,
             attributes,
             request,
+            as_decided,
             response,
             xray_rule,
             complete,
@@ -100,7 +105,6 @@ impl Facts {
     /// `calls` is what is known of the calls behind it.
     pub fn spans(&self, keep: &Keep, policy: &Policy, calls: Option<Calls>, take: &mut dyn FnMut(Span<'_>)) {
         let request = Pairs::all(&self.request);
-        let response = Pairs::all(&self.response);
         let settings = &policy.attributes;
         let said = Said::of(&request);
         let sent = Target { path: said.path, authority: said.authority.or(said.host) };
@@ -135,34 +139,37 @@ impl Facts {
             cluster_name: text(Attribute::ClusterName),
             transport_failure_reason: text(Attribute::TransportFailureReason),
             request_headers: &listed(&settings.request_headers, &request),
-            response_headers: &listed(&settings.response_headers, &response),
+            response_headers: &listed(&settings.response_headers, &Pairs::all(&self.response)),
         };
         let on_server = HttpFacts { path: asked.path, authority: asked.authority, ..facts };
         let provenance = self.provenance(keep, policy, calls);
-        let tracestate = exported_tracestate(&request, keep);
-        let identity = |span_id, parent_id, parent_remote| Identity {
+        let tracestate = exported_tracestate(&request, keep, self.as_decided && keep.trigger.is_none());
+        let identity = |tracestate, span_id, (parent_id, parent_remote)| Identity {
             trace_id: keep.trace_id,
             span_id,
             parent_id,
             parent_remote,
             flags: keep.flags,
-            tracestate: tracestate.clone(),
+            tracestate,
             start_unix_nanos: self.began(),
             end_unix_nanos: self.ended,
         };
-        let below_caller = |span_id| identity(span_id, keep.parent_id, keep.parent_id.is_some());
+        let caller = (keep.parent_id, keep.parent_id.is_some());
         match (self.attributes.kinds(), keep.server_span_id) {
-            (Kinds::ServerAndClient, Some(server)) => {
+            (Kinds::ServerAndClient, Some(id)) => {
                 let of_both = Provenance { calls: None, ..provenance };
-                take(span::build(settings, SpanKind::Server, below_caller(server), &on_server, &of_both));
-                let client = identity(keep.span_id, Some(server), false);
+                let server = identity(tracestate.clone(), id, caller);
+                take(span::build(settings, SpanKind::Server, server, &on_server, &of_both));
+                let client = identity(tracestate, keep.span_id, (Some(id), false));
                 take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
             (Kinds::One(SpanKind::Client), _) => {
-                take(span::build(settings, SpanKind::Client, below_caller(keep.span_id), &facts, &provenance));
+                let client = identity(tracestate, keep.span_id, caller);
+                take(span::build(settings, SpanKind::Client, client, &facts, &provenance));
             }
             (Kinds::One(SpanKind::Server), _) | (Kinds::ServerAndClient, None) => {
-                take(span::build(settings, SpanKind::Server, below_caller(keep.span_id), &on_server, &provenance));
+                let server = identity(tracestate, keep.span_id, caller);
+                take(span::build(settings, SpanKind::Server, server, &on_server, &provenance));
             }
         }
     }
@@ -287,45 +294,61 @@ impl<'a> Said<'a> {
 
     #[inline(always)] // Where only the name is asked for, nothing else is left of it.
     fn place(&mut self, key: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        Some(match key {
-            b":method" => &mut self.method,
-            b":path" => &mut self.path,
-            b":scheme" => &mut self.scheme,
-            b":authority" => &mut self.authority,
-            b"host" => &mut self.host,
-            b"user-agent" => &mut self.user_agent,
-            b"forwarded" => &mut self.forwarded,
-            b"x-forwarded-proto" => &mut self.forwarded_proto,
-            b"x-forwarded-host" => &mut self.forwarded_host,
-            b"content-type" => &mut self.content_type,
-            b"x-envoy-original-path" => &mut self.original.path,
-            b"x-envoy-original-host" => &mut self.original.host,
-            b"x-envoy-original-url" => &mut self.original.url,
+        // First by the length, in one step.
+        Some(match (key.len(), key) {
+            (4, b"host") => &mut self.host,
+            (5, b":path") => &mut self.path,
+            (7, b":method") => &mut self.method,
+            (7, b":scheme") => &mut self.scheme,
+            (9, b"forwarded") => &mut self.forwarded,
+            (10, b":authority") => &mut self.authority,
+            (10, b"user-agent") => &mut self.user_agent,
+            (12, b"content-type") => &mut self.content_type,
+            (16, b"x-forwarded-host") => &mut self.forwarded_host,
+            (17, b"x-forwarded-proto") => &mut self.forwarded_proto,
+            (20, b"x-envoy-original-url") => &mut self.original.url,
+            (21, b"x-envoy-original-path") => &mut self.original.path,
+            (21, b"x-envoy-original-host") => &mut self.original.host,
             _ => return None,
         })
     }
+
+    /// The lengths of these names, a bit for each.
+    const LENGTHS: u64 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 16 | 1 << 17 | 1 << 20 | 1 << 21;
 }
 
 /// What spans say of a request's headers, for one that is sampled: read once, at its head, where nothing can say more later. Behind a route
-/// that rewrites it, the side that called knows at the end only where the call went. `tracestate` is what goes upstream.
+/// that rewrites it, the side that called knows at the end only where the call went. `tracestate` is what goes upstream, and whether that
+/// is as it was decided.
 #[inline(never)]
-pub fn said<'a, V: HeaderView<'a>>(policy: &Policy, headers: V, tracestate: Option<&[u8]>) -> Option<Box<HeadersSaid>> {
+pub fn said<'a, V: HeaderView<'a>>(
+    policy: &Policy,
+    headers: V,
+    (tracestate, as_decided): (Option<&[u8]>, bool),
+) -> Option<Box<HeadersSaid>> {
     let is_enough = policy.span_kind == KindSetting::Server
         && policy.attributes.request_headers.is_empty()
         && !policy.upgrade.recall.enabled;
     if !is_enough {
         return None;
     }
-    let is_kept = |(name, _): &(&[u8], &[u8])| *name != b"tracestate" && is_said(policy, name);
-    let mut said: Vec<_> = headers.entries().into_iter().filter(is_kept).collect();
+    let mut said = Vec::with_capacity(16);
+    headers.of_lengths(Said::LENGTHS, |name, value| {
+        if Said::default().place(name).is_some() {
+            said.push((name, value));
+        }
+    });
     said.extend(tracestate.map(|value| (&b"tracestate"[..], value)));
-    Some(Box::new(HeadersSaid(pairs::encode(&said))))
+    Some(Box::new(HeadersSaid { headers: pairs::encode(&said), as_decided }))
 }
 
-/// What went upstream, with the probability that the exported span really has.
-fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8>> {
+/// What went upstream, with the probability that the exported span really has. `is_final`: it has that already.
+fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep, is_final: bool) -> Option<Vec<u8>> {
     let lines = request.iter().filter(|(key, _)| *key == b"tracestate").map(|(_, value)| *value);
     let propagated = join(lines).unwrap_or_default();
+    if is_final {
+        return (!propagated.is_empty()).then_some(propagated);
+    }
     let state = TraceState::parse(&propagated).unwrap_or_else(|_| TraceState::empty());
     match state.edit(keep.th, None) {
         HeaderEdit::Replace(value) => Some(value),
@@ -336,6 +359,9 @@ fn exported_tracestate(request: &[(&[u8], &[u8])], keep: &Keep) -> Option<Vec<u8
 
 /// The entries that the configuration lists; most list none.
 fn listed(names: &[String], entries: &[(&[u8], &[u8])]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    if names.is_empty() {
+        return Vec::new();
+    }
     let is_listed = |key: &[u8]| is_listed(names, key);
     entries.iter().filter(|(key, _)| is_listed(key)).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }

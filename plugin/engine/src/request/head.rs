@@ -47,7 +47,7 @@ pub fn requested_by_one<X: Exchange>(
             let headers = parts.known(headers);
             let of = |name| headers.first(name);
             context.asked = Asked::of(of(":path"), of(":authority"));
-            context.said = said(parts.policy, headers, headers.first(TRACESTATE));
+            context.said = said(parts.policy, headers, (headers.first(TRACESTATE), false));
         });
     }
     answered
@@ -118,7 +118,7 @@ fn requested_at<'a, X: Exchange, V: HeaderView<'a>>(
             HeaderEdit::Keep if extracted.tracestate_valid => extracted.tracestate.as_deref(),
             HeaderEdit::Keep | HeaderEdit::Remove => None,
         };
-        context.said = said(parts.policy, headers, tracestate);
+        context.said = said(parts.policy, headers, (tracestate, true));
     }
     let exchange = parts.exchange;
     let mut refused = false;

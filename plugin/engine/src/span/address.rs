@@ -41,8 +41,24 @@ impl<'a> HostPort<'a> {
     pub fn ip(&self) -> Option<&'a str> {
         let text = str::from_utf8(self.host).ok()?;
         let text = text.split('%').next().unwrap_or(text); // A zone means nothing on another machine.
-        text.parse::<IpAddr>().is_ok().then_some(text)
+        (is_v4(text.as_bytes()) || text.parse::<IpAddr>().is_ok()).then_some(text)
     }
+}
+
+/// Four numbers up to 255 without leading zeros: as the standard library has it, and what nearly every address is.
+fn is_v4(text: &[u8]) -> bool {
+    let (mut dots, mut digits, mut number) = (0_u32, 0_u32, 0_u32);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 3 && (digits == 0 || number != 0) => {
+                number = number * 10 + u32::from(byte & 0xf); // Three digits at most.
+                digits += 1;
+            }
+            b'.' if digits != 0 && number <= 255 => (dots, digits, number) = (dots.saturating_add(1), 0, 0),
+            _ => return false,
+        }
+    }
+    dots == 3 && digits != 0 && number <= 255
 }
 
 /// Where what is in an authority.
@@ -61,17 +77,22 @@ impl Shape {
         let (mut start, mut colon, mut colons) = (0_usize, 0, 0_usize);
         let (mut before, mut behind) = (false, false);
         let mut next = 0_usize;
-        while let Some(plain) = authority.get(next..).and_then(|rest| rest.iter().position(|&byte| is_special(byte))) {
-            let at = next.saturating_add(plain);
-            next = at.saturating_add(1);
-            match authority.get(at) {
-                Some(b'@') => (start, colons, before, behind) = (next, 0, false, false),
-                Some(b':') => {
-                    colon = at.saturating_sub(start);
-                    colons = colons.saturating_add(1);
+        for word in authority.chunks(8) {
+            let first = next;
+            next = first.saturating_add(8);
+            if <[u8; 8]>::try_from(word).is_ok_and(|word| is_plain(u64::from_le_bytes(word))) {
+                continue;
+            }
+            for (at, &byte) in (first..).zip(word).filter(|(_, byte)| is_special(**byte)) {
+                match byte {
+                    b'@' => (start, colons, before, behind) = (at.saturating_add(1), 0, false, false),
+                    b':' => {
+                        colon = at.saturating_sub(start);
+                        colons = colons.saturating_add(1);
+                    }
+                    _ if colons == 0 => before = true,
+                    _ => behind = true,
                 }
-                _ if colons == 0 => before = true,
-                _ => behind = true,
             }
         }
         let is_single = colons == 1;
@@ -95,6 +116,23 @@ const SPECIAL: [bool; 256] = {
 #[allow(clippy::indexing_slicing, reason = "256 entries: a byte is never out of range")]
 fn is_special(byte: u8) -> bool {
     SPECIAL[usize::from(byte)]
+}
+
+/// Whether these are eight letters, digits, `-`, `.` and the like, none of which is special: most of an authority is known in one step.
+/// Bit Twiddling Hacks, "Determine if a word has a byte less than n", "equal to n" and "between m and n".
+const fn is_plain(word: u64) -> bool {
+    const fn lanes(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    const fn less(word: u64, than: u8) -> u64 {
+        word.wrapping_sub(lanes(than)) & !word
+    }
+    let low = word & lanes(0x7f);
+    // Above `9` and below `A`.
+    let between = lanes(0x7f + b'A').wrapping_sub(low) & low.wrapping_add(lanes(0x7f - b'9'));
+    let high = word | low.wrapping_add(lanes(1)); // 0x7f, and what is not ASCII.
+    let found = less(word, b'-') | less(word ^ lanes(b'/'), 1) | less(word ^ lanes(b'\\'), 1) | between | high;
+    found & lanes(0x80) == 0
 }
 
 /// A byte that no host has.
@@ -217,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn eight_bytes_are_plain_if_none_of_them_is_special() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut word = *b"shop-1.A";
+                word[place] = byte;
+                let is_plain = is_plain(u64::from_le_bytes(word));
+                assert!(!is_plain || !is_special(byte), "{byte} at {place}");
+                assert!(is_plain || !byte.is_ascii_alphanumeric() && !b"-._".contains(&byte), "{byte} at {place}");
+            }
+        }
+    }
+
+    #[test]
     fn only_an_ip_address_is_one() {
         for (address, expected) in [
             ("10.1.2.3:5555", Some("10.1.2.3")),
@@ -228,6 +279,13 @@ mod tests {
             ("1.2.3:80", None),
         ] {
             assert_eq!(HostPort::parse(address.as_bytes()).and_then(|address| address.ip()), expected, "{address}");
+        }
+        for number in ["0", "00", "01", "1", "9", "10", "99", "100", "199", "255", "256", "1000", "", "a", "-1", " 1"] {
+            for address in
+                [format!("{number}.2.3.4"), format!("1.2.3.{number}"), format!("1.{number}.3"), number.to_owned()]
+            {
+                assert_eq!(is_v4(address.as_bytes()), address.parse::<std::net::Ipv4Addr>().is_ok(), "{address}");
+            }
         }
         assert_eq!(HostPort::parse(b"\xff\xfe:80").and_then(|address| address.ip()), None);
     }

@@ -157,7 +157,9 @@ fn ends<'a>(attributes: &mut Attributes<'a>, kind: SpanKind, facts: &HttpFacts<'
         _ => "",
     };
     // What Envoy speaks with the upstream is its own affair, and no property tells it.
-    attributes.text(key::NETWORK_PROTOCOL_VERSION, Some(version.as_bytes()).filter(|_| kind == SpanKind::Server), 8);
+    if kind == SpanKind::Server && !version.is_empty() {
+        attributes.set(key::NETWORK_PROTOCOL_VERSION, version.into());
+    }
     if let Some(cluster) = facts.cluster_name.filter(|_| kind == SpanKind::Client) {
         attributes.text(key::PEER_SERVICE, name::peer_service(cluster), bounds::PEER);
     }
@@ -184,7 +186,9 @@ fn envoy<'a>(attributes: &mut Attributes<'a>, facts: &HttpFacts<'a>) {
 
 /// Why the span exists.
 fn origin<'a>(attributes: &mut Attributes<'a>, provenance: &Provenance<'a>) {
-    attributes.text(key::SAMPLING_REASON, Some(provenance.reason.as_bytes()), bounds::CONFIGURED);
+    if !provenance.reason.is_empty() {
+        attributes.set(key::SAMPLING_REASON, provenance.reason.into());
+    }
     attributes.text(key::SAMPLING_RULE, provenance.rule.map(str::as_bytes), bounds::CONFIGURED);
     attributes.text(key::AWS_XRAY_SAMPLING_RULE, provenance.xray_rule.map(str::as_bytes), bounds::CONFIGURED);
     attributes.text(key::FORCE_KEY, provenance.force_key.map(str::as_bytes), bounds::CONFIGURED);

@@ -90,7 +90,7 @@ fn decoded(text: &[u8]) -> Option<(u8, usize)> {
 
 /// Replaces what stands between `//` and `@` where an authority may begin: at the start, after `:` and after `=`.
 fn user_info(text: &[u8], in_query: bool) -> Cow<'_, [u8]> {
-    let has_at = text.contains(&b'@') || text.windows(3).any(|three| three == b"%40");
+    let has_at = text.contains(&b'@') || text.contains(&b'%') && text.windows(3).any(|three| three == b"%40");
     if !has_at {
         return Cow::Borrowed(text);
     }

@@ -133,7 +133,6 @@ fn digits(number: u64) -> [u8; DIGITS] {
 
 /// The digits of a threshold, and how many are written: without trailing zeros, but one at least.
 fn th_digits(threshold: u64) -> ([u8; DIGITS], usize) {
-    let digits = digits(threshold);
-    let len = digits.iter().rposition(|&digit| digit != b'0').unwrap_or(0).saturating_add(1);
-    (digits, len)
+    let zeros = (threshold.trailing_zeros() as usize / 4).min(DIGITS - 1); // Four bits a digit.
+    (digits(threshold), DIGITS - zeros)
 }
