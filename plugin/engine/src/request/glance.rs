@@ -41,35 +41,39 @@ pub struct Glance<'a, V> {
 
 impl<'a, V: HeaderView<'a>> Glance<'a, V> {
     /// Looks at all headers. `token`: the name of the header with a token, where one is looked for; where none is, it costs nothing.
+    /// `is_outlined`: also for what metrics and coverage look at.
     #[inline(always)] // For every request.
-    pub fn of(headers: V, token: Option<&HeaderName>) -> Self {
-        Self::look(headers, token, LENGTHS, |_, _| {})
+    pub fn of(headers: V, token: Option<&HeaderName>, is_outlined: bool) -> Self {
+        let mut glance = Self { headers, ..Self::at_one(None) };
+        if is_outlined {
+            glance.look_for_outline(token);
+        } else {
+            glance.look(token, LENGTHS, |_, _| {});
+        }
+        glance
     }
 
-    /// The same, with what metrics and coverage look at.
-    #[inline(never)] // Two callers, and none where nothing is counted or covered.
-    pub fn with_outline(headers: V, token: Option<&HeaderName>) -> Self {
+    #[inline(never)] // Nothing is counted or covered by default.
+    fn look_for_outline(&mut self, token: Option<&HeaderName>) {
         let (mut outline, mut content_type) = (Outline::default(), None);
         let lengths = LENGTHS | Outline::LENGTHS;
-        let glance = Self::look(headers, token, lengths, |key, value| outline.take(&mut content_type, key, value));
-        Self { outline: Some(outline), ..glance }
+        self.look(token, lengths, |key, value| outline.take(&mut content_type, key, value));
+        self.outline = Some(outline);
     }
 
-    #[inline(always)] // One caller each, for every request.
-    fn look(headers: V, token: Option<&HeaderName>, lengths: u64, mut others: impl FnMut(&'a [u8], &'a [u8])) -> Self {
-        let mut glance = Self::at_one(None);
-        let mut has_token = false;
+    #[inline(always)] // Two callers, of which a request has one.
+    fn look(&mut self, token: Option<&HeaderName>, lengths: u64, mut others: impl FnMut(&'a [u8], &'a [u8])) {
+        let headers = self.headers;
         // A name that has the length of another one, or no end to be found by, is looked for in another pass.
         match token.map(|token| token.end().filter(|end| lengths & end.bit == 0)) {
             Some(Some(end)) => {
-                has_token = headers.of_lengths_and(lengths, end, |key, value| glance.take(key, value, &mut others));
+                self.has_token = headers.of_lengths_and(lengths, end, |key, value| self.take(key, value, &mut others));
             }
             other => {
-                has_token |= other.is_some();
-                headers.of_lengths(lengths, |key, value| glance.take(key, value, &mut others));
+                self.has_token = other.is_some();
+                headers.of_lengths(lengths, |key, value| self.take(key, value, &mut others));
             }
         }
-        Self { headers, has_token, ..glance }
     }
 
     #[inline(always)] // As above.
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_looked_for_is_found_and_lines_of_one_name_are_joined() {
-        let mut glance = Glance::of(ALL, Some(&HeaderName::from("x-tokens".to_owned())));
+        let mut glance = Glance::of(ALL, Some(&HeaderName::from("x-tokens".to_owned())), false);
         assert_eq!((glance.path, glance.authority, glance.has_token), (Some(&b"/"[..]), Some(&b"a"[..]), true));
         assert_eq!(read(&mut glance, TRACEPARENT).as_deref(), Some(&b"one"[..]));
         assert_eq!(read(&mut glance, TRACESTATE).as_deref(), Some(&b"x,y"[..]));
@@ -168,8 +172,10 @@ mod tests {
             let entries: Entries<'_> = &[(b"user-agent", b"a"), (name.as_bytes(), b"value"), (b":path", b"/")];
             let encoded = encode(entries);
             let token = HeaderName::from(token.to_owned());
-            let [listed, encoded] =
-                [Glance::of(entries, Some(&token)).has_token, Glance::of(Encoded(&encoded), Some(&token)).has_token];
+            let [listed, encoded] = [
+                Glance::of(entries, Some(&token), false).has_token,
+                Glance::of(Encoded(&encoded), Some(&token), false).has_token,
+            ];
             assert_eq!(listed, encoded, "{name} {token:?}");
             listed
         };
@@ -183,10 +189,10 @@ mod tests {
         }
         let nothing: Entries<'_> = &[];
         let token = HeaderName::from("x-tokens".to_owned());
-        assert!(!Glance::of(nothing, Some(&token)).has_token && !Glance::of(ALL, None).has_token);
+        assert!(!Glance::of(nothing, Some(&token), false).has_token && !Glance::of(ALL, None, false).has_token);
         for cut in 0..60 {
             let encoded = encode(ALL);
-            let _ = Glance::of(Encoded(encoded.get(..cut).unwrap_or_default()), Some(&token));
+            let _ = Glance::of(Encoded(encoded.get(..cut).unwrap_or_default()), Some(&token), false);
         }
     }
 }

@@ -63,8 +63,7 @@ pub fn requested<'a, X: Exchange<Headers<'a> = V>, V: HeaderView<'a>>(
     let token = parts.policy.force.as_ref().map(|force| &force.header);
     let read = if headers.is_ok() { Read::All } else { Read::Nothing };
     let headers = parts.known(headers);
-    let mut glance =
-        if parts.policy.is_outlined() { Glance::with_outline(headers, token) } else { Glance::of(headers, token) };
+    let mut glance = Glance::of(headers, token, parts.policy.is_outlined());
     let answered = requested_at(parts, context, &mut glance, read).unwrap_or(false);
     if X::GAINS_BY_SLOTS && parts.policy.border.one_header {
         parts.scope.whole.learn(context.stream.as_ref().is_some_and(|stream| stream.decision().sampled));
@@ -154,7 +153,7 @@ pub fn begin_late<'a, X: Exchange, V: HeaderView<'a>>(
     context: &mut RequestContext,
     headers: Result<V, Refused>,
 ) {
-    let mut glance = Glance::with_outline(headers.unwrap_or(V::NONE), None);
+    let mut glance = Glance::of(headers.unwrap_or(V::NONE), None, true);
     let (matched, mut extracted) = if headers.is_ok() { read(parts.policy, &mut glance) } else { Default::default() };
     begin(parts, context, matched, &mut extracted, &glance);
 }
