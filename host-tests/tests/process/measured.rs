@@ -161,7 +161,10 @@ fn attack(names: std::ops::Range<u64>) {
             sizes.push(envoy.memory_size(VmId::Worker(0)));
         }
     }
-    assert_eq!(sizes[1..], [sizes[1]; 7], "after an eighth there is no more to grow: {sizes:?}");
+    // A heap that is full up to its last page may take one more, once.
+    const PAGE: u64 = 65_536;
+    assert_eq!(sizes[3..], [sizes[3]; 5], "after three eighths there is no more to grow: {sizes:?}");
+    assert!(sizes[3] - sizes[0] <= PAGE, "a page at most: {sizes:?}");
     envoy.advance(seconds(20));
     let counts = measured::counts(envoy.measured().last().expect("an export"));
     let with =

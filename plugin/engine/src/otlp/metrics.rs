@@ -84,9 +84,10 @@ impl Histograms {
         metric.bytes(3, b"s"); // unit
         metric.bytes(if self.is_exponential { 10 } else { 9 }, &data); // exponential_histogram, histogram
         let metric = metric.into_bytes();
-        let mut field = Writer::with_capacity(Writer::bytes_len(METRICS, metric.len()));
-        field.bytes(METRICS, &metric);
-        fields.extend_from_slice(field.as_bytes());
+        let mut head = Writer::with_capacity(16);
+        head.message(METRICS, metric.len());
+        fields.extend_from_slice(head.as_bytes());
+        fields.extend_from_slice(&metric);
     }
 }
 
