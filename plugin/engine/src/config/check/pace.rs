@@ -122,12 +122,11 @@ fn warn_of_little(raw: &raw::Target, per_second: f64, findings: &mut Findings) {
 /// A rule with a ratio of its own that matches every request leaves nothing to steer, or only what rules before it take.
 fn warn_of_rules(sampling: &raw::Sampling, has_target: bool, findings: &mut Findings) {
     let is_all = |rule: &raw::Rule| rule.r#match == raw::Match::default();
-    let Some(place) = sampling.rules.iter().position(is_all) else { return };
-    let (before, behind) = sampling.rules.split_at(place);
-    if behind.first().is_none_or(|rule| rule.ratio.is_none()) {
+    let Some((place, rule)) = sampling.rules.iter().enumerate().find(|(_, rule)| is_all(rule)) else { return };
+    if rule.ratio.is_none() {
         return;
     }
-    let effect = match before.iter().any(|rule| rule.ratio.is_none()) {
+    let effect = match sampling.rules.iter().take(place).any(|rule| rule.ratio.is_none()) {
         true => "steers only what rules without a ratio before it match, since ",
         false => "has no effect: ",
     };
