@@ -62,8 +62,11 @@ enum Needs {
     FixedRatio,
 }
 
+/// One check of a run's evidence.
+type Verify = fn(&Evidence) -> Check;
+
 /// All checks, in the order in which a request lives, and what each of them takes for granted.
-const CHECKS: [(Needs, fn(&Evidence) -> Check); 31] = [
+const CHECKS: [(Needs, Verify); 31] = [
     (Needs::Nothing, context::answers),
     (Needs::Nothing, context::context),
     (Needs::Nothing, context::silence),
