@@ -60,7 +60,7 @@ pub(super) fn force(bytes: &[u8]) {
     let key = Key { id: "dev".to_owned(), secret: SECRET.to_owned() };
     let budget = Budget::per_second(1.0).expect("a rate");
     let (header, audience) = ("x-tracelift-force".to_owned(), "shop".to_owned());
-    let policy = Policy { keys: vec![key], header, max_ttl_s: 3_600, budget, audience };
+    let policy = Policy { keys: vec![key], header: header.into(), max_ttl_s: 3_600, budget, audience };
     let judge = |token: &[u8]| policy.judge(token, 1_000_000_000, b"shop.example", b"/pay");
     let mut input = Input::new(bytes);
     let (host, path) = (text(input.bytes()), text(input.bytes()));
