@@ -33,7 +33,7 @@ impl Root {
     pub(super) fn steer(&mut self, host: &impl Host, now: u64, is_alone: bool, metrics: &mut Metrics) {
         let Scope { steering, slow, shadow_slow, audit, .. } = &mut self.scope;
         let Some(steering) = steering.as_deref_mut() else { return };
-        steering.settle(audit);
+        steering.settle(&audit.settled());
         let Steering { live, shadow, .. } = steering;
         if let Some(rates) = live {
             metrics.add_count(Metric::AdaptiveOffered, rates.offers());
